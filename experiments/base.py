@@ -1,0 +1,29 @@
+"""What an experiment is: a name, a grid of cells per scale, a function from a cell to records. No verdicts here."""
+
+import abc
+from collections.abc import Iterable
+from typing import Any, Literal
+
+Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
+SCALES: tuple[Scale, ...] = ('smoke', 'laptop', 'overnight', 'accelerator')
+
+Cell = dict[str, Any]  # flat, JSON-able; its content is its key, so whatever changes the result stands in it
+Row = dict[str, Any]  # what `run` yields: the measured columns; the runner adds identity, device, versions, time
+
+
+class Experiment(abc.ABC):
+  """Measures one thing over a grid. Timings that are compared with each other belong into one cell, interleaved.
+
+  A row holds `metric`, `value`, `unit` and, where they apply, `architecture`, `backend`, `parameters`, `length`,
+  `batch`, `seed`, `dtype`, `low` and `high` (a 95 % interval), `samples` (the repeats behind it, in the order measured,
+  so that ratios can be formed pair by pair) and any further coordinate of the figure (`lag`, `pairs`, `position` …).
+  """
+
+  name: str
+  version: int = 1  # raise it when the measurement changes: finished cells of older versions are run again
+
+  @abc.abstractmethod
+  def cells(self, scale: Scale) -> list[Cell]: ...
+
+  @abc.abstractmethod
+  def run(self, cell: Cell) -> Iterable[Row]: ...
