@@ -1,0 +1,21 @@
+"""Strict JAX for every test: array types are checked, rank promotion and warnings are errors, two CPU devices."""
+
+import os
+import pathlib
+import sys
+
+CACHE = os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR', str(pathlib.Path.home() / '.cache' / 'seqmodels' / 'compilation')
+)
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import jax  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+jax.config.update('jax_num_cpu_devices', 2)
+
+install_import_hook('seqmodels', 'beartype.beartype')
