@@ -103,7 +103,7 @@ class Block(nnx.Module):
     """The mixer contract (seqmodels/mixers/base.py), with everything around the mixer added."""
     keys: tuple[Key | None, ...] = (None, None, None) if rngs is None else tuple(jax.random.split(rngs, 3))
     y = self.norm_mixer(x) if self.norm_mixer is not None else x
-    y, state = self.mixer(y, state, reset=reset, mask=mask, rngs=keys[0])
+    y, state = self.mixer(y, state, reset=reset, mask=mask, rngs=None if keys[0] is None else nnx.Rngs(keys[0]))
     y = dropout(y, self.rate, keys[1])
     x = x + y if self.residual else y
     if self.feedforward is not None:

@@ -1,5 +1,6 @@
 """Whole models. `build(config, spec)` gives a Model: a graph split once from its parameters, and pure functions."""
 
+import math
 from typing import Any
 
 import jax
@@ -163,13 +164,18 @@ def count_parameters(model: Model, *, embedding: bool = True) -> int:
 def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
   """A width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
 
-  The width is a multiple of 16 (of 1 where nothing asks for heads) near the solution; what is left is met by the
-  feed-forward's hidden width. InputError, with the nearest reachable number, where no width meets the budget.
+  With a feed-forward, the width is a multiple of 16 (4 for models below 20,000 parameters) and the hidden width takes
+  up what is left. InputError, with the nearest reachable number, where no width meets the budget.
   """
   target = config.params
+  repeats = config.depth // len(config.pattern)
 
   def size(width: int, feedforward: float) -> int:
-    return count_parameters(Model(config.replace(width=width, feedforward=feedforward, params=0.0), spec), embedding=False)
+    """One period of blocks is built and multiplied: building deep models again and again takes seconds."""
+    one = config.replace(width=width, feedforward=feedforward, params=0.0, depth=len(config.pattern))
+    model = Model(one, spec)
+    stack = sum(leaf.size for leaf in jax.tree.leaves(model.abstract_params['stack']))
+    return count_parameters(model, embedding=False) + (repeats - 1) * stack
 
   step = _width_step(config)
   low, high = 1, 2
@@ -178,7 +184,7 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
   while high - low > 1:
     middle = (low + high) // 2
     low, high = (middle, high) if size(middle * step, config.feedforward) < target else (low, middle)
-  candidates = [(width * step, _fit_feedforward(config, width * step, target, size)) for width in (low, high)]
+  candidates = [(width * step, _fit_feedforward(config, width * step, size)) for width in (low, high)]
   width, feedforward = min(candidates, key=lambda c: abs(size(*c) - target))
   reached = size(width, feedforward)
   if abs(reached / target - 1) > 0.02:
@@ -187,20 +193,16 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
 
 
 def _width_step(config: ModelConfig) -> int:
-  """Widths stay friendly to hardware (multiples of 16, and of the heads) where a feed-forward can take up the rest."""
-  step = 2 * config.heads if config.heads else 1
+  heads = 2 * config.heads if config.heads else 1  # an even key width, as rotary positions need it
   if not config.feedforward:
-    return max(step, 2 if 'attention' in config.pattern else 1)
-  while step % 16 and config.params > 2e4:
-    step *= 2 if not config.heads else 16
-    step = 16 if not config.heads else step
-  return max(step, 4)
+    return math.lcm(heads, 2 if 'attention' in config.pattern else 1)
+  return math.lcm(heads, 16 if config.params > 20_000 else 4)
 
 
-def _fit_feedforward(config: ModelConfig, width: int, target: float, size: Any) -> float:
+def _fit_feedforward(config: ModelConfig, width: int, size: Any) -> float:
+  """The multiple that meets the budget at this width, in whole hidden units, never below half the width."""
   if not config.feedforward:
     return 0.0
-  without, per_multiple = size(width, 0.0), size(width, 1.0) - size(width, 0.0)
-  # Whole hidden units, never below one per two width units: a feed-forward of nothing is another architecture.
-  hidden = max(round((target - without) / per_multiple * width), width // 2)
-  return hidden / width
+  one, two = size(width, 1.0), size(width, 2.0)
+  hidden = round(width * (1 + (config.params - one) / (two - one)))
+  return max(hidden, width // 2) / width

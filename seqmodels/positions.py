@@ -15,7 +15,7 @@ def advance(
   """The position of each token in its document, and the position of the token after the segment.
 
   start: position of the first token here. A reset begins a document at 0; padding does not count (a padded position
-  repeats the position before it, never below 0).
+  repeats the position before it, never below 0), and a reset on padding is ignored.
   """
   batch = start.shape[0]
   if reset is None and mask is None:
@@ -24,7 +24,8 @@ def advance(
   seen = start[:, None] + jnp.cumsum(valid, axis=1)
   base = jnp.zeros((batch, length), jnp.int32)
   if reset is not None:
-    base = jax.lax.cummax(jnp.where(reset, seen - valid, 0), axis=1)
+    begins = reset if mask is None else reset & mask
+    base = jax.lax.cummax(jnp.where(begins, seen - valid, 0), axis=1)
   count = seen - base
   return jnp.maximum(count - 1, 0), count[:, -1]
 

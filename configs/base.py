@@ -1,0 +1,113 @@
+"""From `<architecture>[,key=value…]` to a whole config, for any architecture and any task."""
+
+import ast
+import dataclasses
+import inspect
+from typing import Any
+
+from ml_collections import ConfigDict
+
+import tasks
+from configs.architectures import architecture
+from seqmodels.config import ModelConfig
+from seqmodels.errors import InputError, unknown
+from seqmodels.mixers import MIXERS, mixer_options
+
+TRAIN: dict[str, Any] = {
+  'steps': 2000,
+  'batch_size': 32,
+  'seed': 0,
+  'optimizer': 'adamw',
+  'learning_rate': 2e-3,
+  'schedule': 'cosine',
+  'warmup_steps': 100,
+  'final_fraction': 0.1,
+  'weight_decay': 0.1,
+  'momentum': 0.9,
+  'beta2': 0.99,
+  'clip': 1.0,
+  'accumulate': 1,
+  'segment': 0,
+  'log_every': 50,
+  'eval_every': 500,
+  'checkpoint_every': 500,
+  'keep': 2,
+}
+EVAL: dict[str, Any] = {'batch_size': 64}
+
+
+def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **options: Any) -> ConfigDict:
+  """The config of `task` for `arg`; `options` and `train` are the task's own defaults, which `arg` may replace."""
+  name, _, rest = (arg or '').partition(',')
+  if not name:
+    raise InputError('--config needs an architecture: configs/<task>.py:<architecture>[,key=value…]')
+  model = {f.name: _default(f) for f in dataclasses.fields(ModelConfig)} | architecture(name)
+  fields = {f.name: _default(f) for f in dataclasses.fields(tasks.TASKS[task])}
+  sections = {'task': fields | options, 'model': model, 'train': TRAIN | (train or {}), 'eval': dict(EVAL)}
+  overrides = dict(_parse(item) for item in rest.split(',') if item)
+  if 'pattern' in overrides:
+    sections['model']['pattern'] = _value(tuple(str(overrides.pop('pattern')).split('+')), ())
+  sections['model']['mixer'] = mixers = _mixer_defaults(sections['model']['pattern'])
+  for key, text in overrides.items():
+    section = _section(key, sections, mixers)
+    section[key] = _value(text, section[key], key)
+  return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections})
+
+
+def _default(field: dataclasses.Field) -> Any:
+  return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def _parse(item: str) -> tuple[str, str]:
+  key, equals, text = item.partition('=')
+  if not equals:
+    raise InputError(f'--config argument {item!r} must be key=value')
+  return key.strip(), text.strip()
+
+
+def _section(key: str, sections: dict[str, dict[str, Any]], mixers: dict[str, Any]) -> dict[str, Any]:
+  """Where a key lives; `batch_size` is training's, and a mixer's own options come last."""
+  for name in ('task', 'model', 'train'):
+    if key in sections[name] and key != 'mixer':
+      return sections[name]
+  if key in mixers:
+    return mixers
+  raise unknown('--config key', key, {*sections['task'], *sections['model'], *sections['train'], *mixers} - {'mixer'})
+
+
+def _value(text: Any, default: Any, key: str = '') -> Any:
+  """`text` with the type of `default`: 1e6 is a number of parameters, 64 a length, ptb a name."""
+  if isinstance(default, str) or not isinstance(text, str):
+    return text
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    value = text
+  if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if isinstance(default, int) and isinstance(value, float) and value.is_integer() and not isinstance(default, bool):
+    return int(value)
+  if default is not None and type(value) is not type(default):
+    raise InputError(f'--config {key}={text!r} must be of type {type(default).__name__}')
+  return value
+
+
+def _mixer_defaults(pattern: tuple[str, ...]) -> dict[str, Any]:
+  """The options of the pattern's mixers with their defaults, so that each can be overridden by its dotted name.
+
+  An option that two mixers of the pattern understand differently is left out.
+  """
+  shared = {f.name for f in dataclasses.fields(ModelConfig)}
+  options: dict[str, Any] = {}
+  clashing = set()
+  for name in pattern:
+    if name not in MIXERS:
+      raise unknown('model.pattern', name, MIXERS)
+    parameters = inspect.signature(MIXERS[name].__init__).parameters
+    for option in mixer_options(name):
+      default = parameters[option].default
+      if option in shared or default is inspect.Parameter.empty:
+        continue
+      if options.setdefault(option, default) != default:
+        clashing.add(option)
+  return {option: value for option, value in options.items() if option not in clashing}

@@ -1,0 +1,18 @@
+"""Language modelling on characters, bytes or words; the default text ships with Python (`pydoc_data.topics`).
+
+  python main.py --mode=train --config=configs/language.py:lstm --workdir=/tmp/language
+
+Tiny Shakespeare in nanoGPT's CPU setting (published: validation loss 1.88 on sampled batches):
+
+  python main.py --mode=train --workdir=/tmp/shakespeare --config=configs/language.py:transformer,\
+dataset=tinyshakespeare,split=90/10,depth=4,width=128,heads=4,position=learned,norm=layer,tie_embeddings=True,\
+length=64,batch_size=12,learning_rate=1e-3
+"""
+
+from ml_collections import ConfigDict
+
+from configs.base import make
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  return make('language', arg)
