@@ -1,0 +1,203 @@
+"""What a claim, its plots and its verdict are, and how a judge picks its numbers from the records."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from claims import statistics
+from claims.statistics import Interval
+from records import Row
+
+Status = Literal['supported', 'contradicted', 'mixed', 'undecided', 'not measured here']
+STATUSES: tuple[Status, ...] = ('supported', 'contradicted', 'mixed', 'undecided', 'not measured here')
+
+RECURRENT = ('lstm', 'gru', 'rnn')
+GATED = ('lstm', 'gru')
+TRANSFORMER = 'transformer'
+
+
+@dataclass(frozen=True)
+class Plot:
+  """A figure, declared: which rows, which columns on which axes. `report` draws it.
+
+  series: the columns whose values name a line. where: column → allowed values. Rows of one point (seeds, learning
+  rates) are averaged with their interval; rows with `low` and `high` keep them.
+  """
+
+  title: str
+  experiment: str
+  metric: str
+  x: str
+  series: tuple[str, ...] = ('architecture', 'backend')
+  where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+  log_x: bool = False
+  log_y: bool = False
+  x_label: str = ''
+  y_label: str = ''
+
+
+@dataclass(frozen=True)
+class Verdict:
+  """A status and the number that decided it, in `unit`, with its 95 % interval."""
+
+  status: Status
+  number: float | None = None
+  unit: str = ''
+  low: float | None = None
+  high: float | None = None
+  text: str = ''  # what was found, in one or two sentences
+  reason: str = ''  # why it is mixed, undecided or not measured here
+  ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
+
+
+Judge = Callable[[Sequence[Row]], Verdict]
+
+
+@dataclass(frozen=True)
+class Claim:
+  """A statement, how it is tested, and the thresholds, written down before anything was measured."""
+
+  number: int
+  title: str
+  statement: str
+  protocol: str
+  supported_if: str
+  contradicted_if: str
+  experiments: tuple[str, ...]
+  judge: Judge
+  plots: tuple[Plot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies."""
+
+  label: str
+  interval: Interval
+  supports: bool
+  contradicts: bool
+  unit: str = ''
+
+  def __str__(self) -> str:
+    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
+
+
+def above(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
+  """Supports when the whole interval is at or above `threshold`; contradicts when it is below `otherwise`."""
+  limit = threshold if otherwise is None else otherwise
+  return Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
+
+
+def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
+  """Supports when the whole interval is at or below `threshold`; contradicts when it is above `otherwise`."""
+  limit = threshold if otherwise is None else otherwise
+  return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
+
+
+def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladder: tuple[str, ...] = ()) -> Verdict:
+  """One verdict from all regimes.
+
+  All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
+  ("always"). Any other: undecided, naming the regimes whose interval spans the threshold. The number is that of the
+  first regime that speaks against the claim, else of the first that is open, else of the first.
+  """
+  against = [point for point in points if point.contradicts]
+  open_points = [point for point in points if not point.supports and not point.contradicts]
+  favour = [point for point in points if point.supports]
+  number = (against or open_points or favour)[0]
+  status: Status
+  reason = ''
+  if against and (universal or not (favour or open_points)):
+    status = 'contradicted'
+  elif against and favour:
+    status = 'mixed'
+    reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
+  elif open_points:
+    status = 'undecided'
+    reason = f'the interval spans the threshold for {_names(open_points)}'
+  else:
+    status = 'supported'
+  value, low, high = number.interval
+  return Verdict(status, value, number.unit or number.label, low, high, text, reason, ladder)
+
+
+def _names(points: Sequence[Point]) -> str:
+  return '; '.join(str(point) for point in points)
+
+
+def undecided(reason: str, text: str = '') -> Verdict:
+  return Verdict('undecided', text=text, reason=reason)
+
+
+def not_measured(experiment: str, missing: str = '') -> Verdict:
+  what = f' ({missing})' if missing else ''
+  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')
+
+
+def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:
+  """Rows of an experiment and metric whose columns equal the given values (or are among them, for a tuple)."""
+  found = []
+  for row in records:
+    if row.get('experiment') != experiment or row.get('metric') != metric or row.get('value') is None:
+      continue
+    if all(row.get(k) in v if isinstance(v, tuple) else row.get(k) == v for k, v in columns.items()):
+      found.append(row)
+  return found
+
+
+def levels(rows: Iterable[Row], column: str) -> list[Any]:
+  """The different values of a column, sorted; rows without it are passed over."""
+  return sorted({row[column] for row in rows if row.get(column) is not None})
+
+
+def samples(row: Row) -> Sequence[float]:
+  """The repeats behind a row, or its value alone."""
+  return row.get('samples') or [row['value']]
+
+
+def best(rows: Iterable[Row]) -> Row | None:
+  """The fastest row (the lowest value): the verdict uses the best backend of each side."""
+  return min(rows, key=lambda row: row['value'], default=None)
+
+
+def name(row: Row) -> str:
+  """`lstm fused`: how a series is called in texts and legends."""
+  return ' '.join(str(row[k]) for k in ('architecture', 'backend') if row.get(k))
+
+
+def best_ratio(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> Interval | None:
+  """Time of the best row of one side over the best row of the other, pair by pair; None when a side is missing."""
+  over = best(row for row in rows if row.get('architecture') in numerator)
+  under = best(row for row in rows if row.get('architecture') in denominator)
+  if over is None or under is None:
+    return None
+  return statistics.ratio(samples(over), samples(under))
+
+
+def ladder(rows: Iterable[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:
+  """Every backend with its number, best first."""
+  ordered = sorted(rows, key=lambda row: row['value'])
+  return tuple(f'{name(row)}: {row["value"] * scale:.3g} {unit}' for row in ordered)
+
+
+def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
+  """Of each combination of `coordinates`, the rows at the learning rate with the best validation score (`selection`)."""
+  groups: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)
+  kept = []
+  for group in groups.values():
+    top = max(row.get('selection', 0.0) for row in group)
+    kept += [row for row in group if row.get('selection', 0.0) == top]
+  return kept
+
+
+def seeds(rows: Iterable[Row]) -> Interval:
+  """Mean over the seeds of rows that differ in nothing else."""
+  return statistics.mean([row['value'] for row in rows])
+
+
+def show(interval: Interval, digits: int = 3) -> str:
+  """`1.23 [1.10, 1.31]`"""
+  value, low, high = (f'{x:.{digits}g}' for x in interval)
+  return value if low == high else f'{value} [{low}, {high}]'

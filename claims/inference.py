@@ -1,0 +1,241 @@
+"""Claims about inference: latency by length, decoding by position, what a cache costs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from claims import statistics
+from claims.base import (
+  RECURRENT,
+  TRANSFORMER,
+  Claim,
+  Plot,
+  Point,
+  Verdict,
+  above,
+  best,
+  best_ratio,
+  combine,
+  ladder,
+  levels,
+  name,
+  not_measured,
+  samples,
+  undecided,
+  where,
+)
+from claims.statistics import Interval
+from records import Row
+
+FORWARD = Plot(
+  'Latency of one sequence', 'forward_latency', 'forward_seconds', 'length', log_x=True, log_y=True,
+  x_label='tokens in the sequence', y_label='seconds',
+)  # fmt: skip
+DECODING = Plot(
+  'Time of one decoded token', 'decoding', 'token_seconds', 'position', log_x=True, log_y=True,
+  x_label='position', y_label='seconds a token',
+)  # fmt: skip
+
+
+def _latency_points(
+  rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str
+) -> list[Point]:
+  points = []
+  for size in levels(rows, 'size'):
+    for length in levels(rows, 'length'):
+      here = [r for r in rows if (r['length'], r.get('size')) == (length, size)]
+      ratio = best_ratio(here, numerator, denominator)
+      if ratio:
+        points.append(above(f'{label} at T = {length}, {size:g} parameters', ratio, 1.0))
+  return sorted(points, key=lambda point: point.interval.value)
+
+
+def _latency(records: Sequence[Row], low: int, high: int, rnn_first: bool) -> Verdict:
+  rows = where(records, 'forward_latency', 'forward_seconds')
+  if not rows:
+    return not_measured('forward_latency')
+  rows = [r for r in rows if low <= r['length'] <= high]
+  sides = ([TRANSFORMER], RECURRENT) if rnn_first else (RECURRENT, [TRANSFORMER])
+  label = 'Transformer ÷ RNN latency' if rnn_first else 'RNN ÷ Transformer latency'
+  points = _latency_points(rows, *sides, label)
+  if not points:
+    return undecided(f'no length of {low} … {high} was measured for both sides')
+  text = f'With the best backend of each side, from {points[0]} to {points[-1]}.'
+  longest = max(levels(rows, 'length'))
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
+  return combine(points, text, universal=not rnn_first, ladder=rungs)
+
+
+def short_latency(records: Sequence[Row]) -> Verdict:
+  return _latency(records, 1, 99, rnn_first=True)
+
+
+def medium_latency(records: Sequence[Row]) -> Verdict:
+  return _latency(records, 100, 1000, rnn_first=False)
+
+
+def long_latency(records: Sequence[Row]) -> Verdict:
+  rows = where(records, 'forward_latency', 'forward_seconds')
+  if not rows:
+    return not_measured('forward_latency')
+  longest = max(levels(rows, 'length'))
+  if longest < 2000:
+    return undecided(f'the longest sequence of this scale is {longest} tokens')
+  points = []
+  for size in levels(rows, 'size'):
+    for backends, side in ((None, 'best attention'), (('materialised',), 'materialised attention')):
+      ratios = _ratios([r for r in rows if r.get('size') == size], backends)
+      if len(ratios) > 1:
+        cross = statistics.crossing(ratios)
+        inside = cross.low >= 1000 and cross.high <= 2000
+        label = f'length from which the RNN is faster than {side}, {size:g} parameters'
+        points.append(Point(label, cross, inside, cross.low > 2000, 'tokens'))
+  if not points:
+    return undecided('fewer than two lengths were measured for both sides')
+  text = '; '.join(str(p) for p in points) + f' (0: at every length; inf: not up to {longest}).'
+  text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
+  if any(p.interval.high < 1000 for p in points[:1]):
+    return Verdict(
+      'mixed', points[0].interval.value, 'tokens', points[0].interval.low, points[0].interval.high, text,
+      'here the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there',
+    )  # fmt: skip
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
+  return combine(points, text, ladder=rungs)
+
+
+def _ratios(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, Sequence[float]]:
+  """Length → pairwise ratios of the Transformer's time to the best RNN's."""
+  ratios: dict[float, Sequence[float]] = {}
+  for length in levels(rows, 'length'):
+    here = [r for r in rows if r['length'] == length]
+    recurrent = best(r for r in here if r['architecture'] in RECURRENT)
+    attention = best(
+      r for r in here if r['architecture'] == TRANSFORMER and (backends is None or r.get('backend') in backends)
+    )
+    if recurrent and attention:
+      a, r = samples(attention), samples(recurrent)
+      count = min(len(a), len(r))
+      ratios[length] = list(np.asarray(a[:count]) / np.asarray(r[:count]))
+  return ratios
+
+
+def _series(rows: Sequence[Row], architectures: Sequence[str], backend: str | None = None) -> dict[str, list[Row]]:
+  """Backend → rows over the position, of one side."""
+  found: dict[str, list[Row]] = {}
+  for row in rows:
+    if row['architecture'] in architectures and backend in (None, row.get('backend')):
+      found.setdefault(name(row), []).append(row)
+  return found
+
+
+def constant_decoding(records: Sequence[Row]) -> Verdict:
+  rows = where(records, 'decoding', 'token_seconds')
+  series = {k: v for k, v in _series(rows, RECURRENT).items() if len(levels(v, 'position')) > 1}
+  if not series:
+    return not_measured('decoding')
+  points = []
+  for label, line in sorted(series.items(), key=lambda item: sum(r['value'] for r in item[1])):
+    grown = statistics.growth({r['position']: samples(r) for r in line})
+    flat = grown.low <= 0 <= grown.high or max(abs(grown.low), abs(grown.high)) < 0.05
+    points.append(Point(f'growth of {label} over the range', grown, flat, grown.low > 0.05))
+  last = max(levels(rows, 'position'))
+  text = f'Relative growth of the time of a token from position 1 to {last}: ' + '; '.join(map(str, points)) + '.'
+  return combine(points, text)
+
+
+def growing_decoding(records: Sequence[Row]) -> Verdict:
+  rows = where(records, 'decoding', 'token_seconds', architecture=TRANSFORMER)
+  if not rows:
+    return not_measured('decoding')
+  points, text = [], ''
+  last = max(levels(rows, 'position'))
+  for backend in ('cached', 'uncached'):
+    line = {r['position']: r for r in rows if r.get('backend') == backend}
+    if 1 in line and 100 in line:
+      grown = statistics.ratio(samples(line[100]), samples(line[1]))
+      points.append(above(f'{backend}: time at position 100 ÷ position 1', grown, 1.05))
+      if last in line:
+        text += f'{backend}: × {line[last]["value"] / line[1]["value"]:.3g} at position {last}. '
+  if not points:
+    return undecided('positions 1 and 100 were not both measured')
+  return combine(points, '; '.join(map(str, points)) + '. ' + text)
+
+
+def cache_bytes(records: Sequence[Row]) -> Verdict:
+  rows = where(records, 'state_bytes', 'state_bytes', architecture=TRANSFORMER)
+  if not rows:
+    return not_measured('state_bytes')
+  points = []
+  for variant in levels(rows, 'backend'):
+    ratios = [r['value'] / r['formula'] for r in rows if r['backend'] == variant]
+    spread = Interval(float(np.median(ratios)), min(ratios), max(ratios))
+    inside = spread.low >= 0.99 and spread.high <= 1.01
+    points.append(Point(f'{variant}: bytes ÷ formula', spread, inside, not inside))
+  text = f'Bytes of the cache over 2·L·n·d_kv·B: {"; ".join(map(str, points))}.'
+  times = where(records, 'decoding', 'token_seconds', architecture=TRANSFORMER)
+  both = [
+    x
+    for x in levels(times, 'position')
+    if {'cached', 'uncached'} <= {r['backend'] for r in times if r['position'] == x}
+  ]
+  if both:
+    here = {r['backend']: r for r in times if r['position'] == both[-1]}
+    saved = statistics.ratio(samples(here['uncached']), samples(here['cached']))
+    points.append(above(f'recomputation ÷ cache, time of a token at position {both[-1]}', saved, 1.0))
+    text += f' {points[-1]}.'
+  text += ' A window or grouped keys bound or divide the memory; what they cost in quality is not part of this claim.'
+  return combine(points, text)
+
+
+CLAIMS = (
+  Claim(
+    24, 'Latency below 100 tokens',
+    'Under 100 tokens the latency of an RNN is as good as that of a Transformer, or better.',
+    'One sequence (batch 1), forward, T = 8 … 99; ratio of the best attention backend to the best RNN backend.',
+    'Transformer ÷ RNN ≥ 1 at every length and size', 'Transformer ÷ RNN < 1 at every length and size',
+    ('forward_latency',), short_latency, (FORWARD,),
+  ),
+  Claim(
+    25, 'Latency from 100 to 1,000 tokens',
+    'From 100 to 1,000 tokens the Transformer has the lower latency.',
+    'One sequence (batch 1), forward, T = 100 … 1,000; ratio of the best RNN backend to the best attention backend.',
+    'RNN ÷ Transformer > 1 over the whole band', 'RNN ÷ Transformer < 1 anywhere in the band',
+    ('forward_latency',), medium_latency, (FORWARD,),
+  ),
+  Claim(
+    26, 'Latency beyond 1,000 tokens',
+    'Beyond 1,000 tokens the quadratic cost of attention bites, while an RNN goes on at the same cost a token.',
+    'One sequence (batch 1), forward; the length from which the best RNN backend is faster than the best attention '
+    'backend, and than materialised attention.',
+    'the curves cross between 1,000 and 2,000 tokens', 'they cross later, or not up to the longest length measured',
+    ('forward_latency',), long_latency, (FORWARD,),
+  ),
+  Claim(
+    27, 'Decoding with an RNN',
+    'Decoding with an RNN costs the same at every position.',
+    'Time of one decoded token against the position, all positions interleaved; slope of a straight line × range.',
+    'the interval of the growth includes 0, or lies within ± 5 %', 'it grows by more than 5 %',
+    ('decoding',), constant_decoding, (DECODING,),
+  ),
+  Claim(
+    28, 'Decoding with a Transformer',
+    'Decoding with a Transformer grows with the position: the 100th token is dearer than the first.',
+    'Time of one decoded token at position 100 over that at position 1, with a key/value cache and by recomputation.',
+    'more than 5 % dearer, with the cache and without', 'less than 5 % dearer, with the cache and without',
+    ('decoding',), growing_decoding, (DECODING,),
+  ),
+  Claim(
+    29, 'The key/value cache',
+    'A key/value cache trades recomputation for memory that grows with the length.',
+    'Bytes of the state of multi-head and grouped-query attention against 2·L·n·d_kv·B·(bytes of a number); time of a '
+    'token by recomputation over the time with the cache, at the largest position.',
+    'bytes within 1 % of the formula, and recomputation slower',
+    'bytes off the formula, and recomputation no slower',
+    ('state_bytes', 'decoding'), cache_bytes,
+    (
+      Plot('Bytes of state', 'state_bytes', 'state_bytes', 'length', log_x=True, log_y=True,
+           x_label='tokens remembered', y_label='bytes'),
+      DECODING,
+    ),
+  ),
+)  # fmt: skip

@@ -1,0 +1,153 @@
+"""Records: flat rows of JSON Lines, one measured number a row. Reads, appends and selects them; imports no JAX."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+COLUMNS: dict[str, str] = {
+  'experiment': 'name of the experiment',
+  'version': 'its version; a higher one replaces the rows of a lower one',
+  'cell': 'key of the cell on this device and these versions; a cell that is here is never run again',
+  'content': "hash of the experiment's name, the scale and the cell's content: the same cell on any device",
+  'rows': 'how many rows the cell wrote: fewer in the file means that the write was cut short',
+  'scale': 'smoke, laptop, overnight or accelerator',
+  'device': 'platform: cpu, gpu or tpu',
+  'device_kind': 'model of the device',
+  'devices': 'number of devices that the process saw',
+  'host': 'short hash of the name of the machine, so that machines can be told apart without being named',
+  'versions': 'versions of Python and of the packages that decide the numbers',
+  'flags': 'compiler and allocator settings of the process',
+  'commit': 'commit of this code, with + for uncommitted changes',
+  'time': 'end of the cell, seconds since the epoch (UTC)',
+  'seconds': 'wall-clock time of the cell',
+  'metric': 'what was measured; `failed` and `gate` tell why there is no number',
+  'value': 'the number',
+  'unit': 'its unit',
+  'low': 'lower end of its 95 % interval',
+  'high': 'upper end of its 95 % interval',
+  'samples': 'the repeats behind it in the order measured, so that ratios can be formed pair by pair',
+  'error': 'the text of the error of a failed cell',
+  'architecture': 'rnn, lstm, gru, transformer …',
+  'backend': 'implementation of the mixer: scan, fused, materialised, blockwise …',
+  'block': 'plain (classical) or residual',
+  'parameters': 'non-embedding parameters',
+  'flops_per_token': 'forward floating-point operations a token',
+  'state_bytes': 'what the model remembers of one sequence, in bytes',
+  'length': 'tokens in a sequence',
+  'batch': 'sequences in a batch',
+  'seed': 'seed of the initial parameters and of the data',
+  'dtype': 'computation type',
+}
+
+
+def cell_key(
+  experiment: str, version: int, cell: Mapping[str, Any], device_kind: str, versions: Mapping[str, str]
+) -> str:
+  """The key under which a finished cell is known: what would change its result, and nothing else."""
+  return digest([experiment, version, dict(cell), device_kind, dict(versions)])
+
+
+def digest(content: Any) -> str:
+  """A short hash of JSON-able content that does not depend on the order of keys."""
+  text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
+  """Appends the rows of one cell in a single write, on disk when this returns; never leaves half a cell to readers.
+
+  A partial last line (a write cut short by a full disk or a power cut) is removed first, or it would swallow this one.
+  """
+  block = ''.join(json.dumps({**row, 'rows': len(rows)}, separators=(',', ':')) + '\n' for row in rows).encode()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with open(path, 'ab+') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    _cut_partial_line(file)
+    file.write(block)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _cut_partial_line(file: Any) -> None:
+  size = file.seek(0, os.SEEK_END)
+  end = size
+  while end > 0:
+    start = max(0, end - 4096)
+    file.seek(start)
+    newline = file.read(end - start).rfind(b'\n')
+    if newline >= 0:
+      end = start + newline + 1
+      break
+    end = start
+  if end < size:
+    file.truncate(end)
+
+
+def read(path: pathlib.Path) -> list[Row]:
+  """All whole cells of a records file; an empty list when there is no file. Lines that are not JSON are passed over."""
+  if not path.exists():
+    return []
+  rows = []
+  with open(path, 'rb') as file:
+    for line in file:
+      with contextlib.suppress(ValueError):
+        row = json.loads(line)
+        if isinstance(row, dict) and 'metric' in row:
+          rows.append(row)
+  return _whole_cells(rows)
+
+
+def read_all(workdir: pathlib.Path) -> list[Row]:
+  """The records of a comparison: `records.jsonl` and the files of its shards."""
+  return [row for path in sorted(workdir.glob('records*.jsonl')) for row in read(path)]
+
+
+def file_name(shard: int, count: int) -> str:
+  """Each shard writes a file of its own, since appending from several machines is not atomic on every file system."""
+  return 'records.jsonl' if count == 1 else f'records-{shard}-of-{count}.jsonl'
+
+
+def _whole_cells(rows: Iterable[Row]) -> list[Row]:
+  writes: dict[tuple[Any, Any], list[Row]] = {}
+  for row in rows:
+    writes.setdefault((row.get('cell'), row.get('time')), []).append(row)
+  return [row for write in writes.values() if len(write) >= write[0].get('rows', 0) for row in write]
+
+
+def finished(rows: Iterable[Row]) -> set[str]:
+  """Keys of the cells that need not be run again; a failed cell is not among them."""
+  done: dict[str, bool] = {}
+  for row in rows:
+    if 'cell' in row:
+      done[row['cell']] = done.get(row['cell'], False) or row['metric'] != 'failed'
+  return {key for key, whole in done.items() if whole}
+
+
+def select(rows: Sequence[Row], scale: str | None = None, device_kind: str | None = None) -> list[Row]:
+  """The rows of one comparison: one scale, one device kind, the newest version and the newest run of every cell.
+
+  Without a scale or a device kind, those of the newest row are taken: numbers of two devices are never mixed.
+  """
+  if scale is not None:
+    rows = [row for row in rows if row.get('scale') == scale]
+  if device_kind is not None:
+    rows = [row for row in rows if row.get('device_kind') == device_kind]
+  if not rows:
+    return []
+  newest = max(rows, key=lambda row: row.get('time', 0))
+  rows = [row for row in rows if all(row.get(name) == newest.get(name) for name in ('scale', 'device_kind'))]
+  version: dict[str, int] = {}
+  last: dict[str, float] = {}
+  for row in rows:
+    version[row['experiment']] = max(version.get(row['experiment'], 0), row.get('version', 0))
+  rows = [row for row in rows if row.get('version', 0) == version[row['experiment']]]
+  for row in rows:
+    last[row['content']] = max(last.get(row['content'], 0.0), row.get('time', 0))
+  return [row for row in rows if row.get('time', 0) == last[row['content']]]
