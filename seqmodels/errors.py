@@ -16,7 +16,7 @@ def unknown(field: str, value: object, allowed: Iterable[str]) -> InputError:
   return InputError(f'{field}={value!r} is not known; {hint}allowed: {", ".join(names)}')
 
 
-def check_positive(**fields: float) -> None:
+def check_positive(**fields: int | float) -> None:
   """Raises InputError unless every field is greater than zero."""
   for field, value in fields.items():
     if not value > 0:

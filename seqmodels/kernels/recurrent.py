@@ -1,0 +1,174 @@
+"""Gated and plain recurrences as pure functions of arrays, each in two implementations.
+
+`scan`   one `lax.scan` that does everything inside the step, input projection included: the ladder's lowest rung.
+`fused`  the input projection hoisted out of the scan as one matmul, one recurrent matmul and one tanh for all gates,
+         and an own backward pass (`fused_recurrent.py`).
+
+Rules of both: the carry is float32; matmuls read `dtype` and accumulate in float32; `reset` clears the carry before a
+position; a position whose `mask` is false leaves the carry as it is. Neither costs anything when it is None.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from seqmodels.errors import unknown
+from seqmodels.kernels import fused_recurrent as fused
+from seqmodels.notation import Activations, Flags
+
+IMPLEMENTATIONS = ('fused', 'scan')
+
+Outputs = Float[Array, 'b t e']
+Carry = Float[Array, 'b e']
+
+
+def rnn(
+  x: Activations,
+  h: Carry,
+  input_kernel: Float[Array, 'd e'],
+  recurrent_kernel: Float[Array, 'e e'],
+  bias: Float[Array, ' e'],
+  *,
+  reset: Flags | None = None,
+  mask: Flags | None = None,
+  implementation: str = 'fused',
+  dtype: DTypeLike = jnp.float32,
+) -> tuple[Outputs, Carry]:
+  """The simple recurrent network h' = tanh(W x + U h + b) (Elman, 1990). Returns (all h, the last h)."""
+  if _is_fused(implementation, x):
+    z = _project(x, input_kernel, bias, dtype)
+    y, h = fused.rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
+    return _batch_major(y, dtype), h
+
+  def step(carry, x, w, u):
+    (h,) = carry
+    return (jnp.tanh(_dot(x, w) + _dot(h, u) + bias[None, :]),)
+
+  y, (h,) = _scan(step, x, (h,), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  return y, h
+
+
+def lstm(
+  x: Activations,
+  h: Carry,
+  c: Carry,
+  input_kernel: Float[Array, 'd 4*e'],
+  recurrent_kernel: Float[Array, 'e 4*e'],
+  bias: Float[Array, ' 4*e'],
+  *,
+  reset: Flags | None = None,
+  mask: Flags | None = None,
+  implementation: str = 'fused',
+  dtype: DTypeLike = jnp.float32,
+) -> tuple[Outputs, Carry, Carry]:
+  """The LSTM with a forget gate (Hochreiter & Schmidhuber, 1997; Gers et al., 2000). Returns (all h, last h, last c).
+
+  Gates lie along the last axis of the weights in the order input, forget, cell, output.
+  """
+  if _is_fused(implementation, x):
+    half = fused.gate_scale((True, True, False, True), h.shape[-1])
+    z = _project(x, input_kernel * half[None, :], bias * half, dtype)
+    u = recurrent_kernel * half[None, :]
+    y, h, c = fused.lstm(z, h, c, u, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
+    return _batch_major(y, dtype), h, c
+
+  def step(carry, x, w, u):
+    h, c = carry
+    i, f, g, o = jnp.split(_dot(x, w) + _dot(h, u) + bias[None, :], 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+  y, (h, c) = _scan(step, x, (h, c), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  return y, h, c
+
+
+def gru(
+  x: Activations,
+  h: Carry,
+  input_kernel: Float[Array, 'd 3*e'],
+  recurrent_kernel: Float[Array, 'e 3*e'],
+  bias: Float[Array, ' 3*e'],
+  recurrent_bias: Float[Array, ' e'],
+  *,
+  reset: Flags | None = None,
+  mask: Flags | None = None,
+  implementation: str = 'fused',
+  dtype: DTypeLike = jnp.float32,
+) -> tuple[Outputs, Carry]:
+  """The GRU (Cho et al., 2014) in the "reset after" form of cuDNN and PyTorch. Returns (all h, the last h).
+
+  The reset gate multiplies U_n h + b_hn (`recurrent_bias`) instead of h, so that one recurrent matmul serves all gates.
+  Gates lie along the last axis of the weights in the order reset, update, new; h' = (1 - z) n + z h.
+  """
+  if _is_fused(implementation, x):
+    half = fused.gate_scale((True, True, False), h.shape[-1])
+    z = _project(x, input_kernel * half[None, :], bias * half, dtype)
+    u = recurrent_kernel * half[None, :]
+    y, h = fused.gru(z, h, u, recurrent_bias, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
+    return _batch_major(y, dtype), h
+
+  def step(carry, x, w, u):
+    (h,) = carry
+    r_in, z_in, n_in = jnp.split(_dot(x, w) + bias[None, :], 3, axis=-1)
+    r_rec, z_rec, n_rec = jnp.split(_dot(h, u), 3, axis=-1)
+    r, z = jax.nn.sigmoid(r_in + r_rec), jax.nn.sigmoid(z_in + z_rec)
+    n = jnp.tanh(n_in + r * (n_rec + recurrent_bias[None, :]))
+    return ((1 - z) * n + z * h,)
+
+  y, (h,) = _scan(step, x, (h,), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  return y, h
+
+
+def _is_fused(implementation: str, x: jax.Array) -> bool:
+  if implementation not in IMPLEMENTATIONS:
+    raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+  # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
+  return implementation == 'fused' and x.shape[1] > 1
+
+
+def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: DTypeLike) -> jax.Array:
+  """The input's share of every gate, time-major: [t b z] float32."""
+  z = _dot(x.swapaxes(0, 1).astype(dtype), kernel.astype(dtype))
+  return z + bias[None, None, :]
+
+
+def _dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`a @ kernel` in the kernel's dtype, accumulated in float32."""
+  return jnp.dot(a.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
+
+
+def _time_major(flags: jax.Array | None) -> jax.Array | None:
+  return None if flags is None else flags.swapaxes(0, 1)
+
+
+def _batch_major(y: jax.Array, dtype: DTypeLike) -> jax.Array:
+  return y.astype(dtype).swapaxes(0, 1)
+
+
+def _scan(
+  step: Callable[..., tuple[jax.Array, ...]],
+  x: jax.Array,
+  carry: tuple[jax.Array, ...],
+  kernels: tuple[jax.Array, ...],
+  reset: jax.Array | None,
+  mask: jax.Array | None,
+  dtype: DTypeLike,
+) -> tuple[jax.Array, Any]:
+  """Runs `step` position by position; its first result is the output."""
+  kernels = tuple(kernel.astype(dtype) for kernel in kernels)
+
+  def body(carry, now):
+    x, reset, mask = now
+    if reset is not None:
+      carry = tuple(jnp.where(reset[:, None], 0.0, a) for a in carry)
+    new = step(carry, x, *kernels)
+    if mask is not None:
+      new = tuple(jnp.where(mask[:, None], a, old) for a, old in zip(new, carry, strict=True))
+    return new, new[0].astype(dtype)
+
+  carry, y = jax.lax.scan(body, carry, (x.swapaxes(0, 1), _time_major(reset), _time_major(mask)))
+  return y.swapaxes(0, 1), carry

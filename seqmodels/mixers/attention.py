@@ -1,0 +1,228 @@
+"""Softmax attention as a mixer. Its state is a ring of the last `max_length` keys and values."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from seqmodels import positions
+from seqmodels.errors import InputError, unknown
+from seqmodels.kernels import attention as kernel
+from seqmodels.mixers.base import Mixer
+from seqmodels.notation import Activations, Flags, State
+
+DECODE = ('prefix', 'full')
+SMALLEST_PREFIX = 64
+
+
+def choose_heads(width: int) -> int:
+  """The largest head count whose key width is 32 to 64, even if that can be; else the one nearest to that range."""
+  divisors = [h for h in range(1, width + 1) if width % h == 0]
+
+  def badness(heads: int) -> tuple[bool, float, int]:
+    key_width = width // heads
+    distance = max(32 / key_width, key_width / 64, 1.0)
+    return key_width % 2 == 1, distance, -heads
+
+  return min(divisors, key=badness)
+
+
+class Attention(Mixer):
+  """Multi-head (Vaswani et al., 2017) or grouped-query (Ainslie et al., 2023) attention, without biases.
+
+  heads           0: chosen from the width (`choose_heads`)
+  kv_heads        key/value heads, which divide the heads; 0: as many as heads; 1: multi-query (Shazeer, 2019)
+  position        `rotary` turns queries and keys (Su et al., 2021); every other encoding is added outside
+  implementation  `auto`, `materialised`, `blockwise` or `fused` (see `kernels/attention.py`)
+  decode          one token reads the cache's filled `prefix`, rounded up to a power of two, or the `full` cache
+
+  The state holds the keys and values of the current document, position p in slot p mod max_length, and `end`, the
+  number of the document's tokens so far. A query sees the last max_length positions, its own included.
+  """
+
+  def __init__(
+    self,
+    width: int,
+    *,
+    rngs: nnx.Rngs,
+    causal: bool = True,
+    dtype: DTypeLike = jnp.float32,
+    heads: int = 0,
+    kv_heads: int = 0,
+    position: str = 'none',
+    implementation: str = 'auto',
+    decode: str = 'prefix',
+  ):
+    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
+    heads = heads or choose_heads(width)
+    kv_heads = kv_heads or heads
+    if heads < 0 or width % heads:
+      raise InputError(f'heads={heads} must divide width={width}')
+    if kv_heads < 0 or heads % kv_heads:
+      raise InputError(f'kv_heads={kv_heads} must divide heads={heads}')
+    if position == 'rotary' and (width // heads) % 2:
+      raise InputError(
+        f'position=rotary needs an even key width; width={width} with heads={heads} gives {width // heads}'
+      )
+    if implementation not in kernel.IMPLEMENTATIONS:
+      raise unknown('mixer.implementation', implementation, kernel.IMPLEMENTATIONS)
+    if decode not in DECODE:
+      raise unknown('mixer.decode', decode, DECODE)
+    self.heads, self.kv_heads, self.key_width = heads, kv_heads, width // heads
+    self.position, self.implementation, self.decode = position, implementation, decode
+    weights = nnx.initializers.lecun_normal()
+    self.qkv_kernel = nnx.Param(weights(rngs.params(), (width, (heads + 2 * kv_heads) * self.key_width), jnp.float32))
+    self.output_kernel = nnx.Param(weights(rngs.params(), (width, width), jnp.float32))
+
+  def init_state(self, batch: int, max_length: int) -> State:
+    ring = (batch, max_length, self.kv_heads, self.key_width)
+    return {
+      'k': jnp.zeros(ring, self.dtype),
+      'v': jnp.zeros(ring, self.dtype),
+      'end': jnp.zeros((batch,), jnp.int32),
+    }
+
+  def mixing_flops(self, context: int | float) -> float:
+    """q·k and weights·v, two FLOPs each per key and feature."""
+    return 4.0 * self.width * context
+
+  def __call__(
+    self,
+    x: Activations,
+    state: State | None = None,
+    *,
+    reset: Flags | None = None,
+    mask: Flags | None = None,
+    rngs: nnx.Rngs | None = None,
+  ) -> tuple[Activations, State | None]:
+    del rngs
+    self.check_call(x, state)
+    if reset is not None and mask is not None:
+      reset = reset & mask
+    batch, length = x.shape[:2]
+    start = jnp.zeros((batch,), jnp.int32) if state is None else state['end']
+    where, end = positions.advance(start, length, reset, mask)
+    q, k, v = self._project(x, where)
+    if state is None:
+      out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
+    elif length > state['k'].shape[1]:
+      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[1]}')
+    elif length == 1:
+      state = write(state, k, v, where, end, reset, mask)
+      out = self._decode(q, state)
+    else:
+      out = self._after(q, k, v, state, reset, mask)
+      state = write(state, k, v, where, end, reset, mask)
+    out = out.reshape(batch, length, self.width)
+    y = jnp.dot(out, self.output_kernel[...].astype(self.dtype))
+    return y, state
+
+  def _project(self, x: Activations, where: Int[Array, 'b t']) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Queries [b t h k], keys [b t g k] and values [b t g k] of the tokens at positions `where`."""
+    joined = jnp.dot(x.astype(self.dtype), self.qkv_kernel[...].astype(self.dtype))
+    joined = joined.reshape(*x.shape[:2], -1, self.key_width)
+    if self.position == 'rotary':
+      turned = positions.rotary(joined[:, :, : self.heads + self.kv_heads], where)
+      q, k = turned[:, :, : self.heads], turned[:, :, self.heads :]
+    else:
+      q, k = joined[:, :, : self.heads], joined[:, :, self.heads : self.heads + self.kv_heads]
+    return q, k, joined[:, :, self.heads + self.kv_heads :]
+
+  def _segment_bounds(self, reset: Flags | None, mask: Flags | None, batch: int, length: int) -> kernel.Bounds | None:
+    """Which tokens of one segment see each other: those of one document that are not padding."""
+    if reset is None and mask is None:
+      return None
+    index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], (batch, length))
+    lower, upper = jnp.zeros_like(index), index
+    if not self.causal:
+      upper = jnp.full_like(index, length - 1)
+    if reset is not None:
+      lower = jax.lax.cummax(jnp.where(reset, index, 0), axis=1)
+      if not self.causal:
+        starts_next = jnp.concatenate([reset[:, 1:], jnp.zeros((batch, 1), bool)], axis=1)
+        upper = jax.lax.cummin(jnp.where(starts_next, index, length - 1), axis=1, reverse=True)
+    return lower, upper, index if mask is None else jnp.where(mask, index, -1)
+
+  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
+    return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, implementation=self.implementation)
+
+  def _after(
+    self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, reset: Flags | None, mask: Flags | None
+  ) -> jax.Array:
+    """Attends to what the state remembers and to the segment. An empty state (a prompt's prefill) costs nothing."""
+    batch, length = q.shape[:2]
+    bounds = self._segment_bounds(reset, mask, batch, length)
+
+    def with_memory():
+      keys = jnp.concatenate([state['k'], k], axis=1)
+      values = jnp.concatenate([state['v'], v], axis=1)
+      limits = memory_bounds(state['end'], state['k'].shape[1], length, reset, mask)
+      return kernel.attention(q, keys, values, causal=False, bounds=limits, implementation=self.implementation)
+
+    return jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._within(q, k, v, bounds), with_memory)
+
+  def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
+    """One query over the filled slots of the ring, its own token among them."""
+    slots = state['k'].shape[1]
+    filled = jnp.minimum(state['end'], slots)
+
+    def over(prefix: int) -> jax.Array:
+      position = jnp.broadcast_to(jnp.arange(prefix, dtype=jnp.int32)[None, :], (q.shape[0], prefix))
+      bounds = jnp.zeros_like(filled)[:, None], filled[:, None] - 1, position
+      keys, values = state['k'][:, :prefix], state['v'][:, :prefix]
+      return kernel.materialised(q, keys, values, causal=False, bounds=bounds)
+
+    if self.decode == 'full' or slots <= SMALLEST_PREFIX:
+      return over(slots)
+    prefixes = [SMALLEST_PREFIX]
+    while prefixes[-1] < slots:
+      prefixes.append(min(2 * prefixes[-1], slots))
+    needed = jnp.searchsorted(jnp.array(prefixes), filled.max())
+    return jax.lax.switch(needed, [functools.partial(over, prefix) for prefix in prefixes])
+
+
+def memory_bounds(
+  end: Int[Array, ' b'], slots: int, length: int, reset: Flags | None, mask: Flags | None
+) -> kernel.Bounds:
+  """Bounds of a segment's queries over [ring, segment].
+
+  Positions here go on from `end` through the whole segment, documents or not: a document that starts inside the segment
+  is a lower bound, and so is the ring's length.
+  """
+  batch = end.shape[0]
+  place, _ = positions.advance(end, length, None, mask)
+  valid = jnp.ones((batch, length), bool) if mask is None else mask
+  lower = jnp.maximum(place - slots + 1, 0)
+  if reset is not None:
+    lower = jnp.maximum(lower, jax.lax.cummax(jnp.where(reset, place, 0), axis=1))
+  slot = jnp.arange(slots, dtype=jnp.int32)[None, :]
+  last = end[:, None] - 1
+  in_ring = last - (last - slot) % slots  # the newest position kept in each slot; negative: not written yet
+  return lower, place, jnp.concatenate([in_ring, jnp.where(valid, place, -1)], axis=1)
+
+
+def write(
+  state: State,
+  k: Float[Array, 'b t g k'],
+  v: Float[Array, 'b t g k'],
+  where: Int[Array, 'b t'],
+  end: Int[Array, ' b'],
+  reset: Flags | None,
+  mask: Flags | None,
+) -> State:
+  """Puts a segment's keys and values into the ring: those of the last document, padding left out."""
+  batch, length = where.shape
+  slots = state['k'].shape[1]
+  slot = where % slots
+  if mask is not None:
+    slot = jnp.where(mask, slot, slots)
+  if reset is not None:
+    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True)
+    superseded = jnp.concatenate([superseded[:, 1:], jnp.zeros((batch, 1), jnp.int32)], axis=1) > 0
+    slot = jnp.where(superseded, slots, slot)
+  rows = jnp.arange(batch)[:, None]
+  put = lambda ring, new: ring.at[rows, slot].set(new.astype(ring.dtype), mode='drop')
+  return {'k': put(state['k'], k), 'v': put(state['v'], v), 'end': end}
