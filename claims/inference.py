@@ -28,13 +28,25 @@ from claims.statistics import Interval
 from records import Row
 
 FORWARD = Plot(
-  'Latency of one sequence', 'forward_latency', 'forward_seconds', 'length', log_x=True, log_y=True,
-  x_label='tokens in the sequence', y_label='seconds',
-)  # fmt: skip
+  'Latency of one sequence',
+  'forward_latency',
+  'forward_seconds',
+  'length',
+  log_x=True,
+  log_y=True,
+  x_label='tokens in the sequence',
+  y_label='seconds',
+)
 DECODING = Plot(
-  'Time of one decoded token', 'decoding', 'token_seconds', 'position', log_x=True, log_y=True,
-  x_label='position', y_label='seconds a token',
-)  # fmt: skip
+  'Time of one decoded token',
+  'decoding',
+  'token_seconds',
+  'position',
+  log_x=True,
+  log_y=True,
+  x_label='position',
+  y_label='seconds a token',
+)
 
 
 def _latency_points(
@@ -55,9 +67,10 @@ def _latency(records: Sequence[Row], low: int, high: int, rnn_first: bool) -> Ve
   if not rows:
     return not_measured('forward_latency')
   rows = [r for r in rows if low <= r['length'] <= high]
-  sides = ([TRANSFORMER], RECURRENT) if rnn_first else (RECURRENT, [TRANSFORMER])
-  label = 'Transformer ÷ RNN latency' if rnn_first else 'RNN ÷ Transformer latency'
-  points = _latency_points(rows, *sides, label)
+  if rnn_first:
+    points = _latency_points(rows, [TRANSFORMER], RECURRENT, 'Transformer ÷ RNN latency')
+  else:
+    points = _latency_points(rows, RECURRENT, [TRANSFORMER], 'RNN ÷ Transformer latency')
   if not points:
     return undecided(f'no length of {low} … {high} was measured for both sides')
   text = f'With the best backend of each side, from {points[0]} to {points[-1]}.'
@@ -96,9 +109,14 @@ def long_latency(records: Sequence[Row]) -> Verdict:
   text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
   if any(p.interval.high < 1000 for p in points[:1]):
     return Verdict(
-      'mixed', points[0].interval.value, 'tokens', points[0].interval.low, points[0].interval.high, text,
+      'mixed',
+      points[0].interval.value,
+      'tokens',
+      points[0].interval.low,
+      points[0].interval.high,
+      text,
       'here the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there',
-    )  # fmt: skip
+    )
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
   return combine(points, text, ladder=rungs)
 
@@ -189,53 +207,83 @@ def cache_bytes(records: Sequence[Row]) -> Verdict:
 
 CLAIMS = (
   Claim(
-    24, 'Latency below 100 tokens',
+    24,
+    'Latency below 100 tokens',
     'Under 100 tokens the latency of an RNN is as good as that of a Transformer, or better.',
     'One sequence (batch 1), forward, T = 8 … 99; ratio of the best attention backend to the best RNN backend.',
-    'Transformer ÷ RNN ≥ 1 at every length and size', 'Transformer ÷ RNN < 1 at every length and size',
-    ('forward_latency',), short_latency, (FORWARD,),
+    'Transformer ÷ RNN ≥ 1 at every length and size',
+    'Transformer ÷ RNN < 1 at every length and size',
+    ('forward_latency',),
+    short_latency,
+    (FORWARD,),
   ),
   Claim(
-    25, 'Latency from 100 to 1,000 tokens',
+    25,
+    'Latency from 100 to 1,000 tokens',
     'From 100 to 1,000 tokens the Transformer has the lower latency.',
     'One sequence (batch 1), forward, T = 100 … 1,000; ratio of the best RNN backend to the best attention backend.',
-    'RNN ÷ Transformer > 1 over the whole band', 'RNN ÷ Transformer < 1 anywhere in the band',
-    ('forward_latency',), medium_latency, (FORWARD,),
+    'RNN ÷ Transformer > 1 over the whole band',
+    'RNN ÷ Transformer < 1 anywhere in the band',
+    ('forward_latency',),
+    medium_latency,
+    (FORWARD,),
   ),
   Claim(
-    26, 'Latency beyond 1,000 tokens',
+    26,
+    'Latency beyond 1,000 tokens',
     'Beyond 1,000 tokens the quadratic cost of attention bites, while an RNN goes on at the same cost a token.',
     'One sequence (batch 1), forward; the length from which the best RNN backend is faster than the best attention '
     'backend, and than materialised attention.',
-    'the curves cross between 1,000 and 2,000 tokens', 'they cross later, or not up to the longest length measured',
-    ('forward_latency',), long_latency, (FORWARD,),
+    'the curves cross between 1,000 and 2,000 tokens',
+    'they cross later, or not up to the longest length measured',
+    ('forward_latency',),
+    long_latency,
+    (FORWARD,),
   ),
   Claim(
-    27, 'Decoding with an RNN',
+    27,
+    'Decoding with an RNN',
     'Decoding with an RNN costs the same at every position.',
     'Time of one decoded token against the position, all positions interleaved; slope of a straight line × range.',
-    'the interval of the growth includes 0, or lies within ± 5 %', 'it grows by more than 5 %',
-    ('decoding',), constant_decoding, (DECODING,),
+    'the interval of the growth includes 0, or lies within ± 5 %',
+    'it grows by more than 5 %',
+    ('decoding',),
+    constant_decoding,
+    (DECODING,),
   ),
   Claim(
-    28, 'Decoding with a Transformer',
+    28,
+    'Decoding with a Transformer',
     'Decoding with a Transformer grows with the position: the 100th token is dearer than the first.',
     'Time of one decoded token at position 100 over that at position 1, with a key/value cache and by recomputation.',
-    'more than 5 % dearer, with the cache and without', 'less than 5 % dearer, with the cache and without',
-    ('decoding',), growing_decoding, (DECODING,),
+    'more than 5 % dearer, with the cache and without',
+    'less than 5 % dearer, with the cache and without',
+    ('decoding',),
+    growing_decoding,
+    (DECODING,),
   ),
   Claim(
-    29, 'The key/value cache',
+    29,
+    'The key/value cache',
     'A key/value cache trades recomputation for memory that grows with the length.',
     'Bytes of the state of multi-head and grouped-query attention against 2·L·n·d_kv·B·(bytes of a number); time of a '
     'token by recomputation over the time with the cache, at the largest position.',
     'bytes within 1 % of the formula, and recomputation slower',
     'bytes off the formula, and recomputation no slower',
-    ('state_bytes', 'decoding'), cache_bytes,
+    ('state_bytes', 'decoding'),
+    cache_bytes,
     (
-      Plot('Bytes of state', 'state_bytes', 'state_bytes', 'length', log_x=True, log_y=True,
-           x_label='tokens remembered', y_label='bytes'),
+      Plot(
+        'Bytes of state',
+        'state_bytes',
+        'state_bytes',
+        'length',
+        log_x=True,
+        log_y=True,
+        x_label='tokens remembered',
+        y_label='bytes',
+      ),
       DECODING,
     ),
   ),
-)  # fmt: skip
+)

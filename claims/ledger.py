@@ -1,4 +1,4 @@
-"""The sixty statements, one line each: number, section, what the article says in our words, and where it can be tested."""
+"""The sixty statements, one line each: number, section, what the article says in our words, where it can be tested."""
 
 from typing import Literal, NamedTuple
 

@@ -57,15 +57,21 @@ CLAIMS = (
     'Gradients that flow back through an RNN vanish or explode.',
     'Norm of the product of the Jacobians of the state, one step to the next, over up to 200 steps of text; freshly '
     'initialised and after some training on that text.',
-    'more than 4 decades lost or gained at 200 steps for the plain RNN, and more than 1 for LSTM and GRU, at every stage',
+    'more than 4 decades lost or gained at 200 steps for the plain RNN, and more than 1 for LSTM and GRU, at every '
+    'stage',
     'less than 1 decade for every architecture; for the gated ones only: mixed',
     ('gradient_flow',),
     gradients_vanish,
     (
       Plot(
-        'Gradient through time', 'gradient_flow', 'decades', 'lag', series=('architecture', 'update'),
-        x_label='steps back', y_label='log₁₀ of the norm of ∂h_T/∂h_t',
+        'Gradient through time',
+        'gradient_flow',
+        'decades',
+        'lag',
+        series=('architecture', 'update'),
+        x_label='steps back',
+        y_label='log₁₀ of the norm of ∂h_T/∂h_t',
       ),
     ),
   ),
-)  # fmt: skip
+)

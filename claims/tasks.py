@@ -65,16 +65,24 @@ CLAIMS = (
     35,
     'Language modelling by token index',
     'Transformers dominate language modelling because they use long context.',
-    'Characters of the embedded text; parameters matched within 2 %, the same tokens, learning rates and seeds; test loss '
-    'by the index of the token in its window: the gap between the best classical RNN and the Transformer, and its growth '
-    'from the first tokens to the last.',
+    'Characters of the embedded text; parameters matched within 2 %, the same tokens, learning rates and seeds; test '
+    'loss by the index of the token in its window: the gap between the best classical RNN and the Transformer, and '
+    'its growth from the first tokens to the last.',
     'the Transformer is better at the last indices, and the gap has grown since the first',
     f'the RNN ties (within {TIE} nats) or wins at the last indices, and the gap has not grown',
     ('token_index',),
     long_context,
     (
-      Plot('Test loss by token index', 'token_index', 'loss', 'index', series=('architecture', 'block'), log_x=True,
-           x_label='token index', y_label='nats a character'),
+      Plot(
+        'Test loss by token index',
+        'token_index',
+        'loss',
+        'index',
+        series=('architecture', 'block'),
+        log_x=True,
+        x_label='token index',
+        y_label='nats a character',
+      ),
     ),
   ),
-)  # fmt: skip
+)
