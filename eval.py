@@ -1,0 +1,68 @@
+"""--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; appends to eval.jsonl."""
+
+import json
+import logging
+import math
+import pathlib
+from collections.abc import Mapping
+
+from seqmodels.errors import InputError
+from training import mesh as meshes
+from training import workdir as workdirs
+from training.checkpoint import Checkpoints
+from training.evaluate import evaluate
+from training.settings import eval_settings
+
+log = logging.getLogger('seqmodels')
+
+Results = dict[str, dict[str, float]]  # split → metric → value
+
+
+def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devices: int = 0) -> None:
+  """Prints a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
+  folder = pathlib.Path(workdir)
+  baselines: Results | None = None
+  for name, results, task in evaluations(folder, step=step, all_steps=all_steps, devices=devices):
+    if baselines is None:
+      baselines = task.baselines()
+    print(f'step {name}')
+    print(table(results, 'split'))
+  if baselines:
+    print('baselines on the test split')
+    print(table(baselines, 'baseline'))
+
+
+def evaluations(folder: pathlib.Path, *, step: int | None, all_steps: bool, devices: int = 0):
+  """Evaluates checkpoint after checkpoint, appends its rows to eval.jsonl, and yields (step, results, task)."""
+  steps: list[int | None] = [step]
+  if all_steps:
+    checkpoints = Checkpoints(folder / 'checkpoints', read_only=True)
+    steps = list(checkpoints.steps())
+    checkpoints.close()
+    if not steps:
+      raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
+  mesh = meshes.make_mesh(devices)
+  for wanted in steps:
+    loaded = workdirs.load(folder, wanted)
+    batch_size = eval_settings(loaded.config['eval']).batch_size
+    results: Results = {}
+    for name, evaluation in loaded.task.evaluations().items():
+      results[name] = evaluate(loaded.model, loaded.params, loaded.task, evaluation, batch_size, mesh)
+    with (folder / 'eval.jsonl').open('a') as file:
+      for name, values in results.items():
+        finite = {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+        file.write(json.dumps({'step': loaded.step, 'split': name, **finite}) + '\n')
+    yield loaded.step, results, loaded.task
+
+
+def table(rows: Mapping[str, Mapping[str, float]], label: str) -> str:
+  """Names down, metrics across, aligned."""
+  metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
+  cells = [[label, *metrics]]
+  for name, values in rows.items():
+    cells.append([name, *(f'{values[metric]:.6g}' if metric in values else '' for metric in metrics)])
+  widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+  lines = [
+    [f'{row[0]:<{widths[0]}}', *(f'{cell:>{w}}' for cell, w in zip(row[1:], widths[1:], strict=True))] for row in cells
+  ]
+  return '\n'.join('  ' + '  '.join(line) for line in lines)

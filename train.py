@@ -1,0 +1,175 @@
+"""--mode=train: sequences data, step, metrics, checkpoints and evaluation; computes nothing itself."""
+
+import math
+import pathlib
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import jax
+
+from seqmodels import sizing
+from training import mesh as meshes
+from training import workdir as workdirs
+from training.checkpoint import Checkpoints
+from training.evaluate import evaluate
+from training.metrics import MetricsWriter, Progress, log
+from training.run import Run, build_run
+from training.runtime import device_line
+from training.step import Metrics, TrainState
+
+
+class Diverged(Exception):
+  """The loss or the gradient is not finite any more."""
+
+
+class Stop:
+  """While entered, SIGTERM and SIGINT do not end the process: `signal` says that one has come."""
+
+  def __init__(self) -> None:
+    self.signal: signal.Signals | None = None
+
+  def __enter__(self) -> 'Stop':
+    self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number: int, _: FrameType | None) -> None:
+    self.signal = signal.Signals(number)
+
+
+def main(config: Any, workdir: str, *, devices: int = 0) -> None:
+  """Trains, or goes on training, and exits with 1 if the loss diverges."""
+  try:
+    train(config, workdir, devices=devices)
+  except Diverged as error:
+    sys.exit(f'error: {error}')
+
+
+def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict[str, float]:
+  """Trains `config` in `workdir`, from its newest checkpoint if it has one; returns {"split/metric": value} at the end.
+
+  On the same devices, a run that was killed and started again ends with the same parameters and metrics, bit for bit,
+  as one that was not. Raises InputError before anything is written, Diverged when the loss is not finite, SystemExit
+  after SIGTERM or SIGINT (the state is saved first).
+  """
+  config, workdir = workdirs.plain(config), pathlib.Path(workdir)
+  run = build_run(config, devices)
+  batches = run.batches()
+  note = workdirs.check_same_config(workdir, config)
+  workdirs.write_config(workdir, config)
+  figures = sizing.summary(run.model)
+  log.info(
+    f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding | '
+    f'{figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state per sequence'
+  )
+  if note:
+    log.info(note)
+  checkpoints = Checkpoints(workdir / 'checkpoints', run.settings.keep)
+  restored = checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
+  writer = MetricsWriter(workdir, restored.step if restored else 0)
+  if restored:
+    batches.set_state(restored.extra['batches'])
+    log.info('going on from step %d', restored.step)
+  state = run.place(restored.tree) if restored else run.initial_state()
+  loop = Loop(run, state, batches, checkpoints, writer, restored.step if restored else 0)
+  try:
+    with Stop() as stop:
+      return loop.run(stop)
+  finally:
+    checkpoints.close()
+    writer.close()
+
+
+class Loop:
+  """The loop over steps. Metrics of step N − 1 are fetched after step N has been dispatched."""
+
+  def __init__(
+    self, run: Run, state: TrainState, batches: Any, checkpoints: Checkpoints, writer: MetricsWriter, step: int
+  ) -> None:
+    self.setup, self.state, self.batches = run, state, batches
+    self.checkpoints, self.writer, self.step = checkpoints, writer, step
+    self.settings = run.settings
+    self.pending: tuple[int, Metrics] | None = None
+    self.progress: Progress | None = None
+
+  def run(self, stop: Stop) -> dict[str, float]:
+    steps, wait = self.settings.steps, meshes.must_wait(self.setup.mesh)
+    self.evaluate()  # what the process before this one may have left undone at this step
+    while self.step < steps:
+      batch = next(self.batches)
+      if self.progress is None:
+        self.progress = Progress(self.step, steps, self.settings.batch_size * batch.inputs.shape[1])
+      self.state, metrics = self.setup.step(self.state, meshes.put_batch(batch, self.setup.mesh))
+      self.finish()
+      self.step += 1
+      self.pending = self.step, metrics
+      if wait:
+        jax.block_until_ready(metrics)
+      if stop.signal or self.step == steps or _due(self.settings.checkpoint_every, self.step):
+        self.save()
+      if stop.signal:
+        self.checkpoints.wait()
+        log.info('%s: saved step %d; the same command goes on from there', stop.signal.name, self.step)
+        sys.exit(128 + stop.signal)
+      self.evaluate()
+    if self.progress is not None:
+      self.progress.close()
+    return self.results()
+
+  def finish(self) -> None:
+    """Fetches and writes the metrics that are pending."""
+    if self.pending is None:
+      return
+    (step, metrics), self.pending = self.pending, None
+    finite = bool(metrics['finite'])
+    if finite and step != 1 and step != self.settings.steps and not _due(self.settings.log_every, step):
+      return
+    fetched = jax.device_get(metrics)
+    values = {name: float(fetched[name]) for name in ('loss', 'gradient_norm', 'learning_rate')}
+    self.writer.write(step, 'train', values)
+    if not finite:
+      raise Diverged(f'the loss or its gradient is not finite at step {step} (loss {values["loss"]})')
+    if self.progress is not None:
+      self.writer.board(step, 'train', {'tokens_per_second': self.progress.update(step, values['loss'])})
+
+  def save(self) -> None:
+    """Before the next batch is drawn, so that the iterator stands where the state does."""
+    self.finish()
+    self.writer.sync()
+    examples = self.step * self.settings.batch_size
+    self.checkpoints.save(self.step, self.state, {'batches': self.batches.get_state(), 'examples': examples})
+
+  def evaluate(self) -> None:
+    """What is due at this step and not yet written: `validation` on the way, every evaluation at the end."""
+    last = self.step == self.settings.steps
+    if not last and not (self.step and _due(self.settings.eval_every, self.step)):
+      return
+    self.finish()
+    for name, evaluation in self.setup.task.evaluations().items():
+      if (name != 'validation' and not last) or self.writer.row(self.step, name):
+        continue
+      run = self.setup
+      values = evaluate(run.model, self.state.params, run.task, evaluation, run.evaluation.batch_size, run.mesh)
+      self.writer.write(self.step, name, values)
+      log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
+    if self.progress is not None:
+      self.progress.pause()
+
+  def results(self) -> dict[str, float]:
+    """The last step's rows as {"split/metric": value}."""
+    rows = [row for row in self.writer.rows if row['step'] == self.step]
+    return {
+      f'{row["split"]}/{name}': math.nan if value is None else value
+      for row in rows
+      for name, value in row.items()
+      if name not in ('step', 'split')
+    }
+
+
+def _due(every: int, step: int) -> bool:
+  return every > 0 and step % every == 0

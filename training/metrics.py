@@ -1,0 +1,123 @@
+"""metrics.jsonl, TensorBoard and the progress line.
+
+metrics.jsonl has one row a logged step and split: {"step": …, "split": …, name: value}. It holds nothing that depends
+on time, so that a resumed run ends with the same bytes as one never interrupted; throughput goes to TensorBoard and to
+the progress line.
+"""
+
+import json
+import logging
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tqdm
+from tensorboardX import SummaryWriter
+
+log = logging.getLogger('seqmodels')
+
+Row = dict[str, Any]
+LINE_SECONDS = 5.0  # between two progress lines where there is no terminal
+
+
+class MetricsWriter:
+  """Appends rows to metrics.jsonl and TensorBoard. Opening it drops what lies after `last_step`."""
+
+  def __init__(self, workdir: pathlib.Path, last_step: int) -> None:
+    self._path = workdir / 'metrics.jsonl'
+    self.rows = [row for row in read_rows(self._path) if row['step'] <= last_step]
+    self._rewrite()
+    self._file = self._path.open('a')
+    self._board = SummaryWriter(str(workdir / 'tensorboard'), purge_step=last_step + 1, flush_secs=30)
+
+  def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
+    """One row. A value that is not finite is written as null: JSON has no word for it."""
+    numbers = {name: float(value) for name, value in values.items()}
+    row: Row = {'step': step, 'split': split}
+    row |= {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    self.rows.append(row)
+    self._file.write(json.dumps(row) + '\n')
+    self._file.flush()
+    self.board(step, split, numbers)
+    return row
+
+  def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
+    """To TensorBoard alone: what depends on time."""
+    for name, value in values.items():
+      self._board.add_scalar(f'{split}/{name}', value, step)
+
+  def row(self, step: int, split: str) -> Row | None:
+    """The row of a step and split, if it has been written."""
+    return next((row for row in reversed(self.rows) if row['step'] == step and row['split'] == split), None)
+
+  def sync(self) -> None:
+    """Until the rows are on disk: a checkpoint must never be newer than its metrics."""
+    os.fsync(self._file.fileno())
+
+  def close(self) -> None:
+    self._file.close()
+    self._board.close()
+
+  def _rewrite(self) -> None:
+    temporary = self._path.with_suffix('.partial')
+    temporary.write_text(''.join(json.dumps(row) + '\n' for row in self.rows))
+    temporary.replace(self._path)
+
+
+def read_rows(path: pathlib.Path) -> list[Row]:
+  """The rows of a JSON Lines file; the last line of a killed process may be partial and is left out."""
+  if not path.exists():
+    return []
+  rows = []
+  for line in path.read_text().splitlines():
+    try:
+      rows.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return rows
+
+
+class Progress:
+  """Step, loss, tokens/s and time left: a bar on a terminal, else a line every few seconds."""
+
+  def __init__(self, first: int, steps: int, tokens: int) -> None:
+    self._steps, self._tokens = steps, tokens
+    self._begun = self._last = time.monotonic()
+    self._first = self._last_step = first
+    terminal = sys.stderr.isatty()
+    self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if terminal else None
+    self._printed = 0.0
+
+  def update(self, step: int, loss: float) -> float:
+    """Shows a logged step; returns the tokens a second since the last one."""
+    now = time.monotonic()
+    rate = (step - self._last_step) * self._tokens / max(now - self._last, 1e-9)
+    self._last, self._last_step = now, step
+    if self._bar is not None:
+      self._bar.set_postfix_str(f'loss {loss:.4f}, {rate:,.0f} tokens/s', refresh=False)
+      self._bar.update(step - self._bar.n)
+    elif now - self._printed > LINE_SECONDS or step == self._steps:
+      self._printed = now
+      left = (now - self._begun) / max(step - self._first, 1) * (self._steps - step)
+      log.info('step %d/%d  loss %.4f  %s tokens/s  %s left', step, self._steps, loss, f'{rate:,.0f}', clock(left))
+    return rate
+
+  def pause(self) -> None:
+    """The time since the last update was not spent on training."""
+    self._begun += time.monotonic() - self._last
+    self._last = time.monotonic()
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+
+def clock(seconds: float) -> str:
+  """1:02:03, or 2:03."""
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'

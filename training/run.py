@@ -1,0 +1,75 @@
+"""A training run put together from its config: task, model, optimizer, mesh, the compiled step and its state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from seqmodels.models import Model
+from tasks.base import Batch, Shard, Task
+from training import mesh as meshes
+from training.optimizer import Optimizer, make_optimizer
+from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
+from training.step import Metrics, TrainState, init_train_state, make_step
+from training.workdir import Config, make_model, make_task
+
+
+@dataclass(frozen=True)
+class Run:
+  settings: TrainSettings
+  evaluation: EvalSettings
+  task: Task
+  model: Model
+  optimizer: Optimizer
+  mesh: Mesh
+  shardings: Any  # of the train state, as a tree prefix
+  step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+  def _initial(self) -> TrainState:
+    settings = self.settings
+    carry = self.model.init_state(settings.batch_size, self.task.spec.length) if settings.segment else None
+    return init_train_state(self.model, self.optimizer, settings.seed, carry)
+
+  def initial_state(self) -> TrainState:
+    """The state before the first step, on the mesh."""
+    return jax.jit(self._initial, out_shardings=self.shardings)()
+
+  def abstract_state(self) -> TrainState:
+    return jax.eval_shape(self._initial)
+
+  def place(self, state: TrainState) -> TrainState:
+    """A restored state (NumPy) on the mesh."""
+    return jax.device_put(state, self.shardings)
+
+  def batches(self) -> Any:
+    """The iterator over this process's part of the training batches (`get_state`, `set_state`)."""
+    settings = self.settings
+    shard = Shard(jax.process_index(), jax.process_count())
+    rows = settings.batch_size // shard.count
+    return iter(self.task.dataset('train', rows, seed=settings.seed, shard=shard, segment=settings.segment or None))
+
+
+def build_run(config: Config, devices: int = 0) -> Run:
+  """Everything that a config says, checked; writes nothing. devices: see `mesh.make_mesh`."""
+  settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
+  task = make_task(config)
+  model = make_model(config, task)
+  mesh = meshes.make_mesh(devices)
+  meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
+  optimizer = make_optimizer(settings)
+  axes = meshes.batch_axes(model.init_state) if settings.segment else None
+  everywhere = meshes.replicated(mesh)
+  carry = None if axes is None else meshes.carry_shardings(axes, mesh)
+  shardings: Any = TrainState(*[everywhere] * 3, carry)  # type: ignore[arg-type]
+  step = make_step(
+    model,
+    task,
+    optimizer,
+    seed=settings.seed if model.config.dropout else None,
+    accumulate=settings.accumulate,
+    carry_axes=axes,
+    out_shardings=(shardings, everywhere),
+  )
+  return Run(settings, evaluation, task, model, optimizer, mesh, shardings, step)

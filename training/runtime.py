@@ -1,0 +1,79 @@
+"""Process set-up: what must be decided before JAX starts. Imports no JAX, so that `prepare` can come first."""
+
+import ctypes
+import logging
+import os
+import pathlib
+import sys
+from typing import Any
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+CACHE = pathlib.Path('~/.cache/seqmodels/compilation')
+
+log = logging.getLogger('seqmodels')
+
+
+def prepare(*, platform: str | None = None, devices: int = 0) -> dict[str, Any]:
+  """Sets memory, compiler, cache and log options of this process; returns them, for benchmarks to report.
+
+  Call it before JAX starts its backend. platform: cpu, gpu, tpu or None for what JAX finds. devices: 0 leaves the count
+  to JAX; on CPU, more than 1 splits the host into that many devices.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  if platform:
+    _option('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
+  if devices > 1:
+    _option('jax_num_cpu_devices', devices)
+  cache = os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE.expanduser()))
+  _option('jax_compilation_cache_dir', cache)
+  _option('jax_persistent_cache_min_compile_time_secs', 0.0)
+  _option('jax_persistent_cache_min_entry_size_bytes', -1)
+  _quiet()
+  return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
+
+
+def _option(name: str, value: Any) -> None:
+  """A JAX option, whether JAX has been imported already (by a config file, say) or will be."""
+  os.environ[name.upper()] = str(value)
+  if 'jax' in sys.modules:
+    sys.modules['jax'].config.update(name, value)
+
+
+def _keep_freed_memory() -> str:
+  """Makes malloc keep what XLA frees: on CPU each call's temporaries are otherwise mapped and faulted in again."""
+  try:
+    mallopt = ctypes.CDLL(None).mallopt
+  except (OSError, AttributeError):  # not glibc
+    return 'default'
+  if mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1):
+    return 'mmap_max=0 trim_threshold=2GiB'
+  return 'default'
+
+
+def _vector_width() -> str:
+  """512-bit vectors where the processor has them: XLA prefers 256, which slows transcendental functions."""
+  flag = '--xla_cpu_prefer_vector_width=512'
+  cpuinfo = pathlib.Path('/proc/cpuinfo')
+  flags = os.environ.get('XLA_FLAGS', '')
+  if 'xla_cpu_prefer_vector_width' not in flags and cpuinfo.exists() and ' avx512f' in cpuinfo.read_text():
+    flags = f'{flags} {flag}'.strip()
+    os.environ['XLA_FLAGS'] = flags
+  return flags
+
+
+def _quiet() -> None:
+  """Own log lines to stderr as they are; of the libraries', errors only."""
+  if not log.handlers:
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+    log.propagate = False
+  logging.getLogger('absl').setLevel(logging.ERROR)
+
+
+def device_line() -> str:
+  """The devices in words, e.g. `cpu × 2 (cpu)` or `NVIDIA H200 × 1 (gpu)`."""
+  import jax
+
+  devices = jax.devices()
+  return f'{devices[0].device_kind} × {len(devices)} ({devices[0].platform})'

@@ -1,0 +1,94 @@
+"""The `train` and `eval` sections of a config, checked field by field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqmodels.config import checked_fields
+from seqmodels.errors import InputError, unknown
+
+OPTIMIZERS = ('adamw', 'sgd')
+SCHEDULES = ('constant', 'cosine')
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+  """The fields of `config.train`.
+
+  steps            optimizer steps
+  batch_size       sequences a step, over all devices and microbatches
+  seed             of the parameters, the order of the data and dropout
+  learning_rate    the peak; schedule: what follows the linear warm-up of warmup_steps (constant, or a cosine that ends
+                   at final_fraction of the peak; Loshchilov & Hutter 2017)
+  weight_decay     decoupled (Loshchilov & Hutter 2019), on matrices only
+  momentum         of sgd; beta2: of adamw
+  clip             largest global gradient norm (Pascanu et al. 2013); 0: off
+  accumulate       microbatches a step
+  segment          positions a segment of truncated back-propagation; 0: whole sequences
+  log_every, eval_every, checkpoint_every   steps; 0: only at the end
+  keep             newest checkpoints kept
+  """
+
+  steps: int = 1000
+  batch_size: int = 32
+  seed: int = 0
+  optimizer: str = 'adamw'
+  learning_rate: float = 1e-3
+  schedule: str = 'cosine'
+  warmup_steps: int = 0
+  final_fraction: float = 0.1
+  weight_decay: float = 0.0
+  momentum: float = 0.9
+  beta2: float = 0.99
+  clip: float = 1.0
+  accumulate: int = 1
+  segment: int = 0
+  log_every: int = 10
+  eval_every: int = 0
+  checkpoint_every: int = 0
+  keep: int = 3
+
+  def __post_init__(self) -> None:
+    if self.optimizer not in OPTIMIZERS:
+      raise unknown('train.optimizer', self.optimizer, OPTIMIZERS)
+    if self.schedule not in SCHEDULES:
+      raise unknown('train.schedule', self.schedule, SCHEDULES)
+    for name in ('steps', 'batch_size', 'learning_rate', 'accumulate', 'keep'):
+      if not getattr(self, name) > 0:
+        raise InputError(f'train.{name}={getattr(self, name)} must be greater than 0')
+    not_negative = ('seed', 'warmup_steps', 'weight_decay', 'clip', 'segment')
+    for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every'):
+      if not getattr(self, name) >= 0:
+        raise InputError(f'train.{name}={getattr(self, name)} must not be negative')
+    if self.seed >= 2**32:
+      raise InputError(f'train.seed={self.seed} must be below 2**32')
+    if not 0 <= self.final_fraction <= 1:
+      raise InputError(f'train.final_fraction={self.final_fraction} must be in [0, 1]')
+    for name in ('momentum', 'beta2'):
+      if not 0 <= getattr(self, name) < 1:
+        raise InputError(f'train.{name}={getattr(self, name)} must be in [0, 1)')
+    if self.schedule == 'cosine' and self.warmup_steps >= self.steps:
+      raise InputError(f'train.warmup_steps={self.warmup_steps} must be less than train.steps={self.steps}')
+    if self.batch_size % self.accumulate:
+      raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+  """The fields of `config.eval`."""
+
+  batch_size: int = 64
+
+  def __post_init__(self) -> None:
+    if self.batch_size <= 0:
+      raise InputError(f'eval.batch_size={self.batch_size} must be greater than 0')
+
+
+def train_settings(values: Mapping[str, Any]) -> TrainSettings:
+  """The `train` section of a config; InputError names the field that is unknown, of a wrong type or out of range."""
+  return TrainSettings(**checked_fields(TrainSettings, values, 'train'))
+
+
+def eval_settings(values: Mapping[str, Any]) -> EvalSettings:
+  """The `eval` section of a config."""
+  return EvalSettings(**checked_fields(EvalSettings, values, 'eval'))

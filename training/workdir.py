@@ -1,0 +1,107 @@
+"""What a workdir holds: config.json, metrics.jsonl, checkpoints/, tensorboard/. Reading a trained model back."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import tasks
+from seqmodels import config as model_config
+from seqmodels import models
+from seqmodels.errors import InputError
+from seqmodels.models import Model
+from seqmodels.notation import Params
+from tasks.base import Task
+from training.checkpoint import Checkpoints
+
+Config = dict[str, Any]
+SECTIONS = ('task', 'model', 'train', 'eval')
+
+
+class Loaded(NamedTuple):
+  config: Config
+  task: Task
+  model: Model
+  params: Params
+  step: int
+
+
+def plain(config: Any) -> Config:
+  """A ConfigDict or dict as JSON would give it back."""
+  values = config.to_dict() if hasattr(config, 'to_dict') else dict(config)
+  return json.loads(json.dumps(values))
+
+
+def read_config(workdir: pathlib.Path) -> Config:
+  """config.json of a workdir; InputError if it has none."""
+  path = workdir / 'config.json'
+  try:
+    config = json.loads(path.read_text())
+  except OSError as error:
+    raise InputError(f'--workdir={workdir} holds no trained model: {path} cannot be read ({error.strerror})') from error
+  except json.JSONDecodeError as error:
+    raise InputError(f'{path} is damaged: {error}') from error
+  if not isinstance(config, dict) or not set(SECTIONS) <= config.keys():
+    raise InputError(f'{path} must have the sections {", ".join(SECTIONS)}')
+  return config
+
+
+def check_same_config(workdir: pathlib.Path, config: Config) -> str:
+  """InputError, with a line for each field that differs, if the workdir was made with another config.
+
+  More steps are allowed: the run goes on. Returns what to say about it, if anything.
+  """
+  if not (workdir / 'config.json').exists():
+    return ''
+  old, new = _flat(read_config(workdir)), _flat(config)
+  differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
+  if not differing:
+    return ''
+  if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
+    return f'train.steps raised from {old["train.steps"]} to {new["train.steps"]}'
+  lines = [f'  {field}: {old.get(field, "absent")!r} there, {new.get(field, "absent")!r} now' for field in differing]
+  raise InputError(f'--workdir={workdir} was made with another config:\n' + '\n'.join(lines))
+
+
+def write_config(workdir: pathlib.Path, config: Config) -> None:
+  """Makes the workdir and its config.json, at once or not at all; InputError if it cannot be written."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    temporary = workdir / 'config.json.partial'
+    temporary.write_text(json.dumps(config, indent=2) + '\n')
+    temporary.replace(workdir / 'config.json')
+  except OSError as error:
+    raise InputError(f'--workdir={workdir} cannot be written: {error.strerror}') from error
+
+
+def _flat(config: Config, prefix: str = '') -> Config:
+  flat: Config = {}
+  for name, value in config.items():
+    flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) and value else {f'{prefix}{name}': value}
+  return flat
+
+
+def make_task(config: Config) -> Task:
+  """The task of a config's `task` section: its name and options."""
+  options = dict(config['task'])
+  if not options.get('name'):
+    raise InputError('config.task.name is missing')
+  return tasks.make(options.pop('name'), options)
+
+
+def make_model(config: Config, task: Task) -> Model:
+  return models.build(model_config.from_dict(config['model']), task.spec)
+
+
+def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
+  """The model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
+  workdir = pathlib.Path(workdir)
+  config = read_config(workdir)
+  task = make_task(config)
+  model = make_model(config, task)
+  checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
+  like = {'params': model.abstract_params}
+  restored = checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like)
+  checkpoints.close()
+  if restored is None:
+    raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
+  return Loaded(config, task, model, restored.tree['params'], restored.step)
