@@ -164,8 +164,8 @@ def count_parameters(model: Model, *, embedding: bool = True) -> int:
 def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
   """A width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
 
-  With a feed-forward, the width is a multiple of 16 (4 for models below 20,000 parameters) and the hidden width takes
-  up what is left. InputError, with the nearest reachable number, where no width meets the budget.
+  With a feed-forward, the width is a multiple of 4, of 32 where one is near, and the hidden width takes up what is
+  left. InputError, with the nearest reachable number, where no width meets the budget.
   """
   target = config.params
   repeats = config.depth // len(config.pattern)
@@ -184,9 +184,17 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
   while high - low > 1:
     middle = (low + high) // 2
     low, high = (middle, high) if size(middle * step, config.feedforward) < target else (low, middle)
-  candidates = [(width * step, _fit_feedforward(config, width * step, size)) for width in (low, high)]
-  width, feedforward = min(candidates, key=lambda c: abs(size(*c) - target))
-  reached = size(width, feedforward)
+  best: tuple[float, float, int, float, int] | None = None
+  for width in sorted({_friendly(low * step, step), low * step, high * step}):
+    feedforward = _fit_feedforward(config, width, size)
+    reached = size(width, feedforward)
+    off = abs(reached / target - 1)
+    # Of the widths within the budget, the one whose feed-forward is nearest to what was asked for; a hardware-friendly
+    # width may be a third off.
+    distance = abs(math.log(feedforward / config.feedforward)) - 0.3 * (width % 16 == 0) if config.feedforward else 0.0
+    best = min(best or (math.inf, math.inf, 0, 0.0, 0), (max(off, 0.01), distance, width, feedforward, reached))
+  assert best is not None
+  _, _, width, feedforward, reached = best
   if abs(reached / target - 1) > 0.02:
     raise InputError(f'model.params={target:g} cannot be met within 2 %; the nearest is {reached} (width {width})')
   return config.replace(width=width, feedforward=feedforward, params=0.0)
@@ -196,7 +204,16 @@ def _width_step(config: ModelConfig) -> int:
   heads = 2 * config.heads if config.heads else 1  # an even key width, as rotary positions need it
   if not config.feedforward:
     return math.lcm(heads, 2 if 'attention' in config.pattern else 1)
-  return math.lcm(heads, 16 if config.params > 20_000 else 4)
+  return math.lcm(heads, 4)
+
+
+def _friendly(width: int, step: int) -> int:
+  """The nearest multiple of 32 or 16 that is at most an eighth away: vector units and key widths like it."""
+  for unit in (32, 16):
+    rounded = round(width / unit) * unit
+    if rounded and rounded % step == 0 and abs(rounded - width) <= width / 8:
+      return rounded
+  return width
 
 
 def _fit_feedforward(config: ModelConfig, width: int, size: Any) -> float:
