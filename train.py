@@ -64,8 +64,9 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   workdirs.write_config(workdir, config)
   figures = sizing.summary(run.model)
   log.info(
-    f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding | '
-    f'{figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state per sequence'
+    f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
+    f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'
+    ' per sequence'
   )
   if note:
     log.info(note)

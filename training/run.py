@@ -62,7 +62,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   axes = meshes.batch_axes(model.init_state) if settings.segment else None
   everywhere = meshes.replicated(mesh)
   carry = None if axes is None else meshes.carry_shardings(axes, mesh)
-  shardings: Any = TrainState(*[everywhere] * 3, carry)  # type: ignore[arg-type]
+  shardings: Any = TrainState._make((everywhere, everywhere, everywhere, carry))
   step = make_step(
     model,
     task,

@@ -7,30 +7,48 @@ import pathlib
 import sys
 from typing import Any
 
+from seqmodels.errors import InputError, unknown
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}
 CACHE = pathlib.Path('~/.cache/seqmodels/compilation')
 
 log = logging.getLogger('seqmodels')
 
 
-def prepare(*, platform: str | None = None, devices: int = 0) -> dict[str, Any]:
+def prepare() -> dict[str, Any]:
   """Sets memory, compiler, cache and log options of this process; returns them, for benchmarks to report.
 
-  Call it before JAX starts its backend. platform: cpu, gpu, tpu or None for what JAX finds. devices: 0 leaves the count
-  to JAX; on CPU, more than 1 splits the host into that many devices.
+  Call it first, before JAX is imported.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
-  if platform:
-    _option('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
-  if devices > 1:
-    _option('jax_num_cpu_devices', devices)
   cache = os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE.expanduser()))
   _option('jax_compilation_cache_dir', cache)
   _option('jax_persistent_cache_min_compile_time_secs', 0.0)
   _option('jax_persistent_cache_min_entry_size_bytes', -1)
   _quiet()
   return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
+
+
+def select(platform: str | None = None, devices: int = 0) -> None:
+  """Chooses the platform (cpu, gpu, tpu; None: what JAX finds); on CPU, `devices` above 1 splits the host into as many.
+
+  Call it before JAX starts its backend. InputError if the platform is not known or not there.
+  """
+  if devices > 1:
+    _option('jax_num_cpu_devices', devices)
+  if platform is None:
+    return
+  if platform not in PLATFORMS:
+    raise unknown('--platform', platform, PLATFORMS)
+  _option('jax_platforms', PLATFORMS[platform])
+  import jax
+
+  try:
+    jax.devices()
+  except RuntimeError as error:
+    raise InputError(f'--platform={platform} is not available here: {str(error).splitlines()[0]}') from error
 
 
 def _option(name: str, value: Any) -> None:
