@@ -12,28 +12,18 @@ from configs.architectures import architecture
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError, unknown
 from seqmodels.mixers import MIXERS, mixer_options
+from training.settings import EvalSettings, TrainSettings
 
+# What every task starts from; where a task wants another value, its file in configs/ says so.
 TRAIN: dict[str, Any] = {
   'steps': 2000,
-  'batch_size': 32,
-  'seed': 0,
-  'optimizer': 'adamw',
   'learning_rate': 2e-3,
-  'schedule': 'cosine',
   'warmup_steps': 100,
-  'final_fraction': 0.1,
   'weight_decay': 0.1,
-  'momentum': 0.9,
-  'beta2': 0.99,
-  'clip': 1.0,
-  'accumulate': 1,
-  'segment': 0,
   'log_every': 50,
   'eval_every': 500,
   'checkpoint_every': 500,
-  'keep': 2,
 }
-EVAL: dict[str, Any] = {'batch_size': 64}
 
 
 def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **options: Any) -> ConfigDict:
@@ -41,9 +31,12 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   name, _, rest = (arg or '').partition(',')
   if not name:
     raise InputError('--config needs an architecture: configs/<task>.py:<architecture>[,key=value…]')
-  model = {f.name: _default(f) for f in dataclasses.fields(ModelConfig)} | architecture(name)
-  fields = {f.name: _default(f) for f in dataclasses.fields(tasks.TASKS[task])}
-  sections = {'task': fields | options, 'model': model, 'train': TRAIN | (train or {}), 'eval': dict(EVAL)}
+  sections = {
+    'task': _defaults(tasks.TASKS[task]) | options,
+    'model': _defaults(ModelConfig) | architecture(name),
+    'train': _defaults(TrainSettings) | TRAIN | (train or {}),
+    'eval': _defaults(EvalSettings),
+  }
   overrides = dict(_parse(item) for item in rest.split(',') if item)
   if 'pattern' in overrides:
     sections['model']['pattern'] = _value(tuple(str(overrides.pop('pattern')).split('+')), ())
@@ -54,8 +47,12 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections})
 
 
-def _default(field: dataclasses.Field) -> Any:
-  return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+def _defaults(cls: type) -> dict[str, Any]:
+  """The fields of a dataclass with their defaults."""
+  return {
+    f.name: f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+    for f in dataclasses.fields(cls)
+  }
 
 
 def _parse(item: str) -> tuple[str, str]:

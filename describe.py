@@ -1,0 +1,16 @@
+"""--mode=describe: what a config builds and what it costs, without running it."""
+
+from typing import Any
+
+from seqmodels import sizing
+from training import workdir as workdirs
+
+
+def main(config: Any) -> None:
+  """Prints layers, parameters, FLOPs a token and bytes of state of a config's model."""
+  plain = workdirs.plain(config)
+  model = workdirs.make_model(plain, workdirs.make_task(plain))
+  rows = sizing.table(model)
+  width = max(len(name) for name, _ in rows)
+  for name, value in rows:
+    print(f'{name:<{width}}  {value}')
