@@ -1,4 +1,4 @@
-"""Softmax attention (Vaswani et al., 2017), multi-head or grouped-query (Ainslie et al., 2023), in three implementations.
+"""Softmax attention (Vaswani et al., 2017), multi-head or grouped-query (Ainslie et al., 2023), in three forms.
 
 `materialised`  the t × s scores exist at once: quadratic memory.
 `blockwise`     scores exist a block of queries at a time, also in the backward pass: linear memory (`blockwise.py`).
@@ -12,6 +12,7 @@ A query that sees nothing gets zeros. The softmax is float32.
 """
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,10 @@ def attention(
   bounds: Bounds | None = None,
   implementation: str = 'auto',
 ) -> Float[Array, 'b t h v']:
-  """softmax(q kᵀ / √key width) v for every head; h is a multiple of g. Raises InputError on an unknown implementation."""
+  """softmax(q kᵀ / √key width) v for every head; h is a multiple of g.
+
+  Raises InputError on an unknown implementation.
+  """
   if implementation == 'auto':
     implementation = choose(q, k)
   if implementation == 'materialised':
@@ -84,7 +88,7 @@ def fused(
   q: Queries, k: Keys, v: Values, *, causal: bool = True, bounds: Bounds | None = None
 ) -> Float[Array, 'b t h v']:
   """The library's attention. With bounds, a t × s mask of one byte each is materialised."""
-  implementation = 'cudnn' if _has_cudnn(q) else 'xla'
+  implementation: Literal['cudnn', 'xla'] = 'cudnn' if _has_cudnn(q) else 'xla'
   if bounds is None:
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation=implementation)
   visible = visibility(q.shape[1], k.shape[1], causal, bounds)

@@ -2,12 +2,13 @@
 
 The forward pass keeps the output and each row's log-sum-exp; the backward pass recomputes the scores from them. Queries
 go in blocks. Under causality the sequence is cut into a few parts, and each part's program sees only the keys up to its
-end: the prefix is static, so no masked block is computed whole, and the number of parts (hence compile time) is bounded.
+end: the prefix is static, hardly a masked score is computed, and the number of parts (hence compile time) is bounded.
 Inside a part a loop runs over the blocks, and around everything a loop runs over groups of heads, so that the scores
 that exist at one time stay within the cache on CPU.
 """
 
 import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -15,10 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-BLOCK = 128
 MAX_PARTS = 8
 MASKED = -1e30
-SCORES_AT_ONCE = 2**20  # on CPU: about a core's share of the cache, in float32 scores
+SCORES_AT_ONCE = 2**19  # on CPU: about what a core's cache holds, in float32 scores
 
 
 class Part(NamedTuple):
@@ -45,12 +45,15 @@ def blockwise(
   *,
   causal: bool = True,
   bounds: tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']] | None = None,
-  block: int = BLOCK,
+  block: int = 0,
 ) -> Float[Array, 'b t h v']:
-  """Attention as in `attention.attention`; temporaries are O(t + s) per head."""
+  """Attention as in `attention.attention`; temporaries are O(t + s) per head.
+
+  block: queries at a time; 0: chosen from t.
+  """
   b, t, h, width = q.shape
   s, g = k.shape[1:3]
-  size = min(block, t)
+  size = min(block or choose_block(t), t)
   padding = -t % size
   plan = make_plan(t + padding, s, b * g, h // g, causal, size)
   # Rows are (batch, key head); the r query heads that share a key head ride along: [n r t k], [n s k].
@@ -67,12 +70,17 @@ def blockwise(
   return out.reshape(b, g, h // g, t, v.shape[-1]).transpose(0, 3, 1, 2, 4).reshape(b, t, h, v.shape[-1])
 
 
+def choose_block(t: int) -> int:
+  """As measured on CPU: small blocks mask less, large ones keep the number of programs and loop steps down."""
+  return 64 if t <= 128 else 128 if t <= 1024 else 256
+
+
 def make_plan(t: int, s: int, rows: int, shared: int, causal: bool, block: int) -> Plan:
   """How t queries (a multiple of `block`) of `rows` rows are cut up."""
   blocks = t // block
   count = min(MAX_PARTS, blocks) if causal else 1
   edges = [round(i * blocks / count) * block for i in range(count + 1)]
-  parts = tuple(Part(a, z, min(z, s) if causal else s) for a, z in zip(edges, edges[1:], strict=False))
+  parts = tuple(Part(a, z, min(z, s) if causal else s) for a, z in itertools.pairwise(edges))
   group = rows
   if jax.default_backend() == 'cpu':
     wanted = max(1, SCORES_AT_ONCE // (shared * block * s))
@@ -142,7 +150,7 @@ def _group_forward(plan, arrays):
   for part in plan.parts:
     keys, values = k[:, : part.keys], v[:, : part.keys]
 
-    def block(first, part=part, keys=keys, values=values):
+    def block(carry, first, part=part, keys=keys, values=values):
       rows = jax.lax.dynamic_slice_in_dim(q, first, plan.block, 2)
       scores = _scores(plan, part, rows, keys, limits, first)
       top = scores.max(-1, keepdims=True)
@@ -155,23 +163,12 @@ def _group_forward(plan, arrays):
       blind = total == 0
       out = out / jnp.where(blind, 1.0, total)
       log_sum = jnp.where(blind, -MASKED, top + jnp.log(jnp.where(blind, 1.0, total)))
-      return out.astype(values.dtype), log_sum[..., 0]
+      return carry, (out.astype(values.dtype), log_sum[..., 0])
 
-    out, log_sum = _over_blocks(block, plan, part)
+    _, (out, log_sum) = _over_blocks(block, (), plan, part)
     outs.append(out)
     log_sums.append(log_sum)
   return jnp.concatenate(outs, 2), jnp.concatenate(log_sums, 2)
-
-
-def _over_blocks(block, plan: Plan, part: Part):
-  """`block(first)` for every block of a part; results [n r q ...] are joined along the queries."""
-  count = (part.stop - part.start) // plan.block
-  if count == 1:
-    return block(part.start)
-  firsts = part.start + plan.block * jnp.arange(count)
-  results = jax.lax.map(block, firsts)
-  join = lambda a: jnp.moveaxis(a, 0, 2).reshape(*a.shape[1:3], count * plan.block, *a.shape[4:])
-  return jax.tree.map(join, results)
 
 
 def _group_backward(plan, arrays):
@@ -197,15 +194,17 @@ def _group_backward(plan, arrays):
       dq = jnp.einsum('nrqs,nsk->nrqk', dscores, keys, preferred_element_type=jnp.float32)
       return (dk, dv), dq.astype(q.dtype)
 
-    (dk_part, dv_part), dq = _scan_blocks(block, (dk[:, : part.keys], dv[:, : part.keys]), plan, part)
+    (dk_part, dv_part), dq = _over_blocks(block, (dk[:, : part.keys], dv[:, : part.keys]), plan, part)
     dk, dv = dk.at[:, : part.keys].set(dk_part), dv.at[:, : part.keys].set(dv_part)
     dqs.append(dq)
   return jnp.concatenate(dqs, 2), dk.astype(k.dtype), dv.astype(v.dtype)
 
 
-def _scan_blocks(block, carry, plan: Plan, part: Part):
+def _over_blocks(block, carry, plan: Plan, part: Part):
+  """Scans `block(carry, first)` over a part's blocks; its results [n r q ...] are joined along the queries."""
   count = (part.stop - part.start) // plan.block
   if count == 1:
     return block(carry, part.start)
   carry, results = jax.lax.scan(block, carry, part.start + plan.block * jnp.arange(count))
-  return carry, jnp.moveaxis(results, 0, 2).reshape(*results.shape[1:3], count * plan.block, results.shape[-1])
+  join = lambda a: jnp.moveaxis(a, 0, 2).reshape(*a.shape[1:3], count * plan.block, *a.shape[4:])
+  return carry, jax.tree.map(join, results)

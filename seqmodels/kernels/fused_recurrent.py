@@ -148,8 +148,10 @@ def _lstm_backward(dtype, saved, gradients):
   tanh_c = jnp.tanh(cs)
   through_cell = _keep(mask, _sigmoid(o) * (1 - tanh_c * tanh_c), 0.0)
   # What a gradient at c (input, forget, cell gates) or at h (output gate) is multiplied by to reach the gate's input.
-  of_cell = (g * _sigmoid_slope(i), _before(c, cs, reset) * _sigmoid_slope(f), _sigmoid(i) * (1 - g * g))
-  of_cell = tuple(_keep(mask, a, 0.0) for a in of_cell)
+  of_cell = tuple(
+    _keep(mask, a, 0.0)
+    for a in (g * _sigmoid_slope(i), _before(c, cs, reset) * _sigmoid_slope(f), _sigmoid(i) * (1 - g * g))
+  )
   of_output = _keep(mask, tanh_c * _sigmoid_slope(o), 0.0)
   forget = _keep(mask, _sigmoid(f), 1.0)
   back = u.T.astype(dtype)

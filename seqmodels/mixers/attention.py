@@ -43,6 +43,8 @@ class Attention(Mixer):
   number of the document's tokens so far. A query sees the last max_length positions, its own included.
   """
 
+  implementations = kernel.IMPLEMENTATIONS
+
   def __init__(
     self,
     width: int,
@@ -67,8 +69,8 @@ class Attention(Mixer):
       raise InputError(
         f'position=rotary needs an even key width; width={width} with heads={heads} gives {width // heads}'
       )
-    if implementation not in kernel.IMPLEMENTATIONS:
-      raise unknown('mixer.implementation', implementation, kernel.IMPLEMENTATIONS)
+    if implementation not in self.implementations:
+      raise unknown('mixer.implementation', implementation, self.implementations)
     if decode not in DECODE:
       raise unknown('mixer.decode', decode, DECODE)
     self.heads, self.kv_heads, self.key_width = heads, kv_heads, width // heads
@@ -214,7 +216,7 @@ def write(
   mask: Flags | None,
 ) -> State:
   """Puts a segment's keys and values into the ring: those of the last document, padding left out."""
-  batch, length = where.shape
+  batch = where.shape[0]
   slots = state['k'].shape[1]
   slot = where % slots
   if mask is not None:

@@ -25,6 +25,7 @@ class Mixer(nnx.Module):
   """
 
   can_be_causal: bool = True
+  implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
 
   def __init__(self, width: int, *, rngs: nnx.Rngs, causal: bool = True, dtype: DTypeLike = jnp.float32):
     del rngs

@@ -1,5 +1,8 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -48,7 +51,7 @@ class RNNRecurrence(Recurrence):
 
   def __call__(self, x, state, reset, mask):
     weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
-    how = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
     y, h = recurrent.rnn(x, state['h'], *weights, **how)
     return y, {'h': h}
 
@@ -65,7 +68,7 @@ class LSTMRecurrence(Recurrence):
 
   def __call__(self, x, state, reset, mask):
     weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
-    how = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
     y, h, c = recurrent.lstm(x, state['h'], state['c'], *weights, **how)
     return y, {'h': h, 'c': c}
 
@@ -79,17 +82,18 @@ class GRURecurrence(Recurrence):
 
   def __call__(self, x, state, reset, mask):
     weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...], self.recurrent_bias[...]
-    how = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
     y, h = recurrent.gru(x, state['h'], *weights, **how)
     return y, {'h': h}
 
 
 class Recurrent(Mixer):
-  """A recurrence over time; with `causal=False` one in each direction, each of half the width (Schuster & Paliwal, 1997).
+  """A recurrence over time; with `causal=False` one each way, each of half the width (Schuster & Paliwal, 1997).
 
   implementation: `fused` or `scan` (see `kernels/recurrent.py`).
   """
 
+  implementations = recurrent.IMPLEMENTATIONS
   recurrence: type[Recurrence]
 
   def __init__(
@@ -102,15 +106,15 @@ class Recurrent(Mixer):
     implementation: str = 'fused',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in recurrent.IMPLEMENTATIONS:
-      raise unknown('mixer.implementation', implementation, recurrent.IMPLEMENTATIONS)
+    if implementation not in self.implementations:
+      raise unknown('mixer.implementation', implementation, self.implementations)
     if not causal and width < 2:
       raise InputError(f'width={width} must be at least 2 for two directions')
     backward = 0 if causal else width // 2
-    how = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
-    self.forward = self.recurrence(width, width - backward, **how)
+    make = functools.partial(self.recurrence, width, rngs=rngs, implementation=implementation, dtype=self.dtype)
+    self.forward = make(size=width - backward)
     if not causal:
-      self.backward = self.recurrence(width, backward, **how)
+      self.backward = make(size=backward)
 
   def init_state(self, batch: int, max_length: int) -> State:
     del max_length
@@ -138,8 +142,8 @@ class Recurrent(Mixer):
   def _from_the_end(self, x: Activations, reset: Flags | None, mask: Flags | None) -> Float[Array, 'b t e']:
     # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
     ends = None if reset is None else jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
-    flip = lambda a: None if a is None else jnp.flip(a, 1)
-    y, _ = self.backward(flip(x), self.backward.init_state(x.shape[0]), flip(ends), flip(mask))
+    ends, mask = (None if flags is None else jnp.flip(flags, 1) for flags in (ends, mask))
+    y, _ = self.backward(jnp.flip(x, 1), self.backward.init_state(x.shape[0]), ends, mask)
     return jnp.flip(y, 1)
 
 

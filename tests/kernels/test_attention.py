@@ -1,0 +1,130 @@
+"""Attention kernels against a float64 NumPy loop, autodiff of the materialised form, and the compiler's byte counts."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import InputError
+from seqmodels.kernels import attention, blockwise
+
+B, T, H, G, K = 2, 11, 4, 2, 6
+FORMS = ('materialised', 'blockwise', 'fused')
+
+
+def loop(q, k, v, causal, bounds):
+  """One query at a time, in float64."""
+  q, k, v = (np.asarray(a, np.float64) for a in (q, k, v))
+  out = np.zeros((*q.shape[:3], v.shape[-1]))
+  for b, t, h in np.ndindex(*q.shape[:3]):
+    g = h // (q.shape[2] // k.shape[2])
+    seen = []
+    for s in range(k.shape[1]):
+      if causal and s > t:
+        continue
+      if bounds is not None and not bounds[0][b, t] <= bounds[2][b, s] <= bounds[1][b, t]:
+        continue
+      seen.append(s)
+    if seen:
+      scores = k[b, seen, g] @ q[b, t, h] / np.sqrt(q.shape[-1])
+      weights = np.exp(scores - scores.max())
+      out[b, t, h] = weights / weights.sum() @ v[b, seen, g]
+  return out
+
+
+def draw(t=T, s=T, seed=0):
+  random = np.random.default_rng(seed)
+  normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+  position = np.broadcast_to(np.arange(s, dtype=np.int32), (B, s)).copy()
+  position[:, random.integers(0, s, 2)] = -1
+  lower = random.integers(0, s // 2, (B, t)).astype(np.int32)
+  upper = (lower + random.integers(-1, s // 2, (B, t))).astype(np.int32)
+  lower[0, 1], upper[0, 1] = 3, 2  # a query that sees nothing
+  bounds = tuple(jnp.asarray(a) for a in (lower, upper, position))
+  return normal(B, t, H, K), normal(B, s, G, K), normal(B, s, G, K + 1), bounds
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def run(form, causal, q, k, v, bounds):
+  if form == 'blockwise':
+    return blockwise.blockwise(q, k, v, causal=causal, bounds=bounds, block=4)
+  return attention.attention(q, k, v, causal=causal, bounds=bounds, implementation=form)
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize(('causal', 'bounded'), [(True, False), (False, False), (False, True), (True, True)])
+def test_equals_the_loop(form, causal, bounded):
+  # cuDNN and XLA's fused form want values as wide as keys.
+  q, k, v, bounds = draw()
+  v = v[..., :K] if form == 'fused' else v
+  bounds = bounds if bounded else None
+  np.testing.assert_allclose(run(form, causal, q, k, v, bounds), loop(q, k, v, causal, bounds), atol=2e-6)
+
+
+@pytest.mark.parametrize('form', ['materialised', 'blockwise'])
+def test_other_keys_than_queries(form):
+  q, k, v, bounds = draw(t=5, s=13)
+  np.testing.assert_allclose(run(form, False, q, k, v, bounds), loop(q, k, v, False, bounds), atol=2e-6)
+
+
+@pytest.mark.parametrize(('t', 'causal', 'bounded'), [(11, True, False), (7, False, True), (50, True, True)])
+def test_own_backward_equals_autodiff(t, causal, bounded):
+  # 50 tokens in blocks of 4: several blocks a part, and padding.
+  q, k, v, bounds = draw(t, t, seed=2)
+  bounds = bounds if bounded else None
+  weight = jnp.sin(jnp.arange(B * t * H * (K + 1), dtype=jnp.float32)).reshape(B, t, H, K + 1)
+
+  def gradient(form):
+    return jax.jit(jax.grad(lambda *a: (weight * run(form, causal, *a, bounds)).sum(), argnums=(0, 1, 2)))(q, k, v)
+
+  for actual, expected in zip(gradient('blockwise'), gradient('materialised'), strict=True):
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_rows_go_in_groups(monkeypatch):
+  q, k, v, bounds = draw(seed=3)
+  monkeypatch.setattr(blockwise, 'SCORES_AT_ONCE', 1)
+  assert blockwise.make_plan(12, T, B * G, H // G, True, 4).group == 1
+  loss = lambda *a: (jax.jit(lambda *b: blockwise.blockwise(*b, causal=True, bounds=bounds, block=4))(*a) ** 2).sum()
+  reference = lambda *a: (run('materialised', True, *a, bounds) ** 2).sum()
+  actual, expected = (jax.value_and_grad(f, argnums=(0, 1, 2))(q, k, v) for f in (loss, reference))
+  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), actual, expected)
+
+
+def test_every_part_is_covered_once():
+  for t in (128, 384, 1152, 2048, 32768):
+    parts = blockwise.make_plan(t, t, 4, 1, True, 128).parts
+    assert [p.start for p in parts] == [0, *(p.stop for p in parts[:-1])]
+    assert parts[-1].stop == t
+    assert all(p.keys == p.stop and (p.stop - p.start) % 128 == 0 for p in parts)
+    assert len(parts) <= blockwise.MAX_PARTS
+
+
+@pytest.mark.parametrize('form', ['materialised', 'blockwise'])
+def test_a_query_that_sees_nothing(form):
+  q, k, v, _ = draw()
+  nothing = jnp.ones((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32)
+  out, gradients = jax.value_and_grad(lambda *a: run(form, False, *a, nothing).sum(), argnums=(0, 1, 2))(q, k, v)
+  assert out == 0
+  assert all((np.asarray(g) == 0).all() for g in gradients)
+
+
+def temporaries(form, t):
+  shapes = [jax.ShapeDtypeStruct((1, t, 1, 8), jnp.float32)] * 3
+  loss = lambda q, k, v: attention.attention(q, k, v, implementation=form).sum()
+  return jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_is_linear_blockwise_and_quadratic_materialised():
+  assert temporaries('blockwise', 32768) < 4.1 * temporaries('blockwise', 8192)
+  assert temporaries('materialised', 4096) > 8 * temporaries('materialised', 1024)
+  assert temporaries('blockwise', 4096) < temporaries('materialised', 4096) / 8
+
+
+def test_refuses_an_unknown_implementation():
+  q, k, v, _ = draw()
+  with pytest.raises(InputError, match=r'blokwise.*blockwise'):
+    attention.attention(q, k, v, implementation='blokwise')

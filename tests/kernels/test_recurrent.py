@@ -1,0 +1,155 @@
+"""Recurrent kernels against NumPy loops written from the equations, Flax's cells, and autodiff."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.errors import InputError
+from seqmodels.kernels import recurrent
+
+B, T, D, E = 3, 9, 5, 4
+CELLS = {'rnn': (recurrent.rnn, 1), 'lstm': (recurrent.lstm, 4), 'gru': (recurrent.gru, 3)}
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+def rnn_step(x, carry, w, u, b):
+  return (np.tanh(x @ w + carry[0] @ u + b),)
+
+
+def lstm_step(x, carry, w, u, b):
+  h, c = carry
+  i, f, g, o = np.split(x @ w + h @ u + b, 4)
+  c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+  return sigmoid(o) * np.tanh(c), c
+
+
+def gru_step(x, carry, w, u, b, b_n):
+  (h,) = carry
+  (w_r, w_z, w_n), (u_r, u_z, u_n), (b_r, b_z, b_in) = (np.split(a, 3, axis=-1) for a in (w, u, b))
+  r = sigmoid(x @ w_r + h @ u_r + b_r)
+  z = sigmoid(x @ w_z + h @ u_z + b_z)
+  n = np.tanh(x @ w_n + b_in + r * (h @ u_n + b_n))
+  return ((1 - z) * n + z * h,)
+
+
+STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'gru': gru_step}
+
+
+def loop(step, x, carry, weights, reset, mask):
+  """One example, one position, one equation at a time, in float64."""
+  x, carry, weights = jax.tree.map(lambda a: np.asarray(a, np.float64), (x, carry, weights))
+  ys = np.zeros((*x.shape[:2], carry[0].shape[-1]))
+  ends = [a.copy() for a in carry]
+  for row in range(x.shape[0]):
+    now = tuple(a[row] for a in carry)
+    for t in range(x.shape[1]):
+      if reset is not None and reset[row, t]:
+        now = tuple(np.zeros_like(a) for a in now)
+      if mask is None or mask[row, t]:
+        now = step(x[row, t], now, *weights)
+      ys[row, t] = now[0]
+    for end, a in zip(ends, now, strict=True):
+      end[row] = a
+  return ys, tuple(ends)
+
+
+def draw(name, length=T, seed=0):
+  random = np.random.default_rng(seed)
+  gates = CELLS[name][1]
+  normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+  weights = (normal(D, gates * E), normal(E, gates * E) * 0.7, normal(gates * E))
+  if name == 'gru':
+    weights = (*weights, normal(E))
+  carry = tuple(normal(B, E) for _ in range(2 if name == 'lstm' else 1))
+  reset = jnp.asarray(random.random((B, length)) < 0.3)
+  mask = jnp.asarray(random.random((B, length)) < 0.7)
+  return normal(B, length, D), carry, weights, reset, mask
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def run(name, implementation, x, carry, weights, reset, mask):
+  y, *carry = CELLS[name][0](x, *carry, *weights, reset=reset, mask=mask, implementation=implementation)
+  return y, tuple(carry)
+
+
+@pytest.mark.parametrize('implementation', recurrent.IMPLEMENTATIONS)
+@pytest.mark.parametrize('name', CELLS)
+def test_equals_the_equations(name, implementation):
+  x, carry, weights, reset, mask = draw(name)
+  for flags in ((None, None), (reset, mask)):
+    expected = loop(STEPS[name], x, carry, weights, *flags)
+    actual = run(name, implementation, x, carry, weights, *flags)
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_one_token_equals_the_equations(name):
+  x, carry, weights, _, _ = draw(name, length=1)
+  expected = loop(STEPS[name], x, carry, weights, None, None)
+  actual = run(name, 'fused', x, carry, weights, None, None)
+  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
+
+
+@pytest.mark.parametrize('flagged', [False, True])
+@pytest.mark.parametrize('name', CELLS)
+def test_own_backward_equals_autodiff(name, flagged):
+  x, carry, weights, reset, mask = draw(name, seed=1)
+  flags = (reset, mask) if flagged else (None, None)
+  cotangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), (x[..., :E], carry))
+
+  def gradient(implementation):
+    @jax.jit
+    def of(x, carry, weights):
+      return jax.vjp(lambda *a: run(name, implementation, *a, *flags), x, carry, weights)[1](cotangents)
+
+    return of(x, carry, weights)
+
+  expected, actual = gradient('scan'), gradient('fused')
+  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5), actual, expected)
+  assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(actual))
+
+
+FLAX_CELLS = {'rnn': nnx.SimpleCell, 'lstm': nnx.OptimizedLSTMCell, 'gru': nnx.GRUCell}
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_equals_flax(name):
+  x, carry, (w, u, bias, *_), _, _ = draw(name)
+  cell = FLAX_CELLS[name](D, E, rngs=nnx.Rngs(0))
+  cell.dense_i.kernel[...], cell.dense_h.kernel[...] = w, u
+  # Flax has one bias a gate: beside the input (GRU, simple cell) or beside the carry (LSTM).
+  (cell.dense_h if name == 'lstm' else cell.dense_i).bias[...] = bias
+
+  graph, variables = nnx.split(cell)
+
+  @jax.jit
+  def flax_loop(variables, carry):
+    cell = nnx.merge(graph, variables)
+    ys = []
+    for t in range(T):
+      carry, y = cell(carry, x[:, t])
+      ys.append(y)
+    return jnp.stack(ys, 1)
+
+  expected = flax_loop(variables, carry[::-1] if name == 'lstm' else carry[0])
+  weights = (w, u, bias, jnp.zeros(E)) if name == 'gru' else (w, u, bias)
+  np.testing.assert_allclose(run(name, 'fused', x, carry, weights, None, None)[0], expected, atol=2e-6)
+
+
+def test_bfloat16_carries_float32():
+  x, carry, weights, _, _ = draw('lstm')
+  y, h, c = recurrent.lstm(x, *carry, *weights, dtype=jnp.bfloat16)
+  assert (y.dtype, h.dtype, c.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
+
+
+def test_refuses_an_unknown_implementation():
+  x, carry, weights, _, _ = draw('rnn')
+  with pytest.raises(InputError, match=r"'fusd'.*fused"):
+    recurrent.rnn(x, *carry, *weights, implementation='fusd')
