@@ -32,7 +32,7 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   if not name:
     raise InputError('--config needs an architecture: configs/<task>.py:<architecture>[,key=value…]')
   sections = {
-    'task': _defaults(tasks.TASKS[task]) | options,
+    'task': tasks.options(task) | options,
     'model': _defaults(ModelConfig) | architecture(name),
     'train': _defaults(TrainSettings) | TRAIN | (train or {}),
     'eval': _defaults(EvalSettings),

@@ -13,9 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
+import tests.typecheck  # noqa: E402, F401  (the hook finds it as an attribute of `tests`)
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 jax.config.update('jax_num_cpu_devices', 2)
 
-install_import_hook('seqmodels', 'beartype.beartype')
+install_import_hook('seqmodels', 'tests.typecheck.check')

@@ -1,0 +1,126 @@
+"""The contract holds for whole models, however the layers are run; widths meet their budget."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.config import ModelConfig, from_dict
+from seqmodels.errors import InputError
+from seqmodels.models import build, count_parameters, solve_width
+from seqmodels.spec import Spec, Tokens, Vectors
+
+SPEC = Spec('causal', Tokens(11), Tokens(11), 24)
+TRANSFORMER = ModelConfig(pattern=('attention',), width=16, depth=2, feedforward=2.0, position='rotary')
+SINUSOIDAL = TRANSFORMER.replace(position='sinusoidal')
+STACKED = ModelConfig(pattern=('gru',), width=12, depth=2, block='plain', feedforward=0.0)
+HYBRID = ModelConfig(pattern=('lstm', 'attention'), width=16, depth=4, feedforward=1.0, position='rotary')
+
+
+def tokens(b: int, t: int) -> jax.Array:
+  return jax.random.randint(jax.random.key(1), (b, t), 0, 11)
+
+
+@pytest.mark.parametrize('config', [SINUSOIDAL, STACKED, HYBRID], ids=['transformer', 'stacked', 'hybrid'])
+def test_one_call_is_any_split_with_resets_and_padding(config):
+  model = build(config, SPEC)
+  params = model.init(jax.random.key(0))
+  x = tokens(2, 9)
+  reset = jnp.zeros((2, 9), bool).at[0, 5].set(True)
+  mask = jnp.ones((2, 9), bool).at[1, 3].set(False)
+  apply = jax.jit(model.apply)
+  whole, _ = apply(params, x, model.init_state(2, 9), reset=reset, mask=mask)
+  state, parts = model.init_state(2, 9), []
+  for i in range(0, 9, 3):
+    part, state = apply(params, x[:, i : i + 3], state, reset=reset[:, i : i + 3], mask=mask[:, i : i + 3])
+    parts.append(part)
+  valid = np.asarray(mask)
+  np.testing.assert_allclose(np.concatenate(parts, 1)[valid], np.asarray(whole)[valid], atol=2e-6)
+  # After its reset, row 0 is a document of its own; without its padding, row 1 is a shorter one.
+  fresh, _ = apply(params, x[:1, 5:])
+  np.testing.assert_allclose(whole[:1, 5:], fresh, atol=2e-6)
+  short, _ = apply(params, jnp.delete(x[1:], 3, axis=1))
+  np.testing.assert_allclose(whole[1:][mask[1:]], short[0], atol=2e-6)
+
+
+def test_scanned_layers_are_the_unrolled_ones():
+  unrolled = build(HYBRID.replace(layers='unroll', dropout=0.2), SPEC)
+  scanned = build(HYBRID.replace(layers='scan', remat=True, dropout=0.2), SPEC)
+  params = unrolled.init(jax.random.key(0))
+  x = tokens(2, 8)
+
+  def loss(model, params):
+    outputs, _ = model.apply(params, x, key=jax.random.key(7))
+    return jnp.sum(jnp.square(outputs)), outputs
+
+  gradients, outputs = jax.jit(jax.grad(lambda p: loss(unrolled, p), has_aux=True))(params)
+  gradients_scan, outputs_scan = jax.jit(jax.grad(lambda p: loss(scanned, p), has_aux=True))(params)
+  np.testing.assert_allclose(outputs, outputs_scan, atol=2e-6)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4), gradients, gradients_scan)
+  first, state = scanned.apply(params, x[:, :5], scanned.init_state(2, 8))
+  second, _ = scanned.apply(params, x[:, 5:], state)
+  whole, _ = unrolled.apply(params, x)
+  np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, atol=2e-6)
+
+
+def test_dropout_needs_a_key_and_changes_with_it():
+  model = build(TRANSFORMER.replace(dropout=0.5), SPEC)
+  params = model.init(jax.random.key(0))
+  apply = jax.jit(model.apply)
+  quiet, again = apply(params, tokens(1, 6))[0], apply(params, tokens(1, 6))[0]
+  noisy = [apply(params, tokens(1, 6), key=jax.random.key(i))[0] for i in (0, 1)]
+  np.testing.assert_array_equal(quiet, again)
+  assert float(jnp.abs(noisy[0] - noisy[1]).max()) > 1e-3
+
+
+def test_readout_last_reads_the_last_position_that_is_not_padding():
+  model = build(STACKED, Spec('causal', Vectors(3), Vectors(5), 8, readout='last'))
+  params = model.init(jax.random.key(0))
+  x = jax.random.normal(jax.random.key(2), (2, 8, 3))
+  mask = jnp.arange(8)[None, :] < jnp.array([8, 4])[:, None]
+  outputs, _ = model.apply(params, x, mask=mask)
+  assert outputs.shape == (2, 5)
+  np.testing.assert_allclose(outputs[1:], model.apply(params, x[1:, :4])[0], atol=1e-6)
+
+
+def test_learned_positions_refuse_what_their_table_does_not_hold():
+  model = build(TRANSFORMER.replace(position='learned'), SPEC)
+  with pytest.raises(InputError, match='length=25 .*24 positions'):
+    jax.eval_shape(model.apply, model.abstract_params, tokens(1, 25))
+
+
+@pytest.mark.parametrize('target', [5e4, 3e5, 1e7])
+@pytest.mark.parametrize(
+  'config',
+  [TRANSFORMER, STACKED, HYBRID, TRANSFORMER.replace(heads=4), STACKED.replace(pattern=('lstm',))],
+  ids=['transformer', 'gru', 'hybrid', 'heads', 'lstm'],
+)
+def test_widths_meet_the_budget_within_two_percent(config, target):
+  solved = solve_width(config.replace(params=target), SPEC)
+  count = count_parameters(build(solved, SPEC), embedding=False)
+  assert abs(count / target - 1) <= 0.02
+  assert config.heads == 0 or solved.width % (2 * config.heads) == 0
+
+
+def test_a_budget_that_no_width_meets_is_refused():
+  with pytest.raises(InputError, match=r'model.params=100 cannot be met within 2 %; the nearest is \d+'):
+    solve_width(STACKED.replace(params=100), SPEC)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'widht': 3}, "model field='widht' is not known; nearest: width"),
+    ({'width': 'wide'}, "model.width='wide' must be of type int"),
+    ({'width': 0}, 'model.width=0 must be at least 1'),
+    ({'dropout': 1.0}, 'model.dropout=1.0 must be in'),
+    ({'position': 'rotory'}, "model.position='rotory' is not known; nearest: rotary"),
+    ({'pattern': ('lstm', 'attention'), 'depth': 3}, 'model.depth=3 must be a multiple'),
+    ({'width': 10, 'heads': 4}, 'model.heads=4 must divide model.width=10'),
+  ],
+)
+def test_bad_fields_are_one_clear_line(fields, message):
+  with pytest.raises(InputError) as caught:
+    from_dict(fields)
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)
