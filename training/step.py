@@ -60,7 +60,7 @@ def make_step(
     scale = 1 / jnp.where(weight > 0, weight, 1)  # a segment may hold no target at all
     grads = jax.tree.map(lambda g: g * scale, grads)
     updates, opt_state = optimizer.transform.update(grads, state.opt_state, state.params)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     metrics = {
       'loss': loss * scale,
       'learning_rate': jnp.asarray(optimizer.schedule(state.step), jnp.float32),

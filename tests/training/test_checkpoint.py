@@ -1,0 +1,171 @@
+"""Checkpoints: what is saved comes back, and whatever happens to the files is noticed."""
+
+import logging
+import pathlib
+import shutil
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import InputError
+from training.checkpoint import Checkpoints, flatten
+
+
+class Pair(NamedTuple):
+  first: object
+  second: object
+
+
+def tree(step: int):
+  rng = np.random.default_rng(step)
+  return Pair(
+    {'w': rng.normal(size=(64, 64)).astype(np.float32), 'half': jnp.asarray(rng.normal(size=3), jnp.bfloat16)},
+    ({'none': None, 'empty': np.zeros((0, 2), np.float32), 'count': np.int32(step)}, np.array([True, False])),
+  )
+
+
+LIKE = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, tree(0)))
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  """Three checkpoints: 1, 2, 3."""
+  checkpoints = Checkpoints(tmp_path / 'checkpoints', keep=3)
+  for step in (1, 2, 3):
+    checkpoints.save(step, tree(step), {'batches': {'next': step}})
+  checkpoints.close()
+  return tmp_path / 'checkpoints'
+
+
+@pytest.fixture
+def told(caplog):
+  """The log lines of the package, which do not go up to the root logger."""
+  logger = logging.getLogger('seqmodels')
+  logger.addHandler(caplog.handler)
+  yield caplog
+  logger.removeHandler(caplog.handler)
+
+
+def assert_same(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    assert x.dtype == y.dtype
+    np.testing.assert_array_equal(x, y)
+
+
+def data_files(step_folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted((path for path in step_folder.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def flip(path: pathlib.Path, count: int = 64) -> None:
+  data = bytearray(path.read_bytes())
+  middle = len(data) // 2
+  data[middle : middle + count] = bytes(b ^ 0xFF for b in data[middle : middle + count])
+  path.write_bytes(data)
+
+
+def test_what_is_saved_comes_back(folder):
+  checkpoints = Checkpoints(folder, read_only=True)
+  assert checkpoints.steps() == [1, 2, 3]
+  restored = checkpoints.restore_latest_verified(LIKE)
+  assert restored is not None
+  assert (restored.step, restored.extra) == (3, {'batches': {'next': 3}})
+  assert_same(restored.tree, tree(3))
+  assert_same(checkpoints.restore(1, LIKE).tree, tree(1))
+  assert_same(checkpoints.restore(2, {'first': LIKE.first}).tree, {'first': tree(2).first})
+
+
+def test_only_the_newest_are_kept_and_saving_goes_on(folder):
+  checkpoints = Checkpoints(folder, keep=2)
+  checkpoints.save(4, tree(4), {})
+  checkpoints.close()
+  assert checkpoints.steps() == [3, 4]
+
+
+def test_arrays_may_be_donated_while_they_are_written(tmp_path):
+  checkpoints = Checkpoints(tmp_path)
+  x = jnp.arange(1000.0)
+  checkpoints.save(1, {'x': x}, {})
+  jax.block_until_ready(jax.jit(lambda x: x * 0 - 1, donate_argnums=0)(x))
+  checkpoints.close()
+  np.testing.assert_array_equal(checkpoints.restore(1, {'x': np.zeros(1000, np.float32)}).tree['x'], np.arange(1000.0))
+
+
+@pytest.mark.parametrize('damage', ['flipped', 'truncated', 'missing', 'description', 'everything'])
+def test_a_damaged_checkpoint_is_passed_over(folder, told, damage):
+  newest = folder / '3'
+  largest = data_files(newest)[-1]
+  if damage == 'flipped':
+    flip(largest)
+  elif damage == 'truncated':
+    largest.write_bytes(largest.read_bytes()[:-100])
+  elif damage == 'missing':
+    largest.unlink()
+  elif damage == 'description':
+    path = newest / 'meta' / 'metadata'
+    path.write_text(path.read_text().replace('"next": 3', '"next": 7').replace('"next":3', '"next":7'))
+  else:
+    shutil.rmtree(newest)
+    newest.mkdir()
+  checkpoints = Checkpoints(folder, keep=3)
+  restored = checkpoints.restore_latest_verified(LIKE, discard=True)
+  assert restored is not None
+  assert restored.step == 2
+  assert_same(restored.tree, tree(2))
+  if damage != 'everything':  # an empty folder does not count as a checkpoint
+    assert 'checkpoint 3 is damaged' in told.text
+    assert 'going back to 2' in told.text
+  checkpoints.save(3, tree(3), {})
+  checkpoints.close()
+  assert_same(checkpoints.restore(3, LIKE).tree, tree(3))
+
+
+def test_every_flipped_byte_of_the_arrays_is_noticed(folder):
+  """Flips in each file of the arrays: none may restore as something else."""
+  for path in data_files(folder / '3'):
+    before = path.read_bytes()
+    if not before:
+      continue
+    flip(path, 1)
+    try:
+      assert_same(Checkpoints(folder, read_only=True).restore(3, LIKE).tree, tree(3))
+    except InputError as error:
+      assert 'damaged' in str(error)
+    path.write_bytes(before)
+
+
+def test_none_left(folder):
+  for step in (1, 2, 3):
+    flip(data_files(folder / str(step))[-1])
+  checkpoints = Checkpoints(folder, keep=3)
+  with pytest.raises(InputError, match='verifies: 1, 2, 3 are damaged'):
+    checkpoints.restore_latest_verified(LIKE, discard=True)
+  with pytest.raises(InputError, match='checkpoint 2 in .* is damaged'):
+    checkpoints.restore(2, LIKE)
+  assert checkpoints.steps() == [1, 2, 3]
+
+
+def test_what_is_not_there(folder, tmp_path):
+  assert Checkpoints(tmp_path / 'new').restore_latest_verified(LIKE) is None
+  with pytest.raises(InputError, match='--step=9 has no checkpoint; there are 1, 2, 3'):
+    Checkpoints(folder, read_only=True).restore(9, LIKE)
+  with pytest.raises(InputError, match='does not exist'):
+    Checkpoints(tmp_path / 'nowhere', read_only=True)
+  with pytest.raises(InputError, match='no array first/other: it is of another model'):
+    Checkpoints(folder, read_only=True).restore(3, {'first': {'other': np.zeros(3)}})
+  with pytest.raises(InputError, match='it is of another model'):
+    Checkpoints(folder, read_only=True).restore(3, {'first': {'w': np.zeros((2, 2), np.float32)}})
+
+
+def test_a_failing_write_is_raised(folder):
+  checkpoints = Checkpoints(folder, keep=3)
+  checkpoints.save(2, tree(2), {})  # Orbax does not go back, and does not say so
+  with pytest.raises(RuntimeError, match='did not save step 2'):
+    checkpoints.wait()
+
+
+def test_names_do_not_depend_on_containers():
+  assert list(flatten(Pair({'a': 1}, (2, [3])))) == ['first/a', 'second/0', 'second/1/0']

@@ -1,0 +1,60 @@
+"""The number of a split: against a NumPy loop, at any batch size, on one device and on two."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from tests.training import toy
+from training import mesh as meshes
+from training.evaluate import evaluate
+
+
+@pytest.fixture(scope='module')
+def trained():
+  model = toy.model()
+  return model, model.init(jax.random.key(0))
+
+
+def test_metrics_do_not_depend_on_the_batch_size(trained):
+  model, params = trained
+  task = toy.Toy()
+  expected = by_hand(model, params, task, 'validation')
+  for size, mesh in ((1, None), (7, None), (64, None), (7, meshes.make_mesh(2))):
+    got = evaluate(model, params, task, task.evaluations()['validation'], size, mesh)
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+      np.testing.assert_allclose(got[name], value, rtol=1e-6)
+
+
+def test_an_evaluation_replaces_options(trained):
+  model, params = trained
+  task = toy.Toy()
+  got = evaluate(model, params, task, task.evaluations()['longer'], 5)
+  assert got['loss'] == pytest.approx(
+    by_hand(model, params, dataclasses.replace(task, length=12), 'test')['loss'], rel=1e-6
+  )
+  assert got['loss'] != pytest.approx(by_hand(model, params, task, 'test')['loss'], rel=1e-3)
+
+
+def test_a_metric_without_weight_is_nan(trained, monkeypatch):
+  model, params = trained
+  make = toy.batch
+  monkeypatch.setattr(toy, 'batch', lambda *args: make(*args)._replace(weights=np.zeros((5, 8), np.float32)))
+  assert math.isnan(evaluate(model, params, toy.Toy(), toy.Toy().evaluations()['validation'], 5)['loss'])
+
+
+def by_hand(model, params, task, split):
+  """Sums over all positions of all examples in float64, one batch of everything."""
+  batch = next(iter(task.dataset(split, toy.EXAMPLES)))
+  outputs, _ = jax.jit(model.apply)(params, batch.inputs)
+  logits, weights = np.asarray(outputs, np.float64), np.asarray(batch.weights, np.float64)
+  log_p = logits - np.log(np.sum(np.exp(logits), axis=-1, keepdims=True))
+  loss = right = 0.0
+  for i in range(weights.shape[0]):
+    for t in range(weights.shape[1]):
+      loss -= weights[i, t] * log_p[i, t, batch.targets[i, t]]
+      right += weights[i, t] * (np.argmax(logits[i, t]) == batch.targets[i, t])
+  return {'loss': loss / weights.sum(), 'accuracy': right / weights.sum()}

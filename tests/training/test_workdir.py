@@ -1,0 +1,53 @@
+"""config.json of a workdir: written at once, compared field by field."""
+
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from seqmodels.errors import InputError
+from training import workdir as workdirs
+
+CONFIG = {'task': {'name': 'copying'}, 'model': {'pattern': ['lstm'], 'mixer': {}}, 'train': {'steps': 10}, 'eval': {}}
+
+
+def changed(**train):
+  return {**CONFIG, 'train': {**CONFIG['train'], **train}}
+
+
+def test_the_same_config_is_accepted_and_more_steps_are_said(tmp_path):
+  assert workdirs.check_same_config(tmp_path, CONFIG) == ''
+  workdirs.write_config(tmp_path / 'new', CONFIG)
+  assert workdirs.read_config(tmp_path / 'new') == CONFIG
+  assert workdirs.check_same_config(tmp_path / 'new', CONFIG) == ''
+  assert workdirs.check_same_config(tmp_path / 'new', changed(steps=20)) == 'train.steps raised from 10 to 20'
+
+
+def test_every_differing_field_has_a_line(tmp_path):
+  workdirs.write_config(tmp_path, CONFIG)
+  with pytest.raises(InputError) as caught:
+    workdirs.check_same_config(tmp_path, changed(steps=5, seed=1))
+  assert str(caught.value).splitlines() == [
+    f'--workdir={tmp_path} was made with another config:',
+    "  train.seed: 'absent' there, 1 now",
+    '  train.steps: 10 there, 5 now',
+  ]
+
+
+def test_a_config_dict_is_what_json_gives_back():
+  config = ConfigDict({'model': {'pattern': ('a', 'b')}})
+  assert workdirs.plain(config) == {'model': {'pattern': ['a', 'b']}} == json.loads(json.dumps(workdirs.plain(config)))
+
+
+def test_bad_workdirs(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(InputError, match='cannot be written: Not a directory'):
+    workdirs.write_config(tmp_path / 'file' / 'run', CONFIG)
+  with pytest.raises(InputError, match='holds no trained model'):
+    workdirs.read_config(tmp_path)
+  (tmp_path / 'config.json').write_text('{"task"')
+  with pytest.raises(InputError, match='is damaged'):
+    workdirs.read_config(tmp_path)
+  (tmp_path / 'config.json').write_text('{"task": {}}')
+  with pytest.raises(InputError, match='must have the sections task, model, train, eval'):
+    workdirs.read_config(tmp_path)
