@@ -1,0 +1,58 @@
+"""The tasks. Adding one: write the class (see base.py and pipeline.py) and add a line to TASKS."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from seqmodels.errors import InputError, unknown
+from tasks.adding import Adding
+from tasks.base import Task
+from tasks.copying import Copying
+from tasks.forecasting import Forecasting
+from tasks.language import Language
+from tasks.recall import Recall
+
+TASKS: dict[str, type[Task]] = {
+  'adding': Adding,
+  'copying': Copying,
+  'forecasting': Forecasting,
+  'language': Language,
+  'recall': Recall,
+}
+
+
+def options(name: str) -> dict[str, Any]:
+  """Each option of a task with its default. Raises InputError for an unknown task."""
+  return {option: field.default for option, field in _fields(name).items()}
+
+
+def make(name: str, options: Mapping[str, Any]) -> Task:
+  """The task `name`; an option that is not given keeps its default.
+
+  Raises InputError for an unknown task or option, a value of another type, or one that makes no sense.
+  """
+  fields = _fields(name)
+  values = {}
+  for option, value in options.items():
+    if option not in fields:
+      raise unknown('task option', option, fields)
+    values[fields[option].name] = _checked(f'task.{option}', value, type(fields[option].default))
+  return TASKS[name](**values)
+
+
+def _fields(name: str) -> dict[str, dataclasses.Field]:
+  """Option → field. A field says so where its option has another name (`dataset` is the contract's method)."""
+  if name not in TASKS:
+    raise unknown('task', name, TASKS)
+  return {field.metadata.get('option', field.name): field for field in dataclasses.fields(TASKS[name])}  # type: ignore[arg-type]
+
+
+def _checked(field: str, value: Any, expected: type) -> Any:
+  """`value` as `expected`: a whole number may be written 1e5, and a whole number is a number."""
+  if type(value) is expected:
+    return value
+  if expected is float and type(value) is int:
+    return float(value)
+  if expected is int and isinstance(value, float) and value.is_integer():
+    return int(value)
+  raise InputError(f'{field}={value!r} must be of type {expected.__name__}')

@@ -33,8 +33,8 @@ class Batch(NamedTuple):
 class Shard(NamedTuple):
   """This process reads examples index, index + count, …"""
 
-  index: int = 0
-  count: int = 1
+  index: int = 0  # type: ignore[assignment]
+  count: int = 1  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

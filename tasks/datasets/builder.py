@@ -1,0 +1,102 @@
+"""What the project's own TFDS builders share: verified raw files in, ArrayRecords out, no TensorFlow."""
+
+import abc
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from seqmodels.errors import InputError
+from tasks.datasets import source
+
+log = logging.getLogger('seqmodels')
+
+RECORD_BYTES = 1 << 20  # long texts are stored in pieces of this size
+
+Records = dict[str, Iterable[dict[str, Any]]]  # split → records, in order
+
+
+class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
+  """A subclass names its raw files and turns their contents into records."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  files: ClassVar[tuple[source.RawFile, ...]]
+  homepage: ClassVar[str]
+  citation: ClassVar[str]
+
+  @abc.abstractmethod
+  def features(self) -> tfds.features.FeaturesDict: ...
+
+  @abc.abstractmethod
+  def records(self, contents: list[bytes]) -> Records:
+    """The records of each split from the contents of `files`, in their order."""
+
+  def prepare(self) -> None:
+    """Writes the prepared data unless it is there. Every raw file is verified before anything is written.
+
+    Raises InputError for a raw file that is missing or refused, and for a folder that cannot be written.
+    """
+    if self.is_prepared():
+      return
+    self._contents = [source.read(file) for file in self.files]
+    log.info('preparing %s in %s', self.name, source.data_folder())
+    tfds.disable_progress_bar()
+    try:
+      with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the log line says
+        self.download_and_prepare(file_format='array_record')
+    except OSError as error:
+      # Another process may have renamed its own finished copy into place first.
+      if not self.is_prepared():
+        raise InputError(f'data_dir={str(source.data_folder())!r} cannot be written: {error}') from error
+    finally:
+      del self._contents
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=type(self).__doc__,
+      features=self.features(),
+      homepage=self.homepage,
+      citation=self.citation,
+      disable_shuffling=True,  # a text is read in the order in which it was written
+    )
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+    return {split: iter(enumerate(records)) for split, records in self.records(self._contents).items()}
+
+  def _generate_examples(self, **_: Any) -> Iterator[Any]:
+    raise NotImplementedError('the split generators give the examples themselves')
+
+
+class TextBuilder(RawFileBuilder):
+  """Whole texts: one per split, stored in pieces."""
+
+  def features(self) -> tfds.features.FeaturesDict:
+    return tfds.features.FeaturesDict({'text': tfds.features.Text()})
+
+  @abc.abstractmethod
+  def texts(self, contents: list[bytes]) -> dict[str, bytes]:
+    """The text of each split."""
+
+  def records(self, contents: list[bytes]) -> Records:
+    return {split: [{'text': piece} for piece in _pieces(text)] for split, text in self.texts(contents).items()}
+
+
+def _pieces(text: bytes) -> list[bytes]:
+  return [text[start : start + RECORD_BYTES] for start in range(0, len(text), RECORD_BYTES)]
+
+
+def load(builder: type[RawFileBuilder]) -> dict[str, list[dict[str, Any]]]:
+  """Every record of every split, in order; prepares the data the first time."""
+  instance = builder(data_dir=source.data_folder(), file_format='array_record')
+  instance.prepare()
+  sources = instance.as_data_source()
+  return {split: list(records.__getitems__(range(len(records)))) for split, records in sources.items()}
+
+
+def load_texts(builder: type[TextBuilder]) -> dict[str, bytes]:
+  """The text of each split; prepares the data the first time."""
+  return {split: b''.join(record['text'] for record in records) for split, records in load(builder).items()}

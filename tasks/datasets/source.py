@@ -1,0 +1,140 @@
+"""Raw files: where they come from, where they are looked for first, and what they must contain.
+
+A file is looked for in `downloads_dir` (for machines without a network), packed or not, then among earlier downloads,
+then at its official address. Whatever the way, the checksum of its unpacked content decides.
+"""
+
+import gzip
+import hashlib
+import io
+import os
+import pathlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+from seqmodels.errors import InputError
+
+
+@dataclass(frozen=True)
+class RawFile:
+  """`name` in a folder of raw files, its official address, and the sha256 of its unpacked content."""
+
+  name: str
+  url: str
+  sha256: str
+
+
+@dataclass
+class _Settings:
+  downloads_dir: pathlib.Path | None = None
+  data_dir: pathlib.Path | None = None
+
+
+_settings = _Settings()
+
+
+def configure(
+  downloads_dir: str | os.PathLike[str] | None = None, data_dir: str | os.PathLike[str] | None = None
+) -> None:
+  """Sets the folders for this process; None or '' leaves one to its environment variable or default.
+
+  Raises InputError if `downloads_dir` is not a folder.
+  """
+  _settings.downloads_dir = pathlib.Path(downloads_dir).expanduser() if downloads_dir else None
+  _settings.data_dir = pathlib.Path(data_dir).expanduser() if data_dir else None
+  folder = downloads_folder()
+  if folder is not None and not folder.is_dir():
+    raise InputError(f'downloads_dir={str(folder)!r} is not a folder')
+
+
+def downloads_folder() -> pathlib.Path | None:
+  """The folder of raw files to look in before the network, if there is one."""
+  variable = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
+  return _settings.downloads_dir or (pathlib.Path(variable).expanduser() if variable else None)
+
+
+def data_folder() -> pathlib.Path:
+  """Where downloaded and prepared data live."""
+  variable = os.environ.get('SEQMODELS_DATA_DIR')
+  default = pathlib.Path(variable) if variable else pathlib.Path('~/.cache/seqmodels/data')
+  return (_settings.data_dir or default).expanduser()
+
+
+def read(file: RawFile) -> bytes:
+  """The verified, unpacked content of a raw file; fetches it if no folder has it.
+
+  Raises InputError, one line, for a file that is missing, cut short or has another content; nothing is kept of it.
+  """
+  path = _local(file)
+  if path is not None:
+    return _verified(file, path)
+  path = _download(file)
+  try:
+    return _verified(file, path)
+  except InputError:
+    path.unlink()
+    raise
+
+
+def _local(file: RawFile) -> pathlib.Path | None:
+  """The first of: in its subfolder or directly in downloads_dir, plain or .gz or .zip; then an earlier download."""
+  candidates = []
+  folder = downloads_folder()
+  if folder is not None:
+    for place in (folder / file.name, folder / pathlib.PurePath(file.name).name):
+      candidates += [place, *(place.with_name(place.name + ending) for ending in ('.gz', '.zip'))]
+  candidates.append(_download_path(file))
+  return next((path for path in candidates if path.is_file()), None)
+
+
+def _download_path(file: RawFile) -> pathlib.Path:
+  ending = '.zip' if file.url.endswith('.zip') else ''
+  return data_folder() / 'downloads' / (file.name + ending)
+
+
+def _download(file: RawFile) -> pathlib.Path:
+  import pooch
+
+  path = _download_path(file)
+  known = None if path.suffix == '.zip' else f'sha256:{file.sha256}'  # a .zip is judged by what is in it
+  pooch.get_logger().setLevel('WARNING')
+  try:
+    # Pooch writes to a temporary file, checks it, and renames.
+    pooch.retrieve(file.url, known_hash=known, fname=path.name, path=path.parent, progressbar=False)
+  except ValueError as error:
+    raise _refused(file, file.url, str(error).split('\n', 1)[0]) from error
+  except OSError as error:  # requests' errors are OSErrors; so is an unwritable folder
+    raise InputError(
+      f'{file.name} is in no folder and {file.url} cannot be fetched to {path.parent} ({type(error).__name__}); put the'
+      f' file into a folder as {file.name} and give it as --downloads_dir'
+    ) from error
+  return path
+
+
+def _verified(file: RawFile, path: pathlib.Path) -> bytes:
+  try:
+    content = _unpacked(path)
+  except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    raise _refused(file, path, f'cannot be unpacked: {" ".join(str(error).split())}') from error
+  found = hashlib.sha256(content).hexdigest()
+  if found != file.sha256:
+    raise _refused(file, path, f'{len(content)} bytes with sha256 {found}')
+  return content
+
+
+def _unpacked(path: pathlib.Path) -> bytes:
+  content = path.read_bytes()
+  if path.suffix == '.gz':
+    return gzip.decompress(content)
+  if path.suffix == '.zip':
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+      return archive.read(archive.namelist()[0])
+  return content
+
+
+def _refused(file: RawFile, where: object, found: str) -> InputError:
+  return InputError(
+    f'{where} is refused: expected {file.name} with sha256 {file.sha256} unpacked, found {found}; remove it, and get'
+    f' the file from {file.url}'
+  )

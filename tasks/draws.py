@@ -1,0 +1,95 @@
+"""Random numbers as a pure function of (seed, split, example): any example can be drawn without those before it.
+
+Every example has its own SplitMix64 stream (Steele, Lea & Flood 2014), computed for a whole batch at once: a NumPy
+generator per example would take longer than the training step of a small model.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt64
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FEISTEL_ROUNDS = 6
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+  """SplitMix64's finaliser: a bijection of 64-bit words."""
+  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return x ^ (x >> np.uint64(31))
+
+
+@functools.lru_cache(maxsize=1024)
+def key(*parts: int | str) -> int:
+  """One 64-bit key from numbers and names; the same on every machine and in every process."""
+  state = np.zeros(1, np.uint64)
+  for part in parts:
+    words = part.encode() if isinstance(part, str) else int(part).to_bytes(16, 'little', signed=True)
+    for word in (len(words), *words):
+      state = _mix(state + _GOLDEN + np.uint64(word))
+  return int(state[0])
+
+
+def words(key: int, indices: Int64[np.ndarray, 'b'], columns: int) -> UInt64[np.ndarray, 'b c']:
+  """`columns` uniform 64-bit words for each example."""
+  start = _mix(np.uint64(key) + _GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
+  return _mix(start[:, None] + _GOLDEN * np.arange(1, columns + 1, dtype=np.uint64)[None, :])
+
+
+def integers(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
+  """Uniform in [0, below); the bias is below 2⁻⁴⁰ for every size used here."""
+  return (words % np.uint64(below)).astype(np.int64)
+
+
+def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
+  """Uniform in (0, 1): never 0, so that a logarithm is finite."""
+  return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def distinct(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
+  """`c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
+
+  Draw i picks from what is left, [0, below − i), and steps over the numbers already taken.
+  """
+  count = words.shape[1]
+  chosen = np.zeros(words.shape, np.int64)
+  for i in range(count):
+    rank = (words[:, i] % np.uint64(below - i)).astype(np.int64)
+    chosen[:, i] = skipping(rank[:, None], np.sort(chosen[:, :i], axis=1))[:, 0]
+  return chosen
+
+
+def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k']) -> Int64[np.ndarray, 'b c']:
+  """The rank-th number that is not among the row's `taken` numbers, which are sorted."""
+  rank = rank.copy()
+  for j in range(taken.shape[1]):
+    rank += rank >= taken[:, j : j + 1]
+  return rank
+
+
+def weighted(
+  words: UInt64[np.ndarray, 'b c'], weights: Float64[np.ndarray, 'c'], count: int
+) -> Int64[np.ndarray, 'b k']:
+  """`count` different columns a row, drawn one by one in proportion to `weights` (Gumbel top-k, Vieira 2014)."""
+  scores = np.log(weights)[None, :] - np.log(-np.log(uniforms(words)))
+  return np.argsort(-scores, axis=1)[:, :count]
+
+
+def permuted(positions: Int64[np.ndarray, 'b'], size: int, key: int) -> Int64[np.ndarray, 'b']:
+  """The images of `positions` under a pseudo-random permutation of [0, size), without building it.
+
+  A Feistel network over the next even number of bits, walked until the value falls below `size` (Black & Rogaway 2002).
+  """
+  half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+  low = (np.uint64(1) << half) - np.uint64(1)
+  keys = words(key, np.arange(_FEISTEL_ROUNDS), 1)[:, 0]
+  values = positions.astype(np.uint64)
+  outside = np.ones(values.shape, bool)
+  while outside.any():
+    left, right = values[outside] >> half, values[outside] & low
+    for round_key in keys:
+      left, right = right, left ^ (_mix(right + round_key) & low)
+    values[outside] = (left << half) | right
+    outside = values >= np.uint64(size)
+  return values.astype(np.int64)

@@ -1,0 +1,110 @@
+"""Forecasting: the next `horizon` steps of each variable from the last `lookback` (Zhou et al. 2021)."""
+
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.spec import Spec, Vectors
+from tasks import forecast_baselines, losses
+from tasks.base import Batch, Evaluation, Sums
+from tasks.datasets import series as datasets
+from tasks.pipeline import IndexedTask
+
+CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last')
+
+
+@dataclass(frozen=True)
+class Forecasting(IndexedTask):
+  """Options: `dataset` (seasonal | ETTh1 | ETTm1), `lookback`, `horizon`, `channels`, `normalise`.
+
+  Values are scaled by mean and deviation of the training rows, and so are all errors. Every window of a split counts;
+  those of validation and test look back across the border, as is usual. `channels`: all variables in one example
+  (`joint`), or each variable of each window an example of its own (`independent`, Nie et al. 2023). `normalise="last"`
+  subtracts the last value seen (NLinear, Zeng et al. 2023) from inputs and targets alike: the error is the same as when
+  it is added to the outputs instead.
+  """
+
+  series: str = field(default='seasonal', metadata={'option': 'dataset'})
+  lookback: int = 336
+  horizon: int = 96
+  channels: str = 'joint'
+  normalise: str = 'none'
+
+  def __post_init__(self) -> None:
+    for option, value, allowed in (
+      ('dataset', self.series, datasets.SERIES),
+      ('channels', self.channels, CHANNELS),
+      ('normalise', self.normalise, NORMALISE),
+    ):
+      if value not in allowed:
+        raise unknown(f'task.{option}', value, allowed)
+    check_positive(**{'task.lookback': self.lookback, 'task.horizon': self.horizon})
+
+  @property
+  def data(self) -> datasets.Series:
+    return datasets.load(self.series)
+
+  @property
+  def _variables(self) -> int:
+    """Variables in one example."""
+    return self.data.values.shape[1] if self.channels == 'joint' else 1
+
+  @property
+  def spec(self) -> Spec:
+    inputs, outputs = Vectors(self._variables), Vectors(self.horizon * self._variables)
+    return Spec('causal', inputs, outputs, length=self.lookback, readout='last')
+
+  def windows(self, split: str) -> range:
+    """The first rows of the split's windows. Raises InputError if the split is too short for one."""
+    train, validation, test = self.data.borders
+    first, end = {
+      'train': (0, train),
+      'validation': (train - self.lookback, validation),
+      'test': (validation - self.lookback, test),
+    }[split]
+    starts = range(first, end - self.lookback - self.horizon + 1)
+    if first < 0 or not starts:
+      raise InputError(
+        f'task.lookback={self.lookback} and task.horizon={self.horizon} do not fit into {self.series}, whose {split}'
+        f' split ends at row {end} after {train} rows of training'
+      )
+    return starts
+
+  def count(self, split: str) -> int:
+    return len(self.windows(split)) * (self.data.values.shape[1] // self._variables)
+
+  def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
+    values = self.data.values
+    windows, variables = np.divmod(indices, values.shape[1] // self._variables)
+    steps = self.windows(split).start + windows[:, None] + np.arange(self.lookback + self.horizon)[None, :]
+    whole = values[steps] if self.channels == 'joint' else values[steps, variables[:, None]][:, :, None]
+    if self.normalise == 'last':
+      whole = whole - whole[:, self.lookback - 1 : self.lookback]
+    whole = whole.astype(np.float32)
+    targets = whole[:, self.lookback :].reshape(len(indices), -1)
+    return Batch(whole[:, : self.lookback], targets, np.ones(len(indices), np.float32))
+
+  def loss(self, outputs: Float[Array, 'b n'], batch: Batch) -> Sums:
+    """Squared error, over every target of every counted example."""
+    return losses.summed(jnp.square(outputs - batch.targets), _spread(batch.weights, outputs))
+
+  def metrics(self, outputs: Float[Array, 'b n'], batch: Batch) -> dict[str, Sums]:
+    """loss and mse (the same) and mae, of scaled values."""
+    mse = self.loss(outputs, batch)
+    mae = losses.summed(jnp.abs(outputs - batch.targets), _spread(batch.weights, outputs))
+    return {'loss': mse, 'mse': mse, 'mae': mae}
+
+  def evaluations(self) -> dict[str, Evaluation]:
+    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
+
+  def baselines(self) -> dict[str, dict[str, float]]:
+    """copy_last, seasonal_naive (a day ago) and linear on every test window; see forecast_baselines."""
+    windows = {split: self.windows(split) for split in self.splits}
+    return forecast_baselines.evaluate(self.data.values, windows, self.lookback, self.horizon, self.data.period)
+
+
+def _spread(weights: Float[Array, 'b'], outputs: Float[Array, 'b n']) -> Float[Array, 'b n']:
+  return jnp.broadcast_to(weights[:, None], outputs.shape)

@@ -1,0 +1,159 @@
+"""Language modelling: predict the next character, byte or word of a text."""
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.spec import Spec, Tokens
+from tasks import draws, losses
+from tasks.base import Batch, Evaluation, Shard, Sums
+from tasks.datasets import corpora
+from tasks.pipeline import IndexedTask, check_request, to_grain
+
+
+@dataclass(frozen=True)
+class Language(IndexedTask):
+  """Options: `dataset` (embedded | tinyshakespeare | enwik8 | ptb), `unit` (auto | character | byte | word), `length`.
+
+  `split` cuts texts that have no splits of their own: `90/5/5` (as TFDS does) or `90/10` (validation is the last tenth,
+  as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an epoch; with
+  segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation predicts
+  every token of the split once, in windows of `length` that start without a past.
+  """
+
+  corpus: str = field(default='embedded', metadata={'option': 'dataset'})
+  unit: str = 'auto'
+  length: int = 128
+  split: str = '90/5/5'
+
+  def __post_init__(self) -> None:
+    if self.corpus not in corpora.UNITS:
+      raise unknown('task.dataset', self.corpus, corpora.UNITS)
+    if self.split not in corpora.SPLITS:
+      raise unknown('task.split', self.split, corpora.SPLITS)
+    corpora.check_options(self.corpus, self.unit, self.split)
+    check_positive(**{'task.length': self.length})
+
+  @property
+  def text(self) -> corpora.Corpus:
+    return corpora.load(self.corpus, corpora.check_options(self.corpus, self.unit, self.split), self.split)
+
+  @property
+  def spec(self) -> Spec:
+    tokens = Tokens(self.text.size)
+    return Spec('causal', tokens, tokens, length=self.length)
+
+  @property
+  def splits(self) -> tuple[str, ...]:  # type: ignore[override]
+    return tuple(self.text.ids)
+
+  def count(self, split: str) -> int:
+    """Training: every start of a window. Otherwise: the windows that cover the split, the last one partly."""
+    tokens = len(self.text.ids[split])
+    if split != 'train':
+      return -(-tokens // self.length)
+    if tokens <= self.length:
+      raise InputError(f'task.length={self.length} must be less than the {tokens} tokens of the training text')
+    return tokens - self.length
+
+  def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
+    ids = self.text.ids[split]
+    if split == 'train':
+      window = ids[indices[:, None] + np.arange(self.length + 1)[None, :]].astype(np.int32)
+      return Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
+    positions = indices[:, None] * self.length + np.arange(self.length)[None, :]
+    return self._predicting(split, positions, positions < len(ids))
+
+  def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
+    """Each position's token as the target, and the token before it as the input; the split's first has one too."""
+    ids = self.text.ids[split]
+    positions = np.minimum(positions, len(ids) - 1)
+    inputs = ids[np.maximum(positions - 1, 0)].astype(np.int32)
+    inputs[positions == 0] = self.text.before[split]
+    return Batch(inputs, ids[positions].astype(np.int32), counted.astype(np.float32))
+
+  def dataset(
+    self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
+  ) -> Any:
+    if segment is None:
+      return super().dataset(split, batch_size, seed=seed, shard=shard)
+    check_request(self, split, batch_size, segment)
+    rows = shard.index * batch_size + np.arange(batch_size)
+    if split == 'train':
+      return to_grain(self._circling(rows, batch_size * shard.count, segment, seed), sys.maxsize)
+    stream = -(-len(self.text.ids[split]) // (batch_size * shard.count))
+    return to_grain(functools.partial(self._once, split, rows, stream, segment), -(-stream // segment))
+
+  def _circling(self, rows: np.ndarray, streams: int, segment: int, seed: int) -> Callable[[int], Batch]:
+    """`streams` equal parts of the text, read side by side, then again from another starting point.
+
+    The text is a circle that starts anew at a random token each epoch, so that no token is always left out or always
+    first; its own beginning is a new sequence, not what follows its end.
+    """
+    tokens = len(self.text.ids['train'])
+    pieces = tokens // streams // segment
+    if not pieces:
+      raise InputError(
+        f'train.segment={segment} is too long: {streams} streams over {tokens} tokens have {tokens // streams} each'
+      )
+
+    def batch_at(number: int) -> Batch:
+      epoch, piece = divmod(int(number), pieces)
+      origin = draws.key('streams', seed, epoch) % tokens
+      starts = origin + rows * (tokens // streams) + piece * segment
+      positions = (starts[:, None] + np.arange(1, segment + 1)[None, :]) % tokens
+      batch = self._predicting('train', positions, positions > 0)
+      reset = positions == 1
+      reset[:, 0] |= piece == 0
+      return batch._replace(reset=reset)
+
+    return batch_at
+
+  def _once(self, split: str, rows: np.ndarray, stream: int, segment: int, piece: int) -> Batch:
+    """Segment `piece` of each row's contiguous part of the split, so that every token is predicted once."""
+    steps = int(piece) * segment + np.arange(segment)
+    positions = rows[:, None] * stream + steps[None, :]
+    counted = (positions < len(self.text.ids[split])) & (steps < stream)[None, :]
+    reset = np.zeros(positions.shape, bool)
+    reset[:, 0] = piece == 0
+    return self._predicting(split, positions, counted)._replace(reset=reset)
+
+  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
+    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
+
+  def loss_by_position(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Float[Array, 'b t']:
+    """The loss of each token in nats, 0 where it does not count; divide sums over it by those of `batch.weights`."""
+    return losses.cross_entropy(outputs, batch.targets) * batch.weights
+
+  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
+    """loss (nats a token), accuracy, and bits (a character or byte; none for words)."""
+    loss, weight = self.loss(outputs, batch)
+    accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
+    metrics = {'loss': (loss, weight), 'accuracy': accuracy}
+    if self.text.unit != 'word':
+      metrics['bits'] = (loss / math.log(2), weight)
+    return metrics
+
+  def evaluations(self) -> dict[str, Evaluation]:
+    return {split: Evaluation(split) for split in self.splits if split != 'train'}
+
+  def baselines(self) -> dict[str, dict[str, float]]:
+    """The training text's unigram distribution, one count added to each token; on the last split there is."""
+    counts = np.bincount(self.text.ids['train'], minlength=self.text.size) + 1
+    test = self.text.ids[self.splits[-1]]
+    loss = float(-np.log(counts / counts.sum())[test].mean())
+    unigram = {'loss': loss, 'accuracy': float((test == counts.argmax()).mean())}
+    return {'unigram': unigram if self.text.unit == 'word' else unigram | {'bits': loss / math.log(2)}}
+
+  def encode(self, text: str) -> np.ndarray:
+    return self.text.encode(text)
+
+  def decode(self, ids: np.ndarray) -> str:
+    return self.text.decode(ids)

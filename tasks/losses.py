@@ -1,0 +1,28 @@
+"""Losses and metrics as sums and weights, one of each per example; pure functions that work inside `jax.jit`."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tasks.base import Sums
+
+
+def cross_entropy(logits: Float[Array, '*b n'], targets: Int[Array, '*b']) -> Float[Array, '*b']:
+  """−log softmax(logits)[target] in nats and float32; finite for any finite logits."""
+  logits = logits.astype(jnp.float32)
+  picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+  return jax.nn.logsumexp(logits, axis=-1) - picked
+
+
+def correct(logits: Float[Array, '*b n'], targets: Int[Array, '*b']) -> Float[Array, '*b']:
+  """1 where the largest logit is the target's, 0 elsewhere."""
+  return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
+
+
+def summed(values: Float[Array, 'b *t'], weights: Float[Array, 'b *t']) -> Sums:
+  """Weighted values added up over everything but the batch: (sum [b], weight [b])."""
+  values, weights = values.astype(jnp.float32), weights.astype(jnp.float32)
+  rows = values.shape[0]
+  # A row that counts nothing adds exactly 0, whatever a model says about it.
+  values = jnp.where(weights > 0, values * weights, 0.0)
+  return jnp.sum(values.reshape(rows, -1), axis=1), jnp.sum(weights.reshape(rows, -1), axis=1)

@@ -1,0 +1,145 @@
+"""From "the arrays of these examples" to a Grain dataset of batches, for every task.
+
+Batch number → batch is a pure function, so the iterator's whole state is one number and resuming is exact, in the
+middle of an epoch or of a sequence cut into segments. What a step sees does not depend on how many processes share it.
+"""
+
+import abc
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from seqmodels.errors import InputError, check_positive, unknown
+from tasks import draws
+from tasks.base import Batch, Shard, Task
+
+ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
+
+
+class IndexedTask(Task):
+  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them."""
+
+  splits: tuple[str, ...] = ('train', 'validation', 'test')
+
+  @abc.abstractmethod
+  def count(self, split: str) -> int:
+    """How many examples the split has; ENDLESS for a training split that never repeats one."""
+
+  @abc.abstractmethod
+  def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:
+    """Whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
+
+  def dataset(
+    self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
+  ) -> Any:
+    check_request(self, split, batch_size, segment)
+    gather = functools.partial(self.arrays, split, seed=seed)
+    count = self.count(split)
+    if split == 'train':
+      batch_at, number = _endless(gather, count, batch_size, seed, shard), sys.maxsize
+    else:
+      number = -(-count // (batch_size * shard.count))
+      batch_at = _in_order(gather, count, batch_size, shard)
+    if segment is None:
+      return to_grain(batch_at, number)
+    pieces = -(-self.spec.length // segment)
+    return to_grain(in_segments(batch_at, segment, pieces), min(number * pieces, sys.maxsize))
+
+
+def check_request(task: IndexedTask, split: str, batch_size: int, segment: int | None) -> None:
+  """Raises InputError for a split the task does not have, and for sizes that are not positive."""
+  if split not in task.splits:
+    raise unknown('split', split, task.splits)
+  check_positive(batch_size=batch_size)
+  if segment is not None:
+    check_positive(segment=segment)
+
+
+def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:
+  """The batches 0 … number − 1 as a Grain dataset, made in the caller's thread when asked for.
+
+  Threads that read ahead cost more here than the arithmetic they would hide.
+  """
+  import grain
+
+  dataset = grain.MapDataset.range(number).map(batch_at)
+  return dataset.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+
+
+def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, 'b']:
+  """Places in the global order: each global batch is dealt out to the shards like cards."""
+  return (int(batch) * batch_size + np.arange(batch_size, dtype=np.int64)) * shard.count + shard.index
+
+
+def _endless(gather: Callable[..., Batch], count: int, batch_size: int, seed: int, shard: Shard):
+  """Every example once an epoch, each epoch in another order."""
+
+  def batch_at(batch: int) -> Batch:
+    positions = _positions(batch, batch_size, shard)
+    return gather(positions if count == ENDLESS else shuffled(positions, count, seed))
+
+  return batch_at
+
+
+def shuffled(positions: Int64[np.ndarray, 'b'], count: int, seed: int) -> Int64[np.ndarray, 'b']:
+  """Example numbers at places of the endless training order of `count` examples."""
+  epochs, places = np.divmod(positions, count)
+  indices = np.empty_like(places)
+  for epoch in np.unique(epochs):
+    here = epochs == epoch
+    indices[here] = draws.permuted(places[here], count, draws.key('shuffle', seed, int(epoch)))
+  return indices
+
+
+def _in_order(gather: Callable[..., Batch], count: int, batch_size: int, shard: Shard):
+  """Every example once; all shards give the same number of batches, filled up with rows that weigh nothing."""
+
+  def batch_at(batch: int) -> Batch:
+    positions = _positions(batch, batch_size, shard)
+    whole = gather(np.minimum(positions, count - 1))
+    real = (positions < count).astype(np.float32)
+    return whole._replace(weights=whole.weights * real.reshape(-1, *[1] * (whole.weights.ndim - 1)))
+
+  return batch_at
+
+
+def in_segments(batch_at: Callable[[int], Batch], segment: int, pieces: int) -> Callable[[int], Batch]:
+  """Batch number → segment, for truncated back-propagation: `pieces` segments of each batch follow one another."""
+  whole = functools.lru_cache(maxsize=1)(batch_at)
+
+  def segment_at(number: int) -> Batch:
+    batch, piece = divmod(int(number), pieces)
+    return cut(whole(batch), piece, segment)
+
+  return segment_at
+
+
+def cut(batch: Batch, piece: int, segment: int) -> Batch:
+  """Segment `piece` of whole sequences.
+
+  The last one is filled up with padding that weighs nothing. Targets read at the end (readout "last") count in the last
+  segment only. `reset` is true where the sequences begin.
+  """
+  rows, length = batch.inputs.shape[:2]
+  start, stop = piece * segment, min((piece + 1) * segment, length)
+  if not 0 <= start < length:
+    raise InputError(f'segment {piece} of {segment} steps lies beyond a sequence of {length}')
+  filler = start + segment - stop
+
+  def part(array: np.ndarray) -> np.ndarray:
+    return np.pad(array[:, start:stop], [(0, 0), (0, filler)] + [(0, 0)] * (array.ndim - 2))
+
+  reset = np.zeros((rows, segment), bool) if batch.reset is None else part(batch.reset)
+  reset[:, 0] |= piece == 0
+  mask = None
+  if batch.mask is not None or length % segment:
+    # Either every segment has a mask or none: a batch's structure must not change from step to step.
+    mask = part(np.ones((rows, length), bool) if batch.mask is None else batch.mask)
+  every = batch.weights.ndim == 2
+  targets = part(batch.targets) if every else batch.targets
+  weights = part(batch.weights) if every else batch.weights * np.float32(stop == length)
+  return Batch(part(batch.inputs), targets, weights, reset, mask)

@@ -1,0 +1,29 @@
+"""What the tasks share whose examples are drawn rather than read: how many there are, and from which stream."""
+
+from dataclasses import dataclass
+
+from seqmodels.errors import InputError, check_positive
+from tasks import draws
+from tasks.pipeline import IndexedTask
+
+
+@dataclass(frozen=True)
+class Procedural(IndexedTask):
+  """`examples` training examples, drawn anew for ever if 0; `evaluation_examples` in each other split.
+
+  The training set depends on the seed; validation and test are the same for every seed.
+  """
+
+  examples: int = 0
+  evaluation_examples: int = 1000
+
+  def __post_init__(self) -> None:
+    if self.examples < 0:
+      raise InputError(f'task.examples={self.examples} must be 0 (endless) or a number of training examples')
+    check_positive(**{'task.evaluation_examples': self.evaluation_examples})
+
+  def count(self, split: str) -> int:
+    return self.examples if split == 'train' else self.evaluation_examples
+
+  def key(self, split: str, seed: int) -> int:
+    return draws.key(type(self).__name__, split, seed if split == 'train' else 0)

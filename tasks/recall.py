@@ -1,0 +1,139 @@
+"""Multi-query associative recall (Arora et al. 2023, "Zoology"): pairs first, then keys that ask for their values.
+
+With pairs (C 4) and (A 2), and fillers in lower case:
+
+  input    C 4 A 2 a C c 1 A b
+  target   . . . . . 4 . . 2 .        (only the queries' positions count)
+
+A key stands in one pair only and is asked for at most once. Everything else after the pairs is a filler: any token that
+is not a key of this example.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Array, Float, Int64
+
+from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.spec import Spec, Tokens
+from tasks import draws, losses
+from tasks.base import Batch, Evaluation, Sums
+from tasks.procedural import Procedural
+
+POWER = 0.01  # exponent of the power law of distances (Zoology's `power_a`)
+DISTANCES = ('power', 'uniform')
+
+
+@dataclass(frozen=True)
+class Recall(Procedural):
+  """`pairs` keys with values, `queries` of them asked for (0: all), in `length` tokens.
+
+  The lower half of the vocabulary are keys, the upper half values. `distance` says how far behind the pairs the queries
+  stand: `power` (near ones are likelier, as in Zoology) or `uniform`. `gap` greater than 0 fixes it instead: every
+  query stands `gap` tokens after its key.
+  """
+
+  examples: int = 100_000
+  vocabulary: int = 512
+  pairs: int = 4
+  queries: int = 0
+  length: int = 64
+  distance: str = 'power'
+  gap: int = 0
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    check_positive(**{'task.vocabulary': self.vocabulary, 'task.pairs': self.pairs, 'task.length': self.length})
+    if self.distance not in DISTANCES:
+      raise unknown('task.distance', self.distance, DISTANCES)
+    if not 0 <= self.queries <= self.pairs:
+      raise InputError(f'task.queries={self.queries} must be from 0 (all pairs) to task.pairs={self.pairs}')
+    if self._keys <= self.pairs:
+      raise InputError(
+        f'task.vocabulary={self.vocabulary} must be greater than {2 * self.pairs + 1} for {self.pairs} pairs'
+      )
+    if self.gap < 0:
+      raise InputError(f'task.gap={self.gap} must be 0 (as task.distance says) or a number of tokens')
+    if self.gap:
+      self._check_gap()
+    elif self._slots < self._asked:
+      raise InputError(f'task.length={self.length} must be at least {2 * (self.pairs + self._asked)} for these pairs')
+
+  def _check_gap(self) -> None:
+    first, last = 2 * self.pairs, self.length - 2 * self.pairs + 1
+    if not first <= self.gap <= last:
+      raise InputError(
+        f'task.gap={self.gap} must be from {first} (behind the pairs) to {last} (within task.length={self.length})'
+      )
+
+  @property
+  def _keys(self) -> int:
+    return self.vocabulary // 2
+
+  @property
+  def _asked(self) -> int:
+    return self.queries or self.pairs
+
+  @property
+  def _slots(self) -> int:
+    """Places for queries: every second position behind the pairs, as in Zoology."""
+    return (self.length - 2 * self.pairs) // 2
+
+  @property
+  def spec(self) -> Spec:
+    return Spec('causal', Tokens(self.vocabulary), Tokens(self.vocabulary), length=self.length)
+
+  def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
+    rows, pairs, asked = len(indices), self.pairs, self._asked
+    key = self.key(split, seed)
+
+    def words(name: str, columns: int) -> np.ndarray:
+      return draws.words(draws.key(key, name), indices, columns)
+
+    keys = draws.distinct(words('keys', pairs), self._keys)
+    values = self._keys + draws.distinct(words('values', pairs), self.vocabulary - self._keys)
+    chosen = draws.distinct(words('chosen', asked), pairs)
+    places = self._places(chosen, words('places', max(self._slots, 1)))
+    fillers = draws.integers(words('fillers', self.length), self.vocabulary - pairs)
+
+    inputs = draws.skipping(fillers, np.sort(keys, axis=1))
+    inputs[:, 0 : 2 * pairs : 2] = keys
+    inputs[:, 1 : 2 * pairs : 2] = values
+    np.put_along_axis(inputs, places, np.take_along_axis(keys, chosen, axis=1), axis=1)
+    targets = np.zeros((rows, self.length), np.int32)
+    np.put_along_axis(targets, places, np.take_along_axis(values, chosen, axis=1).astype(np.int32), axis=1)
+    weights = np.zeros((rows, self.length), np.float32)
+    np.put_along_axis(weights, places, 1.0, axis=1)
+    return Batch(inputs.astype(np.int32), targets, weights)
+
+  def _places(self, chosen: Int64[np.ndarray, 'b q'], words: np.ndarray) -> Int64[np.ndarray, 'b q']:
+    if self.gap:
+      return 2 * chosen + self.gap
+    steps = np.arange(1, self._slots + 1, dtype=np.float64)
+    law = steps ** (POWER - 1) if self.distance == 'power' else np.ones_like(steps)
+    return 2 * self.pairs + 2 * draws.weighted(words, law, self._asked)
+
+  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
+    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
+
+  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
+    """loss (nats) and accuracy, over queries."""
+    accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
+    return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
+
+  def evaluations(self) -> dict[str, Evaluation]:
+    """Besides the training setting: sequences of twice the length, and twice the pairs where they fit."""
+    harder = {'longer': {'length': 2 * self.length}, 'more_pairs': {'pairs': 2 * self.pairs}}
+    result = {'validation': Evaluation('validation'), 'test': Evaluation('test')}
+    for name, options in harder.items():
+      try:
+        dataclasses.replace(self, **options)  # type: ignore[arg-type]
+      except InputError:
+        continue
+      result[name] = Evaluation('test', options)
+    return result
+
+  def baselines(self) -> dict[str, dict[str, float]]:
+    """Any of the values that were shown, at random."""
+    return {'any shown value': {'loss': float(np.log(self.pairs)), 'accuracy': 1 / self.pairs}}
