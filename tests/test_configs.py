@@ -15,7 +15,7 @@ def test_every_architecture_makes_a_config_for_every_task(task):
   for name in names():
     config = module.get_config(name)
     assert config.task.name == task
-    from_dict(config.model)
+    from_dict(config.model.to_dict())
 
 
 def test_keys_need_no_prefix_and_take_the_type_of_the_field():

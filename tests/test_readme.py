@@ -1,0 +1,42 @@
+"""What the README shows works: its own mixer keeps the contract, trains, and is described."""
+
+import pathlib
+import re
+
+import pytest
+
+from seqmodels.mixers import MIXERS
+from tests import contract
+
+README = (pathlib.Path(__file__).parent.parent / 'README.md').read_text()
+
+
+@pytest.fixture(scope='module')
+def decay():
+  """The README's mixer, run as it stands there, under its name in MIXERS."""
+  block = re.search(r'```python\n(# seqmodels/mixers/decay.py\n.*?)```', README, re.DOTALL).group(1)
+  assert len(block.splitlines()) < 40
+  names: dict = {}
+  exec(compile(block, 'README.md', 'exec'), names)
+  MIXERS['decay'] = names['Decay']
+  case = contract.Case('decay')
+  case.built  # noqa: B018  (drawn here: not inside a check that is being traced)
+  yield case
+  del MIXERS['decay']
+
+
+@pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
+def test_the_readmes_mixer_keeps_the_contract(decay, check):
+  check(decay)
+
+
+def test_the_readmes_mixer_trains_and_is_described(decay, tmp_path, capsys):
+  import describe
+  import train
+  from configs.copying import get_config
+
+  config = get_config('decay,width=16,lag=3,items=2,symbols=2,steps=60,warmup_steps=5,eval_every=0,learning_rate=1e-2')
+  results = train.train(config, tmp_path)
+  assert results['validation/loss'] < 0.6  # guessing evenly among the four symbols costs 1.39
+  describe.main(config)
+  assert '2 × (decay)' in capsys.readouterr().out
