@@ -20,7 +20,7 @@ def decay():
   exec(compile(block, 'README.md', 'exec'), names)
   MIXERS['decay'] = names['Decay']
   case = contract.Case('decay')
-  case.built  # noqa: B018  (drawn here: not inside a check that is being traced)
+  case.params  # noqa: B018  (drawn here, not inside a check that is being traced)
   yield case
   del MIXERS['decay']
 
