@@ -1,0 +1,158 @@
+"""What attention's state promises beyond the contract: the ring, the window, reading a prefix, and clear errors."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels import positions
+from seqmodels.errors import InputError
+from seqmodels.mixers.attention import Attention, choose_heads
+from tests.contract import close
+
+B, T, D, SLOTS = 2, 14, 8, 5
+x = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
+
+
+@functools.cache
+def mixer(**options):
+  return Attention(D, rngs=nnx.Rngs(0), heads=2, **options)
+
+
+@functools.cache
+def apply(**options):
+  graph, params = nnx.split(mixer(**options))
+  return functools.partial(jax.jit(lambda p, x, s, r, m: nnx.merge(graph, p)(x, s, reset=r, mask=m)), params)
+
+
+def windowed(inputs, window, weights):
+  """A NumPy loop: every query sees the last `window` positions."""
+  qkv, output = (np.asarray(w, np.float64) for w in weights)
+  q, k, v = np.split(np.asarray(inputs, np.float64) @ qkv, 3, axis=-1)
+  out = np.zeros(inputs.shape)
+  for b, t, h in np.ndindex(*inputs.shape[:2], 2):
+    head, seen = slice(h * D // 2, (h + 1) * D // 2), slice(max(0, t - window + 1), t + 1)
+    scores = k[b, seen, head] @ q[b, t, head] / np.sqrt(D // 2)
+    weights = np.exp(scores - scores.max())
+    out[b, t, head] = weights / weights.sum() @ v[b, seen, head]
+  return out @ output
+
+
+@pytest.mark.parametrize('lengths', [(1,) * T, (5, 5, 1, 1, 1, 1), (1, 5, 1, 5, 1, 1)])
+def test_past_the_ring_it_is_a_window(lengths):
+  weights = mixer().qkv_kernel[...], mixer().output_kernel[...]
+  expected = windowed(x, SLOTS, weights)
+  state, start = mixer().init_state(B, SLOTS), 0
+  for length in lengths:
+    y, state = apply()(x[:, start : start + length], state, None, None)
+    close(y, expected[:, start : start + length])
+    start += length
+  assert (np.asarray(state['end']) == T).all()
+
+
+def test_past_the_ring_with_documents_and_padding():
+  # Three documents with padding inside; the middle one is longer than the ring.
+  reset = np.zeros((B, T), bool)
+  mask = np.ones((B, T), bool)
+  reset[:, 2], reset[0, 11], mask[:, [4, 9]], mask[1, 12] = True, True, False, False
+  weights = mixer().qkv_kernel[...], mixer().output_kernel[...]
+  expected = np.zeros((B, T, D))
+  for row in range(B):
+    starts = [0, *np.flatnonzero(reset[row]), T]
+    for first, last in itertools.pairwise(starts):
+      document = np.arange(first, last)[mask[row, first:last]]
+      expected[row, document] = windowed(x[row : row + 1, document], SLOTS, weights)[0]
+  for lengths in ((1,) * T, (5, 1, 5, 1, 1, 1)):
+    state, start = mixer().init_state(B, SLOTS), 0
+    for length in lengths:
+      here = slice(start, start + length)
+      y, state = apply()(x[:, here], state, jnp.asarray(reset[:, here]), jnp.asarray(mask[:, here]))
+      close(np.asarray(y)[mask[:, here]], expected[:, here][mask[:, here]])
+      start += length
+
+
+def test_reading_a_prefix_equals_reading_everything():
+  slots, length = 260, 150
+  long = jnp.asarray(np.random.default_rng(1).normal(size=(B, length, D)), jnp.float32)
+  mask = jnp.ones((B, length), bool).at[1, 40:].set(False)  # rows of different lengths
+  whole, state = apply(decode='full')(long, mixer().init_state(B, slots), None, mask)
+  for token in (*range(3), 3):
+    now = x[:, token : token + 1]
+    by_prefix, _ = apply(decode='prefix')(now, state, None, None)
+    whole, state = apply(decode='full')(now, state, None, None)
+    close(by_prefix, whole)
+
+
+def test_a_prefix_is_all_that_a_token_reads():
+  """The switch holds one matmul a power of two, the cheapest over 64 slots."""
+  state = jax.eval_shape(lambda: mixer().init_state(1, 1000))
+  program = jax.jit(lambda s, x: mixer()(x, s)).lower(state, x[:1, :1]).as_text()
+  for prefix in (64, 128, 256, 512, 1000):
+    assert f'tensor<1x2x1x1x{prefix}xf32>' in program
+
+
+def test_rotary_is_multiplication_by_unit_complex_numbers():
+  values = np.random.default_rng(2).normal(size=(2, 5, 3, 8))
+  position = np.array([[0, 1, 2, 3, 4], [7, 7, 100, 0, 3]])
+  pairs = values[..., :4] + 1j * values[..., 4:]
+  frequency = 10_000.0 ** (-2 * np.arange(4) / 8)
+  turned = pairs * np.exp(1j * position[:, :, None, None] * frequency)
+  actual = positions.rotary(jnp.asarray(values, jnp.float32), jnp.asarray(position, jnp.int32))
+  np.testing.assert_allclose(actual, np.concatenate([turned.real, turned.imag], -1), atol=2e-5)
+
+
+def test_rotary_sees_distances_only():
+  rotary = apply(position='rotary')
+  reset = jnp.zeros((B, T), bool).at[:, 4].set(True)
+  close(rotary(x, None, reset, None)[0][:, 4:], rotary(x[:, 4:], None, None, None)[0])
+  assert np.abs(rotary(x, None, None, None)[0] - apply()(x, None, None, None)[0]).max() > 0.01
+
+
+def test_heads_chosen_from_the_width():
+  expected = {16: 1, 32: 1, 64: 2, 128: 4, 100: 2, 256: 8, 384: 12, 512: 16, 101: 1, 1024: 32, 130: 5, 6: 1}
+  assert {width: choose_heads(width) for width in expected} == expected
+
+
+def test_grouped_keys_make_a_smaller_state():
+  make = lambda g: Attention(D, rngs=nnx.Rngs(0), heads=4, kv_heads=g).init_state(1, 10)
+  full, grouped = (jax.eval_shape(functools.partial(make, g)) for g in (0, 1))
+  assert full['k'].size == 4 * grouped['k'].size == 10 * D
+
+
+def test_flops_of_mixing():
+  assert mixer().mixing_flops(10) == 4 * D * 10
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'heads': 3}, r'heads=3 .*width=8'),
+    ({'heads': 4, 'kv_heads': 3}, r'kv_heads=3 .*heads=4'),
+    ({'heads': 8, 'position': 'rotary'}, r'even key width'),
+    ({'implementation': 'blok'}, r'blockwise'),
+    ({'decode': 'prefx'}, r'prefix'),
+  ],
+)
+def test_refuses_bad_options(options, message):
+  with pytest.raises(InputError, match=message):
+    Attention(D, rngs=nnx.Rngs(0), **options)
+
+
+def test_refuses_a_segment_longer_than_the_ring():
+  with pytest.raises(InputError, match=r'14 tokens.*max_length=5'):
+    mixer()(x, mixer().init_state(B, SLOTS))
+
+
+def test_refuses_a_state_of_another_batch():
+  with pytest.raises(InputError, match=r'batch of 3.*batch of 2'):
+    mixer()(x, mixer().init_state(3, T))
+
+
+def test_refuses_a_state_when_bidirectional():
+  both = mixer(causal=False)
+  with pytest.raises(InputError, match='no state'):
+    both(x, both.init_state(B, T))
