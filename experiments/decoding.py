@@ -1,0 +1,139 @@
+"""Time of one decoded token against its position, and of whole generations."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments import gate, timing
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.forward_latency import forward
+from experiments.subjects import Subject, columns, token_spec
+from seqmodels.models import Model
+
+STEPS = 16  # tokens a compiled call, so that the dispatch is shared; a position stands for the 16 that begin there
+CACHED = (Subject('lstm', 'fused'), Subject('gru', 'fused'), Subject('transformer', 'auto'))
+
+
+class Decoding(Experiment):
+  """Greedy decoding token by token, every position of every architecture interleaved in one cell.
+
+  The Transformer decodes from its key/value cache (`cached`), and by running the whole prefix again (`uncached`).
+  """
+
+  name = 'decoding'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    grids: dict[str, list[tuple[float, int, tuple[int, ...], tuple[int, ...], str, float]]] = {
+      'smoke': [(5e3, 1, (1, 100), (32,), 'float32', 2.0)],
+      'laptop': [(2e5, 1, (1, 100, 500, 1000, 2000), (64, 256, 1024, 2000), 'float32', 15.0)],
+      'overnight': [
+        (size, batch, (1, 100, 500, 1000, 2000, 4000, 8000), (64, 256, 1024, 4000, 8000), 'float32', 180.0)
+        for size, batch in ((2e5, 1), (4e6, 1), (2e5, 32))
+      ],
+      'accelerator': [
+        (1e7, batch, (1, 100, 1000, 4000, 16000), (64, 256, 1024, 4096, 16000), 'bfloat16', 120.0)
+        for batch in (1, 32, 256)
+      ],
+    }
+    return [
+      {'size': s, 'batch': b, 'positions': list(p), 'generated': list(g), 'dtype': d, 'seconds': seconds}
+      for s, b, p, g, d, seconds in grids[scale]
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 10 + 3 * len(cell['positions']) + 2 * cell['seconds']
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    subjects, refused = gate.admit(CACHED)
+    yield from refused
+    calls: dict[str, Callable[..., Any]] = {}
+    setups: dict[str, Callable[[], Any]] = {}
+    beside: dict[str, Row] = {}
+    decoders = {}
+    for subject in subjects:
+      decoder = Decoder(build(subject, cell), cell['batch'], max(*cell['positions'], *cell['generated']) + STEPS)
+      decoders[subject] = decoder
+      saved = decoder.walk(cell['positions'])
+      for position in cell['positions']:
+        name = f'{subject.name} {position}'
+        calls[name], setups[name] = decoder.advance, copier(saved[position])
+        beside[name] = {**point(subject, decoder.model, cell), 'position': position}
+      if subject.architecture == 'transformer':
+        for position in cell['positions']:
+          name = f'uncached {position}'
+          model = build(subject, cell, position)
+          calls[name] = forward(model, position, cell['batch'])[1]
+          beside[name] = {**point(subject, model, cell), 'backend': 'uncached', 'position': position}
+    measured = timing.interleave(calls, setups=setups, repeats=40, seconds=cell['seconds'])
+    for name, samples in measured.items():
+      tokens = STEPS if name in setups else 1
+      yield timing.timing_row([s / tokens for s in samples], metric='token_seconds', **beside[name])
+    for length in cell['generated']:
+      yield from generation(decoders, cell, length)
+
+
+def generation(decoders: dict[Subject, 'Decoder'], cell: Cell, length: int) -> Iterable[Row]:
+  """Seconds to generate `length` tokens from nothing."""
+  calls = {s.name: lambda state, d=d: d.generate(state, length) for s, d in decoders.items()}
+  setups = {s.name: d.start for s, d in decoders.items()}
+  measured = timing.interleave(calls, setups=setups, repeats=10, seconds=cell['seconds'] / len(cell['generated']))
+  for subject, decoder in decoders.items():
+    row = {**point(subject, decoder.model, cell), 'length': length}
+    yield timing.timing_row(measured[subject.name], metric='generation_seconds', **row)
+
+
+def build(subject: Subject, cell: Cell, length: int = 0) -> Model:
+  length = length or max(cell['positions'])
+  return subject.build(token_spec(length), params=cell['size'], depth=2, dtype=cell['dtype'])
+
+
+def point(subject: Subject, model: Model, cell: Cell) -> Row:
+  backend = 'cached' if subject.architecture == 'transformer' else subject.backend
+  length = max(cell['positions'])
+  return {**columns(subject, model, length), 'backend': backend, 'size': cell['size'], 'batch': cell['batch']}
+
+
+def copier(tree: Any) -> Callable[[], Any]:
+  """Fresh buffers for each sample, since the decoder consumes them; made outside of the timed part."""
+  return lambda: jax.block_until_ready(jax.tree.map(jnp.copy, tree))
+
+
+class Decoder:
+  """A compiled loop of STEPS greedy tokens that consumes its state, as a server would keep one cache a user."""
+
+  def __init__(self, model: Model, batch: int, max_length: int):
+    self.model, self.batch, self.max_length = model, batch, max_length
+    self.params = model.init(jax.random.key(0))
+    self.loop = jax.jit(self._loop, donate_argnums=1).lower(self.params, self.start()).compile()
+
+  def start(self) -> Any:
+    """State and first token, before anything was decoded."""
+    state = self.model.init_state(self.batch, self.max_length)
+    return jax.block_until_ready(jax.tree.map(jnp.copy, (state, jnp.zeros((self.batch, 1), jnp.int32))))
+
+  def _loop(self, params: Any, carry: Any) -> Any:
+    def step(carry: Any, _: None) -> tuple[Any, None]:
+      state, token = carry
+      outputs, state = self.model.apply(params, token, state)
+      return (state, jnp.argmax(outputs, axis=-1).astype(jnp.int32)), None
+
+    return jax.lax.scan(step, carry, None, length=STEPS)[0]
+
+  def advance(self, carry: Any) -> Any:
+    return self.loop(self.params, carry)
+
+  def generate(self, carry: Any, length: int) -> Any:
+    for _ in range(-(-length // STEPS)):
+      carry = self.advance(carry)
+    return carry
+
+  def walk(self, positions: Iterable[int]) -> dict[int, Any]:
+    """Position → a copy of the state just before it, rounded down to a multiple of STEPS."""
+    saved, carry, at = {}, self.start(), 0
+    for position in sorted(positions):
+      while at + STEPS <= position - 1:
+        carry, at = self.advance(carry), at + STEPS
+      saved[position] = jax.block_until_ready(jax.tree.map(jnp.copy, carry))
+    return saved

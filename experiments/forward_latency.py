@@ -1,0 +1,75 @@
+"""Latency, memory and FLOPs of the forward pass of one sequence, over its length."""
+
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+
+from experiments import gate, program, timing
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.subjects import VOCABULARY, columns, token_spec
+from experiments.training_time import LADDERS
+from seqmodels import sizing
+from seqmodels.models import Model
+
+
+class ForwardLatency(Experiment):
+  """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
+
+  name = 'forward_latency'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    short, middle, long = (8, 32, 96), (128, 512, 1000), (2048, 4096, 8192)
+    fine = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1000, 1500, 2048, 3072, 4096, 8192)
+    grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
+      'smoke': [(5e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
+      'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 8192)],
+      'overnight': [
+        (2e5, (*fine, 16384), 'full', 'float32', 10.0, 8192),
+        (4e6, fine, 'full', 'float32', 20.0, 8192),
+      ],
+      'accelerator': [
+        (size, (*fine, 16384, 32768, 65536), 'accelerator', dtype, 20.0, 16384)
+        for size in (1e7, 5e7)
+        for dtype in ('bfloat16', 'float32')
+      ],
+    }
+    return [
+      {'size': size, 'length': length, 'ladder': ladder, 'dtype': dtype, 'seconds': seconds, 'materialised_to': limit}
+      for size, lengths, ladder, dtype, seconds, limit in grids[scale]
+      for length in lengths
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 2 * len(LADDERS[cell['ladder']]) + cell['seconds']
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    length = cell['length']
+    subjects, refused = gate.admit(LADDERS[cell['ladder']])
+    yield from refused
+    # Beyond the limit the scores alone would not fit the memory of a small machine.
+    subjects = [s for s in subjects if s.backend != 'materialised' or length <= cell['materialised_to']]
+    calls, beside = {}, {}
+    for subject in subjects:
+      model = subject.build(token_spec(length), params=cell['size'], depth=2, dtype=cell['dtype'])
+      beside[subject.name] = {
+        **columns(subject, model, length),
+        'size': cell['size'],
+        'length': length,
+        'batch': 1,
+      }
+      compiled, calls[subject.name] = forward(model, length)
+      flops = sizing.sequence_flops(model, length)
+      yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
+      yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
+    measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])
+    for name, samples in measured.items():
+      yield timing.timing_row(samples, metric='forward_seconds', **beside[name])
+
+
+def forward(model: Model, length: int, batch: int = 1):
+  """The compiled forward pass, and a call of it on fixed tokens."""
+  params = model.init(jax.random.key(0))
+  tokens = jax.device_put(np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32))
+  compiled = program.compile_program(lambda p, x: model.apply(p, x)[0], params, tokens)
+  return compiled, lambda: compiled.call(params, tokens)

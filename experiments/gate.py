@@ -1,0 +1,66 @@
+"""The gates: no number of a model whose forms disagree, that sees the future, or that padding changes."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.base import Row
+from experiments.subjects import VOCABULARY, Subject, token_spec
+from seqmodels.models import Model
+
+LENGTH, BATCH, WIDTH = 12, 2, 16
+TOLERANCE = {'float32': 1e-4, 'bfloat16': 5e-2}  # largest deviation of an output, of order 1
+
+_passed: dict[str, dict[str, float]] = {}
+
+
+def admit(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Row]]:
+  """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture."""
+  admitted, rows = [], []
+  for subject in subjects:
+    if subject.name not in _passed:
+      _passed[subject.name] = deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=2, params=0.0))
+    broken = {name: value for name, value in _passed[subject.name].items() if value > TOLERANCE['float32']}
+    if not broken:
+      admitted.append(subject)
+      continue
+    text = ', '.join(f'{name} deviates by {value:.2g}' for name, value in broken.items())
+    rows.append(
+      {'metric': 'gate', 'value': 0, 'architecture': subject.architecture, 'backend': subject.backend, 'error': text}
+    )
+  return admitted, rows
+
+
+def deviations(model: Model) -> dict[str, float]:
+  """How far a freshly initialised causal model of tokens is from what it must be; every number should be 0.
+
+  recurrent_form: one call against token by token. future: outputs before a changed token. padding: outputs before
+  tokens that are masked out, whatever they are.
+  """
+  tokens = np.random.default_rng(0).integers(0, VOCABULARY, (BATCH, LENGTH), dtype=np.int32)
+  half = LENGTH // 2
+  other = tokens.copy()
+  other[:, half:] = (other[:, half:] + 1) % VOCABULARY
+  mask = np.broadcast_to(np.arange(LENGTH)[None, :] < half, tokens.shape)
+  params = model.init(jax.random.key(0))
+  whole = jax.jit(lambda p, x: model.apply(p, x)[0])
+  full, changed = (np.asarray(whole(params, x)) for x in (tokens, other))
+  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, mask=m)[0])(params, other, mask))
+  step = jax.jit(model.apply)
+  state, outputs = model.init_state(BATCH, LENGTH), []
+  for t in range(LENGTH):
+    output, state = step(params, jnp.asarray(tokens[:, t : t + 1]), state)
+    outputs.append(np.asarray(output)[:, 0])
+  return {
+    'recurrent_form': _distance(np.stack(outputs, axis=1), full),
+    'future': _distance(changed[:, :half], full[:, :half]),
+    'padding': _distance(padded[:, :half], full[:, :half]),
+  }
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+  """The largest deviation; infinite if either is not finite."""
+  distance = float(np.max(np.abs(a - b)))
+  return distance if np.isfinite(distance) else float('inf')

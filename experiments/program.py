@@ -1,0 +1,73 @@
+"""What the compiler says about a program before it runs: its memory and its dependent steps."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+COMPUTATION = re.compile(r'^(?:ENTRY )?%?([\w.\-]+) \(.*\{$')
+CALLED = re.compile(r'(?:body|to_apply|calls|true_computation|false_computation)=%?([\w.\-]+)')
+BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
+TRIPS = re.compile(r'known_trip_count"?:\{"n":"(\d+)"')
+
+
+class Program(NamedTuple):
+  """A compiled function and its bytes on the device."""
+
+  call: Callable[..., Any]
+  temporary_bytes: int
+  argument_bytes: int
+  output_bytes: int
+  text: str
+
+
+def compile_program(function: Callable[..., Any], *arguments: Any, donate: Sequence[int] = ()) -> Program:
+  """Compiles ahead of time; arguments may be abstract (jax.ShapeDtypeStruct). A jitted function is taken as it is."""
+  jitted = function if hasattr(function, 'lower') else jax.jit(function, donate_argnums=tuple(donate))
+  compiled = jitted.lower(*arguments).compile()
+  memory = compiled.memory_analysis()
+  return Program(
+    compiled,
+    memory.temp_size_in_bytes,
+    memory.argument_size_in_bytes,
+    memory.output_size_in_bytes,
+    compiled.as_text(),
+  )
+
+
+def dependent_steps(text: str) -> int:
+  """Iterations that must follow one another: trip counts of all loops, those of nested loops multiplied.
+
+  text: optimised HLO. A loop whose trip count the compiler does not know counts once; 0 without loops. Loops of
+  different layers are added: in a training step each layer's backward loop waits for its forward loop.
+  """
+  bodies: dict[str, list[str]] = {}
+  entry, current = '', ''
+  for line in text.splitlines():
+    head = COMPUTATION.match(line)
+    if head:
+      current = head.group(1)
+      bodies[current] = []
+      entry = current if line.startswith('ENTRY') else entry
+    elif current:
+      bodies[current].append(line)
+  known: dict[str, int] = {}
+
+  def steps(name: str) -> int:
+    if name not in known:
+      known[name] = 0
+      known[name] = sum(of_line(line) for line in bodies.get(name, []))
+    return known[name]
+
+  def of_line(line: str) -> int:
+    branches = BRANCHES.search(line)
+    if branches:
+      return max(steps(name.strip(' %')) for name in branches.group(1).split(','))
+    inner = sum(steps(name) for name in CALLED.findall(line))
+    if ' while(' not in line:
+      return inner
+    trips = TRIPS.search(line)
+    return (int(trips.group(1)) if trips else 1) * max(1, inner)
+
+  return steps(entry)

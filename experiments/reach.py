@@ -1,0 +1,125 @@
+"""How far back a model reaches: gradients against the lag; one key recalled within and beyond the training length."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import gate
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.subjects import Subject, columns
+from experiments.trained import Trainer, score, trials
+from seqmodels.models import Model
+from seqmodels.spec import Spec, Vectors
+from tasks.recall import Recall
+from training.settings import TrainSettings
+
+LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+INPUT = 16  # components of the random inputs
+
+
+class Reach(Experiment):
+  """Untrained models on random inputs for the gradients; trained models of the same size for the recall."""
+
+  name = 'reach'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    smoke: dict[str, Any] = {
+      'lag': 32,
+      'length': 16,
+      'factors': [0.5, 1, 2],
+      'steps': 4,
+      'rates': [3e-3],
+      'seeds': [0, 1],
+      'width': 16,
+    }
+    laptop = smoke | {
+      'lag': 256,
+      'length': 32,
+      'factors': [0.5, 1, 2, 4],
+      'steps': 400,
+      'rates': [3e-3],
+      'seeds': [0, 1, 2],
+      'width': 32,
+    }
+    overnight = laptop | {
+      'lag': 1000,
+      'length': 128,
+      'factors': [0.5, 1, 2, 4, 8],
+      'steps': 3000,
+      'rates': [1e-3, 3e-3],
+      'seeds': [0, 1, 2, 3, 4],
+      'width': 64,
+    }
+    cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
+    architectures = ('transformer', 'lstm') if scale == 'smoke' else ('transformer', 'lstm', 'gru', 'rnn')
+    return [{'architecture': a, **cell} for a in architectures]
+
+  def cost(self, cell: Cell) -> float:
+    return 8 + 0.006 * cell['steps'] * len(cell['seeds']) * len(cell['rates'])
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    admitted, refused = gate.admit([Subject(cell['architecture'])])
+    yield from refused
+    for subject in admitted:
+      yield from gradients(subject, cell)
+      yield from recall(subject, cell)
+
+
+def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
+  length = cell['lag'] + 1
+  model = subject.build(Spec('causal', Vectors(INPUT), Vectors(INPUT), length), width=cell['width'], depth=2)
+  norm = jax.jit(lambda params, x: input_gradient(model, params, x))
+  inputs = np.random.default_rng(0).standard_normal((4, length, INPUT), np.float32)
+  for seed in cell['seeds']:
+    norms = np.asarray(norm(model.init(jax.random.key(seed)), inputs), np.float64)
+    decades = np.log10(np.maximum(norms, 1e-45))
+    for lag in (lag for lag in LAGS if lag <= cell['lag']):
+      yield {
+        'metric': 'gradient_decades',
+        'value': float(decades[length - 1 - lag] - decades[length - 2]),
+        'unit': 'decades',
+        **columns(subject, model, length),
+        'lag': lag,
+        'seed': seed,
+      }
+
+
+def input_gradient(model: Model, params: dict, inputs: jax.Array) -> jax.Array:
+  """Root mean square over sequences of ‖∂y_T/∂x_t‖ along one random direction of y, for every t, [t]."""
+  direction = jnp.cos(jnp.arange(INPUT, dtype=jnp.float32))
+
+  def last(x: jax.Array) -> jax.Array:
+    return jnp.sum(model.apply(params, x)[0][:, -1] @ direction)
+
+  return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(jax.grad(last)(inputs)), axis=-1), axis=0))
+
+
+def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
+  task = Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
+  model = subject.build(task.spec, width=cell['width'], depth=2)
+  trainer = Trainer(model, task, settings(cell['steps']))
+  rate, runs, mean = trials(
+    trainer, cell['rates'], cell['seeds'], lambda p: score(model, p, task, 'validation')['accuracy']
+  )
+  for factor in cell['factors']:
+    longer = dataclasses.replace(task, length=int(factor * cell['length']))
+    for seed, run in runs:
+      yield {
+        'metric': 'accuracy',
+        'value': score(model, run.params, longer, 'test')['accuracy'],
+        'unit': 'share',
+        **columns(subject, model, longer.length),
+        'length': longer.length,
+        'train_length': cell['length'],
+        'learning_rate': rate,
+        'selection': mean,
+        'seed': seed,
+      }
+
+
+def settings(steps: int) -> TrainSettings:
+  return TrainSettings(steps=steps, batch_size=32, schedule='cosine', warmup_steps=steps // 10, clip=1.0)

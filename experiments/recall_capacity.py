@@ -1,0 +1,101 @@
+"""How many pairs a model recalls: multi-query associative recall over pairs, with the bytes of state beside."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from experiments import gate
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.subjects import Subject, columns
+from experiments.trained import Trainer, score, trials
+from tasks.recall import Recall
+from training.settings import TrainSettings
+
+
+class RecallCapacity(Experiment):
+  """Parameters matched; the same learning rates, updates and seeds for every architecture.
+
+  A cell trains on `pairs` pairs and is tested on each number of `tested`, in sequences of the same length.
+  """
+
+  name = 'recall_capacity'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    smoke: dict[str, Any] = {
+      'pairs': 2,
+      'tested': [2],
+      'vocabulary': 16,
+      'length': 8,
+      'size': 8e3,
+      'steps': 4,
+      'rates': [3e-3],
+      'seeds': [0, 1],
+    }
+    laptop = smoke | {
+      'pairs': 8,
+      'tested': [2, 4, 8],
+      'vocabulary': 64,
+      'length': 32,
+      'size': 25e3,
+      'steps': 700,
+      'rates': [2e-3, 4e-3],
+      'seeds': [0, 1, 2],
+    }
+    overnight = laptop | {
+      'vocabulary': 256,
+      'size': 1e5,
+      'steps': 4000,
+      'rates': [1e-3, 3e-3],
+      'seeds': [0, 1, 2, 3, 4],
+    }
+    classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
+    if scale == 'smoke':
+      return [{'architecture': a, 'block': b, **smoke} for a, b in classical[:2]]
+    if scale == 'laptop':
+      return [{'architecture': a, 'block': b, **laptop} for a, b in classical[:3]]
+    return [
+      {'architecture': a, 'block': b, **overnight, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
+      for a, b in (*classical, ('lstm', 'residual'), ('gru', 'residual'))
+      for pairs in (4, 8, 16, 32)
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 4 + 2e-4 * cell['length'] * cell['steps'] * len(cell['rates']) * len(cell['seeds'])
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
+    yield from refused
+    task = Recall(
+      examples=0,
+      evaluation_examples=500,
+      vocabulary=cell['vocabulary'],
+      pairs=cell['pairs'],
+      length=cell['length'],
+      distance='uniform',
+    )
+    for subject in admitted:
+      model = subject.build(task.spec, params=cell['size'], depth=2)
+      trainer = Trainer(model, task, settings(cell['steps']))
+      rate, runs, mean = trials(
+        trainer, cell['rates'], cell['seeds'], lambda p, m=model: score(m, p, task, 'validation')['accuracy']
+      )
+      for pairs in cell['tested']:
+        fewer = dataclasses.replace(task, pairs=pairs)
+        for seed, run in runs:
+          yield {
+            'metric': 'accuracy',
+            'value': score(model, run.params, fewer, 'test')['accuracy'],
+            'unit': 'share',
+            **columns(subject, model, cell['length']),
+            'size': cell['size'],
+            'pairs': pairs,
+            'length': cell['length'],
+            'learning_rate': rate,
+            'selection': mean,
+            'updates': cell['steps'],
+            'seed': seed,
+          }
+
+
+def settings(steps: int) -> TrainSettings:
+  return TrainSettings(steps=steps, batch_size=32, schedule='cosine', warmup_steps=steps // 10, clip=1.0)

@@ -1,0 +1,65 @@
+"""Whom an experiment measures: architectures on the backends of each side's ladder, with parameters matched."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from configs.architectures import architecture
+from experiments.base import Row
+from seqmodels import config, models, sizing
+from seqmodels.spec import Spec, Tokens
+
+VOCABULARY = 64  # small, so that the non-embedding parameters, which are matched, do the work
+
+
+@dataclass(frozen=True)
+class Subject:
+  """An architecture in its own classical block, or inside the block that Transformers use (`residual`)."""
+
+  architecture: str
+  backend: str = ''
+  block: str = ''
+  fields: dict[str, Any] = field(default_factory=dict)  # further fields of ModelConfig
+
+  @property
+  def name(self) -> str:
+    return ' '.join(part for part in (self.architecture, self.backend, self.block) if part)
+
+  def build(self, spec: Spec, **fields: Any) -> models.Model:
+    """The model; `params=…` solves its width. Fields given here are those of the experiment."""
+    residual = self.block == 'residual' and self.architecture != 'transformer'
+    values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
+    mixer = {'implementation': self.backend} if self.backend else {}
+    values = values | {'mixer': mixer} | self.fields | fields
+    return models.build(config.from_dict(values), spec)
+
+
+def token_spec(length: int, vocabulary: int = VOCABULARY) -> Spec:
+  return Spec('causal', Tokens(vocabulary), Tokens(vocabulary), length)
+
+
+def columns(subject: Subject, model: models.Model, length: int) -> Row:
+  """What stands beside every number of a model: its budget, its cost and its state."""
+  return {
+    'architecture': subject.architecture,
+    'backend': subject.backend,
+    'block': model.config.block,
+    'width': model.config.width,
+    'depth': model.config.depth,
+    'parameters': models.count_parameters(model, embedding=False),
+    'flops_per_token': sizing.sequence_flops(model, length) / length,
+    'state_bytes': sizing.state_bytes(model, 1, length),
+    'dtype': model.config.dtype,
+  }
+
+
+# The ladder of backends, lowest rung first. Elman's network has the fused form only: it is nobody's best RNN.
+LADDER = (
+  Subject('lstm', 'scan'),
+  Subject('lstm', 'fused'),
+  Subject('gru', 'fused'),
+  Subject('transformer', 'materialised'),
+  Subject('transformer', 'blockwise'),
+)
+# On accelerators also the plain network and the vendor's attention kernel.
+FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'))
+ACCELERATOR_LADDER = (*FULL_LADDER, Subject('transformer', 'fused'))

@@ -1,0 +1,69 @@
+"""Timing that can be trusted on a shared machine: compiled ahead, warm, waited for, interleaved."""
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from claims import statistics
+from experiments.base import Row
+
+SHORTEST = 2e-3  # seconds a sample should take at least, so that the clock and the dispatch do not matter
+Callables = Mapping[str, Callable[..., Any]]
+
+
+def interleave(
+  callables: Callables,
+  *,
+  setups: Callables | None = None,
+  repeats: int,
+  seconds: float = float('inf'),
+  shortest: float = SHORTEST,
+  fewest: int = 3,
+) -> dict[str, list[float]]:
+  """Seconds a call, `repeats` samples each, in the order measured: sample i of all callables belongs together.
+
+  A round runs every callable once, beginning with another one each time, so that drift and neighbours hit all of them.
+  Calls shorter than `shortest` are repeated within a sample. A callable with a setup gets its result as argument, made
+  anew for every sample and not timed; it is called once a sample. Rounds end after `seconds`, but not before `fewest`.
+  """
+  setups = setups or {}
+  names = list(callables)
+  times = {}
+  for name in names:
+    _sample(callables[name], 1, setups.get(name))  # the first call pages buffers in
+    once = _sample(callables[name], 1, setups.get(name))
+    times[name] = 1 if name in setups else max(1, min(1000, round(shortest / max(once, 1e-7))))
+  found: dict[str, list[float]] = {name: [] for name in names}
+  start = time.perf_counter()
+  collecting = gc.isenabled()
+  gc.disable()
+  try:
+    for turn in range(repeats):
+      if turn >= fewest and time.perf_counter() - start > seconds:
+        break
+      for i in range(len(names)):
+        name = names[(turn + i) % len(names)]
+        found[name].append(_sample(callables[name], times[name], setups.get(name)))
+  finally:
+    if collecting:
+      gc.enable()
+  return found
+
+
+def _sample(call: Callable[..., Any], times: int, setup: Callable[[], Any] | None) -> float:
+  arguments = (setup(),) if setup else ()
+  start = time.perf_counter()
+  for _ in range(times):
+    result = call(*arguments)
+  jax.block_until_ready(result)
+  return (time.perf_counter() - start) / times
+
+
+def timing_row(samples: list[float], **columns: Any) -> Row:
+  """A row with the median in seconds, its bootstrap interval and the samples."""
+  middle = statistics.bootstrap(samples)
+  rounded = [float(f'{s:.6g}') for s in samples]
+  return {'value': middle.value, 'low': middle.low, 'high': middle.high, 'unit': 's', 'samples': rounded, **columns}

@@ -1,0 +1,109 @@
+"""Where in its window a language model's loss falls: test loss by token index."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import gate
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.subjects import Subject, columns
+from experiments.trained import Trainer, score, trials
+from seqmodels.models import Model
+from tasks.language import Language
+from training.settings import TrainSettings
+
+
+class TokenIndex(Experiment):
+  """Characters of the embedded text; parameters, tokens, learning rates and seeds are the same for every architecture.
+
+  Rows average the test loss over the indices from one power of two to the next; `index` is the middle of them.
+  """
+
+  name = 'token_index'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    smoke: dict[str, Any] = {
+      'size': 8e3,
+      'length': 16,
+      'batch': 4,
+      'steps': 4,
+      'rates': [3e-3],
+      'seeds': [0, 1],
+    }
+    laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 500, 'rates': [4e-3], 'seeds': [0, 1, 2]}
+    overnight = laptop | {
+      'size': 3e5,
+      'length': 512,
+      'batch': 8,
+      'steps': 2500,
+      'rates': [2e-3, 6e-3],
+      'seeds': [0, 1, 2, 3, 4],
+    }
+    cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
+    subjects = [('transformer', ''), ('lstm', '')]
+    if scale not in ('smoke', 'laptop'):
+      subjects += [('gru', ''), ('lstm', 'residual')]
+    return [{'architecture': a, 'block': b, **cell} for a, b in subjects]
+
+  def cost(self, cell: Cell) -> float:
+    tokens = cell['steps'] * cell['length'] * cell['batch']
+    return 4 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
+    yield from refused
+    task = Language(length=cell['length'])
+    settings = TrainSettings(
+      steps=cell['steps'],
+      batch_size=cell['batch'],
+      schedule='cosine',
+      warmup_steps=cell['steps'] // 10,
+      weight_decay=0.1,
+      beta2=0.99,
+    )
+    for subject in admitted:
+      model = subject.build(task.spec, params=cell['size'], depth=2)
+      trainer = Trainer(model, task, settings)
+      rate, runs, mean = trials(
+        trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']
+      )
+      for seed, run in runs:
+        for index, loss in bands(position_losses(model, run.params, task)):
+          yield {
+            'metric': 'loss',
+            'value': loss,
+            'unit': 'nats',
+            **columns(subject, model, cell['length']),
+            'size': cell['size'],
+            'length': cell['length'],
+            'batch': cell['batch'],
+            'index': index,
+            'learning_rate': rate,
+            'selection': mean,
+            'seed': seed,
+          }
+
+
+def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
+  """Mean test loss at each position of the window, [t]."""
+
+  @jax.jit
+  def losses(params: dict, batch: Any) -> jax.Array:
+    return task.loss_by_position(model.apply(params, batch.inputs)[0], batch)
+
+  total, weight = np.zeros(task.length), np.zeros(task.length)
+  for batch in task.dataset('test', 25):
+    total += np.asarray(losses(params, batch), np.float64).sum(axis=0)
+    weight += np.asarray(batch.weights, np.float64).sum(axis=0)
+  return total / np.maximum(weight, 1)
+
+
+def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
+  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen."""
+  start = 1
+  while start <= len(losses):
+    stop = min(2 * start, len(losses) + 1)
+    yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
+    start *= 2

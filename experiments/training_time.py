@@ -1,0 +1,89 @@
+"""Time, memory and dependent steps of one training step, over the length at a constant number of tokens."""
+
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+
+from experiments import gate, program, timing
+from experiments.base import Cell, Experiment, Row, Scale
+from experiments.subjects import ACCELERATOR_LADDER, FULL_LADDER, LADDER, VOCABULARY, Subject, columns
+from seqmodels.models import Model
+from tasks.copying import Copying
+from training.optimizer import make_optimizer
+from training.settings import TrainSettings
+from training.step import init_train_state, make_step
+
+LADDERS: dict[str, Sequence[Subject]] = {
+  'ends': (LADDER[1], LADDER[3]),
+  'laptop': LADDER,
+  'full': FULL_LADDER,
+  'accelerator': ACCELERATOR_LADDER,
+}
+
+
+class TrainingTime(Experiment):
+  """A whole step (forward, backward, AdamW) of every rung of the ladder, interleaved; batch × length is constant.
+
+  The task is copying: any task with as many tokens would take as long.
+  """
+
+  name = 'training_time'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {
+      'smoke': [(5e3, 256, (64, 128), 'ends', 'float32', 1.0)],
+      'laptop': [(2e5, 4096, (32, 64, 256, 1024), 'laptop', 'float32', 4.0)],
+      'overnight': [
+        (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192), 'full', 'float32', 40.0),
+        (1e7, 2048, (64, 256, 1024, 2048), 'full', 'float32', 60.0),
+      ],
+      'accelerator': [
+        (size, 65536, (64, 256, 512, 1024, 2048, 4096, 8192), 'accelerator', dtype, 60.0)
+        for size in (1e7, 5e7)
+        for dtype in ('bfloat16', 'float32')
+      ],
+    }
+    return [
+      {'size': size, 'tokens': tokens, 'length': length, 'ladder': ladder, 'dtype': dtype, 'seconds': seconds}
+      for size, tokens, lengths, ladder, dtype, seconds in grids[scale]
+      for length in lengths
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 4 * len(LADDERS[cell['ladder']]) + cell['seconds']
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    subjects, refused = gate.admit(LADDERS[cell['ladder']])
+    yield from refused
+    task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
+    point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
+    steps, beside = {}, {}
+    for subject in subjects:
+      model = subject.build(task.spec, params=cell['size'], depth=2, dtype=cell['dtype'])
+      beside[subject.name] = {**columns(subject, model, cell['length']), **point}
+      compiled, steps[subject.name] = training_step(model, task, point['batch'])
+      more = {
+        'temporary_bytes': (compiled.temporary_bytes, 'B'),
+        'sequential_steps': (program.dependent_steps(compiled.text), 'steps'),
+      }
+      for metric, (value, unit) in more.items():
+        yield {'metric': metric, 'value': value, 'unit': unit, **beside[subject.name]}
+    measured = timing.interleave(steps, repeats=30, seconds=cell['seconds'])
+    for name, samples in measured.items():
+      yield timing.timing_row(samples, metric='step_seconds', **beside[name])
+
+
+def training_step(model: Model, task: Copying, batch_size: int):
+  """The compiled step, and a call that takes one step on from where the last call ended."""
+  optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1))
+  state = jax.jit(lambda: init_train_state(model, optimizer, 0))()
+  batch = jax.device_put(task.arrays('train', np.arange(batch_size)))
+  compiled = program.compile_program(make_step(model, task, optimizer), state, batch)
+
+  def call():
+    nonlocal state
+    state, metrics = compiled.call(state, batch)
+    return metrics
+
+  return compiled, call
