@@ -26,12 +26,10 @@ class Recurrence(nnx.Module):
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     key = rngs.params()
-    orthogonal = nnx.initializers.orthogonal()
-    per_gate = [
-      orthogonal(k, (size, size), jnp.float32) for k in jax.random.split(jax.random.fold_in(key, 1), self.gates)
-    ]
+    orthogonal = lambda key: nnx.initializers.orthogonal()(key, (size, size), jnp.float32)
+    per_gate = jax.vmap(orthogonal)(jax.random.split(jax.random.fold_in(key, 1), self.gates))
     self.input_kernel = nnx.Param(nnx.initializers.lecun_normal()(key, (width, self.gates * size), jnp.float32))
-    self.recurrent_kernel = nnx.Param(jnp.concatenate(per_gate, axis=1))
+    self.recurrent_kernel = nnx.Param(jnp.concatenate(list(per_gate), axis=1))
     self.bias = nnx.Param(jnp.zeros((self.gates * size,), jnp.float32))
     self.size = size
     self.implementation = implementation
