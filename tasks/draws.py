@@ -5,6 +5,7 @@ generator per example would take longer than the training step of a small model.
 """
 
 import functools
+import math
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
@@ -79,17 +80,20 @@ def weighted(
 def permuted(positions: Int64[np.ndarray, 'b'], size: int, key: int) -> Int64[np.ndarray, 'b']:
   """The images of `positions` under a pseudo-random permutation of [0, size), without building it.
 
-  A Feistel network over the next even number of bits, walked until the value falls below `size` (Black & Rogaway 2002).
+  A Feistel network over two halves of about √size values each, whose product is hardly more than `size`; a value that
+  falls outside is walked on until it is inside (Black & Rogaway 2002).
   """
-  half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
-  low = (np.uint64(1) << half) - np.uint64(1)
+  rows = math.isqrt(size - 1) + 1
+  columns = np.uint64(-(-size // rows))
+  moduli = (np.uint64(rows), columns)
   keys = words(key, np.arange(_FEISTEL_ROUNDS), 1)[:, 0]
   values = positions.astype(np.uint64)
-  outside = np.ones(values.shape, bool)
-  while outside.any():
-    left, right = values[outside] >> half, values[outside] & low
-    for round_key in keys:
-      left, right = right, left ^ (_mix(right + round_key) & low)
-    values[outside] = (left << half) | right
-    outside = values >= np.uint64(size)
+  outside = np.arange(len(values))
+  while len(outside):
+    halves = [values[outside] // columns, values[outside] % columns]
+    for i, round_key in enumerate(keys):
+      changed = i % 2
+      halves[changed] = (halves[changed] + _mix(halves[1 - changed] + round_key) % moduli[changed]) % moduli[changed]
+    values[outside] = halves[0] * columns + halves[1]
+    outside = outside[values[outside] >= np.uint64(size)]
   return values.astype(np.int64)

@@ -39,7 +39,7 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
 
     Raises InputError for a raw file that is missing or refused, and for a folder that cannot be written.
     """
-    if self.is_prepared():
+    if self._written():
       return
     self._contents = [source.read(file) for file in self.files]
     log.info('preparing %s in %s', self.name, source.data_folder())
@@ -49,10 +49,14 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
         self.download_and_prepare(file_format='array_record')
     except OSError as error:
       # Another process may have renamed its own finished copy into place first.
-      if not self.is_prepared():
+      if not self._written():
         raise InputError(f'data_dir={str(source.data_folder())!r} cannot be written: {error}') from error
     finally:
       del self._contents
+
+  def _written(self) -> bool:
+    # TFDS renames the folder into place when everything is in it; its own is_prepared() warns when it is not there.
+    return (self.data_path / 'dataset_info.json').exists()
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(

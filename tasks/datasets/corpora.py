@@ -140,6 +140,7 @@ def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], tuple[
 def _cut(unit: str, vocabulary: tuple[str, ...] | None, ids: np.ndarray, ends: tuple[float, float]) -> Corpus:
   train_end, validation_end = (int(end * len(ids)) for end in ends)
   parts = {'train': ids[:train_end], 'validation': ids[train_end:validation_end], 'test': ids[validation_end:]}
-  starts = {'train': 0, 'validation': train_end, 'test': validation_end}
+  # The training text is read in a circle: its last token stands before its first.
+  starts = {'train': train_end, 'validation': train_end, 'test': validation_end}
   parts = {name: part for name, part in parts.items() if len(part)}
   return Corpus(unit, vocabulary, parts, {name: int(ids[starts[name] - 1]) for name in parts})

@@ -115,7 +115,7 @@ def _download(file: RawFile) -> pathlib.Path:
 def _verified(file: RawFile, path: pathlib.Path) -> bytes:
   try:
     content = _unpacked(path)
-  except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, IndexError, zlib.error, zipfile.BadZipFile) as error:
     raise _refused(file, path, f'cannot be unpacked: {" ".join(str(error).split())}') from error
   found = hashlib.sha256(content).hexdigest()
   if found != file.sha256:

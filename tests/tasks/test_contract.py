@@ -1,0 +1,267 @@
+"""Every task keeps the contract of tasks/base.py: shapes, seeds, resuming, shards, batch sizes, segments."""
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tasks
+from seqmodels.errors import InputError
+from seqmodels.spec import Tokens
+from tasks.base import Batch, Shard
+from tasks.pipeline import cut
+
+SMALL = {
+  'adding': {'length': 9, 'examples': 50, 'evaluation_examples': 23},
+  'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'examples': 50, 'evaluation_examples': 23},
+  'forecasting': {'lookback': 24, 'horizon': 6},
+  'language': {'length': 32},
+  'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'examples': 50, 'evaluation_examples': 23},
+}
+
+
+@pytest.fixture(params=sorted(tasks.TASKS))
+def task(request):
+  return tasks.make(request.param, SMALL.get(request.param, {}))
+
+
+def take(dataset, number):
+  return list(itertools.islice(iter(dataset), number))
+
+
+def assert_equal(left: Batch, right: Batch):
+  assert jax.tree.structure(left) == jax.tree.structure(right)
+  for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def fingerprints(batch: Batch) -> list[bytes]:
+  """One per counted row, so that rows can be compared as multisets."""
+  counted = batch.weights.reshape(len(batch.weights), -1).any(axis=1)
+  return [batch.inputs[i].tobytes() + batch.targets[i].tobytes() for i in np.flatnonzero(counted)]
+
+
+def check_side(array, side, shape):
+  if isinstance(side, Tokens):
+    assert (array.shape, array.dtype) == (shape, np.int32)
+    assert array.min() >= 0
+    assert array.max() < side.size
+  else:
+    assert (array.shape, array.dtype) == ((*shape, side.size), np.float32)
+    assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize('split', ['train', 'validation', 'test'])
+def test_arrays_are_what_the_spec_says(task, split):
+  batch = next(iter(task.dataset(split, 4)))
+  spec = task.spec
+  shape = (4, spec.length) if spec.readout == 'every' else (4,)
+  check_side(batch.inputs, spec.input, (4, spec.length))
+  check_side(batch.targets, spec.output, shape)
+  assert (batch.weights.shape, batch.weights.dtype) == (shape, np.float32)
+  assert batch.weights.sum() > 0
+
+
+@pytest.mark.parametrize('segment', [None, 4])
+def test_training_data_depend_on_the_seed_alone(task, segment):
+  one, again, other = (take(task.dataset('train', 4, seed=seed, segment=segment), 5) for seed in (1, 1, 2))
+  for a, b in zip(one, again, strict=True):
+    assert_equal(a, b)
+  assert any(not np.array_equal(a.inputs, b.inputs) for a, b in zip(one, other, strict=True))
+
+
+def test_evaluation_data_do_not_depend_on_the_seed(task):
+  for a, b in zip(take(task.dataset('test', 4, seed=1), 3), take(task.dataset('test', 4, seed=2), 3), strict=True):
+    assert_equal(a, b)
+
+
+@pytest.mark.parametrize('segment', [None, 4])
+@pytest.mark.parametrize('after', [0, 1, 7])
+def test_an_iterator_resumes_exactly(task, segment, after):
+  """Seven segments end in the middle of a sequence."""
+  iterator = iter(task.dataset('train', 4, seed=3, segment=segment))
+  for _ in range(after):
+    next(iterator)
+  state = iterator.get_state()
+  expected = [next(iterator) for _ in range(9)]
+  resumed = iter(task.dataset('train', 4, seed=3, segment=segment))
+  resumed.set_state(state)
+  for batch in expected:
+    assert_equal(next(resumed), batch)
+
+
+def test_an_epoch_has_every_training_example_once(task):
+  if not 0 < task.count('train') <= 50:
+    pytest.skip('drawn from too many examples for a small test')
+  batches = take(task.dataset('train', 10, seed=1), 10)
+  epochs = [sorted(itertools.chain.from_iterable(map(fingerprints, part))) for part in (batches[:5], batches[5:])]
+  assert epochs[0] == epochs[1] == sorted(fingerprints(task.arrays('train', np.arange(50), seed=1)))
+  assert not np.array_equal(batches[0].inputs, batches[5].inputs)
+
+
+def test_shards_partition_the_validation_split(task):
+  whole = [row for batch in task.dataset('validation', 8) for row in fingerprints(batch)]
+  shards = [list(task.dataset('validation', 8, shard=Shard(i, 3))) for i in range(3)]
+  assert len({len(batches) for batches in shards}) == 1, 'collectives need as many steps in each process'
+  parts = [row for batches in shards for batch in batches for row in fingerprints(batch)]
+  assert sorted(parts) == sorted(whole)
+
+
+def test_shards_together_train_on_what_one_process_would(task):
+  whole = take(task.dataset('train', 6, seed=1), 3)
+  shards = [take(task.dataset('train', 2, seed=1, shard=Shard(i, 3)), 3) for i in range(3)]
+  for step, batch in enumerate(whole):
+    parts = [row for shard in shards for row in fingerprints(shard[step])]
+    assert sorted(parts) == sorted(fingerprints(batch))
+
+
+def pretend_model(task):
+  """A fixed function of the inputs with the outputs that the spec asks for."""
+  spec = task.spec
+  size = spec.input.size
+  table = jax.random.normal(jax.random.key(0), (size, spec.output.size))
+
+  def apply(batch):
+    x = batch.inputs if not isinstance(spec.input, Tokens) else jax.nn.one_hot(batch.inputs, size)
+    return (x if spec.readout == 'every' else x.mean(axis=1)) @ table
+
+  return apply
+
+
+def test_totals_are_the_same_at_any_batch_size(task):
+  apply = pretend_model(task)
+  metrics = jax.jit(lambda batch: task.metrics(apply(batch), batch))
+  results = []
+  for batch_size in (1, 7, 64):
+    totals: dict[str, np.ndarray] = {}
+    for batch in task.dataset('validation', batch_size):
+      for name, (value, weight) in metrics(batch).items():
+        assert value.shape == weight.shape == (batch_size,)
+        totals[name] = totals.get(name, np.zeros(2)) + np.array([value, weight], np.float64).sum(axis=1)
+    results.append(totals)
+  assert set(results[0]) >= {'loss'}
+  for name, (value, weight) in results[0].items():
+    for other in results[1:]:
+      assert other[name][1] == weight > 0
+      assert other[name][0] == pytest.approx(value, rel=1e-6)
+
+
+def test_loss_is_finite_whatever_a_model_says_of_rows_that_do_not_count(task):
+  apply = pretend_model(task)
+  batch = next(iter(task.dataset('validation', 3)))
+  batch.weights[0] = 0.0
+  value, weight = jax.jit(lambda batch: task.loss(apply(batch).at[0].set(jnp.nan), batch))(batch)
+  assert value[0] == weight[0] == 0.0
+  assert np.isfinite(value).all()
+
+
+@pytest.mark.parametrize('segment', [1, 4, 100])
+def test_segments_in_a_row_are_the_whole_sequence(task, segment):
+  indices = np.array([3, 1, 4])
+  whole = task.arrays('validation', indices)
+  length = whole.inputs.shape[1]
+  pieces = [cut(whole, piece, segment) for piece in range(-(-length // segment))]
+  assert all(piece.inputs.shape[1] == segment for piece in pieces)
+  reset = np.concatenate([piece.reset for piece in pieces], axis=1)
+  assert reset[:, 0].all()
+  assert not reset[:, 1:].any()
+  real = np.concatenate([np.ones_like(piece.reset) if piece.mask is None else piece.mask for piece in pieces], axis=1)
+  assert real[:, :length].all()
+  assert not real[:, length:].any()
+  np.testing.assert_array_equal(np.concatenate([p.inputs for p in pieces], axis=1)[:, :length], whole.inputs)
+  if task.spec.readout == 'every':
+    weights = np.concatenate([p.weights for p in pieces], axis=1)
+    np.testing.assert_array_equal(weights[:, :length], whole.weights)
+    assert not weights[:, length:].any()
+    np.testing.assert_array_equal(np.concatenate([p.targets for p in pieces], axis=1)[:, :length], whole.targets)
+  else:
+    np.testing.assert_array_equal(pieces[-1].weights, whole.weights)
+    assert not any(p.weights.any() for p in pieces[:-1])
+
+
+def test_evaluations_run_and_validation_is_among_them(task):
+  evaluations = task.evaluations()
+  assert 'validation' in evaluations
+  for evaluation in evaluations.values():
+    changed = dataclasses.replace(task, **evaluation.options)
+    assert next(iter(changed.dataset(evaluation.split, 2))).weights.sum() > 0
+
+
+def test_tasks_can_be_static_arguments(task):
+  assert hash(task) == hash(dataclasses.replace(task))
+  assert task == dataclasses.replace(task)
+
+
+def test_bad_requests_are_one_line(task):
+  for arguments in ({'split': 'dev', 'batch_size': 4}, {'split': 'train', 'batch_size': 0}):
+    with pytest.raises(InputError, match=r'split|batch_size') as caught:
+      task.dataset(**arguments)
+    assert '\n' not in str(caught.value)
+  with pytest.raises(InputError, match='segment'):
+    task.dataset('train', 4, segment=-1)
+
+
+@pytest.mark.parametrize(
+  ('name', 'options', 'message'),
+  [
+    ('langage', {}, "task='langage' is not known; nearest: language"),
+    ('language', {'lenght': 3}, "'lenght' is not known; nearest: length"),
+    ('language', {'dataset': 'tinyshakespear'}, 'task.dataset=.*nearest: tinyshakespeare'),
+    ('language', {'length': 0}, 'task.length=0'),
+    ('language', {'length': 'long'}, "task.length='long' must be of type int"),
+    ('language', {'length': True}, 'task.length=True must be of type int'),
+    ('language', {'unit': 'word'}, "task.unit='word' is not offered for embedded"),
+    ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
+    ('language', {'split': '80/20'}, 'task.split'),
+    ('forecasting', {'dataset': 'ETTh2'}, 'nearest: ETTh1'),
+    ('forecasting', {'horizon': -1}, 'task.horizon=-1'),
+    ('forecasting', {'channels': 'all'}, 'task.channels'),
+    ('copying', {'lag': 0}, 'task.lag=0'),
+    ('copying', {'loss_on': 'end'}, 'task.loss_on'),
+    ('copying', {'examples': -1}, 'task.examples=-1'),
+    ('adding', {'length': 1}, 'task.length=1'),
+    ('recall', {'pairs': 0}, 'task.pairs=0'),
+    ('recall', {'pairs': 17}, 'task.length=64 must be at least 68'),
+    ('recall', {'vocabulary': 8}, 'task.vocabulary=8'),
+    ('recall', {'queries': 5}, 'task.queries=5'),
+    ('recall', {'gap': 7}, 'task.gap=7 must be from 8'),
+    ('recall', {'gap': 58}, 'task.gap=58 .* to 57'),
+    ('recall', {'distance': 'near'}, 'task.distance'),
+  ],
+)
+def test_bad_options_are_one_line(name, options, message):
+  with pytest.raises(InputError, match=message) as caught:
+    tasks.make(name, options)
+  assert '\n' not in str(caught.value)
+
+
+def test_options_are_named_as_configs_name_them():
+  assert tasks.options('language')['dataset'] == 'embedded'
+  for name in tasks.TASKS:
+    assert tasks.make(name, tasks.options(name)) == tasks.TASKS[name]()
+  assert tasks.make('language', {'length': 1e2}).length == 100
+
+
+def test_a_split_too_short_for_the_windows_is_one_line():
+  with pytest.raises(InputError, match=r'task\.lookback=5000'):
+    tasks.make('forecasting', {'lookback': 5000}).dataset('train', 1)
+  with pytest.raises(InputError, match=r'task\.length'):
+    tasks.make('language', {'length': 1_000_000}).dataset('train', 1)
+  with pytest.raises(InputError, match=r'train\.segment'):
+    tasks.make('language', {}).dataset('train', 64, segment=100_000)
+
+
+def test_examples_are_made_without_grain_and_tfds():
+  """On a machine that has neither, `arrays` still works for every task that needs no files."""
+  program = (
+    'import sys; sys.modules.update(dict.fromkeys(("grain", "tensorflow_datasets", "pooch")))\n'
+    'import numpy as np, tasks\n'
+    'for name in tasks.TASKS: print(tasks.make(name, {}).arrays("train", np.arange(2)).inputs.shape[0])'
+  )
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+  assert done.stdout.split() == ['2'] * len(tasks.TASKS)

@@ -1,0 +1,134 @@
+"""Forecasting: windows by a loop, scaling from training rows alone, baselines against loops and closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tasks
+from tasks import forecast_baselines
+from tasks.datasets import series
+
+LOOKBACK, HORIZON = 24, 6
+
+
+def make(**options):
+  return tasks.make('forecasting', {'lookback': LOOKBACK, 'horizon': HORIZON} | options)
+
+
+def windows_by_loop(values, first, end):
+  """Every (past, future) whose future lies in rows first … end."""
+  return [(values[t - LOOKBACK : t], values[t : t + HORIZON]) for t in range(first, end - HORIZON + 1)]
+
+
+def test_scaling_uses_training_rows_alone():
+  table = series._seasonal()
+  data = series.load('seasonal')
+  mean, deviation = table[:3600].mean(axis=0), table[:3600].std(axis=0)
+  np.testing.assert_allclose(data.values, (table - mean[None, :]) / deviation[None, :], atol=1e-12)
+
+
+def test_every_test_window_is_there_once_in_order():
+  task, data = make(), series.load('seasonal')
+  _, validation_end, end = data.borders
+  expected = windows_by_loop(data.values, validation_end, end)
+  batches = list(task.dataset('test', 64))
+  real = [batch.weights > 0 for batch in batches]
+  inputs = np.concatenate([batch.inputs[rows] for batch, rows in zip(batches, real, strict=True)])
+  targets = np.concatenate([batch.targets[rows] for batch, rows in zip(batches, real, strict=True)])
+  assert len(inputs) == len(expected) == task.count('test')
+  np.testing.assert_allclose(inputs, [past for past, _ in expected], rtol=1e-6, atol=1e-7)
+  np.testing.assert_allclose(targets, [future.ravel() for _, future in expected], rtol=1e-6, atol=1e-7)
+
+
+def test_training_windows_end_where_training_ends():
+  task, data = make(), series.load('seasonal')
+  last = task.arrays('train', np.array([task.count('train') - 1]))
+  np.testing.assert_allclose(
+    last.targets[0], data.values[data.borders[0] - HORIZON : data.borders[0]].ravel(), rtol=1e-6
+  )
+
+
+def test_independent_channels_are_the_joint_windows_taken_apart():
+  joint, apart = make(), make(channels='independent')
+  assert apart.count('test') == 4 * joint.count('test')
+  assert (apart.spec.input.size, apart.spec.output.size) == (1, HORIZON)
+  whole = joint.arrays('test', np.array([5]))
+  parts = apart.arrays('test', 4 * 5 + np.arange(4))
+  np.testing.assert_array_equal(parts.inputs[:, :, 0].T, whole.inputs[0])
+  np.testing.assert_array_equal(parts.targets.T, whole.targets[0].reshape(HORIZON, 4))
+
+
+def test_subtracting_the_last_value_leaves_the_error_as_it_is():
+  """Copying the last value means answering 0 there; the published form adds the value back instead."""
+  raw, shifted = make(), make(normalise='last')
+  indices = np.arange(10)
+  a, b = raw.arrays('test', indices), shifted.arrays('test', indices)
+  assert not b.inputs[:, -1].any()
+  last = np.tile(a.inputs[:, -1], (1, HORIZON))
+  outputs = jax.random.normal(jax.random.key(0), b.targets.shape)
+  for name in ('mse', 'mae'):
+    np.testing.assert_allclose(raw.metrics(outputs + last, a)[name][0], shifted.metrics(outputs, b)[name][0], rtol=1e-4)
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+def test_metrics_are_means_over_all_targets_of_all_windows(channels):
+  task, data = make(channels=channels), series.load('seasonal')
+  metrics = jax.jit(lambda batch: task.metrics(jnp.tile(batch.inputs[:, -1], (1, HORIZON)), batch))
+  totals = {name: np.zeros(2) for name in ('loss', 'mse', 'mae')}
+  for batch in task.dataset('test', 64):
+    for name, pair in metrics(batch).items():
+      totals[name] += np.array(pair, np.float64).sum(axis=1)
+  expected = windows_by_loop(data.values, *data.borders[1:])
+  errors = np.array([past[-1:] - future for past, future in expected])
+  squared, absolute = float(np.square(errors).mean()), float(np.abs(errors).mean())
+  means = {'loss': squared, 'mse': squared, 'mae': absolute}
+  assert all(weight == errors.size for _, weight in totals.values())
+  assert {name: total / weight for name, (total, weight) in totals.items()} == pytest.approx(means, rel=1e-5)
+  assert task.baselines()['copy_last'] == pytest.approx(means)
+
+
+def test_seasonal_naive_repeats_the_day_before():
+  data = series.load('seasonal')
+  windows = {split: make().windows(split) for split in ('train', 'validation', 'test')}
+  result = forecast_baselines.evaluate(data.values, windows, LOOKBACK, HORIZON, period=8)
+  errors = [
+    past[LOOKBACK - 8 + step % 8] - future[step]
+    for past, future in windows_by_loop(data.values, *data.borders[1:])
+    for step in range(HORIZON)
+  ]
+  assert result['seasonal_naive']['mse'] == pytest.approx(np.square(errors).mean())
+  assert 'seasonal_naive' not in forecast_baselines.evaluate(data.values, windows, LOOKBACK, HORIZON, period=25)
+
+
+def test_the_linear_map_is_found_where_there_is_one():
+  """x(t) = 1.6 x(t−1) − x(t−2) has an exact linear forecast."""
+  random = np.random.default_rng(0)
+  values = np.zeros((400, 2))
+  values[:2] = random.normal(size=(2, 2))
+  for t in range(2, 400):
+    values[t] = 1.6 * values[t - 1] - values[t - 2]
+  windows = {'train': range(200), 'validation': range(200, 250), 'test': range(250, 300)}
+  fitted = forecast_baselines.evaluate(values, windows, 8, 4, period=2)
+  assert fitted['linear']['mse'] < 1e-4 * fitted['copy_last']['mse']
+
+
+def test_the_linear_map_is_least_squares():
+  """Against NumPy's solver on the stacked windows of all variables, at a penalty of nearly nothing."""
+  data = series.load('seasonal')
+  windows = {split: make().windows(split) for split in ('train', 'validation', 'test')}
+  pairs = windows_by_loop(data.values[: data.borders[0]], LOOKBACK, data.borders[0])
+  past = np.concatenate([past.T for past, _ in pairs])
+  future = np.concatenate([future.T for _, future in pairs])
+  inputs = np.concatenate([past - past[:, -1:], np.ones((len(past), 1))], axis=1)
+  weights, *_ = np.linalg.lstsq(inputs, future - past[:, -1:], rcond=None)
+  forecast = forecast_baselines.fit_linear(data.values, windows, LOOKBACK, HORIZON)
+  expected = past[:50, -1:] + inputs[:50] @ weights
+  np.testing.assert_allclose(forecast(past[:50]), expected, atol=0.02)
+
+
+def test_the_seasonal_series_can_be_forecast_and_not_perfectly():
+  baselines = tasks.make('forecasting', {'lookback': 168, 'horizon': 24}).baselines()
+  assert (
+    0.05 < baselines['linear']['mse'] < 0.7 * min(baselines['seasonal_naive']['mse'], baselines['copy_last']['mse'])
+  )

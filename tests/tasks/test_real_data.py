@@ -1,0 +1,107 @@
+"""The published counts of the real data, from a folder that SEQMODELS_DOWNLOADS_DIR names (skipped without one)."""
+
+import gzip
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+import tasks
+from seqmodels.errors import InputError
+from tasks.datasets import corpora, series, source
+
+FOLDER = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
+
+pytestmark = [
+  pytest.mark.skipif(not FOLDER, reason='SEQMODELS_DOWNLOADS_DIR names no folder of raw files'),
+  # TFDS and its dependencies, on import.
+  pytest.mark.filterwarnings('ignore::DeprecationWarning'),
+]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def prepared(tmp_path_factory):
+  """Everything is prepared anew, and what is in memory comes from there."""
+  before = source._settings
+  source._settings = source._Settings()
+  source.configure(FOLDER, tmp_path_factory.mktemp('data'))
+  corpora.load.cache_clear()
+  series.load.cache_clear()
+  yield
+  source._settings = before
+  corpora.load.cache_clear()
+  series.load.cache_clear()
+
+
+def sizes(options):
+  text = tasks.make('language', options).text
+  return text.size, tuple(len(ids) for ids in text.ids.values())
+
+
+def test_texts_have_the_published_counts():
+  assert sizes({'dataset': 'tinyshakespeare'}) == (65, (1_003_854, 55_770, 55_770))
+  assert sizes({'dataset': 'tinyshakespeare', 'split': '90/10'}) == (65, (1_003_854, 111_540))
+  assert sizes({'dataset': 'ptb'}) == (10_000, (929_589, 73_760, 82_430))
+  assert sizes({'dataset': 'ptb', 'unit': 'character'}) == (50, (5_017_482, 393_042, 442_423))
+
+
+def test_enwik8_has_the_published_counts_and_its_own_bytes():
+  text = tasks.make('language', {'dataset': 'enwik8'}).text
+  assert {name: len(ids) for name, ids in text.ids.items()} == {
+    'train': 90_000_000,
+    'validation': 5_000_000,
+    'test': 5_000_000,
+  }
+  # Stored in pieces: together they are the file again.
+  found = source.RawFile('enwik8/enwik8', '', '')
+  with gzip.open(source._local(found)) as file:
+    start = file.read(3 << 20)
+  np.testing.assert_array_equal(text.ids['train'][: len(start)], np.frombuffer(start, np.uint8))
+  assert len(np.unique(text.ids['train'])) == 205
+
+
+def test_every_token_of_the_ptb_test_set_is_predicted_once():
+  task = tasks.make('language', {'dataset': 'ptb', 'length': 35})
+  batches = list(task.dataset('test', 64))
+  assert sum(batch.weights.sum() for batch in batches) == 82_430
+  sentences = task.decode(np.concatenate([batch.targets[batch.weights > 0] for batch in batches]))
+  assert sentences.count('\n') == 3_761
+  assert sentences.startswith("no it was n't black monday \nbut while the new york stock exchange")
+
+
+def test_ett_has_the_usual_borders_and_windows():
+  for name, hour in (('ETTh1', 1), ('ETTm1', 4)):
+    task = tasks.make('forecasting', {'dataset': name})
+    assert task.data.borders == (8640 * hour, 11520 * hour, 14400 * hour)
+    assert task.count('train') == 8640 * hour - 336 - 96 + 1
+    assert task.count('validation') == task.count('test') == 2880 * hour - 96 + 1
+  first = task.arrays('test', np.array([0]))
+  np.testing.assert_allclose(first.inputs[0, -1], task.data.values[11520 * 4 - 1], rtol=1e-6)
+
+
+def test_baselines_on_etth1_reach_the_published_errors():
+  """Zeng et al. 2023: repeating the last value 1.295 and 0.713, NLinear 0.374."""
+  baselines = tasks.make('forecasting', {'dataset': 'ETTh1'}).baselines()
+  assert baselines['copy_last']['mse'] == pytest.approx(1.295, abs=2e-3)
+  assert baselines['copy_last']['mae'] == pytest.approx(0.713, abs=2e-3)
+  assert baselines['linear']['mse'] <= 0.38
+
+
+def test_a_corrupted_copy_is_refused_before_anything_is_written(tmp_path):
+  copy = tmp_path / 'ptb'
+  copy.mkdir()
+  for path in (pathlib.Path(FOLDER) / 'ptb').iterdir():
+    shutil.copy(path, copy)
+  valid = next(copy.glob('ptb.valid*'))
+  content = gzip.decompress(valid.read_bytes()) if valid.suffix == '.gz' else valid.read_bytes()
+  valid.unlink()
+  (copy / 'ptb.valid.txt').write_bytes(content.replace(b'banks', b'ranks', 1))
+  kept = (source.downloads_folder(), source.data_folder())
+  source.configure(tmp_path, tmp_path / 'data')
+  corpora.load.cache_clear()
+  with pytest.raises(InputError, match=r'ptb\.valid\.txt is refused: expected .* c9fe6985'):
+    sizes({'dataset': 'ptb'})
+  assert not [path for path in (tmp_path / 'data').rglob('*') if path.is_file()]
+  source.configure(*kept)
