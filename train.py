@@ -4,6 +4,7 @@ import math
 import pathlib
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,7 @@ from training import workdir as workdirs
 from training.checkpoint import Checkpoints
 from training.evaluate import evaluate
 from training.metrics import MetricsWriter, Progress, log
-from training.run import Run, build_run
+from training.run import CompiledStep, Run, build_run
 from training.runtime import device_line
 from training.step import Metrics, TrainState
 
@@ -76,8 +77,11 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   if restored:
     batches.set_state(restored.extra['batches'])
     log.info('going on from step %d', restored.step)
-  state = run.place(restored.tree) if restored else run.initial_state()
-  loop = Loop(run, state, batches, checkpoints, writer, restored.step if restored else 0)
+  with ThreadPoolExecutor(1) as pool:
+    compiling = pool.submit(run.compile_step)  # beside the initialisation, which is compiled too
+    state = run.place(restored.tree) if restored else run.initial_state()
+    compiled = compiling.result()
+  loop = Loop(run, compiled, state, batches, checkpoints, writer, restored.step if restored else 0)
   try:
     with Stop() as stop:
       return loop.run(stop)
@@ -90,11 +94,18 @@ class Loop:
   """The loop over steps. Metrics of step N − 1 are fetched after step N has been dispatched."""
 
   def __init__(
-    self, run: Run, state: TrainState, batches: Any, checkpoints: Checkpoints, writer: MetricsWriter, step: int
+    self,
+    run: Run,
+    compiled: CompiledStep,
+    state: TrainState,
+    batches: Any,
+    checkpoints: Checkpoints,
+    writer: MetricsWriter,
+    step: int,
   ) -> None:
-    self.setup, self.state, self.batches = run, state, batches
-    self.checkpoints, self.writer, self.step = checkpoints, writer, step
-    self.settings = run.settings
+    self.setup, self.settings, self.compiled = run, run.settings, compiled
+    self.state, self.batches, self.step = state, batches, step
+    self.checkpoints, self.writer = checkpoints, writer
     self.pending: tuple[int, Metrics] | None = None
     self.progress: Progress | None = None
 
@@ -105,7 +116,7 @@ class Loop:
       batch = next(self.batches)
       if self.progress is None:
         self.progress = Progress(self.step, steps, self.settings.batch_size * batch.inputs.shape[1])
-      self.state, metrics = self.setup.step(self.state, meshes.put_batch(batch, self.setup.mesh))
+      self.state, metrics = self.compiled(self.state, meshes.put_batch(batch, self.setup.mesh))
       self.finish()
       self.step += 1
       self.pending = self.step, metrics
@@ -135,8 +146,9 @@ class Loop:
     self.writer.write(step, 'train', values)
     if not finite:
       raise Diverged(f'the loss or its gradient is not finite at step {step} (loss {values["loss"]})')
-    if self.progress is not None:
-      self.writer.board(step, 'train', {'tokens_per_second': self.progress.update(step, values['loss'])})
+    rate = None if self.progress is None else self.progress.update(step, values['loss'])
+    if rate is not None:
+      self.writer.board(step, 'train', {'tokens_per_second': rate})
 
   def save(self) -> None:
     """Before the next batch is drawn, so that the iterator stands where the state does."""

@@ -33,12 +33,16 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
+def split(mesh: Mesh) -> NamedSharding:
+  """Along the first axis."""
+  return NamedSharding(mesh, PartitionSpec(DATA))
+
+
 def put_batch(batch: Any, mesh: Mesh) -> Any:
   """A batch of NumPy arrays [b ...] on the devices, split over `data`. Each process gives its own rows."""
-  sharding = NamedSharding(mesh, PartitionSpec(DATA))
   if jax.process_count() == 1:
-    return jax.device_put(batch, sharding)
-  return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
+    return jax.device_put(batch, split(mesh))
+  return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
 
 
 def batch_axes(init_state: Callable[[int, int], State]) -> Any:

@@ -82,34 +82,45 @@ def read_rows(path: pathlib.Path) -> list[Row]:
 
 
 class Progress:
-  """Step, loss, tokens/s and time left: a bar on a terminal, else a line every few seconds."""
+  """Step, loss, tokens/s and time left: a bar on a terminal, else a line every few seconds.
+
+  Speed is measured from the first update on, so that compilation does not count.
+  """
 
   def __init__(self, first: int, steps: int, tokens: int) -> None:
     self._steps, self._tokens = steps, tokens
-    self._begun = self._last = time.monotonic()
-    self._first = self._last_step = first
     terminal = sys.stderr.isatty()
     self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if terminal else None
+    self._begun: tuple[int, float] | None = None  # step and time
+    self._last = (first, 0.0)
     self._printed = 0.0
 
-  def update(self, step: int, loss: float) -> float:
-    """Shows a logged step; returns the tokens a second since the last one."""
+  def update(self, step: int, loss: float) -> float | None:
+    """Shows a logged step; returns the tokens a second since the last one, if there was one."""
     now = time.monotonic()
-    rate = (step - self._last_step) * self._tokens / max(now - self._last, 1e-9)
-    self._last, self._last_step = now, step
+    before, self._last = self._last, (step, now)
+    if self._begun is None:
+      self._begun = self._last
+    rate = None
+    speed = ''
+    if step > self._begun[0]:
+      rate = (step - before[0]) * self._tokens / max(now - before[1], 1e-9)
+      left = (now - self._begun[1]) / (step - self._begun[0]) * (self._steps - step)
+      speed = f'  {rate:,.0f} tokens/s  {clock(left)} left'
     if self._bar is not None:
-      self._bar.set_postfix_str(f'loss {loss:.4f}, {rate:,.0f} tokens/s', refresh=False)
+      self._bar.set_postfix_str(f'loss {loss:.4f}{speed}', refresh=False)
       self._bar.update(step - self._bar.n)
     elif now - self._printed > LINE_SECONDS or step == self._steps:
       self._printed = now
-      left = (now - self._begun) / max(step - self._first, 1) * (self._steps - step)
-      log.info('step %d/%d  loss %.4f  %s tokens/s  %s left', step, self._steps, loss, f'{rate:,.0f}', clock(left))
+      log.info(f'step {step}/{self._steps}  loss {loss:.4f}{speed}')
     return rate
 
   def pause(self) -> None:
     """The time since the last update was not spent on training."""
-    self._begun += time.monotonic() - self._last
-    self._last = time.monotonic()
+    if self._begun is not None:
+      now = time.monotonic()
+      self._begun = (self._begun[0], self._begun[1] + now - self._last[1])
+      self._last = (self._last[0], now)
 
   def close(self) -> None:
     if self._bar is not None:

@@ -12,8 +12,10 @@ from tasks.base import Batch, Shard, Task
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
-from training.step import Metrics, TrainState, init_train_state, make_step
+from training.step import Metrics, TrainState, init_train_state, make_step, state_shardings
 from training.workdir import Config, make_model, make_task
+
+CompiledStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Run:
   optimizer: Optimizer
   mesh: Mesh
   shardings: Any  # of the train state, as a tree prefix
-  step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+  step: Any  # jitted; see `step.make_step`
 
   def _initial(self) -> TrainState:
     settings = self.settings
@@ -34,7 +36,14 @@ class Run:
 
   def initial_state(self) -> TrainState:
     """The state before the first step, on the mesh."""
-    return jax.jit(self._initial, out_shardings=self.shardings)()
+    # It runs once, and unoptimised it compiles in half the time.
+    options = {'xla_backend_optimization_level': 0}
+    return jax.jit(self._initial, out_shardings=self.shardings, compiler_options=options)()
+
+  def compile_step(self) -> CompiledStep:
+    """The step, compiled for the batches it will get."""
+    batch = meshes.put_batch(next(self.batches()), self.mesh)
+    return self.step.lower(self.abstract_state(), batch).compile()
 
   def abstract_state(self) -> TrainState:
     return jax.eval_shape(self._initial)
@@ -60,16 +69,6 @@ def build_run(config: Config, devices: int = 0) -> Run:
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
   axes = meshes.batch_axes(model.init_state) if settings.segment else None
-  everywhere = meshes.replicated(mesh)
-  carry = None if axes is None else meshes.carry_shardings(axes, mesh)
-  shardings: Any = TrainState._make((everywhere, everywhere, everywhere, carry))
-  step = make_step(
-    model,
-    task,
-    optimizer,
-    seed=settings.seed if model.config.dropout else None,
-    accumulate=settings.accumulate,
-    carry_axes=axes,
-    out_shardings=(shardings, everywhere),
-  )
-  return Run(settings, evaluation, task, model, optimizer, mesh, shardings, step)
+  seed = settings.seed if model.config.dropout else None
+  step = make_step(model, task, optimizer, seed=seed, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh)
+  return Run(settings, evaluation, task, model, optimizer, mesh, state_shardings(mesh, axes), step)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
+from training import mesh as meshes
 from training.optimizer import Optimizer
 
 Metrics = dict[str, Float[Array, '']]
@@ -29,6 +31,13 @@ def init_train_state(model: Model, optimizer: Optimizer, seed: int, carry: State
   return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params), carry)
 
 
+def state_shardings(mesh: Mesh, carry_axes: Any) -> Any:
+  """Where a TrainState lives, as a tree prefix: the carry is split over the devices, the rest is on each."""
+  everywhere = meshes.replicated(mesh)
+  carry = None if carry_axes is None else meshes.carry_shardings(carry_axes, mesh)
+  return TrainState._make((everywhere, everywhere, everywhere, carry))
+
+
 def make_step(
   model: Model,
   task: Task,
@@ -37,12 +46,13 @@ def make_step(
   seed: int | None = None,
   accumulate: int = 1,
   carry_axes: Any = None,
-  out_shardings: Any = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """The jitted step. It consumes (donates) the state it is given.
+  mesh: Mesh | None = None,
+) -> Any:
+  """The jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
   seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `mesh.batch_axes` of the carried
-  state, needed to accumulate over it. Metrics: loss, learning_rate, gradient_norm (before clipping), finite (1 or 0).
+  state, needed to accumulate over it or to split it over a mesh. mesh: None leaves the placement to the arguments.
+  Metrics: loss, learning_rate, gradient_norm (before clipping), finite (true or false).
   """
 
   def loss_sum(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
@@ -69,7 +79,11 @@ def make_step(
     }
     return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state, carry), metrics
 
-  return jax.jit(step, donate_argnums=0, out_shardings=out_shardings)
+  if mesh is None:
+    return jax.jit(step, donate_argnums=0)
+  states, everywhere = state_shardings(mesh, carry_axes), meshes.replicated(mesh)
+  inputs, outputs = (states, meshes.split(mesh)), (states, everywhere)
+  return jax.jit(step, donate_argnums=0, in_shardings=inputs, out_shardings=outputs)
 
 
 def accumulated(gradients: Callable[..., Any], parts: int, carry_axes: Any) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from tests.training import toy
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import TrainSettings
-from training.step import TrainState, init_train_state, make_step
+from training.step import TrainState, init_train_state, make_step, state_shardings
 
 SETTINGS = TrainSettings(optimizer='sgd', learning_rate=0.5, schedule='constant', momentum=0.0, clip=0.0)
 
@@ -153,10 +153,8 @@ def test_one_device_equals_two(model, optimizer):
   results = []
   for count in (1, 2):
     mesh = meshes.make_mesh(count)
-    everywhere = meshes.replicated(mesh)
-    shardings = TrainState(everywhere, everywhere, everywhere, meshes.carry_shardings(axes, mesh))
-    step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes, out_shardings=(shardings, everywhere))
-    state = jax.device_put(start(model, optimizer, model.init_state(4, 8)), shardings)
+    step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes, mesh=mesh)
+    state = jax.device_put(start(model, optimizer, model.init_state(4, 8)), state_shardings(mesh, axes))
     for _ in range(2):
       state, told = step(state, meshes.put_batch(batch, mesh))
       jax.block_until_ready(told)
