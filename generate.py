@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqmodels.beam import beam_search
 from seqmodels.errors import InputError
 from seqmodels.generate import Sampling, generate
 from training import workdir as workdirs
@@ -23,18 +24,27 @@ def main(
   top_k: int = 0,
   top_p: float = 1.0,
   seed: int = 0,
+  beam: int = 0,
 ) -> None:
-  """Streams prompt and continuation to stdout. InputError for a task without text or a prompt outside its vocabulary."""
+  """Streams prompt and continuation to stdout; with `beam`, prints the likeliest continuation of a beam search.
+
+  InputError for a task without text or a prompt outside its vocabulary.
+  """
   sampling = Sampling(temperature, top_k, top_p)
   loaded = workdirs.load(workdir, step)
   try:
     ids = loaded.task.encode(prompt)
   except TypeError as error:
     raise InputError(f'--mode=generate needs a task of text; {error}') from error
+  prompt_ids = jnp.asarray(ids, jnp.int32)[None]
+  if beam:
+    tokens, _ = beam_search(loaded.model, loaded.params, prompt_ids, length, beams=beam)
+    print(prompt + loaded.task.decode(np.asarray(tokens[0, 0])))
+    return
   chunks = generate(
     loaded.model,
     loaded.params,
-    jnp.asarray(ids, jnp.int32)[None],
+    prompt_ids,
     length,
     key=jax.random.key(seed),
     sampling=sampling,

@@ -53,6 +53,18 @@ def sample(logits: Float[Array, 'b n'], key: Key, sampling: Sampling) -> Int[Arr
   return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
 
 
+def check_length(model: Model, prompt: int, length: int) -> None:
+  """Raises InputError unless `length` tokens can follow a prompt of `prompt` tokens."""
+  if length <= 0:
+    raise InputError(f'length={length} must be at least 1')
+  if prompt == 0:
+    raise InputError('the prompt is empty; give at least one token')
+  if model.config.position == 'learned' and prompt + length > model.spec.length:
+    raise InputError(
+      f'prompt and length are {prompt + length} tokens, but model.position=learned has a table of {model.spec.length}'
+    )
+
+
 @partial(jax.jit, static_argnames=('model', 'max_length'))
 def prefill(
   model: Model, params: Params, prompt: Int[Array, 'b t'], mask: Bool[Array, 'b t'] | None, max_length: int
@@ -116,16 +128,8 @@ def generate(
 
   Prompts of different lengths are padded on the right, with `mask` false on the padding.
   """
-  if length <= 0:
-    raise InputError(f'length={length} must be at least 1')
-  if prompt.shape[1] == 0:
-    raise InputError('the prompt is empty; give at least one token')
-  total = prompt.shape[1] + length
-  if model.config.position == 'learned' and total > model.spec.length:
-    raise InputError(
-      f'prompt and length are {total} tokens, but model.position=learned has a table of {model.spec.length}'
-    )
-  logits, state = prefill(model, params, prompt, mask, total)
+  check_length(model, prompt.shape[1], length)
+  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length)
   done = jnp.zeros((prompt.shape[0],), bool)
   made = 0
   while made < length and not (sampling.stop >= 0 and bool(done.all())):

@@ -1,6 +1,7 @@
 """Whole models. `build(config, spec)` gives a Model: a graph split once from its parameters, and pure functions."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -148,6 +149,16 @@ def build(config: ModelConfig, spec: Spec) -> Model:
   if config.params:
     config = solve_width(config, spec)
   return Model(config, spec)
+
+
+def batch_axes(init_state: Callable[[int, int], State]) -> Any:
+  """The batch axis of every leaf of a state (scanned layers lead with an axis over layers); -1: it has none."""
+
+  def differing(two: jax.ShapeDtypeStruct, three: jax.ShapeDtypeStruct) -> int:
+    return next((i for i, (a, b) in enumerate(zip(two.shape, three.shape, strict=True)) if a != b), -1)
+
+  two, three = (jax.eval_shape(lambda n=n: init_state(n, 4)) for n in (2, 3))
+  return jax.tree.map(differing, two, three)
 
 
 def count_parameters(model: Model, *, embedding: bool = True) -> int:
