@@ -90,7 +90,7 @@ def permuted(positions: Int64[np.ndarray, 'b'], size: int, key: int) -> Int64[np
   values = positions.astype(np.uint64)
   outside = np.arange(len(values))
   while len(outside):
-    halves = [values[outside] // columns, values[outside] % columns]
+    halves: list[np.ndarray] = [values[outside] // columns, values[outside] % columns]
     for i, round_key in enumerate(keys):
       changed = i % 2
       halves[changed] = (halves[changed] + _mix(halves[1 - changed] + round_key) % moduli[changed]) % moduli[changed]

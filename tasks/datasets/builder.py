@@ -94,11 +94,18 @@ def _pieces(text: bytes) -> list[bytes]:
 
 
 def load(builder: type[RawFileBuilder]) -> dict[str, list[dict[str, Any]]]:
-  """Every record of every split, in order; prepares the data the first time."""
+  """Every record of every split, in order; prepares the data the first time.
+
+  Raises InputError for prepared data that are damaged (ArrayRecords carry checksums), and what `prepare` raises.
+  """
   instance = builder(data_dir=source.data_folder(), file_format='array_record')
   instance.prepare()
-  sources = instance.as_data_source()
-  return {split: list(records.__getitems__(range(len(records)))) for split, records in sources.items()}
+  try:
+    sources = instance.as_data_source()
+    return {split: list(records.__getitems__(range(len(records)))) for split, records in sources.items()}
+  except RuntimeError as error:
+    reason = str(error).split(';')[0]
+    raise InputError(f'{instance.data_path} is damaged ({reason}); remove it, and it is prepared again') from error
 
 
 def load_texts(builder: type[TextBuilder]) -> dict[str, bytes]:

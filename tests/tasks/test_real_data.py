@@ -89,6 +89,18 @@ def test_baselines_on_etth1_reach_the_published_errors():
   assert baselines['linear']['mse'] <= 0.38
 
 
+def test_damaged_prepared_data_are_refused():
+  sizes({'dataset': 'tinyshakespeare'})
+  (path,) = source.data_folder().glob('*shakespeare/*/*.array_record*')
+  content = path.read_bytes()
+  path.write_bytes(content[:200_000] + b'damage' + content[200_006:])
+  corpora.load.cache_clear()
+  with pytest.raises(InputError, match=r'is damaged .* remove it') as caught:
+    sizes({'dataset': 'tinyshakespeare'})
+  assert '\n' not in str(caught.value)
+  path.write_bytes(content)
+
+
 def test_a_corrupted_copy_is_refused_before_anything_is_written(tmp_path):
   copy = tmp_path / 'ptb'
   copy.mkdir()
