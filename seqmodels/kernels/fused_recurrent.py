@@ -51,8 +51,8 @@ def _dot(a: jax.Array, u: jax.Array) -> jax.Array:
 
 
 def _weight_gradient(h_before: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
-  h, d = h_before.astype(dtype), dz.astype(dtype)
-  return jnp.einsum('tbe,tbz->ez', h, d, preferred_element_type=jnp.float32)
+  h, d = (a.astype(dtype).reshape(-1, a.shape[-1]) for a in (h_before, dz))
+  return jnp.dot(h.T, d, preferred_element_type=jnp.float32)
 
 
 # --- Elman ---

