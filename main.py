@@ -37,7 +37,7 @@ MODES = {
   'train': Mode('train', 'main', ('config', 'workdir'), ('devices',)),
   'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
   'generate': Mode(
-    'generate', 'main', ('workdir',), ('step', 'prompt', 'length', 'temperature', 'top_k', 'top_p', 'beam', 'seed')
+    'generate', 'main', ('workdir', 'prompt'), ('step', 'length', 'temperature', 'top_k', 'top_p', 'beam', 'seed')
   ),
   'describe': Mode('describe', 'main', ('config',)),
   'compare': Mode('compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'shard')),

@@ -1,0 +1,153 @@
+"""Flags: bad input is one line, exit code 2 and nothing written; and a small run through train and eval."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import eval as evaluation
+import main
+from training.metrics import read_rows
+
+ROOT = pathlib.Path(main.__file__).parent
+COPYING = f'--config={ROOT}/configs/copying.py'
+SMALL = f'{COPYING}:gru,width=8,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=6,warmup_steps=0,keep=2'
+  f'{COPYING}:gru,width=8,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=6,warmup_steps=0,checkpoint_every=2,keep=2'
+)
+TRAIN = ['--mode=train', '--workdir=W', f'{COPYING}:gru']
+
+# ml_collections loads config files the old way.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module:DeprecationWarning')
+
+
+def run(capsys, *flags: str) -> tuple[int, str]:
+  """The exit code and what stands on stderr."""
+  code = main.main(['main.py', *flags])
+  return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('flags', 'told'),
+  [
+    ([], '--mode is missing; allowed: train'),
+    (['--mode=trian'], "--mode='trian' is not known; nearest: train"),
+    (['--mode=train'], '--mode=train needs --config'),
+    (['--mode=train', COPYING + ':gru'], '--mode=train needs --workdir'),
+    (['--mode=train', '--workdir=W', '--config=configs/copyin.py:gru'], 'nearest: configs/copying.py'),
+    (['--mode=train', '--workdir=W', COPYING + ':gruu'], 'nearest: gru'),
+    (['--mode=train', '--workdir=W', COPYING + ':gru,lagg=3'], 'nearest: lag'),
+    (['--mode=train', '--workdir=W', COPYING + ':gru,lag=-3'], 'task.lag'),
+    (['--mode=train', '--workdir=W', COPYING + ':gru,width=0'], 'model.width=0 must be at least 1'),
+    (['--mode=train', '--workdir=W', COPYING + ':gru,batch_size=0'], 'train.batch_size=0 must be greater than 0'),
+    (['--mode=train', '--workdir=W', COPYING + ':gru,steps=abc'], "steps='abc' must be of type int"),
+    ([*TRAIN, '--config.train.steps=abc'], '--config.train.steps=abc: invalid'),
+    ([*TRAIN, '--config.train.stepz=3'], "'stepz' is not known; nearest: steps"),
+    ([*TRAIN, '--config.trian.steps=3'], "'trian' is not known; nearest: train"),
+    ([*TRAIN, '--config.train.optimizer=adam'], 'nearest: adamw'),
+    ([*TRAIN, '--config.task.name=copyin'], 'nearest: copying'),
+    ([*TRAIN, '--platform=gup'], "--platform='gup' is not known; nearest: gpu"),
+    (['--mode=train', '--config.train.steps=3'], '--config.train.steps needs --config='),
+    ([*TRAIN, '--step=3'], '--step has no meaning with --mode=train; allowed:'),
+    (['--mode=eval', '--workdir=W', COPYING + ':gru'], '--config has no meaning with --mode=eval'),
+    (['--mode=eval', '--workdir=W'], '--workdir=W holds no trained model'),
+    (['--mode=eval', '--workdir=W', '--step=-1'], '--step=-1'),
+    (['--mode=eval', '--workdir=W', '--step=1', '--all_steps'], '--step and --all_steps exclude each other'),
+    (['--mode=eval', '--wrkdir=W'], "'wrkdir'. Did you mean: workdir"),
+    (['--mode=eval', '--workdir=W', 'rest'], "'rest' is not expected"),
+    (['--mode=eval', '--workdir'], '--workdir'),
+    (['--mode=generate', '--workdir=W', '--top_p=2'], '--top_p=2'),
+    (['--mode=generate', '--workdir=W'], '--mode=generate needs --prompt'),
+    (['--mode=compare', '--workdir=W'], '--mode=compare needs --scale'),
+    (['--mode=compare', '--workdir=W', '--scale=smoke', '--shard=4/4'], "--shard='4/4' must be i/n with 0 <= i < n"),
+    (['--mode=compare', '--workdir=W', '--scale=smoke', '--claims=1,x'], "--claims='x' must be numbers"),
+  ],
+)
+def test_bad_flags_are_one_line(capsys, tmp_path, monkeypatch, flags, told):
+  monkeypatch.chdir(tmp_path)
+  code, err = run(capsys, *flags)
+  assert code == 2
+  assert told in err
+  assert err.startswith('error: ')
+  assert err.count('\n') == 1
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_config_file_that_fails_is_one_line(capsys, tmp_path):
+  (tmp_path / 'mine.py').write_text('def get_config(arg=None):\n  raise TypeError("no\\nsuch")\n')
+  code, err = run(capsys, '--mode=describe', f'--config={tmp_path}/mine.py')
+  assert (code, err) == (2, f'error: --config={tmp_path}/mine.py: TypeError: no such\n')
+
+
+def test_the_command_itself():
+  """No traceback, and the exit code that a shell sees."""
+  command = [sys.executable, str(ROOT / 'main.py'), '--mode=train', '--workdir=W', '--config=nothing.py']
+  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert done.returncode == 2
+  assert done.stderr.startswith("error: --config='nothing.py' is not known")
+  assert done.stderr.count('\n') == 1
+  assert not done.stdout
+
+
+def test_help(capsys):
+  with pytest.raises(SystemExit) as stop:
+    main.main(['main.py', '--help'])
+  assert not stop.value.code
+  assert '--workdir' in capsys.readouterr().out
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory) -> pathlib.Path:
+  folder = tmp_path_factory.mktemp('run') / 'W'
+  changes = ['--config.eval.batch_size=1000', '--config.train.checkpoint_every=2']
+  assert main.main(['main.py', '--mode=train', SMALL, f'--workdir={folder}', *changes]) == 0
+  return folder
+
+
+def test_a_run_leaves_what_a_workdir_holds(workdir):
+  assert {path.name for path in workdir.iterdir()} == {'config.json', 'metrics.jsonl', 'checkpoints', 'tensorboard'}
+  assert json.loads((workdir / 'config.json').read_text())['train']['steps'] == 6
+  rows = read_rows(workdir / 'metrics.jsonl')
+  assert [(row['step'], row['split']) for row in rows[:3]] == [(1, 'train'), (6, 'train'), (6, 'validation')]
+  assert rows[0].keys() == {'step', 'split', 'loss', 'gradient_norm', 'learning_rate'}
+
+
+def test_eval_gives_the_numbers_of_training(workdir, capsys):
+  assert main.main(['main.py', '--mode=eval', f'--workdir={workdir}', '--all_steps']) == 0
+  out = capsys.readouterr().out
+  assert 'step 4\n' in out
+  trained = {row['split']: row for row in read_rows(workdir / 'metrics.jsonl') if row['split'] != 'train'}
+  again = {row['split']: row for row in read_rows(workdir / 'eval.jsonl') if row['step'] == 6}
+  assert trained == again
+  assert f'{trained["validation"]["loss"]:.6g}' in out
+
+
+def test_what_a_workdir_refuses(workdir, capsys, tmp_path):
+  code, err = run(capsys, '--mode=eval', f'--workdir={workdir}', '--step=5')
+  assert code == 2
+  assert '--step=5 has no checkpoint; there are 4, 6' in err
+  changes = ['--config.train.checkpoint_every=2', '--config.train.seed=1']
+  code, err = run(capsys, '--mode=train', SMALL, f'--workdir={workdir}', *changes)
+  assert code == 2
+  assert err.splitlines()[0] == f'error: --workdir={workdir} was made with another config:'
+  assert err.splitlines()[1:] == ['  eval.batch_size: 1000 there, 64 now', '  train.seed: 0 there, 1 now']
+  (tmp_path / 'file').write_text('')
+  code, err = run(capsys, '--mode=train', SMALL, f'--workdir={tmp_path}/file/W')
+  assert (code, err) == (2, f'error: --workdir={tmp_path}/file/W cannot be written: Not a directory\n')
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+  flags = ['--config.train.optimizer=sgd', '--config.train.learning_rate=1e38', '--config.train.clip=0']
+  with pytest.raises(SystemExit, match='not finite at step'):
+    main.main(['main.py', '--mode=train', SMALL, f'--workdir={tmp_path}/W', *flags])
+  assert read_rows(tmp_path / 'W' / 'metrics.jsonl')[-1]['loss'] is None
+
+
+def test_tables_are_aligned():
+  rows = {'validation': {'loss': 1.5, 'accuracy': 0.25}, 'test': {'loss': 10.25}}
+  assert evaluation.table(rows, 'split').splitlines() == [
+    '  split        loss  accuracy',
+    '  validation    1.5      0.25',
+    '  test        10.25          ',
+  ]
