@@ -10,7 +10,7 @@ from seqmodels.errors import InputError
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.checkpoint import Checkpoints
-from training.evaluate import evaluate
+from training.evaluate import evaluate, possible_evaluations
 from training.settings import eval_settings
 
 log = logging.getLogger('seqmodels')
@@ -46,7 +46,7 @@ def evaluations(folder: pathlib.Path, *, step: int | None, all_steps: bool, devi
     loaded = workdirs.load(folder, wanted)
     batch_size = eval_settings(loaded.config['eval']).batch_size
     results: Results = {}
-    for name, evaluation in loaded.task.evaluations().items():
+    for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       results[name] = evaluate(loaded.model, loaded.params, loaded.task, evaluation, batch_size, mesh)
     with (folder / 'eval.jsonl').open('a') as file:
       for name, values in results.items():

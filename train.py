@@ -14,7 +14,7 @@ from seqmodels import sizing
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.checkpoint import Checkpoints
-from training.evaluate import evaluate
+from training.evaluate import evaluate, possible_evaluations
 from training.metrics import MetricsWriter, Progress, log
 from training.run import CompiledStep, Run, build_run
 from training.runtime import device_line
@@ -163,7 +163,7 @@ class Loop:
     if not last and not (self.step and _due(self.settings.eval_every, self.step)):
       return
     self.finish()
-    for name, evaluation in self.setup.task.evaluations().items():
+    for name, evaluation in possible_evaluations(self.setup.model, self.setup.task).items():
       if (name != 'validation' and not last) or self.writer.row(self.step, name):
         continue
       run = self.setup

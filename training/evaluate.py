@@ -16,6 +16,21 @@ from training import mesh as meshes
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
 
+def possible_evaluations(model: Model, task: Task) -> dict[str, Evaluation]:
+  """The task's evaluations that the model can run: a table of learned positions ends at the training length."""
+  if model.config.position != 'learned':
+    return task.evaluations()
+  return {
+    name: evaluation
+    for name, evaluation in task.evaluations().items()
+    if _with_options(task, evaluation).spec.length <= model.spec.length
+  }
+
+
+def _with_options(task: Task, evaluation: Evaluation) -> Task:
+  return dataclasses.replace(task, **evaluation.options) if evaluation.options else task  # type: ignore[type-var]
+
+
 def evaluate(
   model: Model, params: Params, task: Task, evaluation: Evaluation, batch_size: int, mesh: Mesh | None = None
 ) -> dict[str, float]:
@@ -24,7 +39,7 @@ def evaluate(
   The examples' sums are fetched once and added in float64. The batch size is rounded up to a multiple of the devices:
   filler rows weigh nothing. A metric without any weight is nan.
   """
-  task = dataclasses.replace(task, **evaluation.options) if evaluation.options else task  # type: ignore[type-var]
+  task = _with_options(task, evaluation)
   mesh = mesh or meshes.make_mesh(1)
   batch_size = math.ceil(batch_size / mesh.size) * mesh.size
   results: list[dict[str, Sums]] = []

@@ -7,9 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+import tasks
+from seqmodels.config import ModelConfig
+from seqmodels.models import build
 from tests.training import toy
 from training import mesh as meshes
-from training.evaluate import evaluate
+from training.evaluate import evaluate, possible_evaluations
 
 
 @pytest.fixture(scope='module')
@@ -58,3 +61,12 @@ def by_hand(model, params, task, split):
       loss -= weights[i, t] * log_p[i, t, batch.targets[i, t]]
       right += weights[i, t] * (np.argmax(logits[i, t]) == batch.targets[i, t])
   return {'loss': loss / weights.sum(), 'accuracy': right / weights.sum()}
+
+
+def test_learned_positions_leave_out_longer_evaluations():
+  task = tasks.make('recall', {'vocabulary': 32, 'pairs': 2, 'length': 16})
+  names = {
+    position: set(possible_evaluations(build(ModelConfig(width=8, depth=1, position=position), task.spec), task))
+    for position in ('learned', 'none')
+  }
+  assert names['none'] - names['learned'] == {'longer'}
