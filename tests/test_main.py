@@ -14,8 +14,6 @@ from training.metrics import read_rows
 ROOT = pathlib.Path(main.__file__).parent
 COPYING = f'--config={ROOT}/configs/copying.py'
 SMALL = f'{COPYING}:gru,width=8,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=6,warmup_steps=0,keep=2'
-  f'{COPYING}:gru,width=8,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=6,warmup_steps=0,checkpoint_every=2,keep=2'
-)
 TRAIN = ['--mode=train', '--workdir=W', f'{COPYING}:gru']
 
 # ml_collections loads config files the old way.
