@@ -181,7 +181,7 @@ def ladder(rows: Iterable[Row], unit: str, scale: float = 1.0) -> tuple[str, ...
 
 
 def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
-  """Of each combination of `coordinates`, the rows at the learning rate with the best `selection` (validation score)."""
+  """Of each combination of `coordinates`, the rows at the learning rate with the best `selection` (on validation)."""
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
     groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import VOCABULARY, columns, token_spec
+from experiments.subjects import VOCABULARY, columns, depth, random_params, token_spec
 from experiments.training_time import LADDERS
 from seqmodels import sizing
 from seqmodels.models import Model
@@ -22,7 +22,7 @@ class ForwardLatency(Experiment):
     short, middle, long = (8, 32, 96), (128, 512, 1000), (2048, 4096, 8192)
     fine = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1000, 1500, 2048, 3072, 4096, 8192)
     grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
-      'smoke': [(5e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
+      'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
       'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 8192)],
       'overnight': [
         (2e5, (*fine, 16384), 'full', 'float32', 10.0, 8192),
@@ -35,7 +35,15 @@ class ForwardLatency(Experiment):
       ],
     }
     return [
-      {'size': size, 'length': length, 'ladder': ladder, 'dtype': dtype, 'seconds': seconds, 'materialised_to': limit}
+      {
+        'depth': depth(scale),
+        'size': size,
+        'length': length,
+        'ladder': ladder,
+        'dtype': dtype,
+        'seconds': seconds,
+        'materialised_to': limit,
+      }
       for size, lengths, ladder, dtype, seconds, limit in grids[scale]
       for length in lengths
     ]
@@ -51,7 +59,7 @@ class ForwardLatency(Experiment):
     subjects = [s for s in subjects if s.backend != 'materialised' or length <= cell['materialised_to']]
     calls, beside = {}, {}
     for subject in subjects:
-      model = subject.build(token_spec(length), params=cell['size'], depth=2, dtype=cell['dtype'])
+      model = subject.build(token_spec(length), params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
       beside[subject.name] = {
         **columns(subject, model, length),
         'size': cell['size'],
@@ -69,7 +77,7 @@ class ForwardLatency(Experiment):
 
 def forward(model: Model, length: int, batch: int = 1):
   """The compiled forward pass, and a call of it on fixed tokens."""
-  params = model.init(jax.random.key(0))
+  params = random_params(model)
   tokens = jax.device_put(np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32))
   compiled = program.compile_program(lambda p, x: model.apply(p, x)[0], params, tokens)
   return compiled, lambda: compiled.call(params, tokens)

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import program
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import VOCABULARY, Subject, columns, token_spec
+from experiments.subjects import VOCABULARY, Subject, columns, depth, token_spec
 from seqmodels import models, sizing
 from seqmodels.kernels import attention
 from seqmodels.mixers.attention import Attention
@@ -34,17 +34,19 @@ class StateBytes(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     sizes = {'smoke': (2e5,), 'laptop': (2e5, 1e6), 'overnight': (2e5, 1e6, 1e7), 'accelerator': (1e7, 5e7)}[scale]
-    return [{'size': size, 'lengths': [1, 10, 100, 1000, 10_000], 'batches': [1, 32]} for size in sizes]
+    return [
+      {'depth': depth(scale), 'size': size, 'lengths': [1, 10, 100, 1000, 10_000], 'batches': [1, 32]} for size in sizes
+    ]
 
   def run(self, cell: Cell) -> Iterable[Row]:
     for subject in STATES:
-      model = subject.build(token_spec(1000), params=cell['size'], depth=2)
+      model = subject.build(token_spec(1000), params=cell['size'], depth=cell['depth'])
       yield from self._rows(cell, subject, model, '')
       if subject.architecture == 'transformer':
         yield from self._rows(cell, subject, model, 'multi-head')
         heads = attention_mixer(model).heads
         grouped = subject.build(
-          token_spec(1000), params=cell['size'], depth=2, heads=2 * heads, kv_heads=heads // 2 or 1
+          token_spec(1000), params=cell['size'], depth=cell['depth'], heads=2 * heads, kv_heads=heads // 2 or 1
         )
         yield from self._rows(cell, subject, grouped, 'grouped-query')
         yield from self._rows(cell, subject, model, 'window')
@@ -124,13 +126,13 @@ class OptimizerBytes(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids = {
-      'smoke': (5e3, 64, 4),
+      'smoke': (6e3, 64, 4),
       'laptop': (1e6, 256, 16),
       'overnight': (1e7, 512, 16),
       'accelerator': (5e7, 1024, 32),
     }
     size, length, batch = grids[scale]
-    return [{'size': size, 'length': length, 'batch': batch}]
+    return [{'depth': depth(scale), 'size': size, 'length': length, 'batch': batch}]
 
   def cost(self, cell: Cell) -> float:
     return 8.0
@@ -139,7 +141,7 @@ class OptimizerBytes(Experiment):
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     batch = jax.eval_shape(lambda: task.arrays('train', np.arange(cell['batch'])))
     for subject in (Subject('lstm', 'fused'), Subject('transformer', 'auto')):
-      model = subject.build(task.spec, params=cell['size'], depth=2)
+      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
       optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=cell['batch']))
       state = jax.eval_shape(lambda m=model, o=optimizer: init_train_state(m, o, 0))
       temporary = program.compile_program(make_step(model, task, optimizer), state, batch).temporary_bytes

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import Subject
+from experiments.subjects import Subject, random_params
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Tokens
 
@@ -43,7 +43,7 @@ class Order(Experiment):
       Spec(cell['kind'], tokens, tokens, LENGTH), width=WIDTH, depth=cell['depth'], position=cell['position']
     )
     kind = 'encoder' if cell['kind'] == 'encode' else 'causal decoder'
-    params = model.init(jax.random.key(0))
+    params = random_params(model)
     for metric, value in (('reordering', reordering(model, params)), ('sentence_pair', sentence_pair(model, params))):
       yield {'metric': metric, 'value': value, 'unit': 'relative change', **cell, 'kind': kind}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import Subject, columns
+from experiments.subjects import Subject, columns, depth
 from experiments.trained import Trainer, score, trials
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Vectors
@@ -30,7 +30,7 @@ class Reach(Experiment):
     smoke: dict[str, Any] = {
       'lag': 32,
       'length': 16,
-      'factors': [0.5, 1, 2],
+      'factors': [1, 2],
       'steps': 4,
       'rates': [3e-3],
       'seeds': [0, 1],
@@ -56,7 +56,7 @@ class Reach(Experiment):
     }
     cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
     architectures = ('transformer', 'lstm') if scale == 'smoke' else ('transformer', 'lstm', 'gru', 'rnn')
-    return [{'architecture': a, **cell} for a in architectures]
+    return [{'architecture': a, 'depth': depth(scale), **cell} for a in architectures]
 
   def cost(self, cell: Cell) -> float:
     return 8 + 0.006 * cell['steps'] * len(cell['seeds']) * len(cell['rates'])
@@ -71,7 +71,9 @@ class Reach(Experiment):
 
 def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
   length = cell['lag'] + 1
-  model = subject.build(Spec('causal', Vectors(INPUT), Vectors(INPUT), length), width=cell['width'], depth=2)
+  model = subject.build(
+    Spec('causal', Vectors(INPUT), Vectors(INPUT), length), width=cell['width'], depth=cell['depth']
+  )
   norm = jax.jit(lambda params, x: input_gradient(model, params, x))
   inputs = np.random.default_rng(0).standard_normal((4, length, INPUT), np.float32)
   for seed in cell['seeds']:
@@ -100,7 +102,7 @@ def input_gradient(model: Model, params: dict, inputs: jax.Array) -> jax.Array:
 
 def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
   task = Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
-  model = subject.build(task.spec, width=cell['width'], depth=2)
+  model = subject.build(task.spec, width=cell['width'], depth=cell['depth'])
   trainer = Trainer(model, task, settings(cell['steps']))
   rate, runs, mean = trials(
     trainer, cell['rates'], cell['seeds'], lambda p: score(model, p, task, 'validation')['accuracy']

@@ -26,7 +26,7 @@ class RecallCapacity(Experiment):
       'tested': [2],
       'vocabulary': 16,
       'length': 8,
-      'size': 8e3,
+      'size': 6e3,
       'steps': 4,
       'rates': [3e-3],
       'seeds': [0, 1],
@@ -50,11 +50,11 @@ class RecallCapacity(Experiment):
     }
     classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
     if scale == 'smoke':
-      return [{'architecture': a, 'block': b, **smoke} for a, b in classical[:2]]
+      return [{'architecture': a, 'block': b, 'depth': 1, **smoke} for a, b in classical[:2]]
     if scale == 'laptop':
-      return [{'architecture': a, 'block': b, **laptop} for a, b in classical[:3]]
+      return [{'architecture': a, 'block': b, 'depth': 2, **laptop} for a, b in classical[:3]]
     return [
-      {'architecture': a, 'block': b, **overnight, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
+      {'architecture': a, 'block': b, 'depth': 2, **overnight, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
       for a, b in (*classical, ('lstm', 'residual'), ('gru', 'residual'))
       for pairs in (4, 8, 16, 32)
     ]
@@ -74,7 +74,7 @@ class RecallCapacity(Experiment):
       distance='uniform',
     )
     for subject in admitted:
-      model = subject.build(task.spec, params=cell['size'], depth=2)
+      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
       trainer = Trainer(model, task, settings(cell['steps']))
       rate, runs, mean = trials(
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: score(m, p, task, 'validation')['accuracy']

@@ -3,9 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+import numpy as np
+
 from configs.architectures import architecture
-from experiments.base import Row
+from experiments.base import Row, Scale
 from seqmodels import config, models, sizing
+from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 
 VOCABULARY = 64  # small, so that the non-embedding parameters, which are matched, do the work
@@ -33,8 +37,24 @@ class Subject:
     return models.build(config.from_dict(values), spec)
 
 
+def depth(scale: Scale) -> int:
+  """Two layers wherever anything is concluded; one where only the code is tried."""
+  return 1 if scale == 'smoke' else 2
+
+
 def token_spec(length: int, vocabulary: int = VOCABULARY) -> Spec:
   return Spec('causal', Tokens(vocabulary), Tokens(vocabulary), length)
+
+
+def random_params(model: models.Model, seed: int = 0) -> Params:
+  """Parameters of the usual size, drawn without compiling: enough where only time or structure is measured."""
+  draws = np.random.default_rng(seed)
+
+  def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    scale = leaf.shape[0] ** -0.5 if leaf.ndim > 1 else 0.1
+    return jax.device_put((scale * draws.standard_normal(leaf.shape)).astype(leaf.dtype))
+
+  return jax.tree.map(draw, model.abstract_params)
 
 
 def columns(subject: Subject, model: models.Model, length: int) -> Row:

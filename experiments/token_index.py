@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import Subject, columns
+from experiments.subjects import Subject, columns, depth
 from experiments.trained import Trainer, score, trials
 from seqmodels.models import Model
 from tasks.language import Language
@@ -25,7 +25,7 @@ class TokenIndex(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     smoke: dict[str, Any] = {
-      'size': 8e3,
+      'size': 6e3,
       'length': 16,
       'batch': 4,
       'steps': 4,
@@ -45,7 +45,7 @@ class TokenIndex(Experiment):
     subjects = [('transformer', ''), ('lstm', '')]
     if scale not in ('smoke', 'laptop'):
       subjects += [('gru', ''), ('lstm', 'residual')]
-    return [{'architecture': a, 'block': b, **cell} for a, b in subjects]
+    return [{'architecture': a, 'block': b, 'depth': depth(scale), **cell} for a, b in subjects]
 
   def cost(self, cell: Cell) -> float:
     tokens = cell['steps'] * cell['length'] * cell['batch']
@@ -64,7 +64,7 @@ class TokenIndex(Experiment):
       beta2=0.99,
     )
     for subject in admitted:
-      model = subject.build(task.spec, params=cell['size'], depth=2)
+      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
       trainer = Trainer(model, task, settings)
       rate, runs, mean = trials(
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']

@@ -3,11 +3,21 @@
 from collections.abc import Iterable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import ACCELERATOR_LADDER, FULL_LADDER, LADDER, VOCABULARY, Subject, columns
+from experiments.subjects import (
+  ACCELERATOR_LADDER,
+  FULL_LADDER,
+  LADDER,
+  VOCABULARY,
+  Subject,
+  columns,
+  depth,
+  random_params,
+)
 from seqmodels.models import Model
 from tasks.copying import Copying
 from training.optimizer import make_optimizer
@@ -32,7 +42,7 @@ class TrainingTime(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {
-      'smoke': [(5e3, 256, (64, 128), 'ends', 'float32', 1.0)],
+      'smoke': [(6e3, 256, (64, 128), 'ends', 'float32', 0.5)],
       'laptop': [(2e5, 4096, (32, 64, 256, 1024), 'laptop', 'float32', 4.0)],
       'overnight': [
         (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192), 'full', 'float32', 40.0),
@@ -45,7 +55,15 @@ class TrainingTime(Experiment):
       ],
     }
     return [
-      {'size': size, 'tokens': tokens, 'length': length, 'ladder': ladder, 'dtype': dtype, 'seconds': seconds}
+      {
+        'depth': depth(scale),
+        'size': size,
+        'tokens': tokens,
+        'length': length,
+        'ladder': ladder,
+        'dtype': dtype,
+        'seconds': seconds,
+      }
       for size, tokens, lengths, ladder, dtype, seconds in grids[scale]
       for length in lengths
     ]
@@ -60,7 +78,7 @@ class TrainingTime(Experiment):
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
     steps, beside = {}, {}
     for subject in subjects:
-      model = subject.build(task.spec, params=cell['size'], depth=2, dtype=cell['dtype'])
+      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
       beside[subject.name] = {**columns(subject, model, cell['length']), **point}
       compiled, steps[subject.name] = training_step(model, task, point['batch'])
       more = {
@@ -77,7 +95,9 @@ class TrainingTime(Experiment):
 def training_step(model: Model, task: Copying, batch_size: int):
   """The compiled step, and a call that takes one step on from where the last call ended."""
   optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1))
-  state = jax.jit(lambda: init_train_state(model, optimizer, 0))()
+  empty = jax.eval_shape(lambda: init_train_state(model, optimizer, 0))
+  state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), empty)
+  state = state._replace(params=random_params(model))
   batch = jax.device_put(task.arrays('train', np.arange(batch_size)))
   compiled = program.compile_program(make_step(model, task, optimizer), state, batch)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import gate, program
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import VOCABULARY, Subject, columns
+from experiments.subjects import VOCABULARY, Subject, columns, depth
 from experiments.trained import Trainer, score
 from tasks.copying import Copying
 from tasks.language import Language
@@ -26,7 +26,7 @@ class Truncation(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, tuple[Any, ...]] = {
-      'smoke': (32, (64, 256), 5e3, (8, 32), 4, 128, [0, 1]),
+      'smoke': (32, (64, 256), 6e3, (8, 32), 4, 128, [0, 1]),
       'laptop': (128, (256, 1024, 4096), 1e5, (8, 32, 128), 300, 2048, [0, 1, 2]),
       'overnight': (
         128,
@@ -39,9 +39,20 @@ class Truncation(Experiment):
       ),
     }
     segment, lengths, size, segments, steps, tokens, seeds = grids.get(scale, grids['overnight'])
-    memory = [{'kind': 'bytes', 'segment': segment, 'size': size, 'length': length} for length in lengths]
+    memory = [
+      {'depth': depth(scale), 'kind': 'bytes', 'segment': segment, 'size': size, 'length': length} for length in lengths
+    ]
     loss = [
-      {'kind': 'loss', 'segment': s, 'size': size, 'steps': steps, 'tokens': tokens, 'seeds': seeds} for s in segments
+      {
+        'depth': depth(scale),
+        'kind': 'loss',
+        'segment': s,
+        'size': size,
+        'steps': steps,
+        'tokens': tokens,
+        'seeds': seeds,
+      }
+      for s in segments
     ]
     return memory + loss
 
@@ -60,7 +71,7 @@ class Truncation(Experiment):
 def memory(subject: Subject, cell: Cell) -> Iterable[Row]:
   length, segment = cell['length'], cell['segment']
   task = Copying(symbols=VOCABULARY - 2, items=1, lag=length - 2)
-  model = subject.build(task.spec, params=cell['size'], depth=2)
+  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
   optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=BATCH))
   step = make_step(model, task, optimizer)
   whole = jax.eval_shape(lambda: task.arrays('train', np.arange(BATCH)))
@@ -90,7 +101,7 @@ def penalty(subject: Subject, cell: Cell) -> Iterable[Row]:
   segment, batch = cell['segment'], cell['tokens'] // cell['segment']
   steps = cell['steps']
   task = Language(length=min(512, cell['tokens']))
-  model = subject.build(task.spec, params=cell['size'], depth=2)
+  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
   trainer = Trainer(
     model,
     task,
