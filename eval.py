@@ -1,19 +1,17 @@
 """--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; appends to eval.jsonl."""
 
 import json
-import logging
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from seqmodels.errors import InputError
+import jax
+
+from tasks.base import Task
 from training import mesh as meshes
 from training import workdir as workdirs
-from training.checkpoint import Checkpoints
 from training.evaluate import evaluate, possible_evaluations
 from training.settings import eval_settings
-
-log = logging.getLogger('seqmodels')
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
@@ -22,32 +20,27 @@ def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devi
   """Prints a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
   folder = pathlib.Path(workdir)
   baselines: Results | None = None
-  for name, results, task in evaluations(folder, step=step, all_steps=all_steps, devices=devices):
+  for number, results, task in evaluations(folder, step=step, all_steps=all_steps, devices=devices):
     if baselines is None:
       baselines = task.baselines()
-    print(f'step {name}')
+    print(f'step {number}')
     print(table(results, 'split'))
   if baselines:
     print('baselines on the test split')
     print(table(baselines, 'baseline'))
 
 
-def evaluations(folder: pathlib.Path, *, step: int | None, all_steps: bool, devices: int = 0):
+def evaluations(
+  folder: pathlib.Path, *, step: int | None, all_steps: bool, devices: int = 0
+) -> Iterator[tuple[int, Results, Task]]:
   """Evaluates checkpoint after checkpoint, appends its rows to eval.jsonl, and yields (step, results, task)."""
-  steps: list[int | None] = [step]
-  if all_steps:
-    checkpoints = Checkpoints(folder / 'checkpoints', read_only=True)
-    steps = list(checkpoints.steps())
-    checkpoints.close()
-    if not steps:
-      raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
   mesh = meshes.make_mesh(devices)
-  for wanted in steps:
-    loaded = workdirs.load(folder, wanted)
+  for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
     batch_size = eval_settings(loaded.config['eval']).batch_size
+    params = jax.device_put(loaded.params, meshes.replicated(mesh))
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
-      results[name] = evaluate(loaded.model, loaded.params, loaded.task, evaluation, batch_size, mesh)
+      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, batch_size, mesh)
     with (folder / 'eval.jsonl').open('a') as file:
       for name, values in results.items():
         finite = {metric: value if math.isfinite(value) else None for metric, value in values.items()}

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tasks
@@ -94,14 +95,20 @@ def make_model(config: Config, task: Task) -> Model:
 
 def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
   """The model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
+  return next(load_steps(workdir, [step]))
+
+
+def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None = None) -> Iterator[Loaded]:
+  """The model at each of `steps` (None: the newest checkpoint that verifies), or at every checkpoint there is."""
   workdir = pathlib.Path(workdir)
   config = read_config(workdir)
   task = make_task(config)
   model = make_model(config, task)
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
   like = {'params': model.abstract_params}
-  restored = checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like)
-  checkpoints.close()
-  if restored is None:
+  if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
-  return Loaded(config, task, model, restored.tree['params'], restored.step)
+  for step in checkpoints.steps() if steps is None else steps:
+    restored = checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like)
+    assert restored is not None  # there are checkpoints
+    yield Loaded(config, task, model, restored.tree['params'], restored.step)

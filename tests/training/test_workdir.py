@@ -39,6 +39,16 @@ def test_a_config_dict_is_what_json_gives_back():
   assert workdirs.plain(config) == {'model': {'pattern': ['a', 'b']}} == json.loads(json.dumps(workdirs.plain(config)))
 
 
+def test_a_workdir_without_checkpoints(tmp_path):
+  config = {**CONFIG, 'model': {'pattern': ['gru'], 'width': 4, 'depth': 1}}
+  workdirs.write_config(tmp_path, config)
+  with pytest.raises(InputError, match='checkpoints does not exist: nothing has been trained there'):
+    workdirs.load(tmp_path)
+  (tmp_path / 'checkpoints').mkdir()
+  with pytest.raises(InputError, match='holds no checkpoint yet'):
+    workdirs.load(tmp_path)
+
+
 def test_bad_workdirs(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(InputError, match='cannot be written: Not a directory'):
