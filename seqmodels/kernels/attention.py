@@ -84,6 +84,23 @@ def materialised(
   return _zero_the_blind(out, visible, bounds)
 
 
+def over_ring(
+  q: Float[Array, 'b h k'],
+  k: Float[Array, 'b g s k'],
+  v: Float[Array, 'b g s v'],
+  filled: Int[Array, ' b'],
+) -> Float[Array, 'b h v']:
+  """One query a row over the first `filled` slots of a cache, whose layout is the one that matmuls read in place."""
+  b, h, width = q.shape
+  g, s = k.shape[1:3]
+  scores = jnp.einsum('bgrk,bgsk->bgrs', q.reshape(b, g, h // g, width), k, preferred_element_type=jnp.float32)
+  visible = jnp.arange(s)[None, :] < filled[:, None]
+  weights = jax.nn.softmax(jnp.where(visible[:, None, None], scores / math.sqrt(width), MASKED), axis=-1)
+  weights = jnp.where(filled[:, None, None, None] > 0, weights, 0.0).astype(v.dtype)
+  out = jnp.einsum('bgrs,bgsv->bgrv', weights, v, preferred_element_type=jnp.float32)
+  return out.reshape(b, h, v.shape[-1]).astype(v.dtype)
+
+
 def fused(
   q: Queries, k: Keys, v: Values, *, causal: bool = True, bounds: Bounds | None = None
 ) -> Float[Array, 'b t h v']:

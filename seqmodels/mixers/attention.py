@@ -80,7 +80,7 @@ class Attention(Mixer):
     self.output_kernel = nnx.Param(weights(rngs.params(), (width, width), jnp.float32))
 
   def init_state(self, batch: int, max_length: int) -> State:
-    ring = (batch, max_length, self.kv_heads, self.key_width)
+    ring = (batch, self.kv_heads, max_length, self.key_width)  # each head's keys together: decoding reads them in place
     return {
       'k': jnp.zeros(ring, self.dtype),
       'v': jnp.zeros(ring, self.dtype),
@@ -110,8 +110,8 @@ class Attention(Mixer):
     q, k, v = self._project(x, where)
     if state is None:
       out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
-    elif length > state['k'].shape[1]:
-      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[1]}')
+    elif length > state['k'].shape[2]:
+      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[2]}')
     elif length == 1:
       state = write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
@@ -159,24 +159,18 @@ class Attention(Mixer):
     bounds = self._segment_bounds(reset, mask, batch, length)
 
     def with_memory():
-      keys = jnp.concatenate([state['k'], k], axis=1)
-      values = jnp.concatenate([state['v'], v], axis=1)
-      limits = memory_bounds(state['end'], state['k'].shape[1], length, reset, mask)
+      keys = jnp.concatenate([state['k'].swapaxes(1, 2), k], axis=1)
+      values = jnp.concatenate([state['v'].swapaxes(1, 2), v], axis=1)
+      limits = memory_bounds(state['end'], state['k'].shape[2], length, reset, mask)
       return kernel.attention(q, keys, values, causal=False, bounds=limits, implementation=self.implementation)
 
     return jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._within(q, k, v, bounds), with_memory)
 
   def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
     """One query over the filled slots of the ring, its own token among them."""
-    slots = state['k'].shape[1]
+    slots = state['k'].shape[2]
     filled = jnp.minimum(state['end'], slots)
-
-    def over(prefix: int) -> jax.Array:
-      position = jnp.broadcast_to(jnp.arange(prefix, dtype=jnp.int32)[None, :], (q.shape[0], prefix))
-      bounds = jnp.zeros_like(filled)[:, None], filled[:, None] - 1, position
-      keys, values = state['k'][:, :prefix], state['v'][:, :prefix]
-      return kernel.materialised(q, keys, values, causal=False, bounds=bounds)
-
+    over = lambda prefix: kernel.over_ring(q[:, 0], state['k'][:, :, :prefix], state['v'][:, :, :prefix], filled)
     if self.decode == 'full' or slots <= SMALLEST_PREFIX:
       return over(slots)
     prefixes = [SMALLEST_PREFIX]
@@ -217,7 +211,7 @@ def write(
 ) -> State:
   """Puts a segment's keys and values into the ring: those of the last document, padding left out."""
   batch = where.shape[0]
-  slots = state['k'].shape[1]
+  slots = state['k'].shape[2]
   slot = where % slots
   if mask is not None:
     slot = jnp.where(mask, slot, slots)
@@ -226,5 +220,5 @@ def write(
     superseded = jnp.concatenate([superseded[:, 1:], jnp.zeros((batch, 1), jnp.int32)], axis=1) > 0
     slot = jnp.where(superseded, slots, slot)
   rows = jnp.arange(batch)[:, None]
-  put = lambda ring, new: ring.at[rows, slot].set(new.astype(ring.dtype), mode='drop')
+  put = lambda ring, new: ring.at[rows, :, slot].set(new.astype(ring.dtype), mode='drop')
   return {'k': put(state['k'], k), 'v': put(state['v'], v), 'end': end}

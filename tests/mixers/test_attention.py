@@ -92,7 +92,7 @@ def test_a_prefix_is_all_that_a_token_reads():
   state = jax.eval_shape(lambda: mixer().init_state(1, 1000))
   program = jax.jit(lambda s, x: mixer()(x, s)).lower(state, x[:1, :1]).as_text()
   for prefix in (64, 128, 256, 512, 1000):
-    assert f'tensor<1x2x1x1x{prefix}xf32>' in program
+    assert f'tensor<1x2x1x{prefix}xf32>' in program
 
 
 def test_rotary_is_multiplication_by_unit_complex_numbers():
