@@ -1,0 +1,105 @@
+"""Draws a claim's plot from records, as SVG text. One colour an architecture, one line style a backend."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from claims import base, statistics
+from claims.base import Plot
+from records import Row
+
+# Okabe & Ito's palette: told apart by readers with any colour vision.
+COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
+OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
+STYLES = ('-', '--', ':', '-.')
+MARKERS = ('o', 's', '^', 'D', 'v', 'P')
+
+
+def draw(plot: Plot, records: Sequence[Row]) -> str | None:
+  """The figure as an SVG element, or None where there is nothing to draw."""
+  series = gather(plot, records)
+  if not series:
+    return None
+  with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': plot.title, 'font.family': 'sans-serif', 'font.size': 9}):
+    figure = Figure(figsize=(6.4, 3.5), layout='constrained')
+    axes = figure.subplots()
+    styles: dict[str, int] = {}
+    for i, (label, points) in enumerate(series.items()):
+      colour, style, marker = look(label, i, styles)
+      x = np.array([p[0] for p in points], float)
+      y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
+      axes.plot(x, y, style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
+      bounded = np.isfinite(low) & np.isfinite(high)
+      if bounded.sum() > 1:
+        axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
+    decorate(axes, plot, {p[0] for points in series.values() for p in points})
+    if len(series) > 1:
+      figure.legend(loc='outside right upper', frameon=False, fontsize=8)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
+  text = buffer.getvalue()
+  return text[text.index('<svg') :]
+
+
+def gather(plot: Plot, records: Sequence[Row]) -> dict[str, list[tuple[float, statistics.Interval]]]:
+  """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
+  rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
+  rows = [row for row in rows if row.get(plot.x) is not None]
+  if any('selection' in row for row in rows):
+    rows = base.tuned(rows, *plot.series, plot.x)
+  varying = [column for column in plot.series if len({str(row.get(column)) for row in rows}) > 1]
+  more = [c for c in ('size', 'batch', 'block') if c not in plot.series and c != plot.x]
+  varying += [column for column in more if many(rows, column, varying, plot.x)]
+  series: dict[str, dict[float, list[Row]]] = {}
+  for row in rows:
+    label = ', '.join(text(row.get(column), column) for column in varying) or str(row.get('architecture', ''))
+    series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
+  return {label: [(x, interval(points[x])) for x in sorted(points)] for label, points in sorted(series.items())}
+
+
+def many(rows: Sequence[Row], column: str, series: Sequence[str], x: str) -> bool:
+  """Whether a column tells apart rows that would otherwise be averaged as if they were seeds of one point."""
+  groups: dict[Any, set[str]] = {}
+  for row in rows:
+    groups.setdefault((*(str(row.get(c)) for c in series), row[x]), set()).add(str(row.get(column)))
+  return any(len(values) > 1 for values in groups.values())
+
+
+def text(value: Any, column: str) -> str:
+  if column == 'size' and isinstance(value, int | float):
+    return f'{value:g} parameters'
+  if column in ('batch', 'pairs', 'depth'):
+    return f'{column} {value}'
+  return '' if value is None else str(value)
+
+
+def interval(rows: Sequence[Row]) -> statistics.Interval:
+  if len(rows) == 1:
+    row = rows[0]
+    return statistics.Interval(row['value'], row.get('low', row['value']), row.get('high', row['value']))
+  return base.seeds(rows)
+
+
+def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, str, str]:
+  """Colour from the architecture's name, line style and marker by the number of its series so far."""
+  architecture = next((name for name in COLOURS if name in label), '')
+  count = styles[architecture] = styles.get(architecture, -1) + 1
+  colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
+  return colour, STYLES[count % len(STYLES)], MARKERS[(index + count) % len(MARKERS)]
+
+
+def decorate(axes: Any, plot: Plot, xs: set[float]) -> None:
+  if plot.log_x and min(xs) > 0:
+    axes.set_xscale('log', base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+  if plot.log_y:
+    axes.set_yscale('log')
+  axes.set_xlabel(plot.x_label or plot.x)
+  axes.set_ylabel(plot.y_label or plot.metric)
+  axes.grid(alpha=0.25, linewidth=0.6)
+  for side in ('top', 'right'):
+    axes.spines[side].set_visible(False)

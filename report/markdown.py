@@ -1,0 +1,79 @@
+"""The page as Markdown."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from claims.base import Verdict
+from report.page import Page, Section
+from report.tables import Table
+
+MARKS = {'supported': '✔', 'contradicted': '✘', 'mixed': '◐', 'undecided': '?', 'not measured here': '–'}
+
+
+def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
+  """The whole report. figures: claim → paths of its plots, relative to the report."""
+  parts = ['# Transformers and recurrent networks, measured', header(page)]
+  parts += [table(t) for t in page.tables]
+  parts += ['## Verdicts', verdicts(page)]
+  for section in page.sections:
+    parts += claim(section, figures.get(section.claim.number, ()))
+  if page.failures:
+    parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
+  if page.rest:
+    parts += ['## Not measured yet', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
+  return '\n\n'.join(parts) + '\n'
+
+
+def summary(page: Page) -> str:
+  return '\n\n'.join([header(page), *(table(t) for t in page.tables), '#### Verdicts', verdicts(page)])
+
+
+def header(page: Page) -> str:
+  return '\n'.join(f'- **{name}**: {value}' for name, value in page.header)
+
+
+def table(content: Table) -> str:
+  return f'#### {content.title}\n\n{content.note}\n\n{grid(content.columns, content.rows)}'
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  lines = [columns, ['---'] * len(columns), *rows]
+  return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+
+
+def verdicts(page: Page) -> str:
+  rows = [
+    (str(s.claim.number), s.claim.statement, f'{MARKS[s.verdict.status]} {s.verdict.status}', number(s.verdict))
+    for s in page.sections
+  ]
+  return grid(('', 'statement', 'verdict', 'deciding number [95 %]'), rows)
+
+
+def claim(section: Section, figures: Sequence[str]) -> list[str]:
+  about, verdict = section.claim, section.verdict
+  parts = [
+    f'## {about.number}. {about.title}: {verdict.status}',
+    f'> {about.statement}',
+    f'**{number(verdict)}** {verdict.text}'.strip(),
+  ]
+  if verdict.reason:
+    parts.append(f'*Why:* {verdict.reason}.')
+  parts += [f'![{about.title}]({path})' for path in figures]
+  if verdict.ladder:
+    parts.append('Ladder: ' + '; '.join(verdict.ladder) + '.')
+  parts.append(
+    f'Protocol: {about.protocol}\n\nSupported if {about.supported_if}. Contradicted if {about.contradicted_if}.\n\n'
+    f'```\n{section.command}\n```'
+  )
+  return parts
+
+
+def number(verdict: Verdict) -> str:
+  """`1.23 [1.10, 1.31] ms`, or nothing."""
+  if verdict.number is None:
+    return ''
+  shown = f'{verdict.number:.3g}'
+  bounds = (verdict.low, verdict.high)
+  if all(b is not None and math.isfinite(b) for b in bounds) and f'{verdict.low:.3g}' != f'{verdict.high:.3g}':
+    shown += f' [{verdict.low:.3g}, {verdict.high:.3g}]'
+  return f'{shown} {verdict.unit}'.strip()

@@ -1,0 +1,191 @@
+"""The article's own two tables, filled with what was measured on this device."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from claims import base, statistics
+from claims.base import RECURRENT, TRANSFORMER
+from claims.statistics import Interval
+from records import Row
+
+BANDS = (('short, < 100 tokens', 0, 99), ('medium, 100 – 1,000', 100, 1000), ('long, > 1,000', 1001, 10**9))
+
+
+@dataclass(frozen=True)
+class Table:
+  title: str
+  note: str
+  columns: tuple[str, ...]
+  rows: tuple[tuple[str, ...], ...]
+
+
+def article(records: Sequence[Row]) -> tuple[Table, ...]:
+  """Trade-offs at a glance; performance by sequence length."""
+  return trade_offs(records), by_length(records)
+
+
+def smallest_size(rows: Sequence[Row]) -> list[Row]:
+  """One budget, the one that every length was measured at, so that lengths can be compared."""
+  sizes = base.levels(rows, 'size')
+  return [row for row in rows if not sizes or row.get('size') == sizes[0]]
+
+
+def sides(rows: Sequence[Row]) -> tuple[Row | None, Row | None]:
+  """The best row of an RNN and of the Transformer."""
+  recurrent = base.best(row for row in rows if row.get('architecture') in RECURRENT)
+  return recurrent, base.best(row for row in rows if row.get('architecture') == TRANSFORMER)
+
+
+def winner(ratio: Interval | None) -> str:
+  """Of RNN ÷ Transformer, lower being better: who wins with the whole interval on one side."""
+  if ratio is None:
+    return '–'
+  if ratio.high < 1:
+    return 'RNN'
+  return 'Transformer' if ratio.low > 1 else 'tie'
+
+
+def trade_offs(records: Sequence[Row]) -> Table:
+  rows = []
+  timed: tuple[tuple[str, str, str, str, Callable[[list[Row]], float], float, str], ...] = (
+    ('training, a step per token', 'RNN slow', 'training_time', 'step_seconds', middle_length, 1e6, 'µs'),
+    ('inference, a short sequence', 'RNN fast', 'forward_latency', 'forward_seconds', short_length, 1e3, 'ms'),
+    ('memory, a long sequence', 'RNN O(n), Transformer O(n²)', 'forward_latency', 'temporary_bytes', longest, 1e-6, 'MB'),
+  )
+  for aspect, says, experiment, metric, at, scale, unit in timed:
+    found = smallest_size(base.where(records, experiment, metric))
+    if not found:
+      continue
+    length = at(found)
+    recurrent, transformer = sides([row for row in found if row['length'] == length])
+    if recurrent is None or transformer is None:
+      continue
+    tokens = recurrent.get('batch', 1) * length if 'per token' in aspect else 1
+    ratio = statistics.ratio(base.samples(recurrent), base.samples(transformer))
+    shown = [f'{row["value"] * scale / tokens:.3g} {unit} ({base.name(row)})' for row in (recurrent, transformer)]
+    rows.append((f'{aspect}, T = {length:,}', says, *shown, winner(ratio)))
+  rows += [row for row in (state(records), recall(records), gradient(records), order(records)) if row]
+  return Table(
+    'Architectural trade-offs at a glance',
+    'The best backend of each side; the smallest model measured. A winner has the whole 95 % interval on its side.',
+    ('aspect', 'the article says', 'RNN', 'Transformer', 'winner here'),
+    tuple(rows),
+  )
+
+
+def middle_length(rows: list[Row]) -> float:
+  lengths = base.levels(rows, 'length')
+  return min(lengths, key=lambda length: abs(length - 512))
+
+
+def short_length(rows: list[Row]) -> float:
+  lengths = base.levels(rows, 'length')
+  return max([length for length in lengths if length < 100] or lengths[:1])
+
+
+def longest(rows: list[Row]) -> float:
+  return max(base.levels(rows, 'length'))
+
+
+def state(records: Sequence[Row]) -> tuple[str, ...] | None:
+  found = smallest_size(base.where(records, 'forward_latency', 'flops'))
+  lengths = [length for length in base.levels(found, 'length') if length >= 1000]
+  if not lengths:
+    return None
+  here = [{**row, 'value': row['state_bytes']} for row in found if row['length'] == lengths[0]]
+  recurrent, transformer = sides(here)
+  if recurrent is None or transformer is None:
+    return None
+  shown = [f'{row["value"]:,} bytes ({row["architecture"]})' for row in (recurrent, transformer)]
+  ratio = Interval.exact(recurrent['value'] / transformer['value'])
+  return (f'state after {lengths[0]:,} tokens', 'RNN fixed, Transformer grows', *shown, winner(ratio))
+
+
+def recall(records: Sequence[Row]) -> tuple[str, ...] | None:
+  found = base.tuned(base.where(records, 'recall_capacity', 'accuracy'), 'architecture', 'block', 'size', 'pairs')
+  pairs = max(base.levels(found, 'pairs'), default=None)
+  top = [row for row in found if row['pairs'] == pairs]
+  groups: dict[str, list[Row]] = {}
+  for row in top:
+    groups.setdefault(f'{row["architecture"]}, {row.get("block", "")}', []).append(row)
+  scored = {name: base.seeds(rows) for name, rows in groups.items()}
+  recurrent = {n: s for n, s in scored.items() if n.split(',')[0] in RECURRENT}
+  transformer = {n: s for n, s in scored.items() if n.split(',')[0] == TRANSFORMER}
+  if not recurrent or not transformer:
+    return None
+  (a, x), (b, y) = (max(side.items(), key=lambda item: item[1].value) for side in (recurrent, transformer))
+  return _higher(f'recall of {pairs} pairs, accuracy', 'RNN struggles', (a, x), (b, y))
+
+
+def gradient(records: Sequence[Row]) -> tuple[str, ...] | None:
+  found = base.where(records, 'reach', 'gradient_decades')
+  lag = max(base.levels(found, 'lag'), default=None)
+  far = [row for row in found if row['lag'] == lag]
+  scored = {a: base.seeds(r for r in far if r['architecture'] == a) for a in base.levels(far, 'architecture')}
+  recurrent = {n: s for n, s in scored.items() if n in RECURRENT}
+  if not recurrent or TRANSFORMER not in scored:
+    return None
+  top = max(recurrent.items(), key=lambda item: item[1].value)
+  label = f'gradient at lag {lag}, decades relative to lag 1'
+  return _higher(label, 'Transformer excellent', top, (TRANSFORMER, scored[TRANSFORMER]))
+
+
+def order(records: Sequence[Row]) -> tuple[str, ...] | None:
+  found = base.where(records, 'order', 'reordering', architecture=TRANSFORMER, position='none')
+  if not found:
+    return None
+  shown = '; '.join(
+    f'{kind} {max(row["value"] for row in found if row["kind"] == kind):.1g}' for kind in base.levels(found, 'kind')
+  )
+  told = 'RNN implicit, Transformer explicit'
+  return ('change when reordered, no positions', told, 'always', f'largest: {shown}', '–')
+
+
+def _higher(label: str, says: str, a: tuple[str, Interval], b: tuple[str, Interval]) -> tuple[str, ...]:
+  """A row of two numbers of which the higher wins, if their intervals do not touch."""
+  (name_a, x), (name_b, y) = a, b
+  who = 'RNN' if x.low > y.high else 'Transformer' if y.low > x.high else 'tie'
+  return (label, says, f'{base.show(x)} ({name_a})', f'{base.show(y)} ({name_b})', who)
+
+
+def by_length(records: Sequence[Row]) -> Table:
+  measures = (
+    ('training step', 'training_time', 'step_seconds', 'length'),
+    ('forward pass, batch 1', 'forward_latency', 'forward_seconds', 'length'),
+    ('a decoded token', 'decoding', 'token_seconds', 'position'),
+    ('memory of a forward pass', 'forward_latency', 'temporary_bytes', 'length'),
+  )
+  rows = []
+  says = {'short': 'RNN', 'medium': 'Transformer', 'long': 'RNN'}
+  for band, low, high in BANDS:
+    cells, winners = [], []
+    for _, experiment, metric, column in measures:
+      ratios = band_ratios(smallest_size(base.where(records, experiment, metric)), column, low, high)
+      who = {winner(ratio) for ratio in ratios}
+      winners += sorted(who) if len(who) == 1 else ['mixed'] if who else []
+      values = [ratio.value for ratio in ratios]
+      shown = '–' if not values else f'{min(values):.2g}' if len(values) == 1 else f'{min(values):.2g} … {max(values):.2g}'
+      cells.append(f'{shown} ({winners[-1]})' if values else shown)
+    counts = {name: winners.count(name) for name in ('RNN', 'Transformer')}
+    top = max(counts, key=lambda name: counts[name])
+    overall = top if counts[top] > len(winners) / 2 else 'mixed' if winners else '–'
+    rows.append((band, says[band.split(',')[0]], *cells, overall))
+  return Table(
+    'Performance by sequence length',
+    'Best RNN ÷ best Transformer, lowest and highest ratio in the band; below 1 the RNN is better. The winner of a '
+    'measure has the whole interval on its side at every length of the band; the winner here takes most measures.',
+    ('tokens', 'the article says', *(name for name, *_ in measures), 'winner here'),
+    tuple(rows),
+  )
+
+
+def band_ratios(rows: Sequence[Row], column: str, low: int, high: int) -> list[Interval]:
+  """RNN ÷ Transformer at every length or position of a band, at the smallest batch."""
+  found = []
+  for x in base.levels(rows, column):
+    if low <= x <= high:
+      here = [row for row in rows if row[column] == x]
+      batch = min(row.get('batch', 1) for row in here)
+      ratio = base.best_ratio([row for row in here if row.get('batch', 1) == batch], RECURRENT, [TRANSFORMER])
+      found += [ratio] if ratio else []
+  return found
