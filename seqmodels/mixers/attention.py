@@ -171,13 +171,14 @@ class Attention(Mixer):
     slots = state['k'].shape[2]
     filled = jnp.minimum(state['end'], slots)
     over = lambda prefix: kernel.over_ring(q[:, 0], state['k'][:, :, :prefix], state['v'][:, :, :prefix], filled)
-    if self.decode == 'full' or slots <= SMALLEST_PREFIX:
-      return over(slots)
-    prefixes = [SMALLEST_PREFIX]
-    while prefixes[-1] < slots:
-      prefixes.append(min(2 * prefixes[-1], slots))
-    needed = jnp.searchsorted(jnp.array(prefixes), filled.max())
-    return jax.lax.switch(needed, [functools.partial(over, prefix) for prefix in prefixes])
+    prefixes = [slots]
+    if self.decode == 'prefix':
+      prefixes = [2**n for n in range(SMALLEST_PREFIX.bit_length() - 1, slots.bit_length()) if 2**n < slots] + prefixes
+    # The empty ring has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
+    # the whole ring at every step to suit the matmul.
+    empty = lambda: jnp.zeros(q[:, 0].shape, state['v'].dtype)
+    needed = jnp.searchsorted(jnp.array([0, *prefixes]), filled.max())
+    return jax.lax.switch(needed, [empty, *(functools.partial(over, prefix) for prefix in prefixes)])
 
 
 def memory_bounds(
