@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import pathlib
+import platform
 import sys
 from typing import Any
 
@@ -31,24 +32,24 @@ def prepare() -> dict[str, Any]:
   return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
 
 
-def select(platform: str | None = None, devices: int = 0) -> None:
-  """Chooses the platform (cpu, gpu, tpu; None: what JAX finds); on CPU, `devices` above 1 splits the host into as many.
+def select(name: str | None = None, devices: int = 0) -> None:
+  """Chooses the platform `name` (cpu, gpu, tpu; None: what JAX finds).
 
-  Call it before JAX starts its backend. InputError if the platform is not known or not there.
+  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. InputError if the platform is not known or not there.
   """
   if devices > 1:
     _option('jax_num_cpu_devices', devices)
-  if platform is None:
+  if name is None:
     return
-  if platform not in PLATFORMS:
-    raise unknown('--platform', platform, PLATFORMS)
-  _option('jax_platforms', PLATFORMS[platform])
+  if name not in PLATFORMS:
+    raise unknown('--platform', name, PLATFORMS)
+  _option('jax_platforms', PLATFORMS[name])
   import jax
 
   try:
     jax.devices()
   except RuntimeError as error:
-    raise InputError(f'--platform={platform} is not available here: {str(error).splitlines()[0]}') from error
+    raise InputError(f'--platform={name} is not available here: {str(error).splitlines()[0]}') from error
 
 
 def _option(name: str, value: Any) -> None:
@@ -90,8 +91,17 @@ def _quiet() -> None:
 
 
 def device_line() -> str:
-  """The devices in words, e.g. `cpu × 2 (cpu)` or `NVIDIA H200 × 1 (gpu)`."""
+  """The devices in words, e.g. `AMD EPYC 9R14 × 1 (cpu)` or `NVIDIA H200 × 8 (gpu)`."""
   import jax
 
   devices = jax.devices()
-  return f'{devices[0].device_kind} × {len(devices)} ({devices[0].platform})'
+  kind = _processor() if devices[0].platform == 'cpu' else devices[0].device_kind
+  return f'{kind} × {len(devices)} ({devices[0].platform})'
+
+
+def _processor() -> str:
+  """The processor's name; JAX calls every one of them cpu."""
+  cpuinfo = pathlib.Path('/proc/cpuinfo')
+  lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+  return names[0] if names else platform.processor() or 'cpu'
