@@ -42,7 +42,9 @@ def report(workdir: str, claims: Sequence[int] | None = None) -> None:
   """Verdicts and pages again, from the records of a workdir alone."""
   folder = pathlib.Path(workdir)
   if not records.read_all(folder):
-    raise InputError(f'--workdir={workdir} holds no records; run --mode=compare --scale=laptop --workdir={workdir} first')
+    raise InputError(
+      f'--workdir={workdir} holds no records; run --mode=compare --scale=laptop --workdir={workdir} first'
+    )
   publish(writable(workdir), chosen_claims(claims))
 
 

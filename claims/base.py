@@ -48,6 +48,7 @@ class Verdict:
   text: str = ''  # what was found, in one or two sentences
   reason: str = ''  # why it is mixed, undecided or not measured here
   ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
+  about: str = ''  # what the number is, and at which regime
 
 
 Judge = Callable[[Sequence[Row]], Verdict]
@@ -118,7 +119,7 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
   else:
     status = 'supported'
   value, low, high = number.interval
-  return Verdict(status, value, number.unit or number.label, low, high, text, reason, ladder)
+  return Verdict(status, value, number.unit, low, high, text, reason, ladder, number.label)
 
 
 def _names(points: Sequence[Point]) -> str:

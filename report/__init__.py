@@ -28,12 +28,13 @@ def write(page: Page, folder: pathlib.Path) -> Paths:
   for number, svgs in drawn.items():
     for i, svg in enumerate(svgs):
       name = f'claim-{number:02}-{i + 1}.svg'
-      # A file of its own is read on any background; inside the HTML page the page gives it one.
-      (place / name).write_text(svg.replace('<svg ', '<svg style="background:#ffffff" ', 1))
+      (place / name).write_text(figures.on_paper(svg))
       names.setdefault(number, []).append(f'figures/{name}')
   paths = Paths(folder / 'report.md', folder / 'report.html')
   paths.markdown.write_text(markdown.render(page, names))
-  paths.html.write_text(html.render(page, drawn))
+  paths.html.write_text(
+    html.render(page, {number: [figures.on_page(svg) for svg in svgs] for number, svgs in drawn.items()})
+  )
   return paths
 
 

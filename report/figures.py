@@ -12,11 +12,15 @@ from claims import base, statistics
 from claims.base import Plot
 from records import Row
 
+Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in the order of x
+
 # Okabe & Ito's palette: told apart by readers with any colour vision.
 COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
 OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
 STYLES = ('-', '--', ':', '-.')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
+INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
+INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
@@ -24,19 +28,21 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
   series = gather(plot, records)
   if not series:
     return None
-  with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': plot.title, 'font.family': 'sans-serif', 'font.size': 9}):
+  style: dict[Any, Any] = {
+    'svg.fonttype': 'none',
+    'svg.hashsalt': plot.title,
+    'font.family': 'sans-serif',
+    'font.size': 9,
+  }
+  with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
     figure = Figure(figsize=(6.4, 3.5), layout='constrained')
     axes = figure.subplots()
-    styles: dict[str, int] = {}
-    for i, (label, points) in enumerate(series.items()):
-      colour, style, marker = look(label, i, styles)
-      x = np.array([p[0] for p in points], float)
-      y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
-      axes.plot(x, y, style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
-      bounded = np.isfinite(low) & np.isfinite(high)
-      if bounded.sum() > 1:
-        axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
-    decorate(axes, plot, {p[0] for points in series.values() for p in points})
+    places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
+    if isinstance(places[0], str):
+      bars(axes, series, places)
+    else:
+      lines(axes, series)
+    decorate(axes, plot, places)
     if len(series) > 1:
       figure.legend(loc='outside right upper', frameon=False, fontsize=8)
     buffer = io.StringIO()
@@ -45,7 +51,31 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
   return text[text.index('<svg') :]
 
 
-def gather(plot: Plot, records: Sequence[Row]) -> dict[str, list[tuple[float, statistics.Interval]]]:
+def lines(axes: Any, series: Series) -> None:
+  """A line a series, with its intervals as a band."""
+  styles: dict[str, int] = {}
+  for i, (label, points) in enumerate(series.items()):
+    colour, style, marker = look(label, i, styles)
+    x = np.array([p[0] for p in points], float)
+    y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
+    axes.plot(x, y, style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
+    bounded = np.isfinite(low) & np.isfinite(high)
+    if bounded.sum() > 1:
+      axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
+
+
+def bars(axes: Any, series: Series, places: Sequence[str]) -> None:
+  """Bars side by side at every place of an axis of names."""
+  styles: dict[str, int] = {}
+  width = 0.8 / len(series)
+  for i, (label, points) in enumerate(series.items()):
+    shift = (i - (len(series) - 1) / 2) * width
+    at = [places.index(p[0]) + shift for p in points]
+    axes.bar(at, [p[1].value for p in points], width, color=look(label, i, styles)[0], label=label)
+  axes.set_xticks(range(len(places)), [place.replace(' and ', '\nand ') for place in places])
+
+
+def gather(plot: Plot, records: Sequence[Row]) -> Series:
   """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
   rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
   rows = [row for row in rows if row.get(plot.x) is not None]
@@ -54,11 +84,15 @@ def gather(plot: Plot, records: Sequence[Row]) -> dict[str, list[tuple[float, st
   varying = [column for column in plot.series if len({str(row.get(column)) for row in rows}) > 1]
   more = [c for c in ('size', 'batch', 'block') if c not in plot.series and c != plot.x]
   varying += [column for column in more if many(rows, column, varying, plot.x)]
-  series: dict[str, dict[float, list[Row]]] = {}
+  series: dict[str, dict[Any, list[Row]]] = {}
   for row in rows:
     label = ', '.join(text(row.get(column), column) for column in varying) or str(row.get('architecture', ''))
     series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
-  return {label: [(x, interval(points[x])) for x in sorted(points)] for label, points in sorted(series.items())}
+  named = any(isinstance(row[plot.x], str) for row in rows)
+  return {
+    label: [(x, interval(points[x])) for x in (points if named else sorted(points))]
+    for label, points in sorted(series.items())
+  }
 
 
 def many(rows: Sequence[Row], column: str, series: Sequence[str], x: str) -> bool:
@@ -80,7 +114,8 @@ def text(value: Any, column: str) -> str:
 def interval(rows: Sequence[Row]) -> statistics.Interval:
   if len(rows) == 1:
     row = rows[0]
-    return statistics.Interval(row['value'], row.get('low', row['value']), row.get('high', row['value']))
+    value = float(row['value'])
+    return statistics.Interval(value, float(row.get('low', value)), float(row.get('high', value)))
   return base.seeds(rows)
 
 
@@ -92,14 +127,28 @@ def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, str, str]
   return colour, STYLES[count % len(STYLES)], MARKERS[(index + count) % len(MARKERS)]
 
 
-def decorate(axes: Any, plot: Plot, xs: set[float]) -> None:
+def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
   if plot.log_x and min(xs) > 0:
     axes.set_xscale('log', base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    axes.xaxis.set_major_formatter(lambda value, _: f'{value:,g}')
+    if len(xs) <= 9:
+      axes.set_xticks(sorted(xs))
+      axes.minorticks_off()
   if plot.log_y:
     axes.set_yscale('log')
-  axes.set_xlabel(plot.x_label or plot.x)
+  axes.set_xlabel(plot.x_label)
   axes.set_ylabel(plot.y_label or plot.metric)
   axes.grid(alpha=0.25, linewidth=0.6)
   for side in ('top', 'right'):
     axes.spines[side].set_visible(False)
+
+
+def on_paper(svg: str) -> str:
+  """The figure as a file of its own: dark ink on white, whatever it is shown on."""
+  head, rest = svg.split('>', 1)
+  return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'.replace(INK, '#1c2128')
+
+
+def on_page(svg: str) -> str:
+  """The figure in the text colour of the page around it."""
+  return svg.replace(INK, 'currentColor')

@@ -10,10 +10,10 @@ from report.page import Page, Section
 from report.tables import Table
 
 STYLE = """
-:root{--ink:#1c2128;--soft:#57606a;--line:#d8dee4;--paper:#fff;--tint:#f6f8fa;--plot:#fff;
+:root{--ink:#1c2128;--soft:#57606a;--line:#d8dee4;--paper:#fff;--tint:#f6f8fa;
 --supported:#1a7f4b;--contradicted:#b3382c;--mixed:#8a6100;--undecided:#57606a;--none:#8b949e}
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa4b0;--line:#343b44;--paper:#0f1319;--tint:#171c23;
---plot:#f4f6f8;--supported:#4fc285;--contradicted:#f0857a;--mixed:#e0b04c;--undecided:#9aa4b0;--none:#6e7681}}
+--supported:#4fc285;--contradicted:#f0857a;--mixed:#e0b04c;--undecided:#9aa4b0;--none:#6e7681}}
 *{box-sizing:border-box}html{scroll-behavior:smooth}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 5rem}
@@ -35,10 +35,10 @@ tr:last-child td{border-bottom:2px solid var(--ink)}
 article{border-top:1px solid var(--line);padding:1.6rem 0 .6rem;margin-top:1.6rem}
 article header{display:flex;gap:1rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap}
 blockquote{margin:.4rem 0 .8rem;padding-left:.9rem;border-left:3px solid var(--line);color:var(--soft)}
-.number{font-size:1.15rem;font-weight:600;margin:.4rem 0}
-figure{margin:1rem 0;background:var(--plot);border:1px solid var(--line);border-radius:.5rem;padding:.6rem}
+.number{font-size:1.15rem;font-weight:600;margin:.4rem 0}.number .soft{font-size:.92rem;font-weight:400}
+figure{margin:1rem 0;border:1px solid var(--line);border-radius:.5rem;padding:.6rem}
 figure svg{display:block;max-width:100%;height:auto;margin:0 auto}
-figcaption{color:#57606a;font-size:.85rem;text-align:center}
+figcaption{color:var(--soft);font-size:.85rem;text-align:center}
 code,pre{font:.82rem/1.5 ui-monospace,"SF Mono",Menlo,monospace}
 pre{background:var(--tint);border-radius:.4rem;padding:.6rem .8rem;overflow-x:auto;margin:.6rem 0}
 a{color:inherit;text-decoration-color:var(--line);text-underline-offset:.2em}
@@ -57,8 +57,10 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
     *(table(t) for t in page.tables),
     '<h2>Verdicts</h2>',
     verdicts(page),
+    '<h2>Claims</h2>',
     *(claim(section, figures.get(section.claim.number, ())) for section in page.sections),
   ]
+  body.append(table(page.models) if page.models.rows else '')
   if page.failures:
     body += ['<h2>What failed</h2>', items(page.failures)]
   if page.rest:
@@ -126,9 +128,10 @@ def claim(section: Section, figures: Sequence[str]) -> str:
     for i, (svg, caption) in enumerate(zip(figures, captions, strict=False))
   )
   return (
-    f'<article id="claim-{about.number}"><header><h3>{about.number}. {escape(about.title)}</h3>{status(section)}</header>'
-    f'<blockquote>{escape(about.statement)}</blockquote>'
-    f'<p class="number">{escape(number(verdict))}</p><p>{escape(verdict.text)}</p>{reason}{drawn}{ladder}'
+    f'<article id="claim-{about.number}"><header><h3>{about.number}. '
+    f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}</blockquote>'
+    f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
+    f'<p>{escape(verdict.text)}</p>{reason}{drawn}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
     f'<p>Supported if {escape(about.supported_if)}. Contradicted if {escape(about.contradicted_if)}.</p></details>'
     f'<pre>{escape(section.command)}</pre></article>'

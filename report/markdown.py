@@ -17,6 +17,8 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
     parts += claim(section, figures.get(section.claim.number, ()))
+  if page.models.rows:
+    parts.append(table(page.models))
   if page.failures:
     parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
   if page.rest:
@@ -54,7 +56,8 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
   parts = [
     f'## {about.number}. {about.title}: {verdict.status}',
     f'> {about.statement}',
-    f'**{number(verdict)}** {verdict.text}'.strip(),
+    f'**{number(verdict)}** {verdict.about}'.strip() if verdict.number is not None else '',
+    verdict.text,
   ]
   if verdict.reason:
     parts.append(f'*Why:* {verdict.reason}.')

@@ -28,6 +28,7 @@ class Page:
   sections: tuple[Section, ...]
   rest: tuple[Statement, ...]  # statements of the ledger that have no experiment yet
   failures: tuple[str, ...]
+  models: Table
   records: Sequence[Row]
 
 
@@ -36,7 +37,9 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   chosen = sorted(CLAIMS) if numbers is None else numbers
   scale = str(records[0]['scale']) if records else 'laptop'
   sections = tuple(
-    Section(CLAIMS[n], judged(CLAIMS[n], records), f'python main.py --mode=compare --scale={scale} --claims={n} --workdir=W')
+    Section(
+      CLAIMS[n], judged(CLAIMS[n], records), f'python main.py --mode=compare --scale={scale} --claims={n} --workdir=W'
+    )
     for n in chosen
   )
   failures = tuple(
@@ -45,7 +48,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
     if row['metric'] == 'failed' or (row['metric'] == 'gate' and not row['value'])
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
-  return Page(header(records), tables.article(records), sections, rest, failures, records)
+  return Page(header(records), tables.article(records), sections, rest, failures, tables.models(records), records)
 
 
 def judged(claim: Claim, records: Sequence[Row]) -> Verdict:

@@ -8,7 +8,11 @@ from claims.base import RECURRENT, TRANSFORMER
 from claims.statistics import Interval
 from records import Row
 
-BANDS = (('short, < 100 tokens', 0, 99), ('medium, 100 – 1,000', 100, 1000), ('long, > 1,000', 1001, 10**9))
+BANDS = (
+  ('short, < 100 tokens', 0, 99, 'RNN'),
+  ('medium, 100 – 1,000', 100, 1000, 'Transformer'),
+  ('long, > 1,000', 1001, 10**9, 'RNN'),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,15 @@ def trade_offs(records: Sequence[Row]) -> Table:
   timed: tuple[tuple[str, str, str, str, Callable[[list[Row]], float], float, str], ...] = (
     ('training, a step per token', 'RNN slow', 'training_time', 'step_seconds', middle_length, 1e6, 'µs'),
     ('inference, a short sequence', 'RNN fast', 'forward_latency', 'forward_seconds', short_length, 1e3, 'ms'),
-    ('memory, a long sequence', 'RNN O(n), Transformer O(n²)', 'forward_latency', 'temporary_bytes', longest, 1e-6, 'MB'),
+    (
+      'memory, a long sequence',
+      'RNN O(n), Transformer O(n²)',
+      'forward_latency',
+      'temporary_bytes',
+      longest,
+      1e-6,
+      'MB',
+    ),
   )
   for aspect, says, experiment, metric, at, scale, unit in timed:
     found = smallest_size(base.where(records, experiment, metric))
@@ -149,43 +161,78 @@ def _higher(label: str, says: str, a: tuple[str, Interval], b: tuple[str, Interv
 
 
 def by_length(records: Sequence[Row]) -> Table:
+  """Each measure at the longest length of each band that was measured for both sides."""
   measures = (
-    ('training step', 'training_time', 'step_seconds', 'length'),
-    ('forward pass, batch 1', 'forward_latency', 'forward_seconds', 'length'),
-    ('a decoded token', 'decoding', 'token_seconds', 'position'),
-    ('memory of a forward pass', 'forward_latency', 'temporary_bytes', 'length'),
+    ('training step at constant tokens', 'training_time', 'step_seconds', 'length', 's'),
+    ('latency of one sequence', 'forward_latency', 'forward_seconds', 'length', 's'),
+    ('memory of that', 'forward_latency', 'temporary_bytes', 'length', 'B'),
+    ('a decoded token', 'decoding', 'token_seconds', 'position', 's'),
   )
   rows = []
-  says = {'short': 'RNN', 'medium': 'Transformer', 'long': 'RNN'}
-  for band, low, high in BANDS:
-    cells, winners = [], []
-    for _, experiment, metric, column in measures:
-      ratios = band_ratios(smallest_size(base.where(records, experiment, metric)), column, low, high)
-      who = {winner(ratio) for ratio in ratios}
-      winners += sorted(who) if len(who) == 1 else ['mixed'] if who else []
-      values = [ratio.value for ratio in ratios]
-      shown = '–' if not values else f'{min(values):.2g}' if len(values) == 1 else f'{min(values):.2g} … {max(values):.2g}'
-      cells.append(f'{shown} ({winners[-1]})' if values else shown)
-    counts = {name: winners.count(name) for name in ('RNN', 'Transformer')}
-    top = max(counts, key=lambda name: counts[name])
-    overall = top if counts[top] > len(winners) / 2 else 'mixed' if winners else '–'
-    rows.append((band, says[band.split(',')[0]], *cells, overall))
+  for band, low, high, says in BANDS:
+    first = True
+    for measure, experiment, metric, column, unit in measures:
+      found = smallest_size(base.where(records, experiment, metric))
+      found = [row for row in found if row.get('batch', 1) == 1 or metric == 'step_seconds']
+      inside = [x for x in base.levels(found, column) if low <= x <= high and all(sides(_at(found, column, x)))]
+      if not inside:
+        continue
+      recurrent, transformer = sides(_at(found, column, inside[-1]))
+      if recurrent is None or transformer is None:
+        continue
+      ratio = statistics.ratio(base.samples(recurrent), base.samples(transformer))
+      shown = [f'{quantity(row["value"], unit)} ({base.name(row)})' for row in (recurrent, transformer)]
+      spot = f'{"position" if column == "position" else "T ="} {inside[-1]:,}'
+      rows.append((band if first else '', says if first else '', f'{measure}, {spot}', *shown, lead(ratio)))
+      first = False
   return Table(
     'Performance by sequence length',
-    'Best RNN ÷ best Transformer, lowest and highest ratio in the band; below 1 the RNN is better. The winner of a '
-    'measure has the whole interval on its side at every length of the band; the winner here takes most measures.',
-    ('tokens', 'the article says', *(name for name, *_ in measures), 'winner here'),
+    'The best backend of each side, at the longest length of the band that was measured. The winner has the whole '
+    'interval of the pairwise ratios on its side; beside it the ratio.',
+    ('tokens', 'the article says', 'measure', 'RNN', 'Transformer', 'winner here'),
     tuple(rows),
   )
 
 
-def band_ratios(rows: Sequence[Row], column: str, low: int, high: int) -> list[Interval]:
-  """RNN ÷ Transformer at every length or position of a band, at the smallest batch."""
-  found = []
-  for x in base.levels(rows, column):
-    if low <= x <= high:
-      here = [row for row in rows if row[column] == x]
-      batch = min(row.get('batch', 1) for row in here)
-      ratio = base.best_ratio([row for row in here if row.get('batch', 1) == batch], RECURRENT, [TRANSFORMER])
-      found += [ratio] if ratio else []
-  return found
+def _at(rows: Sequence[Row], column: str, x: float) -> list[Row]:
+  return [row for row in rows if row[column] == x]
+
+
+def lead(ratio: Interval) -> str:
+  """The winner and by how much."""
+  who = winner(ratio)
+  return who if who == 'tie' else f'{who}, {max(ratio.value, 1 / ratio.value):.2g} ×'
+
+
+def quantity(value: float, unit: str) -> str:
+  """A number with the prefix that suits it: 1.23 ms, 512 MiB."""
+  steps: dict[str, tuple[tuple[float, str], ...]] = {
+    's': ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'µs')),
+    'B': ((2.0**30, 'GiB'), (2.0**20, 'MiB'), (2.0**10, 'KiB'), (1.0, 'B')),
+  }
+  for factor, prefix in steps[unit]:
+    if value >= factor:
+      return f'{value / factor:.3g} {prefix}'
+  return f'{value:.3g} {unit}'
+
+
+def models(records: Sequence[Row]) -> Table:
+  """What stands beside every number: parameters, FLOPs and state of the models that were measured."""
+  found: dict[tuple[str, ...], Row] = {}
+  for row in records:
+    if row.get('parameters') and row.get('width') and row.get('flops_per_token'):
+      layers = f'{row.get("depth", "?")} × {row["width"]}'
+      key = (row['experiment'], row['architecture'], row.get('block', ''), layers)
+      if key not in found or row.get('length', 0) > found[key].get('length', 0):
+        found[key] = row
+  rows = []
+  for model, row in sorted(found.items()):
+    state = quantity(row['state_bytes'], 'B') + (f' at {row["length"]:,} tokens' if row.get('length') else '')
+    rows.append((*model, f'{row["parameters"]:,}', f'{row["flops_per_token"]:,.0f}', state))
+  return Table(
+    'Models behind the numbers',
+    'Non-embedding parameters are matched within 2 % within an experiment; forward FLOPs a token, and bytes of state '
+    'of one sequence, at the longest length of the experiment.',
+    ('experiment', 'architecture', 'block', 'layers × width', 'parameters', 'FLOPs a token', 'state'),
+    tuple(rows),
+  )
