@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +66,8 @@ def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
   A partial last line (a write cut short by a full disk or a power cut) is removed first, or it would swallow this one.
   """
-  block = ''.join(json.dumps({**row, 'rows': len(rows)}, separators=(',', ':')) + '\n' for row in rows).encode()
+  whole = [_finite({**row, 'rows': len(rows)}) for row in rows]
+  block = ''.join(json.dumps(row, separators=(',', ':'), allow_nan=False) + '\n' for row in whole).encode()
   path.parent.mkdir(parents=True, exist_ok=True)
   with open(path, 'ab+') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -73,6 +75,15 @@ def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
     file.write(block)
     file.flush()
     os.fsync(file.fileno())
+
+
+def _finite(value: Any) -> Any:
+  """The value with None for every number that JSON does not have (a loss that diverged)."""
+  if isinstance(value, float):
+    return value if math.isfinite(value) else None
+  if isinstance(value, dict):
+    return {name: _finite(item) for name, item in value.items()}
+  return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _cut_partial_line(file: Any) -> None:

@@ -102,6 +102,8 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
   ("always"). Any other: undecided, naming the regimes whose interval spans the threshold. The number is that of the
   first regime that speaks against the claim, else of the first that is open, else of the first.
   """
+  if not points:
+    return undecided('the numbers of one of the sides are missing')
   against = [point for point in points if point.contradicts]
   open_points = [point for point in points if not point.supports and not point.contradicts]
   favour = [point for point in points if point.supports]

@@ -185,10 +185,14 @@ def cache_bytes(records: Sequence[Row]) -> Verdict:
     return not_measured('state_bytes')
   points = []
   for variant in levels(rows, 'backend'):
-    ratios = [r['value'] / r['formula'] for r in rows if r['backend'] == variant]
+    ratios = [r['value'] / r['formula'] for r in rows if r['backend'] == variant and r['length'] >= 10]
+    if not ratios:
+      continue
     spread = Interval(float(np.median(ratios)), min(ratios), max(ratios))
     inside = spread.low >= 0.99 and spread.high <= 1.01
     points.append(Point(f'{variant}: bytes ÷ formula', spread, inside, not inside))
+  if not points:
+    return undecided('no cache of 10 tokens or more was measured')
   text = f'Bytes of the cache over 2·L·n·d_kv·B: {"; ".join(map(str, points))}.'
   times = where(records, 'decoding', 'token_seconds', architecture=TRANSFORMER)
   both = [
@@ -268,7 +272,7 @@ CLAIMS = (
     'A key/value cache trades recomputation for memory that grows with the length.',
     'Bytes of the state of multi-head and grouped-query attention against 2·L·n·d_kv·B·(bytes of a number); time of a '
     'token by recomputation over the time with the cache, at the largest position.',
-    'bytes within 1 % of the formula, and recomputation slower',
+    'bytes within 1 % of the formula from 10 tokens on, and recomputation slower',
     'bytes off the formula, and recomputation no slower',
     ('state_bytes', 'decoding'),
     cache_bytes,

@@ -32,7 +32,10 @@ def gradients_vanish(records: Sequence[Row]) -> Verdict:
   points = []
   for architecture in levels(rows, 'architecture'):
     for update in levels(rows, 'update'):
-      signed = seeds(r for r in rows if (r['architecture'], r['update']) == (architecture, update))
+      here = [r for r in rows if (r['architecture'], r['update']) == (architecture, update)]
+      if not here:
+        continue
+      signed = seeds(here)
       size = _magnitude(signed)
       supports = size.low > (1.0 if architecture in GATED else 4.0)
       label = f'{architecture} after {update} updates: {"vanished" if signed.value < 0 else "exploded"} by'

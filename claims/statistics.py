@@ -109,7 +109,8 @@ def _over_medians(
     [np.median(column[_indices(len(column), RESAMPLES, seed + i)], axis=1) for i, column in enumerate(columns)], axis=1
   )
   values = np.sort(function(draws))  # order statistics, because quantile() would interpolate with infinity
-  return Interval(float(centre), float(values[int(0.025 * len(values))]), float(values[int(0.975 * len(values)) - 1]))
+  low, high = float(values[int(0.025 * len(values))]), float(values[int(0.975 * len(values)) - 1])
+  return Interval(float(centre), min(low, float(centre)), max(high, float(centre)))
 
 
 def _indices(count: int, resamples: int, seed: int) -> np.ndarray:

@@ -83,7 +83,7 @@ class TrainingTime(Experiment):
       compiled, steps[subject.name] = training_step(model, task, point['batch'])
       more = {
         'temporary_bytes': (compiled.temporary_bytes, 'B'),
-        'sequential_steps': (program.dependent_steps(compiled.text), 'steps'),
+        'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),
       }
       for metric, (value, unit) in more.items():
         yield {'metric': metric, 'value': value, 'unit': unit, **beside[subject.name]}
