@@ -35,7 +35,8 @@ def prepare() -> dict[str, Any]:
 def select(name: str | None = None, devices: int = 0) -> None:
   """Chooses the platform `name` (cpu, gpu, tpu; None: what JAX finds).
 
-  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. InputError if the platform is not known or not there.
+  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its
+  backend. InputError if the platform is not known or not there.
   """
   if devices > 1:
     _option('jax_num_cpu_devices', devices)

@@ -92,4 +92,8 @@ def batch(indices: Any, length: int, seed: int = 0) -> Batch:
 
 
 def model(mixer: str = 'gru', **fields: Any) -> Model:
-  return build(ModelConfig(pattern=(mixer,), **{'depth': 1, 'width': 8, **fields}), Toy().spec)
+  """As little to compile as a recurrent model can be."""
+  return build(
+    ModelConfig(pattern=(mixer,), **{'depth': 1, 'width': 8, 'block': 'plain', 'feedforward': 0.0, **fields}),
+    Toy().spec,
+  )
