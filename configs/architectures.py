@@ -1,7 +1,7 @@
 """Named architectures: the fields of ModelConfig that make one. Widths are given, or solved from `params=…`.
 
-Each family stands here in its own classical form, and (`*_residual`) inside the residual block that Transformers use, so
-that a comparison can tell the mixer from what stands around it.
+Each family stands here in its own classical form, and (`*_residual`) inside the residual block that Transformers use,
+so that a comparison can tell the mixer from what stands around it.
 """
 
 from typing import Any

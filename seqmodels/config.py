@@ -32,8 +32,8 @@ class ModelConfig:
   tie_embeddings the output projection is the transposed token embedding
   dtype          of the computation; parameters and accumulating states are float32
   remat          recompute each block's activations in the backward pass (Chen et al. 2016)
-  layers         unroll: one copy of the block's program a layer; scan: one program, scanned over the depth (compile time
-                 does not grow with depth); auto: unroll on CPU, where scanned layers are slower, else scan
+  layers         unroll: one copy of the block's program a layer; scan: one program, scanned over the depth (compile
+                 time does not grow with depth); auto: unroll on CPU, where scanned layers are slower, else scan
   mixer          options for mixers by name; each mixer takes those that it knows
   """
 
@@ -67,7 +67,7 @@ class ModelConfig:
       raise InputError('model.pattern is empty; name at least one mixer')
     if self.depth % len(self.pattern):
       raise InputError(
-        f'model.depth={self.depth} must be a multiple of the length of model.pattern={self.pattern} ({len(self.pattern)})'
+        f'model.depth={self.depth} must be a multiple of {len(self.pattern)}, the length of model.pattern={self.pattern}'
       )
     choices = {'block': BLOCKS, 'norm': NORMS, 'position': POSITIONS, 'dtype': DTYPES, 'layers': LAYERS}
     for name, allowed in choices.items():

@@ -53,7 +53,7 @@ class Network(nnx.Module):
   ) -> tuple[jax.Array, State | None]:
     keys: tuple[Key | None, ...] = (None, None) if key is None else tuple(jax.random.split(key))
     x = self._embed(inputs)
-    new_state = {}
+    new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
       position, new_state['position'] = advance(start, x.shape[1], reset, mask)
@@ -77,7 +77,7 @@ class Network(nnx.Module):
       return sinusoidal(position, self.config.width)
     if position.shape[1] > self.spec.length:
       raise InputError(
-        f'length={position.shape[1]} is beyond the table of model.position=learned, made for {self.spec.length} positions'
+        f'length={position.shape[1]} is beyond the table of model.position=learned, made for {self.spec.length} tokens'
       )
     return jnp.take(self.position_table[...], position, axis=0, mode='clip')
 
@@ -143,7 +143,9 @@ def build(config: ModelConfig, spec: Spec) -> Model:
   if spec.kind == 'causal':
     barred = sorted({name for name in config.pattern if name in MIXERS and not MIXERS[name].can_be_causal})
     if barred:
-      raise InputError(f'model.pattern names {", ".join(barred)}, which cannot be causal; this task needs a causal model')
+      raise InputError(
+        f'model.pattern names {", ".join(barred)}, which cannot be causal; this task needs a causal model'
+      )
   if config.tie_embeddings and spec.input != spec.output:
     raise InputError('model.tie_embeddings=True needs the same tokens as input and output')
   if config.params:

@@ -40,7 +40,7 @@ def flops_per_token(model: Model, context: float, *, training: bool = False) -> 
 
 
 def sequence_flops(model: Model, length: int, *, training: bool = False) -> float:
-  """FLOPs of a whole sequence in parallel: a causal token mixes with half of it on average, a bidirectional with all."""
+  """FLOPs of a sequence in parallel: a causal token mixes with half of it on average, a bidirectional with all."""
   context = (length + 1) / 2 if model.spec.kind == 'causal' else float(length)
   return length * flops_per_token(model, context, training=training)
 

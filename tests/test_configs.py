@@ -19,7 +19,9 @@ def test_every_architecture_makes_a_config_for_every_task(task):
 
 
 def test_keys_need_no_prefix_and_take_the_type_of_the_field():
-  config = configs.base.make('language', 'lstm,params=1e6,steps=5,length=64,batch_size=8,learning_rate=1,tie_embeddings=True')
+  config = configs.base.make(
+    'language', 'lstm,params=1e6,steps=5,length=64,batch_size=8,learning_rate=1,tie_embeddings=True'
+  )
   assert (config.model.params, config.train.steps, config.task.length) == (1e6, 5, 64)
   assert (config.train.batch_size, config.train.learning_rate, config.model.tie_embeddings) == (8, 1.0, True)
   config = configs.base.make('copying', 'transformer,pattern=lstm+attention,heads=2')

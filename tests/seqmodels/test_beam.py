@@ -17,7 +17,9 @@ N, LENGTH = 4, 3
 
 @pytest.fixture(scope='module')
 def model_params():
-  model = build(ModelConfig(pattern=('gru',), width=12, depth=1, layers='scan'), Spec('causal', Tokens(N), Tokens(N), 8))
+  model = build(
+    ModelConfig(pattern=('gru',), width=12, depth=1, layers='scan'), Spec('causal', Tokens(N), Tokens(N), 8)
+  )
   return model, jax.tree.map(lambda p: 2 * p, model.init(jax.random.key(1)))
 
 

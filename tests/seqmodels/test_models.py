@@ -85,7 +85,7 @@ def test_readout_last_reads_the_last_position_that_is_not_padding():
 
 def test_learned_positions_refuse_what_their_table_does_not_hold():
   model = build(TRANSFORMER.replace(position='learned'), SPEC)
-  with pytest.raises(InputError, match='length=25 .*24 positions'):
+  with pytest.raises(InputError, match=r'length=25 .*24 tokens'):
     jax.eval_shape(model.apply, model.abstract_params, tokens(1, 25))
 
 
