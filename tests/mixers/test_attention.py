@@ -75,6 +75,15 @@ def test_past_the_ring_with_documents_and_padding():
       start += length
 
 
+def test_only_the_last_document_is_written():
+  """Two documents of a segment share slots; writing both would leave the order of the writes to the device."""
+  reset = jnp.zeros((B, 5), bool).at[:, 3].set(True)
+  _, state = apply()(x[:, :5], mixer().init_state(B, SLOTS), reset, None)
+  _, alone = apply()(x[:, 3:5], mixer().init_state(B, SLOTS), None, None)
+  close(state, alone)
+  assert (np.asarray(state['k'])[:, :, 2:] == 0).all()
+
+
 def test_reading_a_prefix_equals_reading_everything():
   slots, length = 260, 150
   long = jnp.asarray(np.random.default_rng(1).normal(size=(B, length, D)), jnp.float32)
