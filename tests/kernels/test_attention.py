@@ -69,9 +69,10 @@ def test_other_keys_than_queries(form):
   np.testing.assert_allclose(run(form, False, q, k, v, bounds), loop(q, k, v, False, bounds), atol=2e-6)
 
 
-@pytest.mark.parametrize(('t', 'causal', 'bounded'), [(11, True, False), (7, False, True), (50, True, True)])
-def test_own_backward_equals_autodiff(t, causal, bounded):
-  # 50 tokens in blocks of 4: several blocks a part, and padding.
+@pytest.mark.parametrize(('t', 'causal', 'bounded'), [(11, True, False), (7, False, True), (30, True, True)])
+def test_own_backward_equals_autodiff(t, causal, bounded, monkeypatch):
+  # 30 tokens in blocks of 4: several blocks a part, and padding.
+  monkeypatch.setattr(blockwise, 'MAX_PARTS', 3)
   q, k, v, bounds = draw(t, t, seed=2)
   bounds = bounds if bounded else None
   weight = jnp.sin(jnp.arange(B * t * H * (K + 1), dtype=jnp.float32)).reshape(B, t, H, K + 1)
@@ -88,9 +89,10 @@ def test_rows_go_in_groups(monkeypatch):
   q, k, v, bounds = draw(seed=3)
   monkeypatch.setattr(blockwise, 'SCORES_AT_ONCE', 1)
   assert blockwise.make_plan(12, T, B * G, H // G, True, 4).group == 1
-  loss = lambda *a: (jax.jit(lambda *b: blockwise.blockwise(*b, causal=True, bounds=bounds, block=4))(*a) ** 2).sum()
-  reference = lambda *a: (run('materialised', True, *a, bounds) ** 2).sum()
-  actual, expected = (jax.value_and_grad(f, argnums=(0, 1, 2))(q, k, v) for f in (loss, reference))
+  grouped = lambda *a: blockwise.blockwise(*a, causal=True, bounds=bounds, block=4)
+  whole = lambda *a: attention.materialised(*a, causal=True, bounds=bounds)
+  gradient = lambda f: jax.jit(jax.value_and_grad(lambda *a: (f(*a) ** 2).sum(), argnums=(0, 1, 2)))(q, k, v)
+  actual, expected = gradient(grouped), gradient(whole)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), actual, expected)
 
 
@@ -119,9 +121,10 @@ def temporaries(form, t):
 
 
 def test_memory_is_linear_blockwise_and_quadratic_materialised():
-  assert temporaries('blockwise', 32768) < 4.1 * temporaries('blockwise', 8192)
-  assert temporaries('materialised', 4096) > 8 * temporaries('materialised', 1024)
-  assert temporaries('blockwise', 4096) < temporaries('materialised', 4096) / 8
+  short, long = temporaries('blockwise', 4096), temporaries('blockwise', 32768)
+  assert long < 8.1 * short
+  scores = 4 * 4096**2
+  assert temporaries('materialised', 4096) > 2 * scores > 4 * short
 
 
 def test_refuses_an_unknown_implementation():
