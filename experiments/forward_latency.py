@@ -23,7 +23,7 @@ class ForwardLatency(Experiment):
     fine = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1000, 1500, 2048, 3072, 4096, 8192)
     grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
       'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
-      'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 8192)],
+      'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 4096)],
       'overnight': [
         (2e5, (*fine, 16384), 'full', 'float32', 10.0, 8192),
         (4e6, fine, 'full', 'float32', 20.0, 8192),

@@ -43,7 +43,7 @@ class TrainingTime(Experiment):
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {
       'smoke': [(6e3, 256, (64, 128), 'ends', 'float32', 0.5)],
-      'laptop': [(2e5, 4096, (32, 64, 256, 1024), 'laptop', 'float32', 4.0)],
+      'laptop': [(2e5, 2048, (32, 64, 256, 1024), 'laptop', 'float32', 4.0)],
       'overnight': [
         (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192), 'full', 'float32', 40.0),
         (1e7, 2048, (64, 256, 1024, 2048), 'full', 'float32', 60.0),

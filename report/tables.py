@@ -104,7 +104,9 @@ def state(records: Sequence[Row]) -> tuple[str, ...] | None:
   lengths = [length for length in base.levels(found, 'length') if length >= 1000]
   if not lengths:
     return None
-  here = [{**row, 'value': row['state_bytes']} for row in found if row['length'] == lengths[0]]
+  here = [
+    {**row, 'value': row['state_bytes']} for row in found if row['length'] == lengths[0] and row.get('state_bytes')
+  ]
   recurrent, transformer = sides(here)
   if recurrent is None or transformer is None:
     return None

@@ -1,0 +1,107 @@
+"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+
+import re
+
+import pytest
+
+import report
+from claims import CLAIMS
+from claims.base import Plot
+from claims.ledger import STATEMENTS
+from report import figures, tables
+from tests.claims.test_judges import ALL, latency, recall, training
+
+IDENTITY = {
+  'version': 1, 'scale': 'smoke', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
+  'versions': {'jax': '0.0'}, 'commit': 'abc', 'time': 1.0, 'seconds': 30.0, 'cell': 'k', 'content': 'c',
+}  # fmt: skip
+FAILED = {'experiment': 'order', 'metric': 'failed', 'value': None, 'error': 'no <memory>'}
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('report')
+  page = report.assemble([{**IDENTITY, **row} for row in [*ALL, FAILED]])
+  return page, report.write(page, folder), folder
+
+
+def test_the_page_needs_nothing_but_itself(written):
+  html = written[1].html.read_text()
+  assert html.count('<svg') > len(CLAIMS)
+  assert not re.findall(r'<(?:script|link|img|iframe|object)\b', html)
+  assert not re.findall(r'(?:src|href)\s*=\s*"(?!#)[^"]*"', html)
+  assert '@import' not in html
+  assert not re.findall(r'url\((?!#)', html)
+  ids = re.findall(r'\bid="([^"]+)"', html)
+  assert len(ids) == len(set(ids))
+  assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+
+
+def test_every_claim_has_its_anchor_verdict_and_command(written):
+  page, paths, _ = written
+  html, text = paths.html.read_text(), paths.markdown.read_text()
+  for section in page.sections:
+    number = section.claim.number
+    assert f'id="claim-{number}"' in html
+    assert f'--claims={number} ' in html
+    assert f'## {number}. {section.claim.title}: {section.verdict.status}' in text
+  assert [s.claim.number for s in page.sections] == list(CLAIMS)
+  assert {s.number for s in page.rest} == set(STATEMENTS) - set(CLAIMS)
+  assert 'a &lt;device&gt;' in html
+  assert 'no &lt;memory&gt;' in html
+
+
+def test_the_markdown_page_finds_its_figures(written):
+  _, paths, folder = written
+  names = re.findall(r'!\[[^\]]*\]\(([^)]+)\)', paths.markdown.read_text())
+  assert names
+  assert all((folder / name).read_text().startswith('<svg') for name in names)
+
+
+def test_tables_show_the_numbers_and_winners_of_the_records():
+  rows = latency(lambda t: 1e-4 * t, lambda t: 2e-4 * t) + training(lambda t: 4e-3, lambda t: 1e-3) + recall(0.4, 0.999)
+  by_length = [' | '.join(row) for row in tables.by_length(rows).rows]
+  assert (
+    by_length[1]
+    == ' |  | latency of one sequence, T = 96 | 9.6 ms (lstm fused) | 19.2 ms (transformer materialised) | RNN, 2 ×'
+  )
+  assert by_length[0].endswith('| 4 ms (lstm fused) | 1 ms (transformer blockwise) | Transformer, 4 ×')
+  glance = [' | '.join(row) for row in tables.trade_offs(rows).rows]
+  assert any('recall of 32 pairs' in row and row.endswith('Transformer') for row in glance)
+  assert len(tables.trade_offs([]).rows) == len(tables.by_length([]).rows) == 0
+
+
+def test_a_page_of_no_records_says_so(tmp_path):
+  page = report.assemble([], [1, 12])
+  assert report.write(page, tmp_path).html.exists()
+  assert {s.verdict.status for s in page.sections} == {'not measured here'}
+  assert 'not measured here' in report.verdict_table(page)
+
+
+def test_plots_average_seeds_keep_sizes_apart_and_draw_names_as_bars():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture',))
+  rows = [
+    {
+      'experiment': 'e',
+      'metric': 'm',
+      'architecture': 'lstm',
+      'x': x,
+      'size': size,
+      'seed': seed,
+      'value': x + size + seed,
+    }
+    for x in (1, 2)
+    for size in (10, 20)
+    for seed in (0, 1, 2)
+  ]
+  found = figures.gather(plot, rows)
+  assert sorted(len(points) for points in found.values()) == [2, 2]
+  assert sorted(points[0][1].value for points in found.values()) == [12.0, 22.0]
+  named = [{**row, 'x': f'part {row["x"]}'} for row in rows]
+  assert figures.draw(plot, named).startswith('<svg')
+  assert figures.draw(plot, []) is None
+
+
+def test_the_summary_is_a_markdown_table_of_verdicts():
+  text = report.summary([{**IDENTITY, **row} for row in recall(0.4, 0.999)])
+  assert re.search(r'\| 7 \|.*supported', text)
