@@ -43,7 +43,8 @@ class Order(Experiment):
       Spec(cell['kind'], tokens, tokens, LENGTH), width=WIDTH, depth=cell['depth'], position=cell['position']
     )
     kind = 'encoder' if cell['kind'] == 'encode' else 'causal decoder'
-    params = random_params(model)
+    # Twice the usual size, so that attention is far from uniform.
+    params = jax.tree.map(lambda leaf: 2 * leaf, random_params(model))
     for metric, value in (('reordering', reordering(model, params)), ('sentence_pair', sentence_pair(model, params))):
       yield {'metric': metric, 'value': value, 'unit': 'relative change', **cell, 'kind': kind}
 
