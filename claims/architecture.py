@@ -96,7 +96,7 @@ def trains_faster(records: Sequence[Row]) -> Verdict:
     for length in levels(rows, 'length'):
       ratio = best_ratio([r for r in rows if (r['length'], r.get('size')) == (length, size)], RECURRENT, [TRANSFORMER])
       if ratio:
-        points.append(above(f'RNN ÷ Transformer step time at T = {length}, {size:g} parameters', ratio, 1.0))
+        points.append(above(f'RNN ÷ Transformer step time at T = {length}, {size:g} parameters', ratio, 1.0, unit='×'))
   if not points:
     return undecided('no length was measured for both sides')
   points.sort(key=lambda point: point.interval.value)

@@ -55,7 +55,7 @@ def score_bytes(records: Sequence[Row]) -> Verdict:
     share = Interval.exact(value / expected)
     copies = max(1, round(share.value))  # a program may hold the scores and their softmax at once
     whole = 0.8 <= share.value / copies <= 1.2
-    points.append(Point(f'{backend}: temporary bytes ÷ scores', share, whole, share.value < 0.2))
+    points.append(Point(f'{backend}: temporary bytes ÷ scores', share, whole, share.value < 0.2, '×'))
   text = (
     f'Scores of {rows[0]["heads"]} heads at {rows[0]["length"]:,} tokens: {expected / 2**20:,.0f} MiB. Temporaries: '
   )
@@ -73,7 +73,7 @@ def adam_copies(records: Sequence[Row]) -> Verdict:
   for row in rows:
     copies = Interval.exact(row['value'])
     inside = 1.99 <= row['value'] <= 2.01
-    points.append(Point(f'{row["architecture"]}: moments ÷ parameters', copies, inside, not inside))
+    points.append(Point(f'{row["architecture"]}: moments ÷ parameters', copies, inside, not inside, '×'))
   text = '; '.join(map(str, points)) + '. The same for both families: it is a fact about Adam, not about Transformers.'
   others = where(records, 'optimizer_bytes', 'activation_copies')
   if others:

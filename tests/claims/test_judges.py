@@ -169,6 +169,11 @@ def noisier(row):
   return {**row, **timed(row['value'], NOISE[::-1])} if other else row
 
 
+def jumpy(row):
+  """Samples so noisy that any growth is possible."""
+  return {**row, 'samples': [row['value'] * n for n in (0.2, 3.0, 0.5, 2.0, 1.0)]}
+
+
 flat, linear, square = (lambda t: 1e-2), (lambda t: 1e-4 * t), (lambda t: 1e-7 * t * t)
 late = lambda t: 1e-4 * t * (t / 1400) ** 1.5  # crosses `linear` at 1,400
 
@@ -208,6 +213,7 @@ CASES = [
   (26, 'undecided', latency(linear, late, lengths=(8, 128, 1000))),
   (27, 'supported', decoding(flat, linear, square)),
   (27, 'contradicted', decoding(linear, flat, flat)),
+  (27, 'undecided', [jumpy(row) for row in decoding(flat, flat, flat)]),
   (28, 'supported', decoding(flat, linear, linear)),
   (28, 'contradicted', decoding(flat, flat, flat)),
   (28, 'mixed', decoding(flat, flat, linear)),
