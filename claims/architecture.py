@@ -65,8 +65,8 @@ def sequential_steps(records: Sequence[Row]) -> Verdict:
     recurrent, attention = exponent(rows, RECURRENT), exponent(rows, [TRANSFORMER])
     if recurrent and attention:
       points += [
-        above(f'RNN step time ∝ T^p at {size:g} parameters, p', recurrent, 0.5, 0.25),
-        below(f'Transformer step time ∝ T^p at {size:g} parameters, p', attention, 0.25, 0.5),
+        above(f'RNN step time ∝ T^p at {size:,.0f} parameters, p', recurrent, 0.5, 0.25),
+        below(f'Transformer step time ∝ T^p at {size:,.0f} parameters, p', attention, 0.25, 0.5),
       ]
   program = [flattest(steps, RECURRENT), flattest(steps, [TRANSFORMER])]
   if not points or program[0] is None or program[1] is None:
@@ -96,7 +96,9 @@ def trains_faster(records: Sequence[Row]) -> Verdict:
     for length in levels(rows, 'length'):
       ratio = best_ratio([r for r in rows if (r['length'], r.get('size')) == (length, size)], RECURRENT, [TRANSFORMER])
       if ratio:
-        points.append(above(f'RNN ÷ Transformer step time at T = {length}, {size:g} parameters', ratio, 1.0, unit='×'))
+        points.append(
+          above(f'RNN ÷ Transformer step time at T = {length}, {size:,.0f} parameters', ratio, 1.0, unit='×')
+        )
   if not points:
     return undecided('no length was measured for both sides')
   points.sort(key=lambda point: point.interval.value)

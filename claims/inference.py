@@ -59,7 +59,7 @@ def _latency_points(
       here = [r for r in rows if (r['length'], r.get('size')) == (length, size)]
       ratio = best_ratio(here, numerator, denominator)
       if ratio:
-        points.append(above(f'{label} at T = {length}, {size:g} parameters', ratio, 1.0, unit='×'))
+        points.append(above(f'{label} at T = {length}, {size:,.0f} parameters', ratio, 1.0, unit='×'))
   return sorted(points, key=lambda point: point.interval.value)
 
 
@@ -102,7 +102,7 @@ def long_latency(records: Sequence[Row]) -> Verdict:
       if len(ratios) > 1:
         cross = statistics.crossing(ratios)
         inside = cross.low >= 1000 and cross.high <= 2000
-        label = f'length from which the RNN is faster than {side}, {size:g} parameters'
+        label = f'length from which the RNN is faster than {side}, {size:,.0f} parameters'
         points.append(Point(label, cross, inside, cross.low > 2000, 'tokens'))
   if not points:
     return undecided('fewer than two lengths were measured for both sides')

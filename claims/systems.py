@@ -35,7 +35,7 @@ def negligible_state(records: Sequence[Row]) -> Verdict:
       if row['architecture'] in RECURRENT and cache:
         share = Interval.exact(100 * row['value'] / cache[0])
         points.append(
-          below(f'state of the {row["architecture"]} at {size:g} parameters, of the cache', share, 1.0, unit='%')
+          below(f'state of the {row["architecture"]} at {size:,.0f} parameters, of the cache', share, 1.0, unit='%')
         )
   if not points:
     return undecided('no state was measured at 1,000 tokens for both sides')
