@@ -26,7 +26,7 @@ class ForwardLatency(Experiment):
       'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 4096)],
       'overnight': [
         (2e5, (*fine, 16384), 'full', 'float32', 10.0, 8192),
-        (4e6, fine, 'full', 'float32', 20.0, 8192),
+        (4e6, fine, 'full', 'float32', 10.0, 8192),
       ],
       'accelerator': [
         (size, (*fine, 16384, 32768, 65536), 'accelerator', dtype, 20.0, 16384)

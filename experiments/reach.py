@@ -47,12 +47,11 @@ class Reach(Experiment):
     }
     overnight = laptop | {
       'lag': 1000,
-      'length': 128,
+      'length': 64,
       'factors': [0.5, 1, 2, 4, 8],
-      'steps': 3000,
+      'steps': 1000,
       'rates': [1e-3, 3e-3],
       'seeds': [0, 1, 2, 3, 4],
-      'width': 64,
     }
     cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
     architectures = ('transformer', 'lstm') if scale == 'smoke' else ('transformer', 'lstm', 'gru', 'rnn')

@@ -41,22 +41,18 @@ class RecallCapacity(Experiment):
       'rates': [2e-3, 4e-3],
       'seeds': [0, 1, 2],
     }
-    overnight = laptop | {
-      'vocabulary': 256,
-      'size': 1e5,
-      'steps': 4000,
-      'rates': [1e-3, 3e-3],
-      'seeds': [0, 1, 2, 3, 4],
-    }
+    overnight = laptop | {'steps': 2000, 'seeds': [0, 1, 2, 3, 4]}
+    accelerator = overnight | {'vocabulary': 512, 'size': 2e5, 'steps': 10_000, 'rates': [1e-3, 3e-3]}
     classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
     if scale == 'smoke':
       return [{'architecture': a, 'block': b, 'depth': 1, **smoke} for a, b in classical[:2]]
     if scale == 'laptop':
       return [{'architecture': a, 'block': b, 'depth': 2, **laptop} for a, b in classical[:3]]
+    grid, numbers = (overnight, (4, 8, 16)) if scale == 'overnight' else (accelerator, (4, 8, 16, 32, 64))
     return [
-      {'architecture': a, 'block': b, 'depth': 2, **overnight, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
-      for a, b in (*classical, ('lstm', 'residual'), ('gru', 'residual'))
-      for pairs in (4, 8, 16, 32)
+      {'architecture': a, 'block': b, 'depth': 2, **grid, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
+      for a, b in (*classical, ('lstm', 'residual'))
+      for pairs in numbers
     ]
 
   def cost(self, cell: Cell) -> float:

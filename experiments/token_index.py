@@ -33,15 +33,9 @@ class TokenIndex(Experiment):
       'seeds': [0, 1],
     }
     laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 500, 'rates': [4e-3], 'seeds': [0, 1, 2]}
-    overnight = laptop | {
-      'size': 3e5,
-      'length': 512,
-      'batch': 8,
-      'steps': 2500,
-      'rates': [2e-3, 6e-3],
-      'seeds': [0, 1, 2, 3, 4],
-    }
-    cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
+    overnight = laptop | {'steps': 1500, 'rates': [2e-3, 6e-3], 'seeds': [0, 1, 2, 3, 4]}
+    accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
+    cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)
     subjects = [('transformer', ''), ('lstm', '')]
     if scale not in ('smoke', 'laptop'):
       subjects += [('gru', ''), ('lstm', 'residual')]
