@@ -22,6 +22,7 @@ class TokenIndex(Experiment):
   """
 
   name = 'token_index'
+  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
     smoke: dict[str, Any] = {
@@ -95,9 +96,14 @@ def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
 
 
 def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
-  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen."""
+  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen.
+
+  What is left at the end, if it is less than half a band, belongs to the last band: a single index is all noise.
+  """
   start = 1
   while start <= len(losses):
-    stop = min(2 * start, len(losses) + 1)
+    stop = 2 * start
+    if len(losses) + 1 - stop < start:
+      stop = len(losses) + 1
     yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
     start *= 2

@@ -71,6 +71,7 @@ def test_the_cache_formula_is_the_state_without_its_counters(options, numbers):
 def test_bands_cover_every_index_once():
   found = list(token_index.bands(np.arange(1.0, 12.0)))
   assert found == [(1, 1.0), (2, 2.5), (5, 5.5), (9, 9.5)]
+  assert [index for index, _ in token_index.bands(np.zeros(256))][-2:] == [95, 192]
 
 
 def test_a_learning_rate_in_the_state_is_that_of_the_settings():
