@@ -106,4 +106,4 @@ def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
     if len(losses) + 1 - stop < start:
       stop = len(losses) + 1
     yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
-    start *= 2
+    start = stop
