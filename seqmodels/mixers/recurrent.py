@@ -27,7 +27,9 @@ class Recurrence(nnx.Module):
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     key = rngs.params()
     orthogonal = lambda key: nnx.initializers.orthogonal()(key, (size, size), jnp.float32)
-    per_gate = jax.vmap(orthogonal)(jax.random.split(jax.random.fold_in(key, 1), self.gates))
+    # One gate at a time: on CPU a batched QR waits for threads of the pool that runs it, and two of them at once (two
+    # layers) wait for each other for ever where the pool has two threads.
+    per_gate = jax.lax.map(orthogonal, jax.random.split(jax.random.fold_in(key, 1), self.gates))
     self.input_kernel = nnx.Param(nnx.initializers.lecun_normal()(key, (width, self.gates * size), jnp.float32))
     self.recurrent_kernel = nnx.Param(jnp.concatenate(list(per_gate), axis=1))
     self.bias = nnx.Param(jnp.zeros((self.gates * size,), jnp.float32))
