@@ -28,7 +28,7 @@ class Decoding(Experiment):
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], tuple[int, ...], str, float]]] = {
       'smoke': [(6e3, 1, (1, 100), (32,), 'float32', 1.0)],
-      'laptop': [(2e5, 1, (1, 100, 500, 1000, 2000), (64, 256, 1024, 2000), 'float32', 15.0)],
+      'laptop': [(2e5, 1, (1, 100, 500, 1000, 2000), (64, 256, 1024, 2000), 'float32', 10.0)],
       'overnight': [
         (size, batch, (1, 100, 500, 1000, 2000, 4000, 8000), (64, 256, 1024, 4000, 8000), 'float32', 120.0)
         for size, batch in ((2e5, 1), (4e6, 1), (2e5, 32))

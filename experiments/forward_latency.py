@@ -1,6 +1,7 @@
 """Latency, memory and FLOPs of the forward pass of one sequence, over its length."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ class ForwardLatency(Experiment):
   name = 'forward_latency'
 
   def cells(self, scale: Scale) -> list[Cell]:
-    short, middle, long = (8, 32, 96), (128, 512, 1000), (2048, 4096, 8192)
+    short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)
     fine = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1000, 1500, 2048, 3072, 4096, 8192)
     grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
       'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
@@ -57,16 +58,18 @@ class ForwardLatency(Experiment):
     yield from refused
     # Beyond the limit the scores alone would not fit the memory of a small machine.
     subjects = [s for s in subjects if s.backend != 'materialised' or length <= cell['materialised_to']]
+    spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
+    models = [subject.build(spec, **fields) for subject in subjects]
+    compiled_forwards = program.together([partial(forward, model, length) for model in models])
     calls, beside = {}, {}
-    for subject in subjects:
-      model = subject.build(token_spec(length), params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
+    for subject, model, made in zip(subjects, models, compiled_forwards, strict=True):
       beside[subject.name] = {
         **columns(subject, model, length),
         'size': cell['size'],
         'length': length,
         'batch': 1,
       }
-      compiled, calls[subject.name] = forward(model, length)
+      compiled, calls[subject.name] = made
       flops = sizing.sequence_flops(model, length)
       yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
       yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}

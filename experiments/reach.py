@@ -40,7 +40,7 @@ class Reach(Experiment):
       'lag': 256,
       'length': 32,
       'factors': [0.5, 1, 2, 4],
-      'steps': 400,
+      'steps': 300,
       'rates': [3e-3],
       'seeds': [0, 1, 2],
       'width': 32,
@@ -54,7 +54,8 @@ class Reach(Experiment):
       'seeds': [0, 1, 2, 3, 4],
     }
     cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
-    architectures = ('transformer', 'lstm') if scale == 'smoke' else ('transformer', 'lstm', 'gru', 'rnn')
+    few = {'smoke': 2, 'laptop': 3}
+    architectures = ('transformer', 'lstm', 'gru', 'rnn')[: few.get(scale, 4)]
     return [{'architecture': a, 'depth': depth(scale), **cell} for a in architectures]
 
   def cost(self, cell: Cell) -> float:

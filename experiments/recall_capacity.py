@@ -34,14 +34,14 @@ class RecallCapacity(Experiment):
     laptop = smoke | {
       'pairs': 8,
       'tested': [2, 4, 8],
-      'vocabulary': 64,
+      'vocabulary': 32,
       'length': 32,
       'size': 25e3,
       'steps': 700,
       'rates': [2e-3, 4e-3],
       'seeds': [0, 1, 2],
     }
-    overnight = laptop | {'steps': 2000, 'seeds': [0, 1, 2, 3, 4]}
+    overnight = laptop | {'vocabulary': 64, 'steps': 2000, 'seeds': [0, 1, 2, 3, 4]}
     accelerator = overnight | {'vocabulary': 512, 'size': 2e5, 'steps': 10_000, 'rates': [1e-3, 3e-3]}
     classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
     if scale == 'smoke':

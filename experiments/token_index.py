@@ -33,7 +33,7 @@ class TokenIndex(Experiment):
       'rates': [3e-3],
       'seeds': [0, 1],
     }
-    laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 500, 'rates': [4e-3], 'seeds': [0, 1, 2]}
+    laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 250, 'rates': [4e-3], 'seeds': [0, 1, 2]}
     overnight = laptop | {'steps': 1500, 'rates': [2e-3, 6e-3], 'seeds': [0, 1, 2, 3, 4]}
     accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
     cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)

@@ -27,7 +27,7 @@ class Truncation(Experiment):
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, tuple[Any, ...]] = {
       'smoke': (32, (64, 256), 6e3, (8, 32), 4, 128, [0, 1]),
-      'laptop': (128, (256, 1024, 4096), 1e5, (8, 32, 128), 300, 2048, [0, 1, 2]),
+      'laptop': (128, (256, 1024, 4096), 1e5, (8, 32, 128), 150, 2048, [0, 1, 2]),
       'overnight': (
         128,
         (256, 512, 1024, 2048, 4096, 8192, 16384),
