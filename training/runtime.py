@@ -28,8 +28,8 @@ def prepare() -> dict[str, Any]:
   _option('jax_compilation_cache_dir', cache)
   _option('jax_persistent_cache_min_compile_time_secs', 0.0)
   _option('jax_persistent_cache_min_entry_size_bytes', -1)
-  # Programs dispatched far ahead have been seen to deadlock in the CPU's thread pool (JAX 0.10.2, two cores): run each
-  # where it is called. Accelerators are not affected.
+  # On CPU a program runs where it is called: programs that overlap share one thread pool, and library calls in two of
+  # them (QR) have been seen to wait for each other for ever (JAX 0.10.2, two cores). Accelerators are not affected.
   _option('jax_cpu_enable_async_dispatch', False)
   _quiet()
   return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
