@@ -99,7 +99,7 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
   """One verdict from all regimes.
 
   All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
-  ("always"). Any other: undecided, naming the regimes whose interval spans the threshold. The number is that of the
+  ("always"). Any other: undecided, naming the regimes that meet neither threshold. The number is that of the
   first regime that speaks against the claim, else of the first that is open, else of the first.
   """
   if not points:
@@ -117,7 +117,7 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
     reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
   elif open_points:
     status = 'undecided'
-    reason = f'the interval spans the threshold for {_names(open_points)}'
+    reason = f'neither threshold is met for {_names(open_points)}'
   else:
     status = 'supported'
   value, low, high = number.interval

@@ -53,9 +53,8 @@ def score_bytes(records: Sequence[Row]) -> Verdict:
   points = []
   for backend, value in sorted(forward.items()):
     share = Interval.exact(value / expected)
-    copies = max(1, round(share.value))  # a program may hold the scores and their softmax at once
-    whole = 0.8 <= share.value / copies <= 1.2
-    points.append(Point(f'{backend}: temporary bytes ÷ scores', share, whole, share.value < 0.2, '×'))
+    within = 0.8 <= share.value <= 1.2
+    points.append(Point(f'{backend}: temporary bytes ÷ scores', share, within, share.value < 0.2, '×'))
   text = (
     f'Scores of {rows[0]["heads"]} heads at {rows[0]["length"]:,} tokens: {expected / 2**20:,.0f} MiB. Temporaries: '
   )
@@ -137,7 +136,7 @@ CLAIMS = (
     'Attention scores take O(n²h) memory, which is substantial at 2,048 tokens and 32 heads.',
     'Temporary bytes that the compiler reports for one attention layer, forward, one sequence of 2,048 tokens and 32 '
     'heads, over the 512 MiB that 134 million float32 scores take.',
-    'within 20 % of the scores, or of a whole number of copies of them, for every backend',
+    'within 20 % of the scores for every backend',
     'below a fifth of the scores for every backend; for blockwise attention only: mixed',
     ('attention_scores',),
     score_bytes,

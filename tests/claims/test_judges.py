@@ -228,7 +228,7 @@ CASES = [
   (48, 'mixed', scores(1.05, 0.01)),
   (48, 'supported', scores(1.05, 0.95)),
   (48, 'contradicted', scores(0.1, 0.01)),
-  (48, 'supported', scores(2.1, 0.95)),
+  (48, 'undecided', scores(2.1, 0.95)),
   (48, 'undecided', scores(2.0, 1.5)),
   (48, 'undecided', scores(1.0, 0.5)),
   (50, 'supported', adam(2.0, 2.0001)),
