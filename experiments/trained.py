@@ -11,8 +11,8 @@ import optax
 
 from seqmodels.models import Model
 from seqmodels.notation import Params
-from tasks.base import Batch
-from training.evaluate import example_sums
+from tasks.base import Batch, Evaluation
+from training.evaluate import evaluate
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import TrainSettings
 from training.step import TrainState, make_step
@@ -69,11 +69,7 @@ class Trainer:
 
 def score(model: Model, params: Params, task: Any, split: str, batch_size: int = 100) -> dict[str, float]:
   """The task's metrics over the whole split, as sums over weights."""
-  totals: dict[str, np.ndarray] = {}
-  for batch in task.dataset(split, batch_size):
-    for name, pair in jax.device_get(example_sums(model, task, params, batch)).items():
-      totals[name] = totals.get(name, np.zeros(2)) + np.sum(np.asarray(pair, np.float64), axis=1)
-  return {name: float(total / weight) for name, (total, weight) in totals.items()}
+  return evaluate(model, params, task, Evaluation(split), batch_size)
 
 
 def trials(

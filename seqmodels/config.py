@@ -67,7 +67,7 @@ class ModelConfig:
       raise InputError('model.pattern is empty; name at least one mixer')
     if self.depth % len(self.pattern):
       raise InputError(
-        f'model.depth={self.depth} must be a multiple of {len(self.pattern)}, the length of model.pattern={self.pattern}'
+        f'model.depth={self.depth} must be a multiple of {len(self.pattern)}, as long as model.pattern={self.pattern}'
       )
     choices = {'block': BLOCKS, 'norm': NORMS, 'position': POSITIONS, 'dtype': DTYPES, 'layers': LAYERS}
     for name, allowed in choices.items():

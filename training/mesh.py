@@ -1,6 +1,5 @@
 """Data parallelism: one mesh axis `data`; batches and carried state are split over it, parameters are replicated."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +7,6 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
-from seqmodels.notation import State
 
 DATA = 'data'
 
@@ -45,18 +43,8 @@ def put_batch(batch: Any, mesh: Mesh) -> Any:
   return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
 
 
-def batch_axes(init_state: Callable[[int, int], State]) -> Any:
-  """The batch axis of every leaf of a model's state (scanned layers lead with an axis over layers); -1: it has none."""
-
-  def differing(two: jax.ShapeDtypeStruct, three: jax.ShapeDtypeStruct) -> int:
-    return next((i for i, (a, b) in enumerate(zip(two.shape, three.shape, strict=True)) if a != b), -1)
-
-  two, three = (jax.eval_shape(lambda n=n: init_state(n, 4)) for n in (2, 3))
-  return jax.tree.map(differing, two, three)
-
-
 def carry_shardings(axes: Any, mesh: Mesh) -> Any:
-  """Where the leaves of a carried state live: split over `data` along their batch axis."""
+  """Where the leaves of a carried state live: split over `data` along their batch axis (`models.batch_axes`)."""
 
   def sharding(axis: int) -> NamedSharding:
     return replicated(mesh) if axis < 0 else NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))

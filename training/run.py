@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from seqmodels.models import Model
+from seqmodels.models import Model, batch_axes
 from tasks.base import Batch, Shard, Task
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
@@ -68,7 +68,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   mesh = meshes.make_mesh(devices)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
-  axes = meshes.batch_axes(model.init_state) if settings.segment else None
+  axes = batch_axes(model.init_state) if settings.segment else None
   seed = settings.seed if model.config.dropout else None
   step = make_step(model, task, optimizer, seed=seed, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh)
   return Run(settings, evaluation, task, model, optimizer, mesh, state_shardings(mesh, axes), step)

@@ -50,7 +50,7 @@ def make_step(
 ) -> Any:
   """The jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
-  seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `mesh.batch_axes` of the carried
+  seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `models.batch_axes` of the carried
   state, needed to accumulate over it or to split it over a mesh. mesh: None leaves the placement to the arguments.
   Metrics: loss, learning_rate, gradient_norm (before clipping), finite (true or false).
   """
