@@ -47,6 +47,8 @@ def score_bytes(records: Sequence[Row]) -> Verdict:
   rows = where(records, 'attention_scores', 'temporary_bytes')
   if not rows:
     return not_measured('attention_scores')
+  longest = max(r['length'] for r in rows)
+  rows = [r for r in rows if r['length'] == longest]
   forward = {r['backend']: r['value'] for r in rows if r['pass'] == 'forward'}
   training = {r['backend']: r['value'] for r in rows if r['pass'] == 'training'}
   expected = rows[0]['formula']

@@ -75,8 +75,12 @@ def number(verdict: Verdict) -> str:
   """`1.23 [1.10, 1.31] ms`, or nothing."""
   if verdict.number is None:
     return ''
-  shown = f'{verdict.number:.3g}'
-  bounds = (verdict.low, verdict.high)
-  if all(b is not None and math.isfinite(b) for b in bounds) and f'{verdict.low:.3g}' != f'{verdict.high:.3g}':
-    shown += f' [{verdict.low:.3g}, {verdict.high:.3g}]'
+  value, low, high = (f'{tidy(x):.3g}' for x in (verdict.number, verdict.low, verdict.high))
+  bounded = all(b is not None and math.isfinite(b) for b in (verdict.low, verdict.high))
+  shown = f'{value} [{low}, {high}]' if bounded and low != high else value
   return f'{shown} {verdict.unit}'.strip()
+
+
+def tidy(value: float | None) -> float:
+  """What only rounding keeps from zero is zero."""
+  return 0.0 if value is None or abs(value) < 1e-9 else value
