@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.errors import check_positive
-from seqmodels.generate import check_length, prefill
+from seqmodels.generate import check_request, prefill
 from seqmodels.models import Model, batch_axes
+from seqmodels.network import Source, SourceMask
 from seqmodels.notation import Params, State
 
 
@@ -22,15 +23,18 @@ def beam_search(
   stop: int = -1,
   length_penalty: float = 0.0,
   mask: Bool[Array, 'b t'] | None = None,
+  source: Source | None = None,
+  source_mask: SourceMask | None = None,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
   """The `beams` likeliest continuations found of each prompt, best first, and their scores.
 
   A continuation ends at `stop` (-1: never) and repeats it from there. Its score is its log probability in nats over
-  ((5 + tokens) / 6)^length_penalty (Wu et al. 2016, equation 14). With one beam this is greedy decoding.
+  ((5 + tokens) / 6)^length_penalty (Wu et al. 2016, equation 14). With one beam this is greedy decoding. `source` is
+  for seq2seq models, as in `generate`.
   """
-  check_length(model, prompt.shape[1], length)
+  check_request(model, prompt.shape[1], length, source)
   check_positive(beams=beams)
-  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length)
+  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length, source, source_mask)
   tokens, scores, counts = _search(model, params, logits, state, length=length, beams=beams, stop=stop)
   scores = scores / ((5.0 + counts) / 6.0) ** length_penalty
   order = jnp.argsort(-scores, axis=1)

@@ -8,7 +8,7 @@ from typing import Any, get_origin, get_type_hints
 from seqmodels.errors import InputError, unknown
 
 BLOCKS = ('residual', 'plain')
-POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary')
+POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary', 'relative', 't5', 'alibi', 'transformer_xl')
 DTYPES = ('float32', 'bfloat16')
 LAYERS = ('auto', 'unroll', 'scan')
 NORMS = ('rms', 'layer')
@@ -18,7 +18,9 @@ NORMS = ('rms', 'layer')
 class ModelConfig:
   """The fields of a model.
 
-  pattern        mixers that repeat over the depth, e.g. ("rg_lru", "rg_lru", "sliding_window")
+  pattern        mixers that repeat over the depth, e.g. ("rg_lru", "rg_lru", "sliding_window"); an entry may fix
+                 options of its mixer: "conv:dilation=2". Written as text, "+" joins entries and "*" repeats one:
+                 "conv:dilation=2+lstm*3"
   depth          number of blocks; a multiple of the pattern's length
   width          model width d
   params         non-embedding parameters to solve the width for, within 2 %; 0: `width` stands
@@ -26,6 +28,10 @@ class ModelConfig:
   norm           rms (Zhang & Sennrich 2019) or layer (Ba et al. 2016); residual blocks only
   feedforward    hidden width of the feed-forward as a multiple of the width; 0: none. With `params` it is adjusted
                  a little, so that the budget is met at a hardware-friendly width
+  encoder_pattern, encoder_depth
+                 of the encoder of a seq2seq model; empty and 0: as the decoder's. Width and all else are shared
+  cross_attention  the decoder's blocks attend to the encoder's outputs (Bahdanau et al. 2015; Vaswani et al. 2017);
+                 False: the encoder's last states start the decoder (Sutskever et al. 2014)
   position       position encoding; none, sinusoidal and learned are added to the input, the others act in attention
   heads          attention heads; 0: the mixer chooses from the width. kv_heads: key/value heads; 0: as many as heads
   dropout        on the input and on every branch of a residual block (between layers of a plain one)
@@ -53,22 +59,26 @@ class ModelConfig:
   remat: bool = False
   layers: str = 'auto'
   mixer: dict[str, Any] = field(default_factory=dict)
+  encoder_pattern: tuple[str, ...] = ()
+  encoder_depth: int = 0
+  cross_attention: bool = True
 
   def __post_init__(self) -> None:
     for name in ('depth', 'width'):
       if getattr(self, name) <= 0:
         raise InputError(f'model.{name}={getattr(self, name)} must be at least 1')
-    for name in ('params', 'feedforward', 'heads', 'kv_heads'):
+    for name in ('params', 'feedforward', 'heads', 'kv_heads', 'encoder_depth'):
       if getattr(self, name) < 0:
         raise InputError(f'model.{name}={getattr(self, name)} must not be negative')
     if not 0 <= self.dropout < 1:
       raise InputError(f'model.dropout={self.dropout} must be in [0, 1)')
     if not self.pattern:
       raise InputError('model.pattern is empty; name at least one mixer')
-    if self.depth % len(self.pattern):
-      raise InputError(
-        f'model.depth={self.depth} must be a multiple of {len(self.pattern)}, as long as model.pattern={self.pattern}'
-      )
+    encoder = (self.encoder_depth or self.depth, self.encoder_pattern or self.pattern)
+    for prefix, depth, pattern in (('', self.depth, self.pattern), ('encoder_', *encoder)):
+      if depth % len(pattern):
+        lengths = f'a multiple of {len(pattern)}, as long as model.{prefix}pattern={pattern}'
+        raise InputError(f'model.{prefix}depth={depth} must be {lengths}')
     choices = {'block': BLOCKS, 'norm': NORMS, 'position': POSITIONS, 'dtype': DTYPES, 'layers': LAYERS}
     for name, allowed in choices.items():
       if getattr(self, name) not in allowed:
@@ -78,6 +88,24 @@ class ModelConfig:
 
   def replace(self, **changes: Any) -> 'ModelConfig':
     return dataclasses.replace(self, **changes)
+
+  def encoder(self) -> 'ModelConfig':
+    """The config of a seq2seq model's encoder."""
+    pattern, depth = self.encoder_pattern or self.pattern, self.encoder_depth or self.depth
+    return self.replace(
+      pattern=pattern, depth=depth, encoder_pattern=(), encoder_depth=0, cross_attention=False, tie_embeddings=False
+    )
+
+
+def parse_pattern(text: str) -> tuple[str, ...]:
+  """The entries of a pattern written as text: `lstm*2+attention` is ("lstm", "lstm", "attention")."""
+  entries: list[str] = []
+  for part in text.replace('+', ' ').replace(',', ' ').split():
+    entry, star, count = part.partition('*')
+    if star and not (count.isdecimal() and int(count)):
+      raise InputError(f'model.pattern entry {part!r} must repeat a mixer a whole number of times, as in lstm*3')
+    entries += [entry] * (int(count) if star else 1)
+  return tuple(entries)
 
 
 def from_dict(values: Mapping[str, Any]) -> ModelConfig:
@@ -104,7 +132,7 @@ def _checked(field_name: str, value: Any, hint: Any) -> Any:
   kind = get_origin(hint) or hint
   if kind is tuple:
     if isinstance(value, str):
-      return tuple(part for part in value.replace('+', ' ').replace(',', ' ').split() if part)
+      return parse_pattern(value)
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
       return tuple(value)
   elif kind is dict:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.errors import InputError
 from seqmodels.models import Model
+from seqmodels.network import Source, SourceMask
 from seqmodels.notation import Key, Params, State
 
 
@@ -53,8 +54,12 @@ def sample(logits: Float[Array, 'b n'], key: Key, sampling: Sampling) -> Int[Arr
   return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
 
 
-def check_length(model: Model, prompt: int, length: int) -> None:
-  """Raises InputError unless `length` tokens can follow a prompt of `prompt` tokens."""
+def check_request(model: Model, prompt: int, length: int, source: Source | None) -> None:
+  """Raises InputError unless `length` tokens can follow a prompt of `prompt` tokens (and a source)."""
+  if model.spec.kind == 'encode':
+    raise InputError('an encoder sees its whole input at once; it cannot go on from a prompt')
+  if (model.spec.kind == 'seq2seq') != (source is not None):
+    raise InputError(f'a source belongs to seq2seq models, and to no others; this one is {model.spec.kind}')
   if length <= 0:
     raise InputError(f'length={length} must be at least 1')
   if prompt == 0:
@@ -67,10 +72,19 @@ def check_length(model: Model, prompt: int, length: int) -> None:
 
 @partial(jax.jit, static_argnames=('model', 'max_length'))
 def prefill(
-  model: Model, params: Params, prompt: Int[Array, 'b t'], mask: Bool[Array, 'b t'] | None, max_length: int
+  model: Model,
+  params: Params,
+  prompt: Int[Array, 'b t'],
+  mask: Bool[Array, 'b t'] | None,
+  max_length: int,
+  source: Source | None = None,
+  source_mask: SourceMask | None = None,
 ) -> tuple[Float[Array, 'b n'], State]:
-  """Reads the prompts in one parallel call: the logits after each prompt's last token, and the state."""
-  state = model.init_state(prompt.shape[0], max_length)
+  """Reads sources and prompts in one parallel call: the logits after each prompt's last token, and the state."""
+  if source is None:
+    state = model.init_state(prompt.shape[0], max_length)
+  else:
+    state = model.start(params, source, max_length, source_mask=source_mask)
   logits, state = model.apply(params, prompt, state, mask=mask)
   if mask is None:
     return logits[:, -1], state
@@ -122,14 +136,17 @@ def generate(
   key: Key,
   sampling: Sampling = Sampling(),
   mask: Bool[Array, 'b t'] | None = None,
+  source: Source | None = None,
+  source_mask: SourceMask | None = None,
   chunk: int = 0,
 ) -> Iterator[Int[Array, 'b c']]:
   """Yields the continuation of each prompt in chunks of `chunk` tokens (0: all at once), `length` tokens in all.
 
-  Prompts of different lengths are padded on the right, with `mask` false on the padding.
+  Prompts of different lengths are padded on the right, with `mask` false on the padding. A seq2seq model reads `source`
+  first (its padding may stand anywhere), and its prompts begin with `spec.start`.
   """
-  check_length(model, prompt.shape[1], length)
-  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length)
+  check_request(model, prompt.shape[1], length, source)
+  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length, source, source_mask)
   done = jnp.zeros((prompt.shape[0],), bool)
   made = 0
   while made < length and not (sampling.stop >= 0 and bool(done.all())):

@@ -30,18 +30,33 @@ class Vectors:
 class Spec:
   """The shape of a task.
 
-  kind: `causal` (output t sees inputs 1..t), `encode` (every output sees every input), `seq2seq`.
-  readout: `every` gives outputs [b t n]; `last` gives [b n], read at the last position that is not padding.
+  kind: `causal` (output t sees inputs 1..t), `encode` (every output sees every input), `seq2seq` (output t sees inputs
+    1..t and a whole source).
+  readout: `every` gives outputs [b t n]; `last` gives [b n], read at the last position that is not padding; `mean`
+    gives [b n], read from the mean over what is not padding (`encode` only).
   length: the longest training sequence (targets' for seq2seq); position tables are made for it.
+  source, source_length: what a seq2seq model reads first, and the longest of it in training.
+  start: the token that begins the inputs of a seq2seq model and ends its outputs.
   """
 
   kind: Literal['causal', 'encode', 'seq2seq']
   input: Tokens | Vectors
   output: Tokens | Vectors
   length: int
-  readout: Literal['every', 'last'] = 'every'
+  readout: Literal['every', 'last', 'mean'] = 'every'
+  source: Tokens | Vectors | None = None
+  source_length: int = 0
+  start: int = 0
 
   def __post_init__(self) -> None:
     if self.kind not in ('causal', 'encode', 'seq2seq'):
       raise InputError(f'kind={self.kind!r} must be one of causal, encode, seq2seq')
     check_positive(length=self.length)
+    if self.readout not in ('every', 'last', 'mean'):
+      raise InputError(f'readout={self.readout!r} must be one of every, last, mean')
+    if self.readout == 'mean' and self.kind != 'encode':
+      raise InputError(f'readout=mean needs kind=encode; kind={self.kind} has no output that sees the whole sequence')
+    if (self.kind == 'seq2seq') != (self.source is not None):
+      raise InputError(f'kind={self.kind}: a source belongs to seq2seq, and to no other kind')
+    if self.source is not None:
+      check_positive(source_length=self.source_length)

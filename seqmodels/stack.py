@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.blocks import Block
+from seqmodels.blocks import Block, Memory
 from seqmodels.config import ModelConfig
 from seqmodels.notation import Activations, Flags, Key, State
 
@@ -18,20 +18,27 @@ from seqmodels.notation import Activations, Flags, Key, State
 class Stack(nnx.Module):
   """`depth` blocks whose mixers repeat `pattern`. It keeps the mixer contract itself."""
 
-  def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool) -> None:
+  def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, cross_attention: bool = False) -> None:
     self.depth, self.period = config.depth, len(config.pattern)
     self.remat = config.remat
     scanned = config.layers == 'scan' or (config.layers == 'auto' and jax.default_backend() != 'cpu')
     self.scanned = scanned and self.depth > self.period
     for i in range(self.depth):
-      setattr(self, f'block_{i:02}', Block(config.pattern[i % self.period], config, rngs=rngs, causal=causal))
+      block = Block(config.pattern[i % self.period], config, rngs=rngs, causal=causal, cross_attention=cross_attention)
+      setattr(self, f'block_{i:02}', block)
 
   def block(self, i: int) -> Block:
     return getattr(self, f'block_{i:02}')
 
-  def init_state(self, batch: int, max_length: int) -> State:
+  def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
     """A tuple of layer states; when scanned, one entry a pattern position with a leading axis over the repeats."""
-    states = [self.block(i).mixer.init_state(batch, max_length) for i in range(self.depth)]
+    return self._joined([self.block(i).init_state(batch, max_length, source_length) for i in range(self.depth)])
+
+  def start(self, batch: int, max_length: int, memory: Memory) -> State:
+    """The same, with each layer's keys and values of an encoder's outputs."""
+    return self._joined([self.block(i).start(batch, max_length, memory) for i in range(self.depth)])
+
+  def _joined(self, states: list[State]) -> State:
     if not self.scanned:
       return tuple(states)
     return tuple(_stack(states[j :: self.period]) for j in range(self.period))
@@ -44,24 +51,25 @@ class Stack(nnx.Module):
     reset: Flags | None = None,
     mask: Flags | None = None,
     rngs: Key | None = None,
+    memory: Memory | None = None,
   ) -> tuple[Activations, State | None]:
     run = self._scan if self.scanned else self._unroll
-    return run(x, state, reset, mask, rngs)
+    return run(x, state, (reset, mask, memory), rngs)
 
   def _unroll(
-    self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None, key: Key | None
+    self, x: Activations, state: State | None, shared: Any, key: Key | None
   ) -> tuple[Activations, State | None]:
     states = []
     for i in range(self.depth):
       layer_key = None if key is None else jax.random.fold_in(key, i)
       graph, params = nnx.split(self.block(i))
       apply = _apply(graph, self.remat)
-      x, layer_state = apply(nnx.to_pure_dict(params), x, None if state is None else state[i], reset, mask, layer_key)
+      x, layer_state = apply(nnx.to_pure_dict(params), x, None if state is None else state[i], shared, layer_key)
       states.append(layer_state)
     return x, None if state is None else tuple(states)
 
   def _scan(
-    self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None, key: Key | None
+    self, x: Activations, state: State | None, shared: Any, key: Key | None
   ) -> tuple[Activations, State | None]:
     graphs, stacked = [], []
     for j in range(self.period):
@@ -75,7 +83,7 @@ class Stack(nnx.Module):
       new = []
       for j, apply in enumerate(applies):
         layer_key = None if key is None else jax.random.fold_in(key, index * self.period + j)
-        x, layer_state = apply(params[j], x, None if states is None else states[j], reset, mask, layer_key)
+        x, layer_state = apply(params[j], x, None if states is None else states[j], shared, layer_key)
         new.append(layer_state)
       return x, None if states is None else tuple(new)
 
@@ -86,9 +94,10 @@ def _apply(graph: Any, remat: bool) -> Any:
   """The block of `graph` as a pure function of its parameters, recomputed in the backward pass if `remat`."""
 
   def apply(
-    params: Any, x: jax.Array, state: State | None, reset: Flags | None, mask: Flags | None, key: Key | None
+    params: Any, x: jax.Array, state: State | None, shared: Any, key: Key | None
   ) -> tuple[jax.Array, State | None]:
-    return nnx.merge(graph, params)(x, state, reset=reset, mask=mask, rngs=key)
+    reset, mask, memory = shared
+    return nnx.merge(graph, params)(x, state, reset=reset, mask=mask, rngs=key, memory=memory)
 
   return jax.checkpoint(apply) if remat else apply
 

@@ -1,4 +1,8 @@
-"""What every mixer must do, as functions of a `Case`. `tests/mixers/test_contract.py` runs them over `MIXERS`."""
+"""What every mixer must do, as functions of a `Case`. `tests/mixers/test_contract.py` runs them over `MIXERS`.
+
+Compiling is what they cost, so they share programs: segments of 5 and of 1 tokens with flags, one gradient at length T
+from no state, and at length 257 the forms without flags.
+"""
 
 import dataclasses
 import functools
@@ -12,9 +16,12 @@ from flax import nnx
 from seqmodels.mixers import MIXERS, make_mixer
 
 B, T, D = 2, 12, 8
-SEGMENTATIONS = ((12,), (1,) * 12, (5, 1, 1, 5), (1, 5, 1, 5))  # few lengths: each is a compilation
+LONG = 257  # a prime
+SEGMENTATIONS = ((5, 5, 1, 1), (1,) * T, (5, 1, 1, 5), (1, 5, 1, 5))
 NO_RESET, NO_PADDING = np.zeros((B, T), bool), np.ones((B, T), bool)
 BFLOAT16_DISTANCE = 0.03  # relative, root mean square
+# Options without which no gradient flows from segment to segment.
+FULL_GRADIENT = {'transformer_xl': (('stop_gradient', False),)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,19 +56,56 @@ class Case:
   @functools.cached_property
   def params(self) -> Any:
     """Drawn from a fixed key, and moved so that no bias is zero and nothing is near linear."""
+    # This generator compiles in a tenth of the default's time.
+    params = jax.jit(lambda key: self.build(key)[1])(jax.random.key(0, impl='unsafe_rbg'))
+    random = np.random.default_rng(0)
+    return jax.tree.map(lambda a: (1.5 * a + 0.1 * random.normal(size=a.shape)).astype(a.dtype), jax.device_get(params))
 
-    def draw(key):
-      params = self.build(key)[1]
-      keys = iter(jax.random.split(jax.random.fold_in(key, 1), 64))
-      return jax.tree.map(lambda a: a * 1.5 + 0.1 * jax.random.normal(next(keys), a.shape), params)
+  def bidirectional(self) -> 'Case':
+    """The bidirectional form with default options. Its parameters are the values of this one's, in other shapes: that
+    spares compiling an initialisation."""
+    both = dataclasses.replace(self, causal=False, options=())
+    if MIXERS[self.name].can_be_causal:
+      values = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(self.params)}
 
-    return jax.jit(draw)(jax.random.key(0))
+      def fitted(path, leaf):
+        name = jax.tree_util.keystr(path)
+        same = values.get(name, values.get(name.replace('backward', 'forward')))
+        return np.resize(same if name in values else same.ravel()[::-1], leaf.shape)
+
+      shapes = jax.eval_shape(lambda key: both.build(key)[1], jax.random.key(0))
+      both.__dict__['params'] = jax.tree_util.tree_map_with_path(fitted, shapes)
+    return both
 
   @functools.cached_property
   def apply(self) -> Any:
     """apply(params, x, state, reset, mask) -> (y, state), jitted."""
     graph = self.graph
     return jax.jit(lambda params, x, state, reset, mask: nnx.merge(graph, params)(x, state, reset=reset, mask=mask))
+
+  @functools.cached_property
+  def differentiable(self) -> 'Case':
+    """The form whose gradient flows through the state."""
+    more = FULL_GRADIENT.get(self.name, ())
+    return self.variant(options=(*self.options, *more)) if more else self
+
+  @functools.cached_property
+  def gradient(self) -> Any:
+    """gradient(params, x, weight, reset, mask) -> (y, d Σ(y · weight) / d(params, x)), from no state; jitted."""
+
+    def loss(params, x, weight, reset, mask):
+      y, _ = self.apply(params, x, None, reset, mask)
+      return (y * weight).sum(), y
+
+    def values(*inputs):
+      (_, y), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(*inputs)
+      return y, gradients
+
+    return jax.jit(values)
+
+  def in_one_call(self, x, reset=NO_RESET, mask=NO_PADDING):
+    """The outputs from no state."""
+    return np.asarray(self.gradient(self.params, x, np.ones_like(x), reset, mask)[0])
 
   def run(self, x, state=None, reset=None, mask=None):
     return self.apply(self.params, x, state, reset, mask)
@@ -78,17 +122,17 @@ class Case:
       y, state = self.run(x[:, here], state, *flags)
       ys.append(y)
       start += length
-    return jnp.concatenate(ys, axis=1), state
+    return np.concatenate(ys, axis=1), state
 
 
-def draw_input(seed: int = 0, length: int = T) -> jax.Array:
-  return jnp.asarray(np.random.default_rng(seed).normal(size=(B, length, D)), jnp.float32)
+def draw_input(seed: int = 0, length: int = T) -> np.ndarray:
+  return np.random.default_rng(seed).normal(size=(B, length, D)).astype(np.float32)
 
 
-def draw_flags(seed: int = 0) -> tuple[jax.Array, jax.Array]:
+def draw_flags(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
   """(reset, mask): a few documents a row, some of them starting on padding; the first token of a row may be padding."""
   random = np.random.default_rng(seed)
-  return jnp.asarray(random.random((B, T)) < 0.25), jnp.asarray(random.random((B, T)) < 0.75)
+  return random.random((B, T)) < 0.25, random.random((B, T)) < 0.75
 
 
 def close(actual: Any, expected: Any, atol: float = 1e-5) -> None:
@@ -100,43 +144,61 @@ def close(actual: Any, expected: Any, atol: float = 1e-5) -> None:
 def check_segments(case: Case) -> None:
   """One call = any split into segments = token by token, in outputs and in the last state."""
   x = draw_input()
-  whole, no_state = case.run(x)
-  assert no_state is None
-  assert whole.shape == x.shape
+  whole = case.in_one_call(x)
   state = None
   for lengths in SEGMENTATIONS:
-    y, end = case.run_segments(x, lengths)
+    y, end = case.run_segments(x, lengths, NO_RESET, NO_PADDING)
     close(y, whole)
     if state is not None:
       close(end, state)
     state = end
 
 
+def check_long(case: Case) -> None:
+  """At a length that no chunk divides, without flags: one call = three segments = token by token, within 1e-5 of the
+  largest."""
+  x = draw_input(13, LONG)
+  whole, no_state = case.run(x)
+  assert no_state is None
+  assert whole.shape == x.shape
+  whole = np.asarray(whole)
+  for lengths in ((128, 1, 128), (1,) * LONG):
+    y, _ = case.run_segments(x, lengths, max_length=LONG)
+    assert np.abs(y - whole).max() <= 1e-5 * max(1.0, np.abs(whole).max())
+
+
 def check_segments_with_flags(case: Case) -> None:
   """The same with documents that start, and padding, anywhere."""
   x = draw_input(1)
   reset, mask = draw_flags(1)
-  whole, _ = case.run(x, None, reset, mask)
+  whole = case.in_one_call(x, reset, mask)
   for lengths in SEGMENTATIONS:
     y, _ = case.run_segments(x, lengths, reset, mask)
-    seen = np.asarray(mask)
-    close(y[seen], whole[seen])
+    close(y[mask], whole[mask])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jacobian(case: Case, params, x, reset, mask):
+  of_row = lambda row: case.apply(params, jnp.stack([row, x[1]]), None, reset, mask)[0][0]
+  return jnp.abs(jax.jacrev(of_row)(x[0])).max((1, 3))
+
+
+def jacobian(case: Case, x, reset, mask=None) -> np.ndarray:
+  """The first row's influences [output position, input position], the largest over features."""
+  mask = np.ones(reset.shape, bool) if mask is None else mask
+  return np.asarray(_jacobian(case, case.params, x, reset, mask))
 
 
 def check_causality(case: Case) -> None:
   """By Jacobian: exactly zero from the future and across a reset, and not zero from the past."""
-  x, half = draw_input(2)[:, :6], 3
-  reset = jnp.zeros((B, 6), bool).at[:, half].set(True)
-
-  def jacobian(reset):
-    of_row = lambda row: case.apply(case.params, jnp.stack([row, x[1]]), None, reset, None)[0][0]
-    return np.abs(jax.jit(jax.jacrev(of_row))(x[0])).max((1, 3))
-
-  influence = jacobian(None)  # [output position, input position]
+  x, half, length = draw_input(2)[:, :6], 3, 6
+  reset = np.zeros((B, length), bool)
+  influence = jacobian(case, x, reset)
   assert (np.triu(influence, 1) == 0).all()
   assert (np.diag(influence) > 0).all()
   assert (np.tril(influence, -1).sum(1)[1:] > 0).all()
-  separated = jacobian(reset)
+  reset[:, half] = True
+  separated = jacobian(case, x, reset)
   assert (separated[half:, :half] == 0).all()
   assert (separated[-1, half:] > 0).any()
 
@@ -144,16 +206,16 @@ def check_causality(case: Case) -> None:
 def check_reset_is_a_fresh_start(case: Case) -> None:
   """After a reset, outputs and everything that the state leads to equal those of the suffix alone."""
   x, at = draw_input(3), 7
-  reset = jnp.zeros((B, T), bool).at[:, at].set(True)
-  alone, fresh = case.run_segments(x[:, at:], (T - at,))
-  whole, _ = case.run(x, None, reset, NO_PADDING)
-  close(whole[:, at:], alone)
-  whole, after = case.run_segments(x, (T,), reset, NO_PADDING)
+  reset = NO_RESET.copy()
+  reset[:, at] = True
+  alone, fresh = case.run_segments(x[:, at:], (T - at,), NO_RESET, NO_PADDING)
+  close(case.in_one_call(x, reset)[:, at:], alone)
+  whole, after = case.run_segments(x, (5, 5, 1, 1), reset, NO_PADDING)
   close(whole[:, at:], alone)
   for token in range(3):
     now = x[:, token : token + 1]
-    y, after = case.run(now, after)
-    expected, fresh = case.run(now, fresh)
+    y, after = case.run(now, after, NO_RESET[:, :1], NO_PADDING[:, :1])
+    expected, fresh = case.run(now, fresh, NO_RESET[:, :1], NO_PADDING[:, :1])
     close(y, expected)
 
 
@@ -161,49 +223,45 @@ def check_padding_changes_nothing(case: Case) -> None:
   """Whatever stands at padded positions, the other outputs and the state stay the same; dropping it changes nothing."""
   x = draw_input(4)
   _, mask = draw_flags(4)
-  mask = mask.at[1].set(mask[0])
-  other = jnp.where(mask[:, :, None], x, 100 * draw_input(5))
-  seen = np.asarray(mask)
-  first, state = case.run_segments(x, (T,), NO_RESET, mask)
-  second, state_other = case.run_segments(other, (T,), NO_RESET, mask)
-  np.testing.assert_array_equal(np.asarray(first)[seen], np.asarray(second)[seen])
+  mask[1] = mask[0]
+  other = np.where(mask[:, :, None], x, 100 * draw_input(5))
+  first, state = case.run_segments(x, (5, 5, 1, 1), NO_RESET, mask)
+  second, state_other = case.run_segments(other, (5, 5, 1, 1), NO_RESET, mask)
+  np.testing.assert_array_equal(first[mask], second[mask])
   jax.tree.map(np.testing.assert_array_equal, state, state_other)
-  kept = int(seen[0].sum())
-  without, state_without = case.run_segments(x[seen].reshape(B, kept, D), (1,) * kept)
-  close(first[seen].reshape(B, kept, D), without)
+  kept = int(mask[0].sum())
+  without, state_without = case.run_segments(x[mask].reshape(B, kept, D), (1,) * kept, NO_RESET, NO_PADDING)
+  close(first[mask].reshape(B, kept, D), without)
   close(state, state_without)
 
 
 def check_one_padded_token(case: Case) -> None:
   """A single padded token leaves the state as it was, bit for bit."""
   x = draw_input(6)
-  _, state = case.run_segments(x, (5,))
-  padding, reset = jnp.zeros((B, 1), bool), jnp.ones((B, 1), bool)
+  _, state = case.run_segments(x, (5,), NO_RESET, NO_PADDING)
+  padding, reset = np.zeros((B, 1), bool), np.ones((B, 1), bool)
   _, after = case.run(x[:, 5:6], state, reset, padding)
   jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
 def check_gradients(case: Case) -> None:
   """Finite, and equal between one call and token by token."""
+  case = case.differentiable
   x = draw_input(7)
   reset, mask = draw_flags(7)
-  weight = jnp.where(mask[:, :, None], draw_input(8), 0.0)
+  weight = draw_input(8) * mask[:, :, None]
 
-  def parallel(params, x):
-    return (case.apply(params, x, None, reset, mask)[0] * weight).sum()
-
-  def recurrent(params, x):
+  def recurrent(params, x, state):
     def step(state, now):
       token, reset, mask = now
       y, state = case.apply(params, token[:, None], state, reset[:, None], mask[:, None])
       return state, y[:, 0]
 
     inputs = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, reset, mask))
-    y = jax.lax.scan(step, case.init_state(), inputs)[1].swapaxes(0, 1)
-    return (y * weight).sum()
+    return (jax.lax.scan(step, state, inputs)[1].swapaxes(0, 1) * weight).sum()
 
-  gradient = lambda f: jax.jit(jax.grad(f, argnums=(0, 1)))(case.params, x)
-  actual, expected = gradient(parallel), gradient(recurrent)
+  _, actual = case.gradient(case.params, x, weight, reset, mask)
+  expected = jax.jit(jax.grad(recurrent, argnums=(0, 1)))(case.params, x, case.init_state())
   for leaf in jax.tree.leaves(actual):
     assert np.isfinite(leaf).all()
     assert np.abs(leaf).max() > 1e-4
@@ -213,7 +271,7 @@ def check_gradients(case: Case) -> None:
 def check_bfloat16(case: Case) -> None:
   """Within BFLOAT16_DISTANCE of float32, in one call and token by token."""
   x = draw_input(9)
-  expected = np.asarray(case.run(x)[0])
+  expected = np.asarray(case.in_one_call(x))
   low = case.variant(dtype='bfloat16')
   for y in (low.run(x)[0], low.run_segments(x, (1,) * T)[0]):
     assert y.dtype == jnp.bfloat16
@@ -237,42 +295,34 @@ def check_implementations_agree(case: Case, implementation: str) -> None:
   """Outputs, last states and gradients of an implementation equal the case's own, with documents and padding."""
   x = draw_input(10)
   reset, mask = draw_flags(10)
+  case = case.differentiable
   other = case.variant(options=(*case.options, ('implementation', implementation)))
-  weight = jnp.where(mask[:, :, None], draw_input(11), 0.0)
+  weight = draw_input(11) * mask[:, :, None]
 
   def everything(form):
-    def loss(params, x):
-      y, state = form.apply(params, x, form.init_state(), reset, mask)
-      return (y * weight).sum(), (y * weight, state)
-
-    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(form.params, x)
+    y, gradients = form.gradient(form.params, x, weight, reset, mask)
+    segments, state = form.run_segments(x[:, :10], (5, 5), reset, mask)
+    return np.asarray(y) * mask[:, :, None], gradients, segments * mask[:, :10, None], state
 
   close(everything(other), everything(case), atol=5e-5)
 
 
 def check_bidirectional(case: Case) -> None:
   """Every output sees every input of its document and no other, and padding is left out."""
-  both = dataclasses.replace(case, causal=False)
+  both = case.bidirectional()
   x, half, length = draw_input(12)[:, :6], 3, 6
-  params = both.params
-  nothing = np.zeros((B, length), bool), np.ones((B, length), bool)
-  reset, mask = (flags.copy() for flags in nothing)
+  reset, mask = np.zeros((B, length), bool), np.ones((B, length), bool)
+  assert (jacobian(both, x, reset, mask) > 0).all()
   reset[:, half], mask[:, [1, half - 1]] = True, False
-
-  @jax.jit
-  def jacobian(reset, mask):
-    of_row = lambda row: both.apply(params, jnp.stack([row, x[1]]), None, reset, mask)[0][0]
-    return jnp.abs(jax.jacrev(of_row)(x[0])).max((1, 3))
-
-  assert (jacobian(*nothing) > 0).all()
   document = np.arange(length) >= half
   expected = (document[:, None] == document[None, :]) & mask[0][None, :]
-  np.testing.assert_array_equal((jacobian(reset, mask) > 0)[mask[0]], expected[mask[0]])
+  np.testing.assert_array_equal((jacobian(both, x, reset, mask) > 0)[mask[0]], expected[mask[0]])
 
 
 CHECKS = (
   check_segments,
   check_segments_with_flags,
+  check_long,
   check_causality,
   check_reset_is_a_fresh_start,
   check_padding_changes_nothing,

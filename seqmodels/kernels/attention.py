@@ -8,18 +8,21 @@
 Masks are intervals. With `bounds = (lower, upper, key_position)`, query i of a row sees the keys j with
 lower[i] <= key_position[j] <= upper[i]; a key that nobody may see has a position outside every interval. With
 `causal=True` keys and queries are the same tokens (t == s) and query i never sees key j > i; both together mean both.
-A query that sees nothing gets zeros. The softmax is float32.
+A query that sees nothing gets zeros. The softmax is float32. With `relative`, something is added to each score by its
+distance (`relative.py`), query i standing at key i + offset; `blockwise` is then a loop over rematerialised blocks.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.errors import unknown
-from seqmodels.kernels.blockwise import blockwise
+from seqmodels.kernels import relative as by_distance
+from seqmodels.kernels.blockwise import blockwise, choose_block
+from seqmodels.kernels.relative import Relative
 
 IMPLEMENTATIONS = ('auto', 'materialised', 'blockwise', 'fused')
 
@@ -28,6 +31,7 @@ Keys = Float[Array, 'b s g k']
 Values = Float[Array, 'b s g v']
 Bounds = tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']]
 
+LONGEST_WITH_DISTANCES = 512  # tokens up to which all scores at once are the faster form with `relative`
 MASKED = -1e30  # finite, so that a row that sees nothing has no nan in its gradient
 
 
@@ -38,6 +42,8 @@ def attention(
   *,
   causal: bool = True,
   bounds: Bounds | None = None,
+  relative: Relative | None = None,
+  offset: int = 0,
   implementation: str = 'auto',
 ) -> Float[Array, 'b t h v']:
   """softmax(q kᵀ / √key width) v for every head; h is a multiple of g.
@@ -45,18 +51,19 @@ def attention(
   Raises InputError on an unknown implementation.
   """
   if implementation == 'auto':
-    implementation = choose(q, k)
-  if implementation == 'materialised':
-    return materialised(q, k, v, causal=causal, bounds=bounds)
-  if implementation == 'blockwise':
+    implementation = choose(q, k, relative)
+  if implementation == 'blockwise' and relative is None:
     return blockwise(q, k, v, causal=causal, bounds=bounds)
-  if implementation == 'fused':
-    return fused(q, k, v, causal=causal, bounds=bounds)
-  raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+  forms: dict[str, Any] = {'materialised': materialised, 'blockwise': rematerialised, 'fused': fused}
+  if implementation not in forms:
+    raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+  return forms[implementation](q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
 
 
-def choose(q: jax.Array, k: jax.Array) -> str:
+def choose(q: jax.Array, k: jax.Array, relative: Relative | None = None) -> str:
   """The implementation that `auto` stands for."""
+  if relative is not None:
+    return 'materialised' if q.shape[1] <= LONGEST_WITH_DISTANCES else 'blockwise'
   if q.shape[1] <= 64:
     return 'materialised'
   return 'fused' if _has_cudnn(q) else 'blockwise'
@@ -68,20 +75,89 @@ def _has_cudnn(q: jax.Array) -> bool:
 
 
 def materialised(
-  q: Queries, k: Keys, v: Values, *, causal: bool = True, bounds: Bounds | None = None
+  q: Queries,
+  k: Keys,
+  v: Values,
+  *,
+  causal: bool = True,
+  bounds: Bounds | None = None,
+  relative: Relative | None = None,
+  offset: int = 0,
 ) -> Float[Array, 'b t h v']:
   """All scores at once."""
+  visible = visibility(q.shape[1], k.shape[1], causal, bounds)
+  out = attend(q, k, v, visible, _added(q, k, relative, offset))
+  return out if bounds is None else _zero_the_blind(out, visible)
+
+
+def attend(
+  q: Queries,
+  k: Keys,
+  v: Values,
+  visible: Bool[Array, 'b_or_1 t s'] | None = None,
+  added: Float[Array, 'b_added h t s'] | None = None,
+) -> Float[Array, 'b t h v']:
+  """Attention by its definition; `added` goes onto the scaled scores."""
   b, t, h, width = q.shape
   s, g = k.shape[1:3]
   grouped = q.reshape(b, t, g, h // g, width)
   scores = jnp.einsum('btgrk,bsgk->bgrts', grouped, k, preferred_element_type=jnp.float32) / math.sqrt(width)
-  visible = visibility(t, s, causal, bounds)
+  if added is not None:
+    scores = scores + jnp.broadcast_to(added.reshape(-1, g, h // g, t, s), scores.shape)
   if visible is not None:
     scores = jnp.where(visible[:, None, None], scores, MASKED)
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
   out = jnp.einsum('bgrts,bsgv->btgrv', weights, v, preferred_element_type=jnp.float32)
-  out = out.reshape(b, t, h, v.shape[-1]).astype(v.dtype)
-  return _zero_the_blind(out, visible, bounds)
+  return out.reshape(b, t, h, v.shape[-1]).astype(v.dtype)
+
+
+def rematerialised(
+  q: Queries,
+  k: Keys,
+  v: Values,
+  *,
+  causal: bool = True,
+  bounds: Bounds | None = None,
+  relative: Relative,
+  offset: int = 0,
+  block: int = 0,
+) -> Float[Array, 'b t h v']:
+  """A loop over blocks of queries whose scores are computed again in the backward pass: temporaries are O(t + s).
+
+  block: queries at a time; 0: chosen from t.
+  """
+  t, s = q.shape[1], k.shape[1]
+  size = min(block or choose_block(t), t)
+  padding = -t % size
+  padded = t + padding
+  q = jnp.pad(q, ((0, 0), (0, padding), (0, 0), (0, 0)))
+  if bounds is not None:
+    lower, upper = (jnp.pad(a, ((0, 0), (0, padding))) for a in bounds[:2])
+    bounds = lower, upper, bounds[2]
+  table = by_distance.make_table(relative, padded, s, offset, ahead=True)
+
+  @jax.checkpoint
+  def one(first: Int[Array, '']) -> Float[Array, 'b n h v']:
+    rows = jax.lax.dynamic_slice_in_dim(q, first, size, axis=1)
+    added = by_distance.scores(relative, by_distance.block_of(table, padded, s, first, size), rows, s)
+    limits = None
+    if bounds is not None:
+      lower, upper = (jax.lax.dynamic_slice_in_dim(a, first, size, axis=1) for a in bounds[:2])
+      limits = lower, upper, bounds[2]
+    visible = visibility(size, s, causal, limits, first)
+    out = attend(rows, k, v, visible, added)
+    return out if limits is None else _zero_the_blind(out, visible)
+
+  out = jax.lax.map(one, jnp.arange(0, padded, size, dtype=jnp.int32))
+  return jnp.moveaxis(out, 0, 1).reshape(q.shape[0], padded, *out.shape[3:])[:, :t]
+
+
+def _added(q: Queries, k: Keys, relative: Relative | None, offset: int) -> Float[Array, 'b_or_1 h t s'] | None:
+  if relative is None:
+    return None
+  t, s = q.shape[1], k.shape[1]
+  table = by_distance.make_table(relative, t, s, offset, ahead=relative.ahead or offset != s - t)
+  return by_distance.scores(relative, table, q, s)
 
 
 def over_ring(
@@ -89,34 +165,49 @@ def over_ring(
   k: Float[Array, 'b g s k'],
   v: Float[Array, 'b g s v'],
   filled: Int[Array, ' b'],
+  added: Float[Array, 'b h s'] | None = None,
 ) -> Float[Array, 'b h v']:
   """One query a row over the first `filled` slots of a cache, whose layout is the one that matmuls read in place."""
   b, h, width = q.shape
   g, s = k.shape[1:3]
   scores = jnp.einsum('bgrk,bgsk->bgrs', q.reshape(b, g, h // g, width), k, preferred_element_type=jnp.float32)
+  scores = scores / math.sqrt(width)
+  if added is not None:
+    scores = scores + added.reshape(b, g, h // g, s)
   visible = jnp.arange(s)[None, :] < filled[:, None]
-  weights = jax.nn.softmax(jnp.where(visible[:, None, None], scores / math.sqrt(width), MASKED), axis=-1)
+  weights = jax.nn.softmax(jnp.where(visible[:, None, None], scores, MASKED), axis=-1)
   weights = jnp.where(filled[:, None, None, None] > 0, weights, 0.0).astype(v.dtype)
   out = jnp.einsum('bgrs,bgsv->bgrv', weights, v, preferred_element_type=jnp.float32)
   return out.reshape(b, h, v.shape[-1]).astype(v.dtype)
 
 
 def fused(
-  q: Queries, k: Keys, v: Values, *, causal: bool = True, bounds: Bounds | None = None
+  q: Queries,
+  k: Keys,
+  v: Values,
+  *,
+  causal: bool = True,
+  bounds: Bounds | None = None,
+  relative: Relative | None = None,
+  offset: int = 0,
 ) -> Float[Array, 'b t h v']:
-  """The library's attention. With bounds, a t × s mask of one byte each is materialised."""
+  """The library's attention. Bounds make a t × s mask of one byte each; distances make a bias for each head."""
   implementation: Literal['cudnn', 'xla'] = 'cudnn' if _has_cudnn(q) else 'xla'
+  added = _added(q, k, relative, offset)
+  bias = None if added is None else added.astype(q.dtype)
   if bounds is None:
-    return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation=implementation)
+    return jax.nn.dot_product_attention(q, k, v, bias, is_causal=causal, implementation=implementation)
   visible = visibility(q.shape[1], k.shape[1], causal, bounds)
   assert visible is not None
-  out = jax.nn.dot_product_attention(q, k, v, mask=visible[:, None], implementation=implementation)
-  return _zero_the_blind(out, visible, bounds)
+  out = jax.nn.dot_product_attention(q, k, v, bias, visible[:, None], implementation=implementation)
+  return _zero_the_blind(out, visible)
 
 
-def visibility(t: int, s: int, causal: bool, bounds: Bounds | None) -> Bool[Array, 'b_or_1 t s'] | None:
-  """Which query sees which key, or None where every query sees every key."""
-  visible = jnp.tril(jnp.ones((1, t, s), bool)) if causal else None
+def visibility(
+  t: int, s: int, causal: bool, bounds: Bounds | None, first: Int[Array, ''] | int = 0
+) -> Bool[Array, 'b_or_1 t s'] | None:
+  """Which query sees which key, or None where every query sees every key. first: the number of the first query."""
+  visible = (first + jnp.arange(t)[:, None] >= jnp.arange(s)[None, :])[None] if causal else None
   if bounds is None:
     return visible
   lower, upper, position = bounds
@@ -125,7 +216,6 @@ def visibility(t: int, s: int, causal: bool, bounds: Bounds | None) -> Bool[Arra
   return inside if visible is None else inside & jnp.broadcast_to(visible, inside.shape)
 
 
-def _zero_the_blind(out: jax.Array, visible: jax.Array | None, bounds: Bounds | None) -> jax.Array:
-  if visible is None or bounds is None:
-    return out
+def _zero_the_blind(out: jax.Array, visible: jax.Array | None) -> jax.Array:
+  assert visible is not None
   return jnp.where(visible.any(-1)[:, :, None, None], out, jnp.zeros((), out.dtype))

@@ -3,8 +3,8 @@
 The forward pass keeps the output and each row's log-sum-exp; the backward pass recomputes the scores from them. Queries
 go in blocks. Under causality the sequence is cut into a few parts, and each part's program sees only the keys up to its
 end: the prefix is static, hardly a masked score is computed, and the number of parts (hence compile time) is bounded.
-Inside a part a loop runs over the blocks, and around everything a loop runs over groups of heads, so that the scores
-that exist at one time stay within the cache on CPU.
+Inside a part a loop runs over the blocks, and around everything a loop runs over groups of rows and heads, so that the
+scores that exist at one time stay within the cache on CPU.
 """
 
 import functools
@@ -16,9 +16,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-MAX_PARTS = 8
+MAX_PARTS = 4
 MASKED = -1e30
-SCORES_AT_ONCE = 2**19  # on CPU: about what a core's cache holds, in float32 scores
+SHORT = 512  # tokens
+# Scores that exist at one time on CPU: of a long sequence what a core's cache holds, so that memory stays linear; of
+# short ones many, since a loop over groups would keep every core but one from the exponentials.
+SCORES_AT_ONCE, SHORT_SCORES_AT_ONCE = 2**18, 2**22
 
 
 class Part(NamedTuple):
@@ -35,7 +38,8 @@ class Plan(NamedTuple):
   causal: bool
   block: int
   parts: tuple[Part, ...]
-  group: int  # rows (batch × key head) at once
+  rows: int  # of the batch at once
+  heads: int  # key heads at once, of one row if `rows` is 1
 
 
 def blockwise(
@@ -55,37 +59,34 @@ def blockwise(
   s, g = k.shape[1:3]
   size = min(block or choose_block(t), t)
   padding = -t % size
-  plan = make_plan(t + padding, s, b * g, h // g, causal, size)
-  # Rows are (batch, key head); the r query heads that share a key head ride along: [n r t k], [n s k].
-  rows_q = q.reshape(b, t, g, h // g, width).transpose(0, 2, 3, 1, 4).reshape(b * g, h // g, t, width)
-  rows_k, rows_v = (a.swapaxes(1, 2).reshape(b * g, s, a.shape[-1]) for a in (k, v))
-  limits = None
-  if bounds is not None:
-    limits = tuple(jnp.repeat(a, g, axis=0) for a in bounds)
   if padding:
-    rows_q = jnp.pad(rows_q, ((0, 0), (0, 0), (0, padding), (0, 0)))
-    if limits is not None:
-      limits = (*(jnp.pad(a, ((0, 0), (0, padding))) for a in limits[:2]), limits[2])
-  out = _rows(rows_q, rows_k, rows_v, limits, plan)[:, :, :t]
-  return out.reshape(b, g, h // g, t, v.shape[-1]).transpose(0, 3, 1, 2, 4).reshape(b, t, h, v.shape[-1])
+    q = jnp.pad(q, ((0, 0), (0, padding), (0, 0), (0, 0)))
+    if bounds is not None:
+      first, last, number = bounds
+      bounds = jnp.pad(first, ((0, 0), (0, padding))), jnp.pad(last, ((0, 0), (0, padding))), number
+  plan = make_plan(t + padding, s, b, g, h // g, causal, size)
+  out = _rows(q.reshape(b, t + padding, g, h // g, width), k, v, bounds, plan)
+  return out.reshape(b, t + padding, h, v.shape[-1])[:, :t]
 
 
 def choose_block(t: int) -> int:
-  """As measured on CPU: small blocks mask less, large ones keep the number of programs and loop steps down."""
-  return 64 if t <= 128 else 128 if t <= 1024 else 256
+  """As measured on CPU: parts of one block need no loop, which would copy dk and dv; small blocks mask less."""
+  return -(-t // (MAX_PARTS * 64)) * 64 if t <= 2048 else 256
 
 
-def make_plan(t: int, s: int, rows: int, shared: int, causal: bool, block: int) -> Plan:
-  """How t queries (a multiple of `block`) of `rows` rows are cut up."""
+def make_plan(t: int, s: int, rows: int, heads: int, shared: int, causal: bool, block: int) -> Plan:
+  """How t queries (a multiple of `block`) of `rows` × `heads` key heads, each for `shared` query heads, are cut up."""
   blocks = t // block
   count = min(MAX_PARTS, blocks) if causal else 1
   edges = [round(i * blocks / count) * block for i in range(count + 1)]
   parts = tuple(Part(a, z, min(z, s) if causal else s) for a, z in itertools.pairwise(edges))
-  group = rows
-  if jax.default_backend() == 'cpu':
-    wanted = max(1, SCORES_AT_ONCE // (shared * block * s))
-    group = max(n for n in range(1, rows + 1) if rows % n == 0 and n <= wanted)
-  return Plan(causal, block, parts, group)
+  if jax.default_backend() != 'cpu':
+    return Plan(causal, block, parts, rows, heads)
+  at_once = max(1, (SHORT_SCORES_AT_ONCE if t <= SHORT else SCORES_AT_ONCE) // (shared * block * s))
+  divisor = lambda n, most: max(i for i in range(1, n + 1) if n % i == 0 and i <= most)
+  if at_once >= heads:
+    return Plan(causal, block, parts, divisor(rows, at_once // heads), heads)
+  return Plan(causal, block, parts, 1, divisor(heads, at_once))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -94,7 +95,7 @@ def _rows(q, k, v, limits, plan):
 
 
 def _forward(q, k, v, limits, plan):
-  return _by_group(functools.partial(_group_forward, plan), plan, (q, k, v, limits))
+  return _by_group(functools.partial(_group_forward, plan), plan, (q, k, v), limits)
 
 
 def _save(q, k, v, limits, plan):
@@ -105,21 +106,53 @@ def _save(q, k, v, limits, plan):
 def _backward(plan, saved, dout):
   q, k, v, limits, out, log_sum = saved
   delta = jnp.sum(dout.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)
-  dq, dk, dv = _by_group(functools.partial(_group_backward, plan), plan, (q, k, v, limits, log_sum, delta, dout))
+  arrays = q, k, v, log_sum, delta, dout
+  dq, dk, dv = _by_group(functools.partial(_group_backward, plan), plan, arrays, limits)
   return dq, dk, dv, None
 
 
 _rows.defvjp(_save, _backward)
 
 
-def _by_group(function, plan, arrays):
-  """Applies `function` to `plan.group` rows at a time."""
-  rows = arrays[0].shape[0]
-  if plan.group == rows:
-    return function(arrays)
-  split = jax.tree.map(lambda a: a.reshape(rows // plan.group, plan.group, *a.shape[1:]), arrays)
-  joined = jax.lax.map(function, split)
-  return jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), joined)
+def _by_group(function, plan, arrays, limits):
+  """Applies `function` to `plan.rows` rows and `plan.heads` key heads at a time.
+
+  Arrays are `[b t g ...]`; the function sees `[n ... t k]`, n being (row, key head), and the limits of each n. Arrays
+  are transposed a group at a time, so that no second copy of them exists at once.
+  """
+  rows, _, heads = arrays[0].shape[:3]
+  if plan.heads < heads:
+
+    def one_row(row):
+      arrays, limits = row
+      split = jax.tree.map(lambda a: jnp.moveaxis(a.reshape(len(a), -1, plan.heads, *a.shape[2:]), 1, 0), arrays)
+      results = jax.lax.map(lambda group: _turned(function, jax.tree.map(lambda a: a[None], group), limits), split)
+      return jax.tree.map(lambda a: jnp.moveaxis(a[:, 0], 0, 1).reshape(a.shape[2], heads, *a.shape[4:]), results)
+
+    return jax.lax.map(one_row, (arrays, None if limits is None else tuple(a[:, None] for a in limits)))
+  if plan.rows == rows:
+    return _turned(function, arrays, limits)
+  split = jax.tree.map(lambda a: a.reshape(rows // plan.rows, plan.rows, *a.shape[1:]), (arrays, limits))
+  results = jax.lax.map(lambda group: _turned(function, *group), split)
+  return jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), results)
+
+
+def _turned(function, arrays, limits):
+  """`function` of `[b t g r k]`, `[b s g k]` and `[b t g r]` as `[n r t k]`, `[n s k]` and `[n r t]`, and back."""
+  rows, _, heads = arrays[0].shape[:3]
+
+  def there(a, is_query):
+    a = jnp.moveaxis(a, 1, 3 if is_query else 2)
+    return a.reshape(rows * heads, *a.shape[2:])
+
+  def back(a, is_query):
+    return jnp.moveaxis(a.reshape(rows, heads, *a.shape[1:]), 3 if is_query else 2, 1)
+
+  turned = [there(a, i not in (1, 2)) for i, a in enumerate(arrays)]
+  if limits is not None:
+    limits = tuple(jnp.repeat(a, heads, axis=0) for a in limits)
+  results = function((*turned[:3], limits, *turned[3:]))
+  return tuple(back(a, len(results) == 2 or i == 0) for i, a in enumerate(results))
 
 
 def _visible(plan: Plan, part: Part, first: jax.Array | int, limits):

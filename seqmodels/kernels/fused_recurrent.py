@@ -1,9 +1,10 @@
 """The scans under `recurrent.py`'s fused implementation, with their own backward passes. Time-major: `[t b ...]`.
 
 Gates use sigmoid(x) = tanh(x/2)/2 + 1/2 with the half folded into the weights by the caller (`gate_scale`), so that one
-tanh serves all gates of a step. The forward pass stores the carries and the tanhs; the backward pass turns them into
-local derivatives for all positions at once, scans in reverse with one matmul a step, and forms the gradient of the
-recurrent weights as one matmul over all positions (as cuDNN does: Appleyard et al., 2016).
+tanh serves all gates of a step. The forward pass stores what gradients will be multiplied by, or the carries and tanhs
+it follows from; the backward pass scans in reverse with one matmul a step, and forms the gradient of the recurrent
+weights as one matmul over all positions (as cuDNN does: Appleyard et al., 2016). Arrays of all positions are written
+over in place where they can be: a new one would have to be filled with zeros first.
 """
 
 import functools
@@ -24,11 +25,11 @@ def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
   return jnp.repeat(jnp.array([0.5 if s else 1.0 for s in is_sigmoid], jnp.float32), size)
 
 
-def _sigmoid(tanh_of_half: jax.Array) -> jax.Array:
+def sigmoid(tanh_of_half: jax.Array) -> jax.Array:
   return 0.5 * tanh_of_half + 0.5
 
 
-def _sigmoid_slope(tanh_of_half: jax.Array) -> jax.Array:
+def sigmoid_slope(tanh_of_half: jax.Array) -> jax.Array:
   """d sigmoid / d (x/2), the half being the caller's."""
   return 0.5 * (1 - tanh_of_half * tanh_of_half)
 
@@ -44,6 +45,14 @@ def _keep(mask: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax
 def _before(first: jax.Array, all_after: jax.Array, reset: jax.Array | None) -> jax.Array:
   """The carry that each position started from."""
   return _clear(reset, jnp.concatenate([first[None], all_after[:-1]]))
+
+
+def _at(buffer: jax.Array, t: jax.Array) -> jax.Array:
+  return jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False)
+
+
+def _put(buffer: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
+  return jax.lax.dynamic_update_index_in_dim(buffer, value, t, 0)
 
 
 def _dot(a: jax.Array, u: jax.Array) -> jax.Array:
@@ -76,26 +85,35 @@ def rnn(
 
 
 def _rnn_forward(z, h, u, reset, mask, dtype):
-  hs, last = rnn(z, h, u, reset, mask, dtype)
+  low = u.astype(dtype)
+
+  def step(carry, now):
+    h, buffer = carry
+    t, reset, mask = now
+    h = _clear(reset, h)
+    h = _keep(mask, jnp.tanh(_at(buffer, t) + _dot(h, low)), h)
+    return (h, _put(buffer, h, t)), None
+
+  (last, hs), _ = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), reset, mask))
   return (hs, last), (h, u, reset, mask, hs)
 
 
 def _rnn_backward(dtype, saved, gradients):
   h, u, reset, mask, hs = saved
   dhs, dh = gradients
-  slope = _keep(mask, 1 - hs * hs, 0.0)
   back = u.T.astype(dtype)
 
-  def step(dh, now):
-    dy, slope, reset, mask = now
-    dh = dh + dy
-    dz = dh * slope
+  def step(carry, now):
+    dh, buffer = carry
+    t, h, reset, mask = now
+    dh = dh + _at(buffer, t)
+    dz = _keep(mask, dh * (1 - h * h), 0.0)
     before = _dot(dz, back)
     if mask is not None:
       before = jnp.where(mask[:, None], before, dh)
-    return _clear(reset, before), dz
+    return (_clear(reset, before), _put(buffer, dz, t)), None
 
-  dh, dz = jax.lax.scan(step, dh, (dhs, slope, reset, mask), reverse=True)
+  (dh, dz), _ = jax.lax.scan(step, (dh, dhs), (jnp.arange(hs.shape[0]), hs, reset, mask), reverse=True)
   return dz, dh, _weight_gradient(_before(h, hs, reset), dz, dtype), None, None
 
 
@@ -110,8 +128,8 @@ def _lstm_step(u, carry, now):
   h, c = (_clear(reset, a) for a in carry)
   gates = jnp.tanh(z + _dot(h, u))
   i, f, g, o = jnp.split(gates, 4, axis=-1)
-  c_new = _sigmoid(f) * c + _sigmoid(i) * g
-  h_new = _sigmoid(o) * jnp.tanh(c_new)
+  c_new = sigmoid(f) * c + sigmoid(i) * g
+  h_new = sigmoid(o) * jnp.tanh(c_new)
   return (_keep(mask, h_new, h), _keep(mask, c_new, c)), gates
 
 
@@ -146,14 +164,14 @@ def _lstm_backward(dtype, saved, gradients):
   dhs, dh, dc = gradients
   i, f, g, o = jnp.split(gates, 4, axis=-1)
   tanh_c = jnp.tanh(cs)
-  through_cell = _keep(mask, _sigmoid(o) * (1 - tanh_c * tanh_c), 0.0)
+  through_cell = _keep(mask, sigmoid(o) * (1 - tanh_c * tanh_c), 0.0)
   # What a gradient at c (input, forget, cell gates) or at h (output gate) is multiplied by to reach the gate's input.
   of_cell = tuple(
     _keep(mask, a, 0.0)
-    for a in (g * _sigmoid_slope(i), _before(c, cs, reset) * _sigmoid_slope(f), _sigmoid(i) * (1 - g * g))
+    for a in (g * sigmoid_slope(i), _before(c, cs, reset) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
   )
-  of_output = _keep(mask, tanh_c * _sigmoid_slope(o), 0.0)
-  forget = _keep(mask, _sigmoid(f), 1.0)
+  of_output = _keep(mask, tanh_c * sigmoid_slope(o), 0.0)
+  forget = _keep(mask, sigmoid(f), 1.0)
   back = u.T.astype(dtype)
 
   def step(carry, now):
@@ -184,7 +202,7 @@ def _gru_step(u, b_n, h, now):
   size = h.shape[-1]
   from_h = _dot(h, u)
   gates = jnp.tanh(z[:, : 2 * size] + from_h[:, : 2 * size])
-  r, update = jnp.split(_sigmoid(gates), 2, axis=-1)
+  r, update = jnp.split(sigmoid(gates), 2, axis=-1)
   n_rec = from_h[:, 2 * size :] + b_n[None, :]
   n = jnp.tanh(z[:, 2 * size :] + r * n_rec)
   return _keep(mask, n + update * (h - n), h), (gates, n, n_rec)
@@ -214,39 +232,46 @@ def gru(
 def _gru_forward(z, h, u, b_n, reset, mask, dtype):
   low = u.astype(dtype)
 
-  def step(h, now):
-    h, saved = _gru_step(low, b_n, h, now)
-    return h, (h, *saved)
+  def step(carry, now):
+    h, buffer = carry
+    t, reset, mask = now
+    h = _clear(reset, h)
+    new, (gates, n, n_rec) = _gru_step(low, b_n, h, (_at(buffer, t), None, mask))
+    r, update = jnp.split(gates, 2, axis=-1)
+    # From h to the inputs of the gates and to U_n h + b_n; from h to h.
+    of_new = (1 - sigmoid(update)) * (1 - n * n)
+    for gate, factors in enumerate((of_new * n_rec * sigmoid_slope(r), (h - n) * sigmoid_slope(update), of_new)):
+      buffer = jax.lax.dynamic_update_slice(buffer, _keep(mask, factors, 0.0)[None], (t, 0, gate * h.shape[-1]))
+    return (new, buffer), (new, sigmoid(r), _keep(mask, sigmoid(update), 1.0))
 
-  last, (hs, gates, n, n_rec) = jax.lax.scan(step, h, (z, reset, mask))
-  return (hs, last), (h, u, reset, mask, hs, gates, n, n_rec)
+  (last, factors), (hs, r, straight) = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), reset, mask))
+  return (hs, last), (h, u, reset, hs, factors, r, straight)
 
 
 def _gru_backward(dtype, saved, gradients):
-  h, u, reset, mask, hs, gates, n, n_rec = saved
+  h, u, reset, hs, factors, r, straight = saved
   dhs, dh = gradients
-  h_before = _before(h, hs, reset)
-  r, update = jnp.split(gates, 2, axis=-1)
-  # Every gate's input is reached from the gradient at h by one factor a position.
-  of_new = _keep(mask, (1 - _sigmoid(update)) * (1 - n * n), 0.0)
-  of_reset = of_new * n_rec * _sigmoid_slope(r)
-  of_update = _keep(mask, (h_before - n) * _sigmoid_slope(update), 0.0)
-  of_rec = of_new * _sigmoid(r)
-  straight = _keep(mask, _sigmoid(update), 1.0)
+  size = h.shape[-1]
   back = u.T.astype(dtype)
 
-  def step(dh, now):
-    dy, of_reset, of_update, of_rec, straight, reset = now
+  def step(carry, now):
+    dh, buffer = carry
+    t, dy, r, straight, reset = now
     dh = dh + dy
-    d_rec = jnp.concatenate([dh * of_reset, dh * of_update, dh * of_rec], axis=-1)
-    return _clear(reset, dh * straight + _dot(d_rec, back)), (dh, d_rec)
+    for gate in range(3):
+      where = (t, 0, gate * size)
+      part = jax.lax.dynamic_slice(buffer, where, (1, *dh.shape))
+      buffer = jax.lax.dynamic_update_slice(buffer, part * dh[None], where)
+    dz = _at(buffer, t)
+    d_n = dz[:, 2 * size :] * r
+    before = _dot(jnp.concatenate([dz[:, : 2 * size], d_n], axis=-1), back)
+    return (_clear(reset, dh * straight + before), buffer), d_n
 
-  xs = (dhs, of_reset, of_update, of_rec, straight, reset)
-  dh, (dh_all, d_rec) = jax.lax.scan(step, dh, xs, reverse=True)
-  size = h.shape[-1]
-  dz = jnp.concatenate([d_rec[..., : 2 * size], dh_all * of_new], axis=-1)
-  db_n = d_rec[..., 2 * size :].sum((0, 1))
-  return dz, dh, _weight_gradient(h_before, d_rec, dtype), db_n, None, None
+  xs = (jnp.arange(hs.shape[0]), dhs, r, straight, reset)
+  (dh, dz), d_n = jax.lax.scan(step, (dh, factors), xs, reverse=True)
+  before = _before(h, hs, reset)
+  du = [_weight_gradient(before, dz[..., : 2 * size], dtype), _weight_gradient(before, d_n, dtype)]
+  return dz, dh, jnp.concatenate(du, axis=1), d_n.sum((0, 1)), None, None
 
 
 gru.defvjp(_gru_forward, _gru_backward)

@@ -2,9 +2,11 @@
 
 `scan`   one `lax.scan` that does everything inside the step, input projection included: the ladder's lowest rung.
 `fused`  the input projection hoisted out of the scan as one matmul, one recurrent matmul and one tanh for all gates,
-         and an own backward pass (`fused_recurrent.py`).
+         and an own backward pass (`fused_recurrent.py`); the LSTM on CPU in the form of `recurrent_columns.py`.
+`vendor` the LSTM of the GPU's vendor (`vendor_recurrent.py`). It knows no flags: with one, and for one token, `fused`
+         runs.
 
-Rules of both: the carry is float32; matmuls read `dtype` and accumulate in float32; `reset` clears the carry before a
+Rules of all: the carry is float32; matmuls read `dtype` and accumulate in float32; `reset` clears the carry before a
 position; a position whose `mask` is false leaves the carry as it is. Neither costs anything when it is None.
 """
 
@@ -18,6 +20,8 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import fused_recurrent as fused
+from seqmodels.kernels import recurrent_columns as columns
+from seqmodels.kernels import vendor_recurrent as vendor
 from seqmodels.notation import Activations, Flags
 
 IMPLEMENTATIONS = ('fused', 'scan')
@@ -69,10 +73,17 @@ def lstm(
 
   Gates lie along the last axis of the weights in the order input, forget, cell, output.
   """
+  if implementation == 'vendor':
+    vendor.check(dtype)
+    if reset is None and mask is None and x.shape[1] > 1:
+      return vendor.lstm(x, h, c, input_kernel, recurrent_kernel, bias)
+    implementation = 'fused'
   if _is_fused(implementation, x):
     half = fused.gate_scale((True, True, False, True), h.shape[-1])
-    z = _project(x, input_kernel * half[None, :], bias * half, dtype)
-    u = recurrent_kernel * half[None, :]
+    w, u, scaled_bias = input_kernel * half[None, :], recurrent_kernel * half[None, :], bias * half
+    if columns.suits(x.shape[0]):
+      return columns.lstm(x, h, c, w, u, scaled_bias, reset, mask, jnp.dtype(dtype))
+    z = _project(x, w, scaled_bias, dtype)
     y, h, c = fused.lstm(z, h, c, u, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h, c
 

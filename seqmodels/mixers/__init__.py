@@ -1,21 +1,55 @@
 """Token mixers by name. A new mixer is a class with the contract of `base.Mixer` and one line here."""
 
+import ast
 import inspect
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.errors import unknown
+from seqmodels.errors import InputError, unknown
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Mixer, Options
+from seqmodels.mixers.convolution import Convolution
+from seqmodels.mixers.gated_delta import GatedDelta
+from seqmodels.mixers.gla import GLA
+from seqmodels.mixers.linear_attention import LinearAttention
+from seqmodels.mixers.linformer import Linformer
+from seqmodels.mixers.lru import LRU
+from seqmodels.mixers.min_recurrent import MinGRU, MinLSTM
+from seqmodels.mixers.mlstm import MLSTM
+from seqmodels.mixers.performer import Performer
 from seqmodels.mixers.recurrent import GRU, LSTM, RNN
+from seqmodels.mixers.retention import Retention
+from seqmodels.mixers.rg_lru import RGLRU
+from seqmodels.mixers.sliding_window import SlidingWindow
+from seqmodels.mixers.slstm import SLSTM
+from seqmodels.mixers.sparse import Sparse
+from seqmodels.mixers.ssd import SSD
+from seqmodels.mixers.transformer_xl import TransformerXL
 
 MIXERS: dict[str, type[Mixer]] = {
   'rnn': RNN,
   'lstm': LSTM,
   'gru': GRU,
   'attention': Attention,
+  'sliding_window': SlidingWindow,
+  'sparse': Sparse,
+  'transformer_xl': TransformerXL,
+  'linear_attention': LinearAttention,
+  'performer': Performer,
+  'linformer': Linformer,
+  'retention': Retention,
+  'ssd': SSD,
+  'gla': GLA,
+  'gated_delta': GatedDelta,
+  'mlstm': MLSTM,
+  'min_gru': MinGRU,
+  'min_lstm': MinLSTM,
+  'lru': LRU,
+  'rg_lru': RGLRU,
+  'slstm': SLSTM,
+  'conv': Convolution,
 }
 
 
@@ -27,8 +61,29 @@ def mixer_options(name: str) -> tuple[str, ...]:
   return tuple(p for p in inspect.signature(MIXERS[name].__init__).parameters if p not in common)
 
 
+def parse_entry(entry: str) -> tuple[str, Options]:
+  """An entry of a pattern: a mixer and the options that it fixes, `conv:dilation=2:kernel_size=3`.
+
+  Raises InputError on an unknown mixer or option.
+  """
+  name, *parts = entry.split(':')
+  known = mixer_options(name)
+  options: Options = {}
+  for part in parts:
+    option, equals, text = part.partition('=')
+    if not equals:
+      raise InputError(f'model.pattern entry {entry!r} must be mixer:option=value')
+    if option not in known:
+      raise unknown(f'option of {name}', option, known)
+    try:
+      options[option] = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+      options[option] = text
+  return name, options
+
+
 def make_mixer(
-  name: str,
+  entry: str,
   width: int,
   *,
   rngs: nnx.Rngs,
@@ -36,7 +91,11 @@ def make_mixer(
   dtype: DTypeLike = jnp.float32,
   options: Options | None = None,
 ) -> Mixer:
-  """The mixer `name`, with those of `options` that it knows. Raises InputError on an unknown name or a bad value."""
+  """The mixer of a pattern's entry, with those of `options` that it knows and the entry does not fix.
+
+  Raises InputError on an unknown name or a bad value.
+  """
+  name, fixed = parse_entry(entry)
   known = mixer_options(name)
-  chosen = {option: value for option, value in (options or {}).items() if option in known}
+  chosen = {option: value for option, value in (options or {}).items() if option in known} | fixed
   return MIXERS[name](width, rngs=rngs, causal=causal, dtype=dtype, **chosen)

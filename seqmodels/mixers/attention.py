@@ -1,6 +1,7 @@
 """Softmax attention as a mixer. Its state is a ring of the last `max_length` keys and values."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ from jaxtyping import Array, Float, Int
 from seqmodels import positions
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import relative as by_distance
 from seqmodels.mixers.base import Mixer
+from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, Flags, State
 
 DECODE = ('prefix', 'full')
@@ -35,7 +38,8 @@ class Attention(Mixer):
 
   heads           0: chosen from the width (`choose_heads`)
   kv_heads        key/value heads, which divide the heads; 0: as many as heads; 1: multi-query (Shazeer, 2019)
-  position        `rotary` turns queries and keys (Su et al., 2021); every other encoding is added outside
+  position        `rotary` turns queries and keys (Su et al., 2021); `relative`, `t5`, `alibi` and `transformer_xl` add
+                  to the scores by distance (`distances.py`); every other encoding is added outside
   implementation  `auto`, `materialised`, `blockwise` or `fused` (see `kernels/attention.py`)
   decode          one token reads the cache's filled `prefix`, rounded up to a power of two, or the `full` cache
 
@@ -43,7 +47,8 @@ class Attention(Mixer):
   number of the document's tokens so far. A query sees the last max_length positions, its own included.
   """
 
-  implementations = kernel.IMPLEMENTATIONS
+  implementations: tuple[str, ...] = kernel.IMPLEMENTATIONS
+  positions: tuple[str, ...] = ('rotary', *BY_DISTANCE)
 
   def __init__(
     self,
@@ -65,6 +70,9 @@ class Attention(Mixer):
       raise InputError(f'heads={heads} must divide width={width}')
     if kv_heads < 0 or heads % kv_heads:
       raise InputError(f'kv_heads={kv_heads} must divide heads={heads}')
+    allowed = ('none', *positions.ADDITIVE, *self.positions)
+    if position not in allowed:
+      raise unknown('model.position', position, allowed)
     if position == 'rotary' and (width // heads) % 2:
       raise InputError(
         f'position=rotary needs an even key width; width={width} with heads={heads} gives {width // heads}'
@@ -75,9 +83,12 @@ class Attention(Mixer):
       raise unknown('mixer.decode', decode, DECODE)
     self.heads, self.kv_heads, self.key_width = heads, kv_heads, width // heads
     self.position, self.implementation, self.decode = position, implementation, decode
+    self.padding_last = position in BY_DISTANCE  # moved there, so that distances are differences of indices
     weights = nnx.initializers.lecun_normal()
     self.qkv_kernel = nnx.Param(weights(rngs.params(), (width, (heads + 2 * kv_heads) * self.key_width), jnp.float32))
     self.output_kernel = nnx.Param(weights(rngs.params(), (width, width), jnp.float32))
+    if position in BY_DISTANCE:
+      self.distances = BY_DISTANCE[position](width, heads, rngs=rngs, ahead=not causal)
 
   def init_state(self, batch: int, max_length: int) -> State:
     ring = (batch, self.kv_heads, max_length, self.key_width)  # each head's keys together: decoding reads them in place
@@ -88,8 +99,9 @@ class Attention(Mixer):
     }
 
   def mixing_flops(self, context: int | float) -> float:
-    """q·k and weights·v, two FLOPs each per key and feature."""
-    return 4.0 * self.width * context
+    """q·k and weights·v, two FLOPs each per key and feature; relative keys are keys once more."""
+    with_keys = self.position in ('relative', 'transformer_xl')
+    return (6.0 if with_keys else 4.0) * self.width * context
 
   def __call__(
     self,
@@ -104,23 +116,46 @@ class Attention(Mixer):
     self.check_call(x, state)
     if reset is not None and mask is not None:
       reset = reset & mask
+    if mask is None or not self.padding_last:
+      return self._mix(x, state, reset, mask)
+    source, place, mask = positions.compact(mask)
+    x = jnp.where(mask[..., None], jnp.take_along_axis(x, source[..., None], axis=1), jnp.zeros((), x.dtype))
+    if reset is not None:
+      reset = jnp.take_along_axis(reset, source, axis=1) & mask
+    y, state = self._mix(x, state, reset, mask)
+    return jnp.take_along_axis(y, place[..., None], axis=1), state
+
+  @property
+  def relative(self) -> by_distance.Relative | None:
+    return self.distances if self.position in BY_DISTANCE else None
+
+  def _mix(
+    self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None
+  ) -> tuple[Activations, State | None]:
     batch, length = x.shape[:2]
     start = jnp.zeros((batch,), jnp.int32) if state is None else state['end']
     where, end = positions.advance(start, length, reset, mask)
     q, k, v = self._project(x, where)
     if state is None:
       out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
-    elif length > state['k'].shape[2]:
-      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[2]}')
     elif length == 1:
       state = write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
     else:
+      self.check_fits(length, state)
       out = self._after(q, k, v, state, reset, mask)
       state = write(state, k, v, where, end, reset, mask)
-    out = out.reshape(batch, length, self.width)
-    y = jnp.dot(out, self.output_kernel[...].astype(self.dtype))
-    return y, state
+    return self._join(out), state
+
+  def check_fits(self, length: int, state: State) -> None:
+    """Raises InputError for a segment that the state's ring cannot hold."""
+    if length > state['k'].shape[2]:
+      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[2]}')
+
+  def _join(self, out: jax.Array) -> Activations:
+    """The heads [b t h k] joined and projected."""
+    out = out.reshape(out.shape[0], -1, self.width)
+    return jnp.dot(out, self.output_kernel[...].astype(self.dtype))
 
   def _project(self, x: Activations, where: Int[Array, 'b t']) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Queries [b t h k], keys [b t g k] and values [b t g k] of the tokens at positions `where`."""
@@ -131,6 +166,8 @@ class Attention(Mixer):
       q, k = turned[:, :, : self.heads], turned[:, :, self.heads :]
     else:
       q, k = joined[:, :, : self.heads], joined[:, :, self.heads : self.heads + self.kv_heads]
+    if self.relative is not None:
+      q = self.relative.content(q)
     return q, k, joined[:, :, self.heads + self.kv_heads :]
 
   def _segment_bounds(self, reset: Flags | None, mask: Flags | None, batch: int, length: int) -> kernel.Bounds | None:
@@ -149,7 +186,8 @@ class Attention(Mixer):
     return lower, upper, index if mask is None else jnp.where(mask, index, -1)
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
-    return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, implementation=self.implementation)
+    how: dict[str, Any] = {'relative': self.relative, 'implementation': self.implementation}
+    return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, **how)
 
   def _after(
     self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, reset: Flags | None, mask: Flags | None
@@ -157,12 +195,18 @@ class Attention(Mixer):
     """Attends to what the state remembers and to the segment. An empty state (a prompt's prefill) costs nothing."""
     batch, length = q.shape[:2]
     bounds = self._segment_bounds(reset, mask, batch, length)
+    slots = state['k'].shape[2]
 
     def with_memory():
-      keys = jnp.concatenate([state['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([state['v'].swapaxes(1, 2), v], axis=1)
-      limits = memory_bounds(state['end'], state['k'].shape[2], length, reset, mask)
-      return kernel.attention(q, keys, values, causal=False, bounds=limits, implementation=self.implementation)
+      ring = {'k': state['k'], 'v': state['v']}
+      held = in_slots(state['end'], slots)
+      if self.relative is not None:
+        ring, held = in_order(ring, state['end']), in_row(state['end'], slots)
+      keys = jnp.concatenate([ring['k'].swapaxes(1, 2), k], axis=1)
+      values = jnp.concatenate([ring['v'].swapaxes(1, 2), v], axis=1)
+      limits = memory_bounds(held, state['end'], slots, length, reset, mask)
+      how: dict[str, Any] = {'relative': self.relative, 'offset': slots, 'implementation': self.implementation}
+      return kernel.attention(q, keys, values, causal=False, bounds=limits, **how)
 
     return jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._within(q, k, v, bounds), with_memory)
 
@@ -170,7 +214,14 @@ class Attention(Mixer):
     """One query over the filled slots of the ring, its own token among them."""
     slots = state['k'].shape[2]
     filled = jnp.minimum(state['end'], slots)
-    over = lambda prefix: kernel.over_ring(q[:, 0], state['k'][:, :, :prefix], state['v'][:, :, :prefix], filled)
+
+    def over(prefix: int) -> jax.Array:
+      added = None
+      if self.relative is not None:
+        distance = state['end'][:, None] - 1 - in_slots(state['end'], slots)[:, :prefix]
+        added = by_distance.scores_at(self.relative, q, distance[:, None], prefix - 1)[:, :, 0]
+      return kernel.over_ring(q[:, 0], state['k'][:, :, :prefix], state['v'][:, :, :prefix], filled, added)
+
     prefixes = [slots]
     if self.decode == 'prefix':
       prefixes = [2**n for n in range(SMALLEST_PREFIX.bit_length() - 1, slots.bit_length()) if 2**n < slots] + prefixes
@@ -181,24 +232,41 @@ class Attention(Mixer):
     return jax.lax.switch(needed, [empty, *(functools.partial(over, prefix) for prefix in prefixes)])
 
 
+def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+  """The newest position kept in each slot of a ring; negative: not written yet."""
+  last = end[:, None] - 1
+  return last - (last - jnp.arange(slots, dtype=jnp.int32)[None, :]) % slots
+
+
+def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+  """The positions of a ring put in order; negative: not written yet."""
+  return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
+
+
+def in_order(ring: State, end: Int[Array, 'b']) -> State:
+  """A ring's arrays [b g s k] with the oldest slot first and the newest last."""
+
+  def turn(a: Float[Array, 'b g s k']) -> Float[Array, 'b g s k']:
+    slot = in_row(end, a.shape[2]) % a.shape[2]
+    return jnp.take_along_axis(a, slot[:, None, :, None], axis=2)
+
+  return jax.tree.map(turn, ring)
+
+
 def memory_bounds(
-  end: Int[Array, ' b'], slots: int, length: int, reset: Flags | None, mask: Flags | None
+  held: Int[Array, 'b m'], end: Int[Array, ' b'], slots: int, length: int, reset: Flags | None, mask: Flags | None
 ) -> kernel.Bounds:
-  """Bounds of a segment's queries over [ring, segment].
+  """Bounds of a segment's queries over [memory, segment], the memory's positions being `held`.
 
   Positions here go on from `end` through the whole segment, documents or not: a document that starts inside the segment
   is a lower bound, and so is the ring's length.
   """
-  batch = end.shape[0]
   place, _ = positions.advance(end, length, None, mask)
-  valid = jnp.ones((batch, length), bool) if mask is None else mask
+  valid = jnp.ones(place.shape, bool) if mask is None else mask
   lower = jnp.maximum(place - slots + 1, 0)
   if reset is not None:
     lower = jnp.maximum(lower, jax.lax.cummax(jnp.where(reset, place, 0), axis=1))
-  slot = jnp.arange(slots, dtype=jnp.int32)[None, :]
-  last = end[:, None] - 1
-  in_ring = last - (last - slot) % slots  # the newest position kept in each slot; negative: not written yet
-  return lower, place, jnp.concatenate([in_ring, jnp.where(valid, place, -1)], axis=1)
+  return lower, place, jnp.concatenate([held, jnp.where(valid, place, -1)], axis=1)
 
 
 def write(
@@ -210,16 +278,22 @@ def write(
   reset: Flags | None,
   mask: Flags | None,
 ) -> State:
-  """Puts a segment's keys and values into the ring: those of the last document, padding left out."""
-  batch = where.shape[0]
+  """Puts a segment's keys and values into the ring: the newest of the last document, padding left out."""
   slots = state['k'].shape[2]
-  slot = where % slots
-  if mask is not None:
-    slot = jnp.where(mask, slot, slots)
+  slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
+  return {'k': put(state['k'], k, slot), 'v': put(state['v'], v, slot), 'end': end}
+
+
+def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
+  """The tokens of a segment's last document."""
+  keep = jnp.ones(shape, bool) if mask is None else mask
   if reset is not None:
-    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True)
-    superseded = jnp.concatenate([superseded[:, 1:], jnp.zeros((batch, 1), jnp.int32)], axis=1) > 0
-    slot = jnp.where(superseded, slots, slot)
-  rows = jnp.arange(batch)[:, None]
-  put = lambda ring, new: ring.at[rows, :, slot].set(new.astype(ring.dtype), mode='drop')
-  return {'k': put(state['k'], k), 'v': put(state['v'], v), 'end': end}
+    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
+    keep = keep & ~jnp.concatenate([superseded[:, 1:], jnp.zeros((shape[0], 1), bool)], axis=1)
+  return keep
+
+
+def put(ring: Float[Array, 'b g s k'], new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> jax.Array:
+  """The ring with the new tokens in their slots; slots beyond its end are dropped."""
+  rows = jnp.arange(slot.shape[0])[:, None]
+  return ring.at[rows, :, slot].set(new.astype(ring.dtype), mode='drop')

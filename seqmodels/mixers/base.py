@@ -1,11 +1,13 @@
 """The contract of a token mixer: what a layer computes over time, and what it must remember between two segments."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive
 from seqmodels.notation import Activations, Flags, State
@@ -26,6 +28,7 @@ class Mixer(nnx.Module):
 
   can_be_causal: bool = True
   implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
+  positions: tuple[str, ...] = ()  # the values of `position` that act inside the mixer
 
   def __init__(self, width: int, *, rngs: nnx.Rngs, causal: bool = True, dtype: DTypeLike = jnp.float32):
     del rngs
@@ -65,3 +68,75 @@ class Mixer(nnx.Module):
     for leaf in jax.tree.leaves(state):
       if leaf.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {leaf.shape[0]}, the input has a batch of {x.shape[0]}')
+
+
+class Direction(nnx.Module):
+  """One reading direction of a mixer whose state has a fixed size: `[b t d] -> [b t size]`, from the left.
+
+  The state is a pytree of float32 arrays `[b ...]`. A `reset` counts here even where it stands on padding (read from
+  the end, a document may begin there); the rest is the contract of `Mixer`.
+  """
+
+  size: int
+
+  def init_state(self, batch: int) -> State:
+    raise NotImplementedError
+
+  def __call__(
+    self, x: Activations, state: State, reset: Flags | None, mask: Flags | None
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    raise NotImplementedError
+
+  def mixing_flops(self) -> float:
+    """Forward FLOPs a token beyond two per weight."""
+    return 0.0
+
+
+class Directional(Mixer):
+  """A mixer made of `Direction`s: one when causal, else one each way, each of half the width (Schuster & Paliwal 1997).
+
+  A subclass calls `set_directions` at the end of its `__init__`.
+  """
+
+  def set_directions(self, make: Callable[[int], Direction], multiple: int = 1) -> None:
+    """make(size) builds one direction. Raises InputError where two directions of a `multiple` do not fit the width."""
+    if not self.causal and self.width < 2 * multiple:
+      raise InputError(f'width={self.width} must be at least {2 * multiple} for two directions')
+    backward = 0 if self.causal else self.width // (2 * multiple) * multiple
+    self.forward = make(self.width - backward)
+    if backward:
+      self.backward = make(backward)
+
+  def init_state(self, batch: int, max_length: int) -> State:
+    del max_length
+    return self.forward.init_state(batch)
+
+  def mixing_flops(self, context: int | float) -> float:
+    del context
+    return self.forward.mixing_flops() + (0.0 if self.causal else self.backward.mixing_flops())
+
+  def __call__(
+    self,
+    x: Activations,
+    state: State | None = None,
+    *,
+    reset: Flags | None = None,
+    mask: Flags | None = None,
+    rngs: nnx.Rngs | None = None,
+  ) -> tuple[Activations, State | None]:
+    del rngs
+    self.check_call(x, state)
+    if reset is not None and mask is not None:
+      reset = reset & mask
+    start = self.forward.init_state(x.shape[0]) if state is None else state
+    y, end = self.forward(x, start, reset, mask)
+    if not self.causal:
+      y = jnp.concatenate([y, self._from_the_end(x, reset, mask)], axis=-1)
+    return y, None if state is None else end
+
+  def _from_the_end(self, x: Activations, reset: Flags | None, mask: Flags | None) -> Float[Array, 'b t e']:
+    # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
+    ends = None if reset is None else jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
+    ends, mask = (None if flags is None else jnp.flip(flags, 1) for flags in (ends, mask))
+    y, _ = self.backward(jnp.flip(x, 1), self.backward.init_state(x.shape[0]), ends, mask)
+    return jnp.flip(y, 1)

@@ -1,22 +1,19 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
 
-from seqmodels.errors import InputError, unknown
-from seqmodels.kernels import recurrent
-from seqmodels.mixers.base import Mixer
-from seqmodels.notation import Activations, Flags, State
+from seqmodels.errors import unknown
+from seqmodels.kernels import recurrent, vendor_recurrent
+from seqmodels.mixers.base import Direction, Directional
 
 
-class Recurrence(nnx.Module):
-  """One direction: the weights of a cell.
+class Recurrence(Direction):
+  """The weights of a cell.
 
   Input weights are LeCun normal, recurrent weights orthogonal gate by gate (Saxe et al., 2014), biases zero.
   """
@@ -39,11 +36,6 @@ class Recurrence(nnx.Module):
 
   def init_state(self, batch: int) -> dict[str, jax.Array]:
     return {name: jnp.zeros((batch, self.size), jnp.float32) for name in self.carries}
-
-  def __call__(
-    self, x: Activations, state: State, reset: Flags | None, mask: Flags | None
-  ) -> tuple[Float[Array, 'b t e'], dict[str, jax.Array]]:
-    raise NotImplementedError
 
 
 class RNNRecurrence(Recurrence):
@@ -87,13 +79,14 @@ class GRURecurrence(Recurrence):
     return y, {'h': h}
 
 
-class Recurrent(Mixer):
-  """A recurrence over time; with `causal=False` one each way, each of half the width (Schuster & Paliwal, 1997).
+class Recurrent(Directional):
+  """A cell over time; see `Directional` for the two-directional form.
 
-  implementation: `fused` or `scan` (see `kernels/recurrent.py`).
+  implementation: `fused` or `scan`; of the LSTM on an NVIDIA GPU in float32 also `vendor` (see `kernels/recurrent.py`).
   """
 
   implementations = recurrent.IMPLEMENTATIONS
+  on_some_devices: tuple[str, ...] = ()  # further values of the option, refused elsewhere
   recurrence: type[Recurrence]
 
   def __init__(
@@ -106,45 +99,12 @@ class Recurrent(Mixer):
     implementation: str = 'fused',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
-    if not causal and width < 2:
-      raise InputError(f'width={width} must be at least 2 for two directions')
-    backward = 0 if causal else width // 2
-    make = functools.partial(self.recurrence, width, rngs=rngs, implementation=implementation, dtype=self.dtype)
-    self.forward = make(size=width - backward)
-    if not causal:
-      self.backward = make(size=backward)
-
-  def init_state(self, batch: int, max_length: int) -> State:
-    del max_length
-    return self.forward.init_state(batch)
-
-  def __call__(
-    self,
-    x: Activations,
-    state: State | None = None,
-    *,
-    reset: Flags | None = None,
-    mask: Flags | None = None,
-    rngs: nnx.Rngs | None = None,
-  ) -> tuple[Activations, State | None]:
-    del rngs
-    self.check_call(x, state)
-    if reset is not None and mask is not None:
-      reset = reset & mask
-    start = self.forward.init_state(x.shape[0]) if state is None else state
-    y, end = self.forward(x, start, reset, mask)
-    if not self.causal:
-      y = jnp.concatenate([y, self._from_the_end(x, reset, mask)], axis=-1)
-    return y, None if state is None else end
-
-  def _from_the_end(self, x: Activations, reset: Flags | None, mask: Flags | None) -> Float[Array, 'b t e']:
-    # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
-    ends = None if reset is None else jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
-    ends, mask = (None if flags is None else jnp.flip(flags, 1) for flags in (ends, mask))
-    y, _ = self.backward(jnp.flip(x, 1), self.backward.init_state(x.shape[0]), ends, mask)
-    return jnp.flip(y, 1)
+    if implementation in self.on_some_devices:
+      vendor_recurrent.check(self.dtype)
+    elif implementation not in self.implementations:
+      raise unknown('mixer.implementation', implementation, (*self.implementations, *self.on_some_devices))
+    how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
+    self.set_directions(lambda size: self.recurrence(width, size, **how))
 
 
 class RNN(Recurrent):
@@ -157,6 +117,7 @@ class LSTM(Recurrent):
   """Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000)."""
 
   recurrence = LSTMRecurrence
+  on_some_devices = ('vendor',)
 
 
 class GRU(Recurrent):

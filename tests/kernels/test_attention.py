@@ -85,10 +85,12 @@ def test_own_backward_equals_autodiff(t, causal, bounded, monkeypatch):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_rows_go_in_groups(monkeypatch):
+@pytest.mark.parametrize(('at_once', 'rows', 'heads'), [(1, 1, 1), (T * 4 * H, 1, G)])
+def test_rows_and_heads_go_in_groups(monkeypatch, at_once, rows, heads):
   q, k, v, bounds = draw(seed=3)
-  monkeypatch.setattr(blockwise, 'SCORES_AT_ONCE', 1)
-  assert blockwise.make_plan(12, T, B * G, H // G, True, 4).group == 1
+  monkeypatch.setattr(blockwise, 'SHORT_SCORES_AT_ONCE', at_once)
+  plan = blockwise.make_plan(12, T, B, G, H // G, True, 4)
+  assert (plan.rows, plan.heads) == (rows, heads)
   grouped = lambda *a: blockwise.blockwise(*a, causal=True, bounds=bounds, block=4)
   whole = lambda *a: attention.materialised(*a, causal=True, bounds=bounds)
   gradient = lambda f: jax.jit(jax.value_and_grad(lambda *a: (f(*a) ** 2).sum(), argnums=(0, 1, 2)))(q, k, v)
@@ -98,7 +100,7 @@ def test_rows_go_in_groups(monkeypatch):
 
 def test_every_part_is_covered_once():
   for t in (128, 384, 1152, 2048, 32768):
-    parts = blockwise.make_plan(t, t, 4, 1, True, 128).parts
+    parts = blockwise.make_plan(t, t, 2, 2, 1, True, 128).parts
     assert [p.start for p in parts] == [0, *(p.stop for p in parts[:-1])]
     assert parts[-1].stop == t
     assert all(p.keys == p.stop and (p.stop - p.start) % 128 == 0 for p in parts)

@@ -7,12 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.experimental import rnn as vendor_rnn
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import recurrent
+from seqmodels.kernels import fused_recurrent, recurrent, recurrent_columns, vendor_recurrent
+from seqmodels.mixers import make_mixer
 
 B, T, D, E = 3, 9, 5, 4
-CELLS = {'rnn': (recurrent.rnn, 1), 'lstm': (recurrent.lstm, 4), 'gru': (recurrent.gru, 3)}
+
+
+def columns(x, h, c, w, u, b, *, reset, mask, implementation):
+  """The LSTM's form for large batches on CPU, at any batch."""
+  if implementation == 'scan':
+    return recurrent.lstm(x, h, c, w, u, b, reset=reset, mask=mask, implementation=implementation)
+  half = fused_recurrent.gate_scale((True, True, False, True), E)
+  return recurrent_columns.lstm(x, h, c, w * half[None], u * half[None], b * half, reset, mask, x.dtype)
+
+
+CELLS = {'rnn': (recurrent.rnn, 1), 'lstm': (recurrent.lstm, 4), 'columns': (columns, 4), 'gru': (recurrent.gru, 3)}
+LSTMS = ('lstm', 'columns')
 
 
 def sigmoid(x):
@@ -39,7 +52,7 @@ def gru_step(x, carry, w, u, b, b_n):
   return ((1 - z) * n + z * h,)
 
 
-STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'gru': gru_step}
+STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'columns': lstm_step, 'gru': gru_step}
 
 
 def loop(step, x, carry, weights, reset, mask):
@@ -67,7 +80,7 @@ def draw(name, length=T, seed=0):
   weights = (normal(D, gates * E), normal(E, gates * E) * 0.7, normal(gates * E))
   if name == 'gru':
     weights = (*weights, normal(E))
-  carry = tuple(normal(B, E) for _ in range(2 if name == 'lstm' else 1))
+  carry = tuple(normal(B, E) for _ in range(2 if name in LSTMS else 1))
   reset = jnp.asarray(random.random((B, length)) < 0.3)
   mask = jnp.asarray(random.random((B, length)) < 0.7)
   return normal(B, length, D), carry, weights, reset, mask
@@ -79,8 +92,10 @@ def run(name, implementation, x, carry, weights, reset, mask):
   return y, tuple(carry)
 
 
-@pytest.mark.parametrize('implementation', recurrent.IMPLEMENTATIONS)
-@pytest.mark.parametrize('name', CELLS)
+@pytest.mark.parametrize(
+  ('name', 'implementation'),
+  [(name, how) for name in CELLS for how in recurrent.IMPLEMENTATIONS if (name, how) != ('columns', 'scan')],
+)
 def test_equals_the_equations(name, implementation):
   x, carry, weights, reset, mask = draw(name)
   for flags in ((None, None), (reset, mask)):
@@ -89,7 +104,7 @@ def test_equals_the_equations(name, implementation):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
 
 
-@pytest.mark.parametrize('name', CELLS)
+@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
 def test_one_token_equals_the_equations(name):
   x, carry, weights, _, _ = draw(name, length=1)
   expected = loop(STEPS[name], x, carry, weights, None, None)
@@ -119,7 +134,7 @@ def test_own_backward_equals_autodiff(name, flagged):
 FLAX_CELLS = {'rnn': nnx.SimpleCell, 'lstm': nnx.OptimizedLSTMCell, 'gru': nnx.GRUCell}
 
 
-@pytest.mark.parametrize('name', CELLS)
+@pytest.mark.parametrize('name', FLAX_CELLS)
 def test_equals_flax(name):
   x, carry, (w, u, bias, *_), _, _ = draw(name)
   cell = FLAX_CELLS[name](D, E, rngs=nnx.Rngs(0))
@@ -153,3 +168,22 @@ def test_refuses_an_unknown_implementation():
   x, carry, weights, _, _ = draw('rnn')
   with pytest.raises(InputError, match=r"'fusd'.*fused"):
     recurrent.rnn(x, *carry, *weights, implementation='fusd')
+
+
+def test_the_vendors_packed_weights_mean_the_same_lstm():
+  x, (h, c), weights, _, _ = draw('lstm')
+  unpacked = vendor_rnn.unpack_lstm_weights(vendor_recurrent.pack(*weights), D, E, 1, False)
+  lengths = jnp.full((B,), T, jnp.int32)
+  y, h_last, c_last = vendor_rnn.lstm_ref(x, h[None], c[None], *unpacked, lengths, D, E, 1, 0.0, False)
+  expected = loop(lstm_step, x, (h, c), weights, None, None)
+  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), (y, (h_last[0], c_last[0])), expected)
+
+
+def test_the_vendors_lstm_is_refused_elsewhere():
+  x, carry, weights, _, _ = draw('lstm')
+  with pytest.raises(InputError, match='vendor needs an NVIDIA GPU; this is cpu'):
+    recurrent.lstm(x, *carry, *weights, implementation='vendor')
+  with pytest.raises(InputError, match='vendor needs an NVIDIA GPU'):
+    make_mixer('lstm', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
+  with pytest.raises(InputError, match=r"'vendor'.*fused, scan"):
+    make_mixer('gru', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})

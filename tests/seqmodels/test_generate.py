@@ -61,6 +61,16 @@ def test_a_row_that_has_stopped_repeats_its_stop(trained):
   np.testing.assert_array_equal(made[0, :end], free[0, :end])
 
 
+def test_generation_ends_when_every_row_has_stopped(trained):
+  model, params = trained
+  prompt, how = jnp.array([[1, 2], [1, 2]]), {'key': jax.random.key(0), 'chunk': 3}
+  free = run(model, params, prompt, 12, sampling=Sampling(temperature=0), **how)
+  stop = int(free[0, 1])
+  chunks = list(generate(model, params, prompt, 12, sampling=Sampling(temperature=0, stop=stop), **how))
+  assert len(chunks) == 1
+  assert (np.asarray(chunks[0])[:, 1:] == stop).all()
+
+
 def test_draws_follow_the_truncated_distribution():
   logits = jnp.log(jnp.array([0.5, 0.25, 0.15, 0.07, 0.03]))
   rows = jnp.tile(logits, (20_000, 1))

@@ -83,17 +83,54 @@ def test_readout_last_reads_the_last_position_that_is_not_padding():
   np.testing.assert_allclose(outputs[1:], model.apply(params, x[1:, :4])[0], atol=1e-6)
 
 
+def test_readout_mean_is_the_mean_over_what_is_not_padding():
+  fields = {'input': Vectors(3), 'output': Vectors(5), 'length': 8}
+  model = build(STACKED, Spec('encode', **fields, readout='mean'))
+  every = build(STACKED, Spec('encode', **fields))
+  params = model.init(jax.random.key(0))
+  x = jax.random.normal(jax.random.key(2), (2, 8, 3))
+  mask = jnp.arange(8)[None, :] < jnp.array([8, 4])[:, None]
+  pooled, _ = jax.jit(model.apply)(params, x, mask=mask)
+  outputs = np.asarray(jax.jit(every.apply)(params, x, mask=mask)[0], np.float64)
+  # The output layer of a plain stack is affine, so that the mean of its outputs is its output of the mean.
+  np.testing.assert_allclose(pooled, [outputs[0].mean(0), outputs[1, :4].mean(0)], atol=1e-6)
+  with pytest.raises(InputError, match='readout=mean needs kind=encode'):
+    Spec('causal', **fields, readout='mean')
+
+
 def test_learned_positions_refuse_what_their_table_does_not_hold():
   model = build(TRANSFORMER.replace(position='learned'), SPEC)
   with pytest.raises(InputError, match=r'length=25 .*24 tokens'):
     jax.eval_shape(model.apply, model.abstract_params, tokens(1, 25))
 
 
-@pytest.mark.parametrize('target', [5e4, 3e5, 1e7])
 @pytest.mark.parametrize(
-  'config',
-  [TRANSFORMER, STACKED, HYBRID, TRANSFORMER.replace(heads=4), STACKED.replace(pattern=('lstm',))],
-  ids=['transformer', 'gru', 'hybrid', 'heads', 'lstm'],
+  'config', [SINUSOIDAL, STACKED, HYBRID.replace(layers='scan')], ids=['position', 'stack', 'scan']
+)
+def test_a_state_of_another_batch_is_refused(config):
+  model = build(config, SPEC)
+  state = jax.eval_shape(lambda: model.init_state(3, 8))
+  with pytest.raises(InputError, match=r'state is for a batch of 3.*batch of 2'):
+    jax.eval_shape(model.apply, model.abstract_params, tokens(2, 4), state)
+
+
+def test_a_segment_longer_than_the_cache_is_refused():
+  model = build(TRANSFORMER, SPEC)
+  with pytest.raises(InputError, match=r'segment of 9 tokens.*max_length=8'):
+    jax.eval_shape(model.apply, model.abstract_params, tokens(2, 9), model.init_state(2, 8))
+
+
+def test_what_cannot_be_causal_is_refused_in_a_causal_model():
+  pattern = ('attention', 'linformer:rank=4')
+  with pytest.raises(InputError, match=r'model.pattern names linformer, which cannot be causal'):
+    build(TRANSFORMER.replace(pattern=pattern), SPEC)
+  assert build(TRANSFORMER.replace(pattern=pattern), Spec('encode', Tokens(11), Tokens(11), 24))
+
+
+@pytest.mark.parametrize(
+  ('config', 'target'),
+  [(HYBRID, 3e5), (TRANSFORMER.replace(heads=4), 5e4), (TRANSFORMER, 1e7), (STACKED, 1e7)],
+  ids=['hybrid', 'heads', 'transformer', 'gru'],
 )
 def test_widths_meet_the_budget_within_two_percent(config, target):
   solved = solve_width(config.replace(params=target), SPEC)
@@ -117,6 +154,7 @@ def test_a_budget_that_no_width_meets_is_refused():
     ({'position': 'rotory'}, "model.position='rotory' is not known; nearest: rotary"),
     ({'pattern': ('lstm', 'attention'), 'depth': 3}, 'model.depth=3 must be a multiple'),
     ({'width': 10, 'heads': 4}, 'model.heads=4 must divide model.width=10'),
+    ({'pattern': 'gru*x'}, "model.pattern entry 'gru*x' must repeat a mixer a whole number of times"),
   ],
 )
 def test_bad_fields_are_one_clear_line(fields, message):
@@ -124,3 +162,11 @@ def test_bad_fields_are_one_clear_line(fields, message):
     from_dict(fields)
   assert message in str(caught.value)
   assert '\n' not in str(caught.value)
+
+
+def test_a_position_that_no_mixer_takes_is_refused():
+  with pytest.raises(InputError, match=r'model.position=alibi acts inside attention, .*; the pattern gru has none'):
+    build(STACKED.replace(position='alibi'), SPEC)
+  with pytest.raises(InputError, match=r'model.position=rotary acts inside .*the pattern transformer_xl has none'):
+    build(ModelConfig(pattern=('transformer_xl',), position='rotary'), SPEC)
+  assert build(ModelConfig(pattern=('lstm', 'attention'), width=8, position='t5'), SPEC).config.position == 't5'

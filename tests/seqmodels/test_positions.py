@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqmodels.positions import advance, rotary, sinusoidal
+from seqmodels.positions import advance, alibi_slopes, compact, rotary, sinusoidal, t5_bucket
 
 
 def test_advance_counts_like_a_loop():
@@ -47,3 +47,31 @@ def test_rotary_is_a_complex_rotation_and_depends_on_distance_only():
   np.testing.assert_allclose(
     np.einsum('bthk,bshk->bhts', rotated, rotated), np.einsum('bthk,bshk->bhts', shifted, shifted), atol=1e-4
   )
+
+
+def test_alibi_slopes_are_the_papers():
+  np.testing.assert_allclose(alibi_slopes(8), 0.5 ** np.arange(1, 9), rtol=1e-6)
+  np.testing.assert_allclose(alibi_slopes(16), 0.5 ** np.arange(0.5, 8.5, 0.5), rtol=1e-6)
+  between = alibi_slopes(12)  # those of 8, and of 16 the first, third, fifth and seventh
+  np.testing.assert_allclose(between, [*0.5 ** np.arange(1, 9), *0.5 ** np.arange(0.5, 4.5, 1)], rtol=1e-6)
+  assert [len(alibi_slopes(heads)) for heads in range(1, 40)] == list(range(1, 40))
+
+
+def test_t5_buckets():
+  """Exact to 15, then at the powers of 8^(1/16), the last from 128 on; both ways half as many each."""
+  distance = jnp.array([-5, 0, 1, 15, 16, 17, 18, 19, 31, 32, 45, 46, 64, 90, 113, 128, 5000])
+  expected = [0, 0, 1, 15, 16, 16, 16, 17, 21, 21, 23, 24, 26, 29, 31, 31, 31]
+  np.testing.assert_array_equal(t5_bucket(distance), expected)
+  both = t5_bucket(jnp.array([-5000, -8, -1, 0, 7, 8, 11, 12, 128]), ahead=True)
+  np.testing.assert_array_equal(both, [31, 24, 17, 0, 7, 8, 8, 9, 15])
+
+
+def test_compacting_moves_padding_to_the_end():
+  mask = np.random.default_rng(1).random((5, 9)) < 0.5
+  mask[0], mask[1] = False, True
+  source, place, real = compact(jnp.asarray(mask))
+  for row in range(5):
+    kept = np.flatnonzero(mask[row])
+    np.testing.assert_array_equal(np.asarray(source)[row, : len(kept)], kept)
+    np.testing.assert_array_equal(np.asarray(place)[row, kept], np.arange(len(kept)))
+    assert np.asarray(real)[row].sum() == len(kept)

@@ -1,0 +1,74 @@
+"""Depthwise causal convolution over time, with the last inputs as its state."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from seqmodels.errors import InputError
+from seqmodels.notation import Activations, Flags
+
+
+def causal_depthwise(
+  x: Activations,
+  weights: Float[Array, 'w d'],
+  history: Float[Array, 'b s d'],
+  reset: Flags | None = None,
+  mask: Flags | None = None,
+  *,
+  dilation: int = 1,
+) -> tuple[Activations, Float[Array, 'b s d']]:
+  """y_t = Σ_i weights[w-1-i] · x_{t - i·dilation} for i = 0 … w-1 (van den Oord et al., 2016, WaveNet).
+
+  `history` holds the s = (w-1)·dilation inputs before x, the newest last, zeros where there are none; it comes back, in
+  its own dtype, as the inputs before the next segment. A reset clears everything before it, also where it stands on
+  padding. Padding is left out as if it were not there: windows skip it. y has the dtype of x; sums are float32.
+  Raises InputError on a history of another length.
+  """
+  (taps, _), length, reach = weights.shape, x.shape[1], history.shape[1]
+  if reach != (taps - 1) * dilation:
+    raise InputError(f'history of {reach} inputs must be (taps-1)*dilation={(taps - 1) * dilation}')
+  inputs = jnp.concatenate([history.astype(x.dtype), x], axis=1)
+  # The history belongs to the document before any reset.
+  document = None if reset is None else jnp.pad(jnp.cumsum(reset.astype(jnp.int32), axis=1), ((0, 0), (reach, 0)))
+  last = None if document is None else document[:, -1:]
+  if mask is None:
+    y = _sum_of_shifts(inputs, weights, document, length, dilation)
+    inputs, document = inputs[:, length:], None if document is None else document[:, length:]
+  else:
+    # Real tokens first, in their order; what follows them is padding, which no earlier position sees.
+    joined = jnp.pad(mask, ((0, 0), (reach, 0)), constant_values=True)
+    order = jnp.argsort(~joined, axis=1, stable=True)
+    inputs, document = _pick(inputs, order), None if document is None else jnp.take_along_axis(document, order, axis=1)
+    y = _sum_of_shifts(inputs, weights, document, length, dilation)
+    count = jnp.cumsum(mask.astype(jnp.int32), axis=1)
+    y = _pick(y, jnp.maximum(count - 1, 0))
+    newest = count[:, -1:] + jnp.arange(reach, dtype=jnp.int32)[None, :]
+    inputs = _pick(inputs, newest)
+    if document is not None:
+      document = jnp.take_along_axis(document, newest, axis=1)
+  inputs = inputs.astype(history.dtype)
+  if document is None or last is None:
+    return y, inputs
+  return y, jnp.where(jnp.equal(document, last)[:, :, None], inputs, 0)
+
+
+def _pick(a: jax.Array, index: jax.Array) -> jax.Array:
+  return jnp.take_along_axis(a, index[:, :, None], axis=1)
+
+
+def _sum_of_shifts(
+  inputs: jax.Array, weights: jax.Array, document: jax.Array | None, length: int, dilation: int
+) -> jax.Array:
+  """The convolution as products that XLA fuses into one pass; inputs of other documents count as zeros."""
+  taps = weights.shape[0]
+  now = (taps - 1) * dilation
+  products = []
+  for tap in range(taps):
+    here = slice(tap * dilation, tap * dilation + length)
+    product = weights[tap][None, None, :].astype(jnp.float32) * inputs[:, here].astype(jnp.float32)
+    if document is not None and tap < taps - 1:
+      product = jnp.where((document[:, here] == document[:, now:])[:, :, None], product, 0.0)
+    products.append(product)
+  return functools.reduce(jnp.add, products).astype(inputs.dtype)

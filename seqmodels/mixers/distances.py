@@ -1,0 +1,94 @@
+"""Position encodings that act inside softmax attention by distance, with their parameters."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from seqmodels import positions
+from seqmodels.kernels.relative import Relative, meet
+
+CLIP = 64
+BUCKETS, FARTHEST = 32, 128
+
+
+class Shaw(nnx.Module, Relative):
+  """Relative keys for distances up to `CLIP`, shared by the heads (Shaw et al. 2018, equation 4)."""
+
+  reach = CLIP
+
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+    self.ahead = ahead
+    key_width = width // heads
+    rows = 2 * CLIP + 1 if ahead else CLIP + 1
+    self.table = nnx.Param(key_width**-0.5 * jax.random.normal(rngs.params(), (rows, key_width)))
+
+  def keys(self, distance: Int[Array, 'm']) -> Float[Array, '1 m k']:
+    lowest = -CLIP if self.ahead else 0
+    return jnp.take(self.table[...], jnp.clip(distance, lowest, CLIP) - lowest, axis=0)[None]
+
+
+class T5Bias(nnx.Module, Relative):
+  """A learned bias for each head and bucket of distances (Raffel et al. 2020), of this layer alone; it starts at 0."""
+
+  reach = FARTHEST
+
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+    del width, rngs
+    self.ahead = ahead
+    self.table = nnx.Param(jnp.zeros((BUCKETS, heads)))
+
+  def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m']:
+    bucket = positions.t5_bucket(distance, buckets=BUCKETS, farthest=FARTHEST, ahead=self.ahead)
+    return jnp.take(self.table[...], bucket, axis=0).T
+
+
+class Alibi(nnx.Module, Relative):
+  """A penalty in proportion to the distance, |distance| when bidirectional (Press et al. 2022). No parameters."""
+
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+    del width, rngs
+    self.ahead, self.heads = ahead, heads
+
+  def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m']:
+    slopes = jnp.asarray(positions.alibi_slopes(self.heads))
+    return -slopes[:, None] * jnp.abs(distance).astype(jnp.float32)[None, :]
+
+
+class Sinusoids(nnx.Module, Relative):
+  """Sinusoids of the distance, projected for each head, and two biases of the queries (Dai et al. 2019, section 3.3).
+
+  The queries that come in have the content bias u added; here they meet the distances with the position bias v.
+  """
+
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+    self.ahead, self.width = ahead, width
+    shape = width, heads, width // heads
+    self.projection = nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), shape))
+    self.content_bias = nnx.Param(jnp.zeros(shape[1:]))
+    self.position_bias = nnx.Param(jnp.zeros(shape[1:]))
+
+  def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
+    return q + self.content_bias[...].astype(q.dtype)[None, None]
+
+  def keys(self, distance: Int[Array, 'm']) -> Float[Array, 'h m k']:
+    waves = positions.sinusoidal(distance[None], self.width)[0]
+    return jnp.einsum('md,dhk->hmk', waves, self.projection[...])
+
+  def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
+    return q + (self.position_bias[...] - self.content_bias[...]).astype(q.dtype)[None, None]
+
+  def met(self, q: Float[Array, 'b t h k'], distance: Int[Array, 'm']) -> Float[Array, 'b h t m']:
+    if q.shape[1] > 1:
+      return meet(self.queries(q), self.keys(distance))
+    # For one query the projection goes onto the query: m · width products a head in place of m · width · key width.
+    projected = jnp.einsum('bthk,dhk->bhtd', self.queries(q).astype(jnp.float32), self.projection[...])
+    return jnp.einsum('bhtd,md->bhtm', projected, positions.sinusoidal(distance[None], self.width)[0])
+
+
+BY_DISTANCE: dict[str, type[Shaw] | type[T5Bias] | type[Alibi] | type[Sinusoids]] = {
+  'relative': Shaw,
+  't5': T5Bias,
+  'alibi': Alibi,
+  'transformer_xl': Sinusoids,
+}

@@ -1,0 +1,162 @@
+"""Strided sparse attention. Its state is a ring of the last keys and values, and another of the columns'."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Int
+
+from seqmodels import positions
+from seqmodels.errors import check_positive, unknown
+from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import relative as by_distance
+from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
+from seqmodels.mixers.attention import Attention, in_order, in_slots, kept, put, write
+from seqmodels.notation import Activations, Flags, State
+
+IMPLEMENTATIONS = ('blocks', 'materialised')
+
+
+class Sparse(Attention):
+  """The strided pattern of Child et al. (2019), the union of its two head sets in every head.
+
+  A query sees the last `stride` positions of its document, its own included, and every earlier position j for which
+  (j + 1) mod stride = 0, a column. Bidirectional: the positions fewer than `stride` away, and all columns.
+
+  stride          about √length makes the cost O(t · √t)
+  implementation  `blocks` (a loop over blocks of queries) or `materialised` (one block)
+
+  The state has min(stride, max_length) slots for the last positions and max_length / stride for the last columns: exact
+  up to max_length tokens, after that those windows. Segments may be of any length; padding does not count.
+  """
+
+  implementations = IMPLEMENTATIONS
+  positions = ('rotary', 'relative', 't5', 'alibi')
+
+  def __init__(
+    self,
+    width: int,
+    *,
+    rngs: nnx.Rngs,
+    causal: bool = True,
+    dtype: DTypeLike = jnp.float32,
+    heads: int = 0,
+    kv_heads: int = 0,
+    position: str = 'none',
+    stride: int = 64,
+    implementation: str = 'blocks',
+  ):
+    check_positive(**{'mixer.stride': stride})
+    if implementation not in IMPLEMENTATIONS:
+      raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+    how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
+    super().__init__(width, position=position, implementation=implementation, **how)
+    self.stride = stride
+    self.padding_last = True
+
+  def init_state(self, batch: int, max_length: int) -> State:
+    ring = super().init_state(batch, min(self.stride, max_length))
+    columns = super().init_state(batch, max(1, max_length // self.stride))
+    return ring | {'column_k': columns['k'], 'column_v': columns['v']}
+
+  def mixing_flops(self, context: int | float) -> float:
+    near = self.stride if self.causal else 2 * self.stride - 1
+    return super().mixing_flops(min(context, near + max(context - near, 0) / self.stride))
+
+  def _mix(
+    self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None
+  ) -> tuple[Activations, State | None]:
+    batch, length = x.shape[:2]
+    start = jnp.zeros((batch,), jnp.int32) if state is None else state['end']
+    where, end = positions.advance(start, length, reset, mask)
+    q, k, v = self._project(x, where)
+    after = None if state is None else self._write(state, k, v, where, end, reset, mask)
+    if after is not None and length == 1:
+      return self._join(self._decode(q, after)), after
+    index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
+    document = index - where, index
+    if not self.causal:
+      bounds = self._segment_bounds(reset, mask, batch, length)
+      document = jnp.zeros_like(index), jnp.full_like(index, length - 1)
+      if bounds is not None:
+        document = bounds[0], jnp.minimum(bounds[1], bounds[2].max(axis=1, keepdims=True))
+    columns = self._columns(k, v, where, index, mask)
+    window, far, farthest = self.stride, document, length
+    if state is None:
+      keys, values = (jnp.pad(a, ((0, 0), (window, 0), (0, 0), (0, 0))) for a in (k, v))
+    else:
+      window, remembered = state['k'].shape[2], state['column_k'].shape[2]
+      ring = in_order({'k': state['k'], 'v': state['v']}, start)
+      keys = jnp.concatenate([ring['k'].swapaxes(1, 2), k], axis=1)
+      values = jnp.concatenate([ring['v'].swapaxes(1, 2), v], axis=1)
+      columns = _join_columns(self._remembered(state, start), columns)
+      # The last columns only, those in the window included: what the ring would hold had every token come alone.
+      oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
+      far = document[0] + oldest, index
+      farthest = length + (remembered + 1) * self.stride
+    block = length if self.implementation == 'materialised' else 0
+    how: dict[str, Any] = {'window': window, 'farthest': farthest, 'block': block, 'ahead': not self.causal}
+    out = sparse_attention(q, keys, values, columns, document, far, relative=self.relative, **how)
+    return self._join(out), after
+
+  def _is_column(self, where: Int[Array, 'b t']) -> Flags:
+    return (where + 1) % self.stride == 0
+
+  def _columns(
+    self, k: jax.Array, v: jax.Array, where: Int[Array, 'b t'], index: Int[Array, 'b t'], mask: Flags | None
+  ) -> Columns:
+    """The segment's own columns."""
+    batch, length = where.shape
+    count = -(-length // self.stride)
+    column = self._is_column(where) if mask is None else self._is_column(where) & mask
+    rank = jnp.where(column, jnp.cumsum(column.astype(jnp.int32), axis=1) - 1, count)
+    nowhere = jnp.full((batch, count), NOWHERE, jnp.int32)
+    place = nowhere.at[jnp.arange(batch)[:, None], rank].set(index, mode='drop')
+    take = lambda a: jnp.take_along_axis(a, jnp.maximum(place, 0)[:, :, None, None], axis=1)
+    return Columns(take(k), take(v), place)
+
+  def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
+    """The columns of a state, on a scale on which the next token stands at 0."""
+    number = in_slots(end // self.stride, state['column_k'].shape[2])
+    place = jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
+    return Columns(state['column_k'].swapaxes(1, 2), state['column_v'].swapaxes(1, 2), place)
+
+  def _write(
+    self,
+    state: State,
+    k: jax.Array,
+    v: jax.Array,
+    where: Int[Array, 'b t'],
+    end: Int[Array, 'b'],
+    reset: Flags | None,
+    mask: Flags | None,
+  ) -> State:
+    slots = state['column_k'].shape[2]
+    number = (where + 1) // self.stride - 1
+    keep = kept(where.shape, reset, mask) & self._is_column(where) & (number >= end[:, None] // self.stride - slots)
+    slot = jnp.where(keep, number % slots, slots)
+    return write(state, k, v, where, end, reset, mask) | {
+      'column_k': put(state['column_k'], k, slot),
+      'column_v': put(state['column_v'], v, slot),
+    }
+
+  def _decode(self, q: jax.Array, state: State) -> jax.Array:
+    """One query over both rings, its own token among them."""
+    end, slots = state['end'], state['k'].shape[2]
+    held, columns = in_slots(end, slots), self._remembered(state, end)
+    place = jnp.concatenate([held - end[:, None], columns.position], axis=1)
+    in_column = (columns.position > NOWHERE) & (columns.position < -slots)
+    visible = jnp.concatenate([held >= 0, in_column], axis=1)[:, None]
+    keys = jnp.concatenate([state['k'].swapaxes(1, 2), columns.k], axis=1)
+    values = jnp.concatenate([state['v'].swapaxes(1, 2), columns.v], axis=1)
+    added = None
+    if self.relative is not None:
+      farthest = (columns.k.shape[1] + 1) * self.stride
+      added = by_distance.scores_at(self.relative, q, -1 - place[:, None], farthest)
+    return kernel.attend(q, keys, values, visible, added)
+
+
+def _join_columns(first: Columns, second: Columns) -> Columns:
+  return Columns(*(jnp.concatenate([a, b], axis=1) for a, b in zip(first, second, strict=True)))

@@ -1,0 +1,63 @@
+"""Attention mixers beside the loop of `attention_loop.py`, which knows only who sees whom."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from tests.contract import Case, draw_input
+from tests.independent import LENGTH, Check, mixer_deviation, positions
+from tests.independent.attention_loop import Sees, attention, causal
+
+
+def windowed(window: int, both: bool = False) -> Sees:
+  """Beltagy et al. (2020), section 3.1."""
+  return lambda i, j: abs(i - j) < window and (both or j <= i)
+
+
+def strided(stride: int, both: bool = False) -> Sees:
+  """Child et al. (2019), section 4.2: both sets of the strided pattern, columns at the strides' ends."""
+  return lambda i, j: (both or j <= i) and (abs(i - j) < stride or (j + 1) % stride == 0)
+
+
+def transformer_xl(params: Any, x: np.ndarray, memory: int = LENGTH) -> np.ndarray:
+  """Dai et al. (2019), section 3.3, with the last `memory` tokens in reach."""
+  score = functools.partial(positions.transformer_xl, params)
+  return attention(params, x, 2, score=score, sees=lambda i, j: 0 <= i - j < memory)
+
+
+def in_segments(memory: int, segment: int) -> float:
+  """The same, the mixer reading segments with a memory."""
+  case = Case('transformer_xl', (('heads', 2),))
+  x = draw_input(0, LENGTH)
+  lengths = [min(segment, LENGTH - start) for start in range(0, LENGTH, segment)]
+  actual, _ = case.run_segments(x, lengths, max_length=memory)
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), case.params)
+  expected = [transformer_xl(params, row, memory) for row in np.asarray(x, np.float64)]
+  return float(np.abs(np.asarray(actual) - np.stack(expected)).max())
+
+
+def check(against: str, reference: Callable[[Any, np.ndarray], np.ndarray], name: str, **how: Any) -> Check:
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, heads=2, **how))
+
+
+def seen(name: str, against: str, sees: Sees, both: bool, **options: int) -> Check:
+  against += ', both directions' if both else ''
+  return check(against, lambda p, x: attention(p, x, 2, sees=sees), name, causal=not both, **options)
+
+
+CHECKS = (
+  seen('attention', 'NumPy loop over queries and keys, Vaswani et al. (2017)', causal, False),
+  seen('attention', 'the same without a mask', lambda i, j: True, True),
+  check(
+    'the same with shared keys, Ainslie et al. (2023)', lambda p, x: attention(p, x, 2, 1), 'attention', kv_heads=1
+  ),
+  seen('sliding_window', 'the same within the window, Beltagy et al. (2020)', windowed(5), False, window=5),
+  seen('sliding_window', 'the same within the window, Beltagy et al. (2020)', windowed(5, True), True, window=5),
+  seen('sparse', 'the same over the strided pattern, Child et al. (2019)', strided(5), False, stride=5),
+  seen('sparse', 'the same over the strided pattern, Child et al. (2019)', strided(5, True), True, stride=5),
+  check('NumPy loop over the four terms, Dai et al. (2019)', transformer_xl, 'transformer_xl'),
+  Check('mixer', 'transformer_xl', 'the same in segments of 6 with a memory of 9', lambda: in_segments(9, 6)),
+)

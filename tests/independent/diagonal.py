@@ -1,0 +1,139 @@
+"""Gated linear recurrences, the sLSTM and the convolution, one equation at a time."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.independent import Check, mixer_deviation
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+  return 1 / (1 + np.exp(-x))
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+  """The tanh approximation (Hendrycks & Gimpel, 2016)."""
+  return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
+  (w_z, w_h), (b_z, b_h) = (np.split(weights[name], 2, axis=-1) for name in ('kernel', 'bias'))
+  h, ys = np.zeros(w_h.shape[1]), []
+  for now in x:
+    z = sigmoid(now @ w_z + b_z)
+    h = (1 - z) * h + z * (now @ w_h + b_h)
+    ys.append(h)
+  return np.stack(ys)
+
+
+def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
+  (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.split(weights[name], 3, axis=-1) for name in ('kernel', 'bias'))
+  h, ys = np.zeros(w_h.shape[1]), []
+  for now in x:
+    f, i = sigmoid(now @ w_f + b_f), sigmoid(now @ w_i + b_i)
+    h = f / (f + i) * h + i / (f + i) * (now @ w_h + b_h)
+    ys.append(h)
+  return np.stack(ys)
+
+
+def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
+  """In complex128, without the skip."""
+  decay = np.exp(-np.exp(weights['nu_log']) + 1j * np.exp(weights['theta_log']))
+  b_re, b_im = np.split(weights['input_kernel'], 2, axis=1)
+  c_re, c_im = np.split(weights['output_kernel'], 2, axis=0)
+  b, c = b_re + 1j * b_im, c_re + 1j * c_im
+  h, ys = np.zeros(len(decay), np.complex128), []
+  for now in x:
+    h = decay * h + np.exp(weights['gamma_log']) * (now @ b)
+    ys.append((h @ c).real)
+  return np.stack(ys)
+
+
+def griffin(weights: Any, x: np.ndarray) -> np.ndarray:
+  """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm."""
+  w_branch, w_gate = np.split(weights['input_kernel'], 2, axis=1)
+  b_branch, b_gate = np.split(weights['input_bias'], 2)
+  taps, heads = weights['taps'], weights['gates_kernel']
+  block = heads.shape[1]
+  h, past, ys = np.zeros(w_gate.shape[1]), [np.zeros(w_gate.shape[1])] * (len(taps) - 1), []
+  for now in x:
+    past.append(now @ w_branch + b_branch)
+    u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
+    gates = [u[n * block : (n + 1) * block] @ w + weights['gates_bias'][n] for n, w in enumerate(heads)]
+    r = sigmoid(np.concatenate([gate[:block] for gate in gates]))
+    i = sigmoid(np.concatenate([gate[block:] for gate in gates]))
+    a = sigmoid(weights['decay']) ** (8 * r)
+    h = a * h + np.sqrt(1 - a**2) * (i * u)
+    ys.append(gelu(now @ w_gate + b_gate) * h @ weights['output_kernel'] + weights['output_bias'])
+  return np.stack(ys)
+
+
+def convolution(dilation: int, weights: Any, x: np.ndarray) -> np.ndarray:
+  taps, ys = weights['taps'], []
+  for t in range(len(x)):
+    y = weights['bias'].copy()
+    for i in range(len(taps)):
+      if t - i * dilation >= 0:
+        y += taps[len(taps) - 1 - i] * x[t - i * dilation]
+    ys.append(y * sigmoid(y) @ weights['output_kernel'])
+  return np.stack(ys)
+
+
+def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
+  """Equations 8 to 14 with no stabiliser: float64 holds the exponentials. Then each head is normalised."""
+  heads, each, _ = weights['recurrent_kernel'].shape
+  taps = weights['taps']
+  h, c, n = (np.zeros((heads, each)) for _ in range(3))
+  past, ys = [np.zeros(x.shape[1])] * (len(taps) - 1), []
+  for now in x:
+    past.append(now)
+    smooth = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
+    smooth = smooth * sigmoid(smooth)
+    rows = []
+    for g in range(heads):
+      own = slice(g * 2 * each, (g + 1) * 2 * each)
+      gates = np.concatenate([smooth @ weights['gates_kernel'][:, own], now @ weights['cell_kernel'][:, own]])
+      i, f, z, o = np.split(gates + weights['bias'][g] + h[g] @ weights['recurrent_kernel'][g], 4)
+      c[g] = sigmoid(f) * c[g] + np.exp(i) * np.tanh(z)
+      n[g] = sigmoid(f) * n[g] + np.exp(i)
+      h[g] = sigmoid(o) * c[g] / n[g]
+      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-5))
+    ys.append(np.concatenate(rows) * weights['norm_scale'])
+  return np.stack(ys)
+
+
+Direction = Callable[[Any, np.ndarray], np.ndarray]
+
+
+def one_way(direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
+  return direction(params['forward'], x) + params.get('skip', 0.0) * x
+
+
+def both_ways(direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
+  y = np.concatenate([direction(params['forward'], x), direction(params['backward'], x[::-1])[::-1]], axis=1)
+  return y + params.get('skip', 0.0) * x
+
+
+def check(name: str, direction: Direction, against: str, *, causal: bool = True, **options: Any) -> Check:
+  reference = functools.partial(one_way if causal else both_ways, direction)
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
+
+
+CHECKS = (
+  check('min_gru', min_gru, 'NumPy loop over the equations, Feng et al. (2024)'),
+  check('min_lstm', min_lstm, 'NumPy loop over the equations, Feng et al. (2024)'),
+  check('min_lstm', min_lstm, 'NumPy loop both ways, Feng et al. (2024)', causal=False),
+  check('lru', linear_recurrence, 'NumPy loop in complex128, Orvieto et al. (2023)', state_size=6, max_phase=1.5),
+  check(
+    'lru', linear_recurrence, 'NumPy loop both ways in complex128, Orvieto et al. (2023)', causal=False, max_phase=1.5
+  ),
+  check('rg_lru', griffin, 'NumPy loop over the equations, De et al. (2024)', heads=4, expansion=1.5),
+  check('rg_lru', griffin, 'NumPy loop both ways, De et al. (2024)', causal=False),
+  check('slstm', exponential, 'NumPy loop without the stabiliser, Beck et al. (2024)', heads=2),
+  check('slstm', exponential, 'NumPy loop both ways without the stabiliser, Beck et al. (2024)', causal=False),
+  check('conv', functools.partial(convolution, 3), 'NumPy loop over taps, dilation 3', kernel_size=4, dilation=3),
+  check('conv', functools.partial(convolution, 1), 'NumPy loop over taps both ways', causal=False),
+)

@@ -1,0 +1,271 @@
+"""Linear attention and its relatives, one token and one equation at a time; bidirectional ones as whole matrices."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tests.contract import Case, D, draw_input
+from tests.independent import LENGTH, Check, mixer_deviation
+
+HEADS = 2
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+  return 1 / (1 + np.exp(-x))
+
+
+def swish(x: np.ndarray) -> np.ndarray:
+  return x * sigmoid(x)
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+  return np.log1p(np.exp(x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+  weights = np.exp(x - x.max(-1, keepdims=True))
+  return weights / weights.sum(-1, keepdims=True)
+
+
+def rms(x: np.ndarray) -> np.ndarray:
+  return x / np.sqrt((x**2).mean() + 1e-5)
+
+
+def cuts(a: np.ndarray, *sizes: int) -> list[np.ndarray]:
+  """Pieces of the last axis; sizes must use it up."""
+  assert sum(sizes) == a.shape[-1]
+  return np.split(a, np.cumsum(sizes)[:-1], axis=-1)
+
+
+def parts(heads: int, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+  """Each head's share of every array's last axis."""
+  return zip(*(np.split(a, heads, axis=-1) for a in arrays), strict=True)
+
+
+def turn(x: np.ndarray) -> np.ndarray:
+  """Pairs (x[i], x[i + k/2]) as complex numbers, turned by position · 10,000^(-2i/k) (Su et al., 2021)."""
+  half = x.shape[-1] // 2
+  angle = np.arange(len(x))[:, None] * 10_000.0 ** (-np.arange(half) / half)[None, :]
+  pairs = (x[:, :half] + 1j * x[:, half:]) * np.exp(1j * angle)
+  return np.concatenate([pairs.real, pairs.imag], axis=-1)
+
+
+def convolved(x: np.ndarray, taps: np.ndarray) -> np.ndarray:
+  padded = np.concatenate([np.zeros((len(taps) - 1, x.shape[1])), x])
+  return np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+
+
+def elu_features(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  elu = lambda x: np.where(x > 0, x, np.expm1(x))
+  return elu(q) + 1, elu(k) + 1
+
+
+def gram_schmidt(a: np.ndarray) -> np.ndarray:
+  """Orthonormal columns."""
+  columns: list[np.ndarray] = []
+  for column in a.T:
+    for _ in range(2):
+      column = column - sum((column @ c) * c for c in columns)
+    columns.append(column / np.linalg.norm(column))
+  return np.stack(columns, axis=1)
+
+
+def favor_features(q: np.ndarray, k: np.ndarray, *, features: int) -> tuple[np.ndarray, np.ndarray]:
+  """Choromanski et al. (2021), lemma 1, on orthogonal directions with the lengths of Gaussian vectors."""
+  width = q.shape[1]
+  random = np.random.RandomState(0)
+  blocks = [gram_schmidt(random.normal(size=(width, width))) for _ in range(-(-features // width))]
+  lengths = np.sqrt((random.normal(size=(features, width)) ** 2).sum(1))
+  w = np.concatenate(blocks)[:features] * lengths[:, None]
+  q, k = (np.exp(x @ w.T - (x**2).sum(1, keepdims=True) / 2) for x in (q / width**0.25, k / width**0.25))
+  return q, k
+
+
+def feature_attention(
+  features: Callable[..., Any], params: Any, x: np.ndarray, *, causal: bool, rotary: bool = False
+) -> np.ndarray:
+  ys = []
+  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+    q, k = features(q, k)
+    above, below = (turn(q) @ turn(k).T if rotary else q @ k.T), q @ k.T
+    if causal:
+      above, below = np.tril(above), np.tril(below)
+    ys.append(above @ v / below.sum(1, keepdims=True))
+  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+
+
+def softmax_attention(params: Any, x: np.ndarray) -> np.ndarray:
+  ys = []
+  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+    scores = q @ k.T / math.sqrt(q.shape[1])
+    ys.append(softmax(np.where(np.tril(np.ones(scores.shape)) > 0, scores, -np.inf)) @ v)
+  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+
+
+def softmax_deviation() -> float:
+  case = Case('performer', (('heads', HEADS), ('features', 4096)))
+  x = draw_input(0, LENGTH)
+  small = np.array([0.3, 0.3, 1.0]).repeat(D)[None, :]
+  params = case.params | {'qkv_kernel': case.params['qkv_kernel'] * small.astype(np.float32)}
+  actual = np.asarray(case.apply(params, x, None, None, None)[0])
+  params = {name: np.asarray(value, np.float64) for name, value in params.items()}
+  expected = np.stack([softmax_attention(params, row) for row in np.asarray(x, np.float64)])
+  return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def linformer(params: Any, x: np.ndarray) -> np.ndarray:
+  e, f = (params[name][: len(x)] for name in ('key_mixture', 'value_mixture'))
+  ys = []
+  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+    ys.append(softmax(q @ (e.T @ k).T / math.sqrt(q.shape[1])) @ (f.T @ v))
+  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+
+
+def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
+  size = weights['output_kernel'].shape[1]
+  q, k, v, gate = cuts(x @ weights['input_kernel'], size, size, 2 * size, 2 * size)
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
+    q, k = (turn(q), turn(k)) if rotary else (q, k)
+    s, rows = np.zeros((k.shape[1], v.shape[1])), []
+    for t in range(len(x)):
+      s = (1 - 2.0 ** (-5 - head)) * s + np.outer(k[t], v[t])
+      y = q[t] @ s / math.sqrt(q.shape[1])
+      rows.append((y - y.mean()) / np.sqrt(y.var() + 1e-5))
+    ys.append(np.stack(rows))
+  y = np.concatenate(ys, axis=-1) * weights['norm_scale'] + weights['norm_bias']
+  return (swish(gate) * y) @ weights['output_kernel']
+
+
+def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
+  inner = weights['norm_scale'].shape[0]
+  state = (weights['taps'].shape[1] - inner) // 2
+  joined, z = cuts(x @ weights['input_kernel'], inner + 2 * state, inner)
+  u, b, c = cuts(swish(convolved(joined, weights['taps']) + weights['taps_bias']), inner, state, state)
+  delta = softplus(x @ weights['step_kernel'] + weights['decay_bias'])
+  a = -np.exp(weights['decay_rate'])
+  shares, ys = parts(HEADS, u), []
+  for head, (u,) in enumerate(shares):
+    h, rows = np.zeros((state, u.shape[1])), []
+    for t in range(len(x)):
+      h = np.exp(delta[t, head] * a[head]) * h + delta[t, head] * np.outer(b[t], u[t])
+      rows.append(c[t] @ h + weights['skip'][head] * u[t])
+    ys.append(np.stack(rows))
+  y = np.concatenate(ys, axis=-1) * swish(z)
+  y = np.stack([rms(row) for row in y]) * weights['norm_scale']
+  return y @ weights['output_kernel']
+
+
+def gla(weights: Any, x: np.ndarray) -> np.ndarray:
+  size, (rank, keys) = weights['output_kernel'].shape[0], weights['decay_kernel'].shape
+  q, k, v, gate, low = cuts(x @ weights['input_kernel'], keys, keys, size, size, rank)
+  alpha = sigmoid(low @ weights['decay_kernel'] + weights['decay_bias']) ** (1 / 16)
+  shares, ys = parts(HEADS, q, k, v, alpha), []
+  for q, k, v, alpha in shares:
+    s, rows = np.zeros((k.shape[1], v.shape[1])), []
+    for t in range(len(x)):
+      s = alpha[t][:, None] * s + np.outer(k[t], v[t])
+      rows.append(rms(q[t] @ s / math.sqrt(q.shape[1])))
+    ys.append(np.stack(rows))
+  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+
+
+def gated_delta(weights: Any, x: np.ndarray) -> np.ndarray:
+  size = weights['output_kernel'].shape[0]
+  joined, gate = cuts(x @ weights['input_kernel'], 3 * size, size)
+  q, k, v = np.split(swish(convolved(joined, weights['taps'])), 3, axis=-1)
+  beta, step = np.split(x @ weights['gates_kernel'], 2, axis=-1)
+  beta, alpha = sigmoid(beta), np.exp(-np.exp(weights['decay_rate']) * softplus(step + weights['decay_bias']))
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
+    q, k = (a / np.sqrt((a**2).sum(1, keepdims=True) + 1e-6) for a in (q, k))
+    s, rows = np.zeros((v.shape[1], k.shape[1])), []
+    for t in range(len(x)):
+      forget = alpha[t, head] * (np.eye(k.shape[1]) - beta[t, head] * np.outer(k[t], k[t]))
+      s = s @ forget + beta[t, head] * np.outer(v[t], k[t])
+      rows.append(rms(s @ q[t] / math.sqrt(q.shape[1])))
+    ys.append(np.stack(rows))
+  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+
+
+def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
+  """Equations 19 to 27, with no stabiliser: float64 holds the exponentials."""
+  q, k, v, gate = np.split(x @ weights['input_kernel'], 4, axis=-1)
+  inputs, forget = np.split(x @ weights['gates_kernel'] + weights['gates_bias'], 2, axis=-1)
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
+    c, n, rows = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
+    for t in range(len(x)):
+      f, i, key = sigmoid(forget[t, head]), np.exp(inputs[t, head]), k[t] / math.sqrt(k.shape[1])
+      c, n = f * c + i * np.outer(v[t], key), f * n + i * key
+      rows.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)))
+    ys.append(np.stack(rows))
+  return (sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+
+
+def forward(form: Callable[..., Any], params: Any, x: np.ndarray) -> np.ndarray:
+  return form(params['forward'], x)
+
+
+def both_ways(form: Callable[..., Any], params: Any, x: np.ndarray) -> np.ndarray:
+  """The second half of the outputs reads from the end (Schuster & Paliwal, 1997)."""
+  return np.concatenate([form(params['forward'], x), form(params['backward'], x[::-1])[::-1]], axis=-1)
+
+
+def check(
+  name: str,
+  against: str,
+  reference: Callable[..., Any],
+  *,
+  causal: bool = True,
+  **options: Any,
+) -> Check:
+  options = {'heads': HEADS} | options
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
+
+
+def direction(name: str, paper: str, form: Callable[..., Any], **options: Any) -> Check:
+  return check(name, f'NumPy loop over the equations, {paper}', functools.partial(forward, form), **options)
+
+
+elu = functools.partial(feature_attention, elu_features)
+favor = functools.partial(feature_attention, functools.partial(favor_features, features=6))
+turned = functools.partial(retention, rotary=True)
+still = functools.partial(retention, rotary=False)
+KATHAROPOULOS = 'Katharopoulos et al. (2020), equation 8'
+CHOROMANSKI = 'Choromanski et al. (2021), directions by Gram–Schmidt'
+
+CHECKS = (
+  check('linear_attention', f'NumPy matrix, {KATHAROPOULOS}', functools.partial(elu, causal=True)),
+  check(
+    'linear_attention',
+    'NumPy matrix of complex numbers, rotary in the numerator, Su et al. (2021), equation 19',
+    functools.partial(elu, causal=True, rotary=True),
+    position='rotary',
+  ),
+  check('linear_attention', f'NumPy whole matrix, {KATHAROPOULOS}', functools.partial(elu, causal=False), causal=False),
+  check('performer', f'NumPy matrix, {CHOROMANSKI}', functools.partial(favor, causal=True), features=6),
+  check(
+    'performer', f'NumPy whole matrix, {CHOROMANSKI}', functools.partial(favor, causal=False), causal=False, features=6
+  ),
+  # Small queries and keys: the error of a feature grows as exp(|q + k|²).
+  Check('mixer', 'performer', 'NumPy softmax attention, with 4,096 features', softmax_deviation, tolerance=0.02),
+  check('linformer', 'NumPy matrices, Wang et al. (2020), equation 7', linformer, causal=False, length=40, rank=8),
+  direction('retention', 'Sun et al. (2023), equations 5 to 8', still),
+  check(
+    'retention',
+    'NumPy loop with complex rotations, Sun et al. (2023)',
+    functools.partial(forward, turned),
+    position='rotary',
+  ),
+  check(
+    'retention', 'NumPy loops from both ends, Sun et al. (2023)', functools.partial(both_ways, still), causal=False
+  ),
+  direction('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
+  direction('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
+  direction('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
+  direction('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
+)

@@ -1,0 +1,108 @@
+"""Position encodings inside the attention of `attention.py`, from their papers' formulas one pair at a time."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from seqmodels.config import ModelConfig
+from seqmodels.models import build
+from seqmodels.spec import Spec, Vectors
+from tests.contract import D, draw_input
+from tests.independent import LENGTH, Check, mixer_deviation
+from tests.independent.attention_loop import attention
+
+HEADS, K = 2, D // 2
+
+
+def wave(position: float, width: int) -> np.ndarray:
+  """Vaswani et al. (2017), section 3.5; all sines first, as in Dai et al. (2019)."""
+  angles = [position / 10_000 ** (2 * i / width) for i in range(width // 2)]
+  return np.array([*np.sin(angles), *np.cos(angles)])
+
+
+def rotary(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
+  """Su et al. (2021), equation 12: pairs as complex numbers, turned by their positions."""
+  turn = np.exp(1j * np.array([10_000 ** (-2 * m / K) for m in range(K // 2)]))
+  q, k = (a[: K // 2] + 1j * a[K // 2 :] for a in (q, k))
+  return float(np.real(np.sum(q * turn**i * np.conj(k * turn**j)))) / np.sqrt(K)
+
+
+def shaw(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
+  """Shaw et al. (2018), equation 4, with distances clipped at 64 (never here: see the tests of `clipping`)."""
+  table = params['distances']['table']
+  middle = 0 if len(table) == 65 else 64
+  return q @ (k + table[middle + i - j]) / np.sqrt(K)
+
+
+def t5(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
+  """Raffel et al. (2020), section 2.1; the buckets by search: the first whose upper edge lies beyond the distance."""
+  both = any(name == 'both' for name in params)
+  count = 16 if both else 32
+  exact = count // 2
+  edges = [exact * (128 / exact) ** (n / (count - exact)) for n in range(1, count - exact)]
+  distance = abs(i - j)
+  bucket = distance if distance < exact else exact + sum(edge <= distance + 1e-9 for edge in edges)
+  return q @ k / np.sqrt(K) + params['distances']['table'][bucket + (count if j > i else 0), h]
+
+
+def alibi(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
+  """Press et al. (2022), equation of section 3, with slopes 1/16 and 1/256 for two heads."""
+  return q @ k / np.sqrt(K) - (1 / 16, 1 / 256)[h] * abs(i - j)
+
+
+def transformer_xl(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
+  """Dai et al. (2019), section 3.3: the four terms (a) to (d)."""
+  p = params['distances']
+  u, v = p['content_bias'][h], p['position_bias'][h]
+  r = wave(i - j, D) @ p['projection'][:, h]
+  return (q @ k + q @ r + u @ k + v @ r) / np.sqrt(K)
+
+
+def inside(position: str, score: Callable[..., float], paper: str, *, both: bool = False) -> Check:
+  def reference(params: Any, x: np.ndarray) -> np.ndarray:
+    if both:
+      params = params | {'both': True}
+    sees = (lambda i, j: True) if both else (lambda i, j: j <= i)
+    return attention(params, x, HEADS, score=functools.partial(score, params), sees=sees)
+
+  against = f'NumPy loop over pairs, {paper}' + (', both directions' if both else '')
+  how: dict[str, Any] = {'heads': HEADS, 'position': position, 'causal': not both}
+  return Check('position', position, against, lambda: mixer_deviation('attention', reference, **how))
+
+
+def added(position: str, encoding: Callable[[Any, int], np.ndarray], against: str) -> Check:
+  """A model of one attention layer, computed from its parameters with `encoding` added to its inputs."""
+
+  def deviation() -> float:
+    spec = Spec('causal', Vectors(D), Vectors(D), LENGTH)
+    config = ModelConfig(width=D, depth=1, block='plain', feedforward=0.0, position=position, heads=HEADS)
+    model = build(config, spec)
+    params = model.init(jax.random.key(0))
+    x = draw_input(0, LENGTH)
+    actual = np.asarray(jax.jit(lambda p, x: model.apply(p, x)[0])(params, x))
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    expected = []
+    for row in np.asarray(x, np.float64):
+      row = row @ p['input']['weight'] + np.stack([encoding(p, i) for i in range(LENGTH)])
+      row = attention(p['stack']['block_00']['mixer'], row, HEADS)
+      expected.append(row @ p['output']['weight'])
+    return float(np.abs(actual - np.stack(expected)).max())
+
+  return Check('position', position, against, deviation)
+
+
+CHECKS = (
+  added('sinusoidal', lambda p, i: wave(i, D), 'the formula added in NumPy, Vaswani et al. (2017)'),
+  added('learned', lambda p, i: p['position_table'][i], 'the table added in NumPy'),
+  inside('rotary', rotary, 'Su et al. (2021) in complex numbers'),
+  inside('relative', shaw, 'Shaw et al. (2018)'),
+  inside('relative', shaw, 'Shaw et al. (2018)', both=True),
+  inside('t5', t5, 'Raffel et al. (2020)'),
+  inside('t5', t5, 'Raffel et al. (2020)', both=True),
+  inside('alibi', alibi, 'Press et al. (2022)'),
+  inside('alibi', alibi, 'Press et al. (2022)', both=True),
+  inside('transformer_xl', transformer_xl, 'Dai et al. (2019), section 3.3'),
+)

@@ -1,0 +1,182 @@
+"""Chunked linear attention, gated linear attention and the delta rule against NumPy loops over their recurrences."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import InputError
+from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention
+
+B, T, H, K, V = 2, 13, 2, 4, 3
+FORMS = ('plain', 'decay', 'stabilised', 'vector', 'delta')
+
+
+def draw(t=T, seed=0):
+  """Arguments by name. Decays reach from none to e^-1000 a token, weights of inputs from e^-20 to e^20."""
+  random = np.random.default_rng(seed)
+  normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+  k = normal(B, t, H, K)
+  return {
+    'q': normal(B, t, H, K),
+    'k': k / jnp.linalg.norm(k, axis=-1, keepdims=True),
+    'v': normal(B, t, H, V),
+    'log_decay': -jnp.exp(3 * normal(B, t, H)),
+    'log_decays': -jnp.exp(3 * normal(B, t, H, K)),
+    'log_input': 8 * normal(B, t, H),
+    'beta': jax.nn.sigmoid(normal(B, t, H)),
+    'reset': jnp.asarray(random.random((B, t)) < 0.25),
+    'mask': jnp.asarray(random.random((B, t)) < 0.75),
+    's': normal(B, H, K, V),
+    'n': normal(B, H, K),
+  }
+
+
+def loop(form, a, flags=True):
+  """One head, one position at a time, in float64: ({y, n}, {s, n}) by name."""
+  a = {name: np.asarray(value, np.float64) for name, value in a.items()}
+  y, norm = np.zeros(a['v'].shape), np.zeros(a['log_decay'].shape)
+  ends = a['s'].copy(), a['n'].copy()
+  for b, h in np.ndindex(B, H):
+    s, n = (np.zeros_like(e[b, h]) if form == 'stabilised' else e[b, h] for e in ends)
+    for t in range(y.shape[1]):
+      if flags and a['reset'][b, t]:
+        s, n = np.zeros_like(s), np.zeros_like(n)
+      q, k, v = (a[name][b, t, h] for name in 'qkv')
+      if not flags or a['mask'][b, t]:
+        if form == 'vector':
+          decay = np.exp(a['log_decays'][b, t, h])[:, None]
+        else:
+          decay = 1.0 if form == 'plain' else np.exp(a['log_decay'][b, t, h])
+        put = np.exp(a['log_input'][b, t, h]) if form == 'stabilised' else 1.0
+        s = decay * s
+        n = (1.0 if form == 'vector' else decay) * n + put * k
+        s = s + (np.outer(k, a['beta'][b, t, h] * (v - k @ s)) if form == 'delta' else put * np.outer(k, v))
+      y[b, t, h], norm[b, t, h] = q @ s, q @ n
+    ends[0][b, h], ends[1][b, h] = s, n
+  return y, norm, *ends
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def run(form, implementation, flags, a):
+  """(y, n, s, last n), n being zero where the form has none; sums that are stabilised are scaled back."""
+  how = {name: a[name] for name in ('reset', 'mask')} if flags else {}
+  how |= {'chunk': 4, 'implementation': implementation}
+  q, k, v = (a[name] for name in 'qkv')
+  if form == 'vector':
+    return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **how)
+  if form == 'delta':
+    return delta.gated_delta(q, k, v, a['beta'], a['log_decay'], a['s'], **how)
+  if form == 'stabilised':
+    state = linear_attention.init_state(B, H, K, V, normalised=True, stabilised=True)
+    logs = {'log_decay': a['log_decay'], 'log_input': a['log_input']}
+    (y, n, m), end = linear_attention.linear_attention(q, k, v, state, **logs, **how)
+    scale, last = jnp.exp(m), jnp.exp(end['m'])
+    return y * scale[..., None], end['s'] * last[..., None, None], n * scale, end['n'] * last[..., None]
+  log_decay = a['log_decay'] if form == 'decay' else None
+  state = {'s': a['s'], 'n': a['n']}
+  (y, n, _), end = linear_attention.linear_attention(q, k, v, state, log_decay=log_decay, **how)
+  return y, end['s'], n, end['n']
+
+
+def check(form, implementation, a, flags=True):
+  y, n, s, last = loop(form, a, flags)
+  for actual, expected in zip(run(form, implementation, flags, a), (y, s, n, last), strict=False):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize('implementation', chunks.IMPLEMENTATIONS)
+@pytest.mark.parametrize('form', FORMS)
+def test_equals_the_recurrence(form, implementation):
+  check(form, implementation, draw())
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_one_chunk_and_a_zero_state_known_to_the_compiler(form):
+  """XLA's CPU compiler has read uninitialised memory where the state was a constant."""
+  a = {name: np.asarray(value) for name, value in draw(4, seed=1).items()} | {'s': np.zeros((B, H, K, V), np.float32)}
+  a['n'] = np.zeros((B, H, K), np.float32)
+  constant = lambda **moving: run(form, 'chunked', False, moving | {name: jnp.zeros(a[name].shape) for name in 'sn'})
+  actual = jax.jit(constant)(**{name: value for name, value in a.items() if name not in 'sn'})
+  np.testing.assert_allclose(actual[0], loop(form, a, False)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_decay_is_exact_beside_a_strong_one():
+  """Whatever was forgotten before, 1e-6 of decay after it is seen to its last digit."""
+  log_decay = jnp.full((1, 1, 32), -1e-6).at[0, 0, 3].set(-1e6)
+  spans, past = jax.jit(chunks.between)(log_decay)
+  np.testing.assert_allclose(spans[0, 0, 31, 4], -27e-6, rtol=1e-6)
+  np.testing.assert_allclose(spans[0, 0, 3:, 2], -1e6, rtol=1e-6)
+  np.testing.assert_allclose(past[0, 0, 2], -3e-6, rtol=1e-6)
+  assert (np.asarray(spans[0, 0])[np.triu_indices(32, 1)] == -np.inf).all()
+
+
+def test_inverse_of_what_products_of_powers_would_lose():
+  """Equal keys: the powers of L grow to 6e8 and cancel; the inverse has ones and minus ones."""
+  lower = jnp.tril(jnp.ones((1, 32, 32)), -1)
+  expected = np.eye(32) - np.eye(32, k=-1)
+  np.testing.assert_array_equal(jax.jit(delta.inverse)(lower)[0], expected)
+
+
+def test_gradient_of_the_inverse():
+  random, step = np.random.default_rng(0), 1e-6
+  weight, lower = random.normal(size=(8, 8)), np.tril(0.5 * random.normal(size=(8, 8)), -1)
+  value = lambda a: (np.linalg.inv(np.eye(8) + a) * weight).sum()
+  gradient = jax.jit(jax.grad(lambda a: (delta.inverse(a) * weight).sum()))(jnp.asarray(lower, jnp.float32))
+  for i, j in zip(*np.tril_indices(8, -1), strict=True):
+    moved = np.zeros((8, 8))
+    moved[i, j] = step
+    expected = (value(lower + moved) - value(lower - moved)) / (2 * step)
+    np.testing.assert_allclose(gradient[i, j], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_whole_documents():
+  a = draw(seed=2)
+  q, k, v, log_input = (np.asarray(a[name], np.float64) for name in ('q', 'k', 'v', 'log_input'))
+  reset, mask = (np.asarray(a[name]) for name in ('reset', 'mask'))
+  number = np.cumsum(reset, axis=1)
+  arrays = [a[name] for name in ('q', 'k', 'v')]
+  for flags in ({'mask': a['mask']}, {'mask': a['mask'], 'reset': a['reset']}):
+    (y, n, m) = jax.jit(functools.partial(linear_attention.whole, chunk=4))(*arrays, log_input=a['log_input'], **flags)
+    for b, h in np.ndindex(B, H):
+      same = (number[b][:, None] == number[b][None, :]) | ('reset' not in flags)
+      scores = q[b, :, h] @ k[b, :, h].T * np.exp(log_input[b, :, h])[None, :] * same * mask[b][None, :]
+      scale = np.exp(-np.maximum(np.asarray(m[b, :, h], np.float64), -100))  # padding alone weighs nothing
+      np.testing.assert_allclose(y[b, :, h], scores @ v[b, :, h] * scale[:, None], atol=1e-5)
+      np.testing.assert_allclose(n[b, :, h], scores.sum(1) * scale, atol=1e-5)
+
+
+def temporaries(form, t):
+  """Bytes for the gradient of one head."""
+  width = {'q': 8, 'k': 8, 'v': 8, 'log_decays': 8}
+  shapes = {name: jax.ShapeDtypeStruct((1, t, 1, size), jnp.float32) for name, size in width.items()}
+  shapes |= {name: jax.ShapeDtypeStruct((1, t, 1), jnp.float32) for name in ('log_decay', 'beta')}
+
+  def loss(a):
+    s = jnp.zeros((1, 1, 8, 8))
+    if form == 'plain':
+      return linear_attention.linear_attention(a['q'], a['k'], a['v'], {'s': s})[0].y.sum()
+    if form == 'vector':
+      return gated_linear_attention.gated_linear_attention(a['q'], a['k'], a['v'], a['log_decays'], s)[0].sum()
+    return delta.gated_delta(a['q'], a['k'], a['v'], a['beta'], a['log_decay'], s)[0].sum()
+
+  return jax.jit(jax.grad(loss)).lower(shapes).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_is_linear():
+  assert temporaries('plain', 32768) < 8.1 * temporaries('plain', 4096)
+  for form in ('vector', 'delta'):
+    assert (
+      temporaries(form, 32768) < 4 * 32768 * 1024
+    )  # at most 1,024 numbers a token, where 32,768 would be its scores
+
+
+def test_refuses_bad_options():
+  a = draw(2)
+  arguments = [a[name] for name in ('q', 'k', 'v')]
+  with pytest.raises(InputError, match=r"'chunkd'.*chunked"):
+    linear_attention.linear_attention(*arguments, {'s': a['s']}, implementation='chunkd')
+  with pytest.raises(InputError, match=r'chunk=12 must be 0.*power of two'):
+    linear_attention.linear_attention(*arguments, {'s': a['s']}, chunk=12)

@@ -1,0 +1,90 @@
+"""What linear mixers promise beyond the contract: Linformer's documents, Performer's draws, and clear errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.errors import InputError
+from seqmodels.mixers import MIXERS, make_mixer, performer
+from tests.contract import B, Case, D, T, draw_input
+from tests.independent.linear import linformer
+
+LINEAR = ('linear_attention', 'performer', 'retention', 'ssd', 'gla', 'gated_delta', 'mlstm')
+
+
+def test_linformer_packs_documents_as_if_each_stood_alone():
+  case, x = Case('linformer', (('heads', 2), ('length', 14), ('rank', 3)), causal=False), draw_input()
+  reset, mask = np.zeros((B, T), bool), np.ones((B, T), bool)
+  reset[:, [0, 5]], mask[:, [2, 6, 11]] = True, False
+  actual = np.asarray(case.run(x, None, jnp.asarray(reset), jnp.asarray(mask))[0])
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), case.params)
+  for row, document in np.ndindex(B, 2):
+    place = np.flatnonzero(mask[row] & ((np.arange(T) >= 5) == document))
+    expected = linformer(params, np.asarray(x[row, place], np.float64))
+    np.testing.assert_allclose(actual[row, place], expected, atol=1e-5)
+
+
+def test_performer_directions_are_orthogonal_and_as_long_as_gaussian_vectors():
+  drawn = jax.jit(lambda key: performer.draw_directions(key, 256, 8))(jax.random.key(0))
+  for directions in (performer.fixed_directions(3, 256, 8), np.asarray(drawn)):
+    for block in directions.reshape(-1, 8, 8):
+      lengths = np.linalg.norm(block, axis=1)
+      np.testing.assert_allclose(block @ block.T, np.diag(lengths**2), atol=1e-4)
+    assert np.mean(directions**2) == pytest.approx(1.0, abs=0.1)  # 2,048 squares of variance 2
+  assert np.abs(performer.fixed_directions(3, 256, 8) - performer.fixed_directions(4, 256, 8)).max() > 1
+
+
+def test_performer_redraws_in_training_steps_only():
+  x = jnp.asarray(draw_input())
+  mixer = make_mixer('performer', D, rngs=nnx.Rngs(0), options={'redraw': True, 'features': 4})
+  graph, params = nnx.split(mixer)
+
+  @jax.jit
+  def outputs(key):
+    mixer = nnx.merge(graph, params)
+    state = mixer.init_state(B, T)
+    step, again = (mixer(x, rngs=nnx.Rngs(jax.random.fold_in(key, i)))[0] for i in (0, 1))
+    return mixer(x)[0], mixer(x, state, rngs=nnx.Rngs(key))[0], step, again
+
+  fixed, with_state, step, again = outputs(jax.random.key(1))
+  np.testing.assert_allclose(with_state, fixed, atol=1e-6)
+  assert np.abs(step - fixed).max() > 0.01
+  assert np.abs(step - again).max() > 0.01
+
+
+def test_features_are_chosen_by_the_key_width():
+  assert [performer.choose_features(width) for width in (1, 8, 64)] == [1, 16, 256]
+
+
+@pytest.mark.parametrize('name', LINEAR)
+def test_state_does_not_grow(name):
+  mixer = nnx.eval_shape(lambda: make_mixer(name, 16, rngs=nnx.Rngs(0), options={'heads': 2}))
+  states = [jax.eval_shape(lambda n=n: mixer.init_state(3, n)) for n in (10, 10_000)]
+  assert states[0] == states[1]
+  assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(states[0]))
+
+
+@pytest.mark.parametrize(
+  ('name', 'options', 'message'),
+  [
+    *((name, {'heads': 3}, 'heads=3 must divide') for name in LINEAR),
+    *((name, {'chunk': 12}, r'mixer.chunk=12 must be 0 \(chosen\) or a power of two') for name in LINEAR),
+    ('linear_attention', {'position': 'alibi'}, "position='alibi' is not known; .*rotary"),
+    ('retention', {'position': 'rotary', 'heads': 8}, 'even key width'),
+    ('performer', {'features': -1}, 'features=-1'),
+    ('ssd', {'state_width': 0}, 'state_width=0'),
+  ],
+)
+def test_bad_options_are_one_clear_line(name, options, message):
+  with pytest.raises(InputError, match=message):
+    MIXERS[name](8, rngs=nnx.Rngs(0), **options)
+
+
+def test_linformer_refuses_longer_inputs_and_causal_models():
+  mixer = nnx.eval_shape(lambda: make_mixer('linformer', D, rngs=nnx.Rngs(0), causal=False, options={'length': 5}))
+  with pytest.raises(InputError, match=r'12 tokens does not fit mixer.length=5'):
+    mixer(jnp.asarray(draw_input()))
+  with pytest.raises(InputError, match='cannot be causal'):
+    make_mixer('linformer', D, rngs=nnx.Rngs(0))

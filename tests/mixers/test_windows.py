@@ -1,0 +1,126 @@
+"""Sliding windows, strided patterns and Transformer-XL past what the contract's cases reach."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.errors import InputError
+from seqmodels.mixers import make_mixer
+from seqmodels.mixers.sparse import Sparse
+from seqmodels.mixers.transformer_xl import TransformerXL
+from tests.contract import B, Case, D, close
+from tests.independent.attention import strided, windowed
+from tests.independent.attention_loop import attention
+
+LENGTH = 21
+x = jnp.asarray(np.random.default_rng(0).normal(size=(B, LENGTH, D)), jnp.float32)
+
+
+def flags():
+  """Three documents a row, one of them long, with padding inside and at the ends."""
+  reset, mask = np.zeros((B, LENGTH), bool), np.ones((B, LENGTH), bool)
+  reset[:, [0, 4]], reset[1, 18] = True, True
+  mask[:, [2, 9, 10]], mask[0, 20], mask[1, 0] = False, False, False
+  return reset, mask
+
+
+def expected(case, sees):
+  """The NumPy loop over each document without its padding."""
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), case.params)
+  reset, mask = flags()
+  out = np.zeros(x.shape)
+  for row in range(B):
+    for first, last in itertools.pairwise([*np.flatnonzero(reset[row] & mask[row]), LENGTH]):
+      document = np.arange(first, last)[mask[row, first:last]]
+      out[row, document] = attention(params, np.asarray(x, np.float64)[row, document], 2, sees=sees)
+    before = np.arange(np.flatnonzero(reset[row] & mask[row])[0])
+    document = before[mask[row, before]]
+    if len(document):
+      out[row, document] = attention(params, np.asarray(x, np.float64)[row, document], 2, sees=sees)
+  return out
+
+
+@pytest.mark.parametrize(('name', 'option', 'max_length'), [('sliding_window', 'window', 4), ('sparse', 'stride', 6)])
+def test_a_long_segment_after_a_state_past_its_length(name, option, max_length):
+  case = Case(name, (('heads', 2), (option, 4 if name == 'sliding_window' else 3)))
+  sees = windowed(4)
+  if name == 'sparse':  # two columns are remembered: the last two, in the window or not
+    sees = lambda i, j: strided(3)(i, j) and (i - j < 3 or j > 3 * ((i + 1) // 3 - 2) - 1)
+  reset, mask = flags()
+  target = expected(case, sees)
+  for lengths in ((3, 15, 3), (1,) * LENGTH):
+    y, state = case.run_segments(x, lengths, jnp.asarray(reset), jnp.asarray(mask), max_length=max_length)
+    close(np.asarray(y)[mask], target[mask])
+  assert state['k'].shape[2] == (4 if name == 'sliding_window' else 3)
+
+
+def test_decoding_costs_the_window():
+  for length in (100, 100_000):
+    mixer = nnx.eval_shape(lambda: make_mixer('sliding_window', 32, rngs=nnx.Rngs(0), options={'window': 64}))
+    state = jax.eval_shape(functools.partial(mixer.init_state, 1, length))
+    assert state['k'].shape[2] == 64
+  assert mixer.mixing_flops(100_000) == mixer.mixing_flops(64)
+
+
+@functools.cache
+def memory():
+  return Case('transformer_xl', (('heads', 2),))
+
+
+def test_no_gradient_into_the_memory_but_from_it():
+  case, half = memory(), 4
+  _, state = case.run(x[:, :half], case.init_state(8))
+
+  def loss(params, held):
+    return (case.apply(params, x[:, half : 2 * half], state | {'x': held}, None, None)[0] ** 2).sum()
+
+  of_weights, of_memory = jax.jit(jax.grad(loss, argnums=(0, 1)))(case.params, state['x'])
+  without, _ = jax.jit(jax.grad(loss, argnums=(0, 1)))(case.params, jnp.zeros_like(state['x']))
+  assert (np.asarray(of_memory) == 0).all()
+  moved = np.abs(of_weights['qkv_kernel'] - without['qkv_kernel'])[:, D:]
+  assert moved.max() > 0.1
+  whole = case.variant(options=(*case.options, ('stop_gradient', False)))
+  flows = jax.jit(
+    jax.grad(lambda h: (whole.apply(case.params, x[:, :half], state | {'x': h}, None, None)[0] ** 2).sum())
+  )
+  assert np.abs(flows(state['x'])).max() > 0.1
+
+
+def test_a_longer_memory_than_the_segment_equals_one_long_call():
+  case = memory()
+  short, _ = case.run_segments(x, (7, 7, 7), max_length=7)
+  long, _ = case.run_segments(x, (7, 7, 7), max_length=LENGTH)
+  whole, _ = case.run(x)
+  close(long, whole)
+  close(short[:, :7], whole[:, :7])
+  assert np.abs(short - whole)[:, 14:].max() > 0.01
+
+
+def test_remembering_inputs_equals_remembering_keys():
+  """The same encoding in `attention`, whose cache holds keys and values."""
+  other = Case('attention', (('heads', 2), ('position', 'transformer_xl')))
+  other.__dict__['params'] = memory().params
+  reset, mask = (jnp.asarray(flag) for flag in flags())
+  first, _ = memory().run_segments(x, (3, 15, 1, 1, 1), reset, mask, max_length=LENGTH)
+  second, _ = other.run_segments(x, (3, 15, 1, 1, 1), reset, mask, max_length=LENGTH)
+  close(np.asarray(first)[np.asarray(mask)], np.asarray(second)[np.asarray(mask)])
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: make_mixer('sliding_window', D, rngs=nnx.Rngs(0), options={'window': 0}), r'mixer.window=0 .*greater'),
+    (lambda: Sparse(D, rngs=nnx.Rngs(0), stride=-1), r'mixer.stride=-1 .*greater'),
+    (lambda: Sparse(D, rngs=nnx.Rngs(0), position='transformer_xl'), r"position='transformer_xl' is not known.*alibi"),
+    (lambda: memory().run(x, memory().init_state(8)), r'21 tokens.*max_length=8'),
+    (lambda: TransformerXL(D, rngs=nnx.Rngs(0), heads=3), r'heads=3 .*width=8'),
+  ],
+)
+def test_refuses(make, message):
+  with pytest.raises(InputError, match=message):
+    make()
