@@ -36,11 +36,11 @@ def evaluations(
   """Evaluates checkpoint after checkpoint, appends its rows to eval.jsonl, and yields (step, results, task)."""
   mesh = meshes.make_mesh(devices)
   for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
-    batch_size = eval_settings(loaded.config['eval']).batch_size
+    settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, meshes.replicated(mesh))
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
-      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, batch_size, mesh)
+      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, mesh)
     with (folder / 'eval.jsonl').open('a') as file:
       for name, values in results.items():
         finite = {metric: value if math.isfinite(value) else None for metric, value in values.items()}

@@ -1,6 +1,8 @@
 """--mode=generate: goes on from a prompt with a trained model, and prints the text as it comes."""
 
+import dataclasses
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,8 @@ def main(
 ) -> None:
   """Streams prompt and continuation to stdout; with `beam`, prints the likeliest continuation of a beam search.
 
+  A model that reads a source (seq2seq) reads the prompt, and streams what it answers.
+
   InputError for a task without text or a prompt outside its vocabulary.
   """
   sampling = Sampling(temperature, top_k, top_p)
@@ -37,8 +41,15 @@ def main(
   except TypeError as error:
     raise InputError(f'--mode=generate needs a task of text; {error}') from error
   prompt_ids = jnp.asarray(ids, jnp.int32)[None]
+  spec, stop = loaded.model.spec, -1
+  more: dict[str, Any] = {}
+  if spec.kind == 'seq2seq':
+    # The prompt is what is read; what is written begins and ends with the start token.
+    more = {'source': prompt_ids}
+    prompt_ids, stop = jnp.full((1, 1), spec.start, jnp.int32), spec.start
+    prompt = f'{prompt} → '
   if beam:
-    tokens, _ = beam_search(loaded.model, loaded.params, prompt_ids, length, beams=beam)
+    tokens, _ = beam_search(loaded.model, loaded.params, prompt_ids, length, beams=beam, stop=stop, **more)
     print(prompt + loaded.task.decode(np.asarray(tokens[0, 0])))
     return
   chunks = generate(
@@ -47,8 +58,9 @@ def main(
     prompt_ids,
     length,
     key=jax.random.key(seed),
-    sampling=sampling,
+    sampling=dataclasses.replace(sampling, stop=stop),
     chunk=CHUNK,
+    **more,
   )
   made: list[int] = []
   shown = ''

@@ -5,6 +5,7 @@
   python main.py --mode=generate --workdir=W --prompt="..." --length=200
   python main.py --mode=describe --config=configs/language.py:lstm
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
+                        [--architectures=lstm,griffin]
   python main.py --mode=report   --workdir=W
 
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value changes a field.
@@ -40,7 +41,7 @@ MODES = {
     'generate', 'main', ('workdir', 'prompt'), ('step', 'length', 'temperature', 'top_k', 'top_p', 'beam', 'seed')
   ),
   'describe': Mode('describe', 'main', ('config',)),
-  'compare': Mode('compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'shard')),
+  'compare': Mode('compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')),
   'report': Mode('compare', 'report', ('workdir',)),
 }
 
@@ -73,6 +74,7 @@ def define_flags(argv: Sequence[str]) -> flags.FlagValues:
   flags.DEFINE_float('top_p', None, 'nucleus sampling (generate)', 0.0, 1.0, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', flag_values=values)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', flag_values=values)
+  flags.DEFINE_list('architectures', None, "instead of the experiments' own (compare)", flag_values=values)
   flags.DEFINE_bool('all_steps', None, 'every checkpoint (eval)', flag_values=values)
   flags.DEFINE_bool('help', False, 'this text', short_name='h', flag_values=values)
   config_flags.DEFINE_config_file(

@@ -167,7 +167,7 @@ class Loop:
       if (name != 'validation' and not last) or self.writer.row(self.step, name):
         continue
       run = self.setup
-      values = evaluate(run.model, self.state.params, run.task, evaluation, run.evaluation.batch_size, run.mesh)
+      values = evaluate(run.model, self.state.params, run.task, evaluation, run.evaluation, run.mesh)
       self.writer.write(self.step, name, values)
       log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
     if self.progress is not None:

@@ -1,7 +1,8 @@
 """Named architectures: the fields of ModelConfig that make one. Widths are given, or solved from `params=…`.
 
 Each family stands here in its own classical form, and (`*_residual`) inside the residual block that Transformers use,
-so that a comparison can tell the mixer from what stands around it.
+so that a comparison can tell the mixer from what stands around it. The task says in which direction a model reads: an
+`encode` task makes every one of them bidirectional. Those with an `encoder_pattern` are for tasks with a source.
 """
 
 from typing import Any
@@ -12,13 +13,13 @@ from seqmodels.mixers import MIXERS
 Fields = dict[str, Any]
 
 
-def _stacked(mixer: str) -> Fields:
+def _stacked(*pattern: str, **fields: Any) -> Fields:
   """The classical stacked RNN: layer on layer, no skip connections, no norms (Graves 2013)."""
-  return {'pattern': (mixer,), 'block': 'plain', 'feedforward': 0.0, 'position': 'none'}
+  return {'pattern': pattern, 'block': 'plain', 'feedforward': 0.0, 'position': 'none', **fields}
 
 
-def _residual(mixer: str) -> Fields:
-  return {'pattern': (mixer,), 'block': 'residual', 'feedforward': 4.0, 'position': 'none'}
+def _residual(*pattern: str, **fields: Any) -> Fields:
+  return {'pattern': pattern, 'block': 'residual', 'feedforward': 4.0, 'position': 'none', **fields}
 
 
 ARCHITECTURES: dict[str, Fields] = {
@@ -29,7 +30,38 @@ ARCHITECTURES: dict[str, Fields] = {
   'lstm_residual': _residual('lstm'),
   'gru_residual': _residual('gru'),
   # Pre-norm, rotary positions: today's decoder-only Transformer.
-  'transformer': _residual('attention') | {'position': 'rotary'},
+  'transformer': _residual('attention', position='rotary'),
+  # Attention to fewer keys: Dai et al. 2019; Beltagy et al. 2020; Child et al. 2019.
+  'transformer_xl': _residual('transformer_xl'),
+  'sliding_window': _residual('sliding_window', position='rotary'),
+  'sparse': _residual('sparse', position='rotary'),
+  # Linear attention and what came of it: Katharopoulos et al. 2020; Choromanski et al. 2021; Sun et al. 2023; Dao & Gu
+  # 2024; Yang et al. 2024; Yang et al. 2025. A retention or Mamba-2 layer is wide itself.
+  'linear_transformer': _residual('linear_attention', position='sinusoidal'),
+  'performer': _residual('performer', position='sinusoidal'),
+  'retnet': _residual('retention', position='rotary', feedforward=2.0),
+  'mamba2': _residual('ssd', feedforward=0.0),
+  'gla': _residual('gla'),
+  'gated_deltanet': _residual('gated_delta'),
+  # Beck et al. 2024, xLSTM[1:1]; another ratio by pattern=mlstm*7+slstm.
+  'xlstm': _residual('mlstm', 'slstm', feedforward=2.0),
+  # Recurrent and local layers in turn (De et al. 2024).
+  'griffin': _residual('rg_lru', 'rg_lru', 'sliding_window', position='rotary', kv_heads=1, feedforward=3.0),
+  # Attention in every fourth layer; any other share by pattern=gated_delta*7+attention.
+  'hybrid': _residual('gated_delta', 'gated_delta', 'gated_delta', 'attention', position='rotary'),
+  'conv_attention_recurrence': _residual('conv', 'attention', 'lstm', position='rotary'),
+  # Temporal convolutional network: the dilation doubles from layer to layer (Bai et al. 2018).
+  'tcn': _residual(*(f'conv:dilation={2**i}' for i in range(4)), feedforward=0.0),
+  # Encoders, for tasks that are read both ways: Devlin et al. 2019; Wang et al. 2020; Schuster & Paliwal 1997.
+  'encoder': _residual('attention', position='learned', norm='layer'),
+  'linformer_encoder': _residual('linformer', position='learned', mixer={'length': 256, 'rank': 32}),
+  'bilstm': _stacked('lstm'),
+  # Encoder–decoders: Vaswani et al. 2017; Bahdanau et al. 2015; Sutskever et al. 2014; and one half of each.
+  'encoder_decoder': _residual('attention', encoder_pattern=('attention',), position='sinusoidal'),
+  'rnn_attention': _stacked('gru', encoder_pattern=('gru',)),
+  'seq2seq_lstm': _stacked('lstm', encoder_pattern=('lstm',), cross_attention=False),
+  'transformer_to_lstm': _residual('lstm', encoder_pattern=('attention',), position='sinusoidal'),
+  'lstm_to_transformer': _residual('attention', encoder_pattern=('lstm',), position='sinusoidal'),
 }
 
 
@@ -45,3 +77,8 @@ def architecture(name: str) -> Fields:
   if name in MIXERS:
     return _residual(name)
   raise unknown('architecture', name, names())
+
+
+def whole_depth(depth: int, pattern: tuple[str, ...]) -> int:
+  """The least number of layers from `depth` on that holds the pattern a whole number of times."""
+  return -(-depth // len(pattern)) * len(pattern)

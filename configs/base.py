@@ -8,17 +8,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import tasks
-from configs.architectures import architecture
-from seqmodels.config import ModelConfig
+from configs.architectures import architecture, whole_depth
+from seqmodels.config import ModelConfig, parse_pattern
 from seqmodels.errors import InputError, unknown
-from seqmodels.mixers import MIXERS, mixer_options
+from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from training.settings import EvalSettings, TrainSettings
 
 # What every task starts from; where a task wants another value, its file in configs/ says so.
 TRAIN: dict[str, Any] = {
   'steps': 2000,
   'learning_rate': 2e-3,
-  'warmup_steps': 100,
+  'warmup_steps': -1,
   'weight_decay': 0.1,
   'log_every': 50,
   'eval_every': 500,
@@ -38,9 +38,17 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
     'eval': _defaults(EvalSettings),
   }
   overrides = dict(_parse(item) for item in rest.split(',') if item)
-  if 'pattern' in overrides:
-    sections['model']['pattern'] = _value(tuple(str(overrides.pop('pattern')).split('+')), ())
-  sections['model']['mixer'] = mixers = _mixer_defaults(sections['model']['pattern'])
+  model = sections['model']
+  for field in ('pattern', 'encoder_pattern'):
+    if field in overrides:
+      model[field] = parse_pattern(overrides.pop(field))
+  if not model['pattern']:
+    raise InputError('model.pattern is empty; name at least one mixer')
+  model['mixer'] = mixers = _mixer_defaults((*model['pattern'], *model['encoder_pattern'])) | model['mixer']
+  # A pattern longer than the usual depth is there once.
+  model['depth'] = whole_depth(model['depth'], model['pattern'])
+  if len(model['encoder_pattern']) > 1:
+    model['encoder_depth'] = whole_depth(model['encoder_depth'] or model['depth'], model['encoder_pattern'])
   for key, text in overrides.items():
     section = _section(key, sections, mixers)
     section[key] = _value(text, section[key], key)
@@ -92,18 +100,19 @@ def _value(text: Any, default: Any, key: str = '') -> Any:
 def _mixer_defaults(pattern: tuple[str, ...]) -> dict[str, Any]:
   """The options of the pattern's mixers with their defaults, so that each can be overridden by its dotted name.
 
-  An option that two mixers of the pattern understand differently is left out.
+  An option that two mixers of the pattern understand differently is left out, and so is one that an entry fixes.
   """
   shared = {f.name for f in dataclasses.fields(ModelConfig)}
   options: dict[str, Any] = {}
   clashing = set()
-  for name in pattern:
-    if name not in MIXERS:
-      raise unknown('model.pattern', name, MIXERS)
+  for entry in pattern:
+    if entry.partition(':')[0] not in MIXERS:
+      raise unknown('model.pattern', entry.partition(':')[0], MIXERS)
+    name, fixed = parse_entry(entry)
     parameters = inspect.signature(MIXERS[name].__init__).parameters
     for option in mixer_options(name):
       default = parameters[option].default
-      if option in shared or default is inspect.Parameter.empty:
+      if option in shared or option in fixed or default is inspect.Parameter.empty:
         continue
       if options.setdefault(option, default) != default:
         clashing.add(option)

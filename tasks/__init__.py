@@ -11,6 +11,7 @@ from tasks.copying import Copying
 from tasks.forecasting import Forecasting
 from tasks.language import Language
 from tasks.recall import Recall
+from tasks.reversal import Reversal
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
   'forecasting': Forecasting,
   'language': Language,
   'recall': Recall,
+  'reversal': Reversal,
 }
 
 

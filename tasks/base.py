@@ -21,6 +21,8 @@ class Batch(NamedTuple):
            rows of a last partial batch count nothing
   reset    [b t] bool or None: forget everything before this position (packed documents, first segment of a stream)
   mask     [b t] bool or None: false is padding
+  source, source_mask
+           [b s] int32 or [b s d] float32, and [b s] bool or None: what a seq2seq model reads first
   """
 
   inputs: Any
@@ -28,6 +30,8 @@ class Batch(NamedTuple):
   weights: Any
   reset: Any = None
   mask: Any = None
+  source: Any = None
+  source_mask: Any = None
 
 
 class Shard(NamedTuple):

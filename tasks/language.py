@@ -1,4 +1,4 @@
-"""Language modelling: predict the next character, byte or word of a text."""
+"""Language modelling: predict the next character, byte or word of a text, or those that were masked."""
 
 import functools
 import math
@@ -26,12 +26,18 @@ class Language(IndexedTask):
   as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an epoch; with
   segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation predicts
   every token of the split once, in windows of `length` that start without a past.
+
+  `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
+  predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
+  depends on the seed and the window; in evaluation on the window alone.
   """
 
   corpus: str = field(default='embedded', metadata={'option': 'dataset'})
   unit: str = 'auto'
   length: int = 128
   split: str = '90/5/5'
+  objective: str = 'next'  # next | masked
+  mask_share: float = 0.15
 
   def __post_init__(self) -> None:
     if self.corpus not in corpora.UNITS:
@@ -40,6 +46,10 @@ class Language(IndexedTask):
       raise unknown('task.split', self.split, corpora.SPLITS)
     corpora.check_options(self.corpus, self.unit, self.split)
     check_positive(**{'task.length': self.length})
+    if self.objective not in ('next', 'masked'):
+      raise unknown('task.objective', self.objective, ('next', 'masked'))
+    if not 0 < self.mask_share <= 1:
+      raise InputError(f'task.mask_share={self.mask_share} must be above 0 and at most 1')
 
   @property
   def text(self) -> corpora.Corpus:
@@ -47,6 +57,9 @@ class Language(IndexedTask):
 
   @property
   def spec(self) -> Spec:
+    if self.objective == 'masked':
+      tokens = Tokens(self.text.size + 1)  # the last stands for what is masked
+      return Spec('encode', tokens, tokens, length=self.length)
     tokens = Tokens(self.text.size)
     return Spec('causal', tokens, tokens, length=self.length)
 
@@ -67,9 +80,23 @@ class Language(IndexedTask):
     ids = self.text.ids[split]
     if split == 'train':
       window = ids[indices[:, None] + np.arange(self.length + 1)[None, :]].astype(np.int32)
-      return Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
-    positions = indices[:, None] * self.length + np.arange(self.length)[None, :]
-    return self._predicting(split, positions, positions < len(ids))
+      batch = Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
+    else:
+      positions = indices[:, None] * self.length + np.arange(self.length)[None, :]
+      batch = self._predicting(split, positions, positions < len(ids))
+    if self.objective == 'next':
+      return batch
+    key = draws.key('mask', split, seed if split == 'train' else 0)
+    # Only the last window of a split has padding; a batch's structure is the same all through a split.
+    mask = None if split == 'train' else batch.weights > 0
+    return self._masked(batch, draws.words(key, indices, self.length))._replace(mask=mask)
+
+  def _masked(self, batch: Batch, words: np.ndarray) -> Batch:
+    """The batch's targets as inputs, some of them hidden; only those are to be predicted. One draw a token decides."""
+    draw = draws.uniforms(words) / self.mask_share  # below 1: predicted
+    random = (np.clip((draw - 0.8) / 0.1, 0, 0.999_999) * self.text.size).astype(np.int32)
+    inputs = np.where(draw < 0.8, np.int32(self.text.size), np.where(draw < 0.9, random, batch.targets))
+    return batch._replace(inputs=inputs.astype(np.int32), weights=batch.weights * (draw < 1).astype(np.float32))
 
   def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
     """Each position's token as the target, and the token before it as the input; the split's first has one too."""

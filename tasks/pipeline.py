@@ -57,6 +57,8 @@ def check_request(task: IndexedTask, split: str, batch_size: int, segment: int |
   check_positive(batch_size=batch_size)
   if segment is not None:
     check_positive(segment=segment)
+    if task.spec.kind != 'causal':
+      raise InputError(f'train.segment={segment} must be 0: a {task.spec.kind} task is not read in segments')
 
 
 def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:

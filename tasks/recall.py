@@ -31,7 +31,9 @@ class Recall(Procedural):
 
   The lower half of the vocabulary are keys, the upper half values. `distance` says how far behind the pairs the queries
   stand: `power` (near ones are likelier, as in Zoology) or `uniform`. `gap` greater than 0 fixes it instead: every
-  query stands `gap` tokens after its key.
+  query stands `gap` tokens after its key. With `fewest_pairs` greater than 0 the number of pairs is drawn anew for each
+  example, evenly from `fewest_pairs` to `pairs`, so that easy and hard ones are learnt together; fillers stand in the
+  places of the others and of their queries.
   """
 
   examples: int = 100_000
@@ -41,6 +43,7 @@ class Recall(Procedural):
   length: int = 64
   distance: str = 'power'
   gap: int = 0
+  fewest_pairs: int = 0
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -53,6 +56,12 @@ class Recall(Procedural):
       raise InputError(
         f'task.vocabulary={self.vocabulary} must be greater than {2 * self.pairs + 1} for {self.pairs} pairs'
       )
+    if not 0 <= self.fewest_pairs <= self.pairs:
+      raise InputError(
+        f'task.fewest_pairs={self.fewest_pairs} must be from 0 (always task.pairs) to task.pairs={self.pairs}'
+      )
+    if self.fewest_pairs and self.queries:
+      raise InputError(f'task.queries={self.queries} must be 0 (all pairs) with task.fewest_pairs={self.fewest_pairs}')
     if self.gap < 0:
       raise InputError(f'task.gap={self.gap} must be 0 (as task.distance says) or a number of tokens')
     if self.gap:
@@ -98,13 +107,18 @@ class Recall(Procedural):
     fillers = draws.integers(words('fillers', self.length), self.vocabulary - pairs)
 
     inputs = draws.skipping(fillers, np.sort(keys, axis=1))
-    inputs[:, 0 : 2 * pairs : 2] = keys
-    inputs[:, 1 : 2 * pairs : 2] = values
-    np.put_along_axis(inputs, places, np.take_along_axis(keys, chosen, axis=1), axis=1)
+    shown, queried = np.ones(keys.shape, bool), np.ones(chosen.shape, bool)
+    if self.fewest_pairs:
+      number = self.fewest_pairs + draws.integers(words('pairs', 1), pairs - self.fewest_pairs + 1)
+      shown, queried = np.arange(pairs)[None, :] < number, chosen < number
+    inputs[:, 0 : 2 * pairs : 2] = np.where(shown, keys, inputs[:, 0 : 2 * pairs : 2])
+    inputs[:, 1 : 2 * pairs : 2] = np.where(shown, values, inputs[:, 1 : 2 * pairs : 2])
+    at = np.arange(rows)[:, None]
+    inputs[at, places] = np.where(queried, np.take_along_axis(keys, chosen, axis=1), inputs[at, places])
     targets = np.zeros((rows, self.length), np.int32)
-    np.put_along_axis(targets, places, np.take_along_axis(values, chosen, axis=1).astype(np.int32), axis=1)
+    targets[at, places] = np.where(queried, np.take_along_axis(values, chosen, axis=1), 0)
     weights = np.zeros((rows, self.length), np.float32)
-    np.put_along_axis(weights, places, 1.0, axis=1)
+    weights[at, places] = queried
     return Batch(inputs.astype(np.int32), targets, weights)
 
   def _places(self, chosen: Int64[np.ndarray, 'b q'], words: np.ndarray) -> Int64[np.ndarray, 'b q']:

@@ -6,6 +6,8 @@ import configs.base
 from configs.architectures import ARCHITECTURES, names
 from seqmodels.config import from_dict
 from seqmodels.errors import InputError
+from seqmodels.models import build, count_parameters
+from seqmodels.spec import Spec, Tokens
 from tasks import TASKS
 
 
@@ -33,6 +35,41 @@ def test_a_mixers_own_option_reaches_the_mixer():
   assert config.model.mixer.implementation == 'scan'
 
 
+ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
+
+
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
+  tokens = Tokens(11)
+  config = from_dict(configs.base.make('copying', f'{name},params=1.3e5').model.to_dict())
+  kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
+  more = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
+  model = build(config, Spec(kind, tokens, tokens, 64, **more))
+  assert count_parameters(model, embedding=False) == pytest.approx(1.3e5, rel=0.02)
+  if config.feedforward:
+    assert model.config.width % 4 == 0
+    assert 0.5 < model.config.feedforward / config.feedforward < 1.6
+
+
+def test_patterns_repeat_entries_and_fix_options_of_their_mixers():
+  arg = 'lstm,pattern=gru*2+conv:dilation=2,dilation=5,kernel_size=3,implementation=scan'
+  with pytest.raises(InputError, match="key='dilation' is not known"):
+    configs.base.make('copying', arg)
+  config = from_dict(configs.base.make('copying', arg.replace('dilation=5,', '')).model.to_dict())
+  assert config.pattern == ('gru', 'gru', 'conv:dilation=2')
+  assert config.depth == 3
+  network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
+  assert [network.stack.block(i).mixer.forward.implementation for i in range(2)] == ['scan', 'scan']
+  convolution = network.stack.block(2).mixer.forward
+  assert (convolution.dilation, convolution.taps.shape[0]) == (2, 3)
+
+
+def test_the_dilation_of_the_tcn_doubles_from_layer_to_layer():
+  config = from_dict(configs.base.make('copying', 'tcn,depth=8').model.to_dict())
+  network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
+  assert [network.stack.block(i).mixer.forward.dilation for i in range(8)] == [1, 2, 4, 8] * 2
+
+
 @pytest.mark.parametrize(
   ('arg', 'message'),
   [
@@ -42,6 +79,9 @@ def test_a_mixers_own_option_reaches_the_mixer():
     ('lstm,width', "'width' must be key=value"),
     ('lstm,width=wide', "--config width='wide' must be of type int"),
     ('lstm,pattern=lstm+atention', "model.pattern='atention' is not known; nearest: attention"),
+    ('lstm,pattern=conv:dilatation=2', "option of conv='dilatation' is not known; nearest: dilation"),
+    ('lstm,pattern=conv:dilation', "'conv:dilation' must be mixer:option=value"),
+    ('lstm,pattern=', 'model.pattern is empty'),
   ],
 )
 def test_bad_arguments_are_one_clear_line(arg, message):

@@ -142,6 +142,20 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
   assert read_rows(tmp_path / 'W' / 'metrics.jsonl')[-1]['loss'] is None
 
 
+def test_a_model_with_a_source_trains_and_answers(tmp_path, capsys):
+  small = 'encoder_decoder,width=8,depth=1,symbols=3,length=4,batch_size=4,steps=2,evaluation_examples=4'
+  config = f'--config={ROOT}/configs/reversal.py:{small}'
+  assert main.main(['main.py', '--mode=train', config, f'--workdir={tmp_path}/W']) == 0
+  (row,) = [row for row in read_rows(tmp_path / 'W' / 'metrics.jsonl') if row['split'] == 'test']
+  assert row.keys() == {'step', 'split', 'loss', 'accuracy'}
+  capsys.readouterr()
+  assert main.main(['main.py', '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abc', '--length=4']) == 0
+  answer = capsys.readouterr().out.removeprefix('abc → ').rstrip('\n')
+  assert set(answer) <= set('abc')
+  code, err = run(capsys, '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abz')
+  assert (code, err) == (2, "error: 'z' is not one of the letters abc\n")
+
+
 def test_tables_are_aligned():
   rows = {'validation': {'loss': 1.5, 'accuracy': 0.25}, 'test': {'loss': 10.25}}
   assert evaluation.table(rows, 'split').splitlines() == [

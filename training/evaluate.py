@@ -8,10 +8,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from seqmodels.models import Model
-from seqmodels.notation import Params
+from seqmodels.models import Model, batch_axes
+from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Sums, Task
 from training import mesh as meshes
+from training.settings import EvalSettings
 
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
@@ -32,19 +33,34 @@ def _with_options(task: Task, evaluation: Evaluation) -> Task:
 
 
 def evaluate(
-  model: Model, params: Params, task: Task, evaluation: Evaluation, batch_size: int, mesh: Mesh | None = None
+  model: Model,
+  params: Params,
+  task: Task,
+  evaluation: Evaluation,
+  settings: EvalSettings,
+  mesh: Mesh | None = None,
 ) -> dict[str, float]:
   """The metrics of `task` (with the evaluation's options) over all of the evaluation's split.
 
   The examples' sums are fetched once and added in float64. The batch size is rounded up to a multiple of the devices:
-  filler rows weigh nothing. A metric without any weight is nan.
+  filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the split is read in segments
+  with the state carried on; InputError where the devices do not divide `settings.streams`.
   """
   task = _with_options(task, evaluation)
   mesh = mesh or meshes.make_mesh(1)
-  batch_size = math.ceil(batch_size / mesh.size) * mesh.size
+  segment, carry = settings.segment, None
+  if segment:
+    meshes.check_divisible('eval.streams', settings.streams, mesh)
+    batch_size = settings.streams
+    memory = settings.memory or max(segment, task.spec.length)
+    shardings = meshes.carry_shardings(batch_axes(model.init_state), mesh)
+    carry = jax.device_put(model.init_state(batch_size, memory), shardings)
+  else:
+    batch_size = math.ceil(settings.batch_size / mesh.size) * mesh.size
   results: list[dict[str, Sums]] = []
-  for batch in task.dataset(evaluation.split, batch_size):
-    results.append(example_sums(model, task, params, meshes.put_batch(batch, mesh)))
+  for batch in task.dataset(evaluation.split, batch_size, segment=segment or None):
+    sums, carry = example_sums(model, task, params, meshes.put_batch(batch, mesh), carry)
+    results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD
     if len(results) >= behind:
       jax.block_until_ready(results[-behind])
@@ -56,7 +72,10 @@ def evaluate(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def example_sums(model: Model, task: Task, params: Params, batch: Batch) -> dict[str, Sums]:
-  """Each metric's sums and weights, [b] and [b], of one batch."""
-  outputs, _ = model.apply(params, batch.inputs, reset=batch.reset, mask=batch.mask)
-  return task.metrics(outputs, batch)
+def example_sums(
+  model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
+) -> tuple[dict[str, Sums], State | None]:
+  """Each metric's sums and weights, [b] and [b], of one batch, and the state after it if there was one before."""
+  more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
+  outputs, carry = model.apply(params, batch.inputs, carry, **more)
+  return task.metrics(outputs, batch), carry

@@ -33,7 +33,7 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
 
   The first step of a warm-up of w steps takes 1/(w+1) of the peak, since a step of learning rate 0 would be wasted.
   """
-  peak, warmup = settings.learning_rate, settings.warmup_steps
+  peak, warmup = settings.learning_rate, settings.warmup
   if settings.schedule == 'cosine':
     after = optax.cosine_decay_schedule(peak, settings.steps - warmup, settings.final_fraction)
   else:

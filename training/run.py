@@ -31,7 +31,8 @@ class Run:
 
   def _initial(self) -> TrainState:
     settings = self.settings
-    carry = self.model.init_state(settings.batch_size, self.task.spec.length) if settings.segment else None
+    memory = settings.memory or max(self.task.spec.length, settings.segment)
+    carry = self.model.init_state(settings.batch_size, memory) if settings.segment else None
     return init_train_state(self.model, self.optimizer, settings.seed, carry)
 
   def initial_state(self) -> TrainState:

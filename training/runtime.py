@@ -10,7 +10,7 @@ from typing import Any
 
 from seqmodels.errors import InputError, unknown
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}
 CACHE = pathlib.Path('~/.cache/seqmodels/compilation')
 
@@ -64,13 +64,17 @@ def _option(name: str, value: Any) -> None:
 
 
 def _keep_freed_memory() -> str:
-  """Makes malloc keep what XLA frees: on CPU each call's temporaries are otherwise mapped and faulted in again."""
+  """Makes malloc keep what XLA frees: on CPU each call's temporaries are otherwise mapped and faulted in again.
+
+  One arena for all threads: what does not fit the heap of a thread's own arena is mapped in spite of mmap_max. It must
+  be set before there are threads.
+  """
   try:
     mallopt = ctypes.CDLL(None).mallopt
   except (OSError, AttributeError):  # not glibc
     return 'default'
-  if mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1):
-    return 'mmap_max=0 trim_threshold=2GiB'
+  if mallopt(M_ARENA_MAX, 1) and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1):
+    return 'arena_max=1 mmap_max=0 trim_threshold=2GiB'
   return 'default'
 
 

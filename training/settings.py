@@ -19,12 +19,13 @@ class TrainSettings:
   batch_size       sequences a step, over all devices and microbatches
   seed             of the parameters, the order of the data and dropout
   learning_rate    the peak; schedule: what follows the linear warm-up of warmup_steps (constant, or a cosine that ends
-                   at final_fraction of the peak; Loshchilov & Hutter 2017)
+                   at final_fraction of the peak; Loshchilov & Hutter 2017); warmup_steps -1: a twentieth of the steps
   weight_decay     decoupled (Loshchilov & Hutter 2019), on matrices only
   momentum         of sgd; beta2: of adamw
   clip             largest global gradient norm (Pascanu et al. 2013); 0: off
   accumulate       microbatches a step
   segment          positions a segment of truncated back-propagation; 0: whole sequences
+  memory           positions that attention remembers from segment to segment, at least a segment; 0: the task's length
   log_every, eval_every, checkpoint_every   steps; 0: only at the end
   keep             newest checkpoints kept
   """
@@ -43,6 +44,7 @@ class TrainSettings:
   clip: float = 1.0
   accumulate: int = 1
   segment: int = 0
+  memory: int = 0
   log_every: int = 10
   eval_every: int = 0
   checkpoint_every: int = 0
@@ -56,7 +58,9 @@ class TrainSettings:
     for name in ('steps', 'batch_size', 'learning_rate', 'accumulate', 'keep'):
       if not getattr(self, name) > 0:
         raise InputError(f'train.{name}={getattr(self, name)} must be greater than 0')
-    not_negative = ('seed', 'warmup_steps', 'weight_decay', 'clip', 'segment')
+    if self.warmup_steps < -1:
+      raise InputError(f'train.warmup_steps={self.warmup_steps} must be -1 (a twentieth of the steps) or not negative')
+    not_negative = ('seed', 'weight_decay', 'clip', 'segment', 'memory')
     for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every'):
       if not getattr(self, name) >= 0:
         raise InputError(f'train.{name}={getattr(self, name)} must not be negative')
@@ -71,17 +75,46 @@ class TrainSettings:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be less than train.steps={self.steps}')
     if self.batch_size % self.accumulate:
       raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
+    check_memory('train', self.segment, self.memory)
+
+  @property
+  def warmup(self) -> int:
+    """Steps of the warm-up."""
+    return self.steps // 20 if self.warmup_steps == -1 else self.warmup_steps
 
 
 @dataclass(frozen=True)
 class EvalSettings:
-  """The fields of `config.eval`."""
+  """The fields of `config.eval`.
+
+  batch_size   sequences at a time; the numbers do not depend on it
+  segment      positions a segment that is read with the state of those before it; 0: whole sequences, from the start
+  memory       positions that attention remembers there, longer than in training if wanted; 0: the task's length
+  streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
+               and what starts a part has no past, so that the numbers belong to this number of streams
+  """
 
   batch_size: int = 64
+  segment: int = 0
+  memory: int = 0
+  streams: int = 8
 
   def __post_init__(self) -> None:
-    if self.batch_size <= 0:
-      raise InputError(f'eval.batch_size={self.batch_size} must be greater than 0')
+    for name in ('batch_size', 'streams'):
+      if getattr(self, name) <= 0:
+        raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
+    for name in ('segment', 'memory'):
+      if getattr(self, name) < 0:
+        raise InputError(f'eval.{name}={getattr(self, name)} must not be negative')
+    check_memory('eval', self.segment, self.memory)
+
+
+def check_memory(section: str, segment: int, memory: int) -> None:
+  """Raises InputError for a memory without segments, or shorter than one."""
+  if memory and not segment:
+    raise InputError(f'{section}.memory={memory} needs {section}.segment, which is 0')
+  if memory and memory < segment:
+    raise InputError(f'{section}.memory={memory} must be at least {section}.segment={segment}')
 
 
 def train_settings(values: Mapping[str, Any]) -> TrainSettings:

@@ -56,7 +56,8 @@ def make_step(
   """
 
   def loss_sum(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    outputs, carry = model.apply(params, batch.inputs, carry, reset=batch.reset, mask=batch.mask, key=key)
+    more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
+    outputs, carry = model.apply(params, batch.inputs, carry, key=key, **more)
     losses, weights = task.loss(outputs, batch)
     return jnp.sum(losses), (jnp.sum(weights), carry)
 

@@ -22,12 +22,23 @@ SMALL = {
   'forecasting': {'lookback': 24, 'horizon': 6},
   'language': {'length': 32},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'examples': 50, 'evaluation_examples': 23},
+  'reversal': {'symbols': 4, 'length': 5, 'examples': 50, 'evaluation_examples': 23},
 }
 
 
 @pytest.fixture(params=sorted(tasks.TASKS))
 def task(request):
   return tasks.make(request.param, SMALL.get(request.param, {}))
+
+
+@pytest.fixture
+def in_segments(task):
+  """A task that is read in segments; the others refuse."""
+  if task.spec.kind != 'causal':
+    with pytest.raises(InputError, match=r'train\.segment=4 must be 0'):
+      task.dataset('train', 4, segment=4)
+    pytest.skip('not read in segments')
+  return task
 
 
 def take(dataset, number):
@@ -63,12 +74,17 @@ def test_arrays_are_what_the_spec_says(task, split):
   shape = (4, spec.length) if spec.readout == 'every' else (4,)
   check_side(batch.inputs, spec.input, (4, spec.length))
   check_side(batch.targets, spec.output, shape)
+  if spec.kind == 'seq2seq':
+    check_side(batch.source, spec.source, (4, spec.source_length))
+    assert (batch.source_mask.shape, batch.source_mask.dtype) == ((4, spec.source_length), bool)
+    assert (batch.inputs[:, 0] == spec.start).all()
   assert (batch.weights.shape, batch.weights.dtype) == (shape, np.float32)
   assert batch.weights.sum() > 0
 
 
 @pytest.mark.parametrize('segment', [None, 4])
-def test_training_data_depend_on_the_seed_alone(task, segment):
+def test_training_data_depend_on_the_seed_alone(request, task, segment):
+  task = task if segment is None else request.getfixturevalue('in_segments')
   one, again, other = (take(task.dataset('train', 4, seed=seed, segment=segment), 5) for seed in (1, 1, 2))
   for a, b in zip(one, again, strict=True):
     assert_equal(a, b)
@@ -82,8 +98,9 @@ def test_evaluation_data_do_not_depend_on_the_seed(task):
 
 @pytest.mark.parametrize('segment', [None, 4])
 @pytest.mark.parametrize('after', [0, 1, 7])
-def test_an_iterator_resumes_exactly(task, segment, after):
+def test_an_iterator_resumes_exactly(request, task, segment, after):
   """Seven segments end in the middle of a sequence."""
+  task = task if segment is None else request.getfixturevalue('in_segments')
   iterator = iter(task.dataset('train', 4, seed=3, segment=segment))
   for _ in range(after):
     next(iterator)
@@ -161,7 +178,8 @@ def test_loss_is_finite_whatever_a_model_says_of_rows_that_do_not_count(task):
 
 
 @pytest.mark.parametrize('segment', [1, 4, 100])
-def test_segments_in_a_row_are_the_whole_sequence(task, segment):
+def test_segments_in_a_row_are_the_whole_sequence(in_segments, segment):
+  task = in_segments
   indices = np.array([3, 1, 4])
   whole = task.arrays('validation', indices)
   length = whole.inputs.shape[1]
@@ -218,6 +236,9 @@ def test_bad_requests_are_one_line(task):
     ('language', {'unit': 'word'}, "task.unit='word' is not offered for embedded"),
     ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
     ('language', {'split': '80/20'}, 'task.split'),
+    ('language', {'objective': 'maskd'}, "task.objective='maskd' is not known; nearest: masked"),
+    ('language', {'mask_share': 0.0}, 'task.mask_share=0.0'),
+    ('reversal', {'symbols': 27}, 'task.symbols=27 must be at most 26'),
     ('forecasting', {'dataset': 'ETTh2'}, 'nearest: ETTh1'),
     ('forecasting', {'horizon': -1}, 'task.horizon=-1'),
     ('forecasting', {'channels': 'all'}, 'task.channels'),
@@ -230,6 +251,7 @@ def test_bad_requests_are_one_line(task):
     ('recall', {'vocabulary': 8}, 'task.vocabulary=8'),
     ('recall', {'queries': 5}, 'task.queries=5'),
     ('recall', {'gap': 7}, 'task.gap=7 must be from 8'),
+    ('recall', {'fewest_pairs': 5}, 'task.fewest_pairs=5'),
     ('recall', {'gap': 58}, 'task.gap=58 .* to 57'),
     ('recall', {'distance': 'near'}, 'task.distance'),
   ],

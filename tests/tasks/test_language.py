@@ -158,3 +158,31 @@ def test_words_are_numbered_by_frequency_and_lines_end_sentences():
   corpus = corpora.Corpus('word', vocabulary, ids, {})
   assert corpus.encode('a new c\n').tolist() == [0, 2, 4, 1]
   assert ''.join(corpus.decode(np.array([i])) for i in (0, 2, 4, 1)) == corpus.decode(np.array([0, 2, 4, 1]))
+
+
+def test_masked_tokens_are_hidden_as_bert_hides_them():
+  """15 % are predicted: 80 % of them shown as the mask, 10 % at random, 10 % as they are (Devlin et al. 2019)."""
+  task = tasks.make('language', {'length': 50, 'objective': 'masked'})
+  mask = task.text.size
+  assert (task.spec.kind, task.spec.input.size) == ('encode', mask + 1)
+  batch = task.arrays('train', np.arange(4000), seed=1)
+  hidden = batch.weights > 0
+  assert hidden.mean() == pytest.approx(0.15, abs=0.003)
+  np.testing.assert_array_equal(batch.inputs[~hidden], batch.targets[~hidden])
+  shown, told = batch.inputs[hidden], batch.targets[hidden]
+  changed = shown[(shown != mask) & (shown != told)]
+  assert (shown == mask).mean() == pytest.approx(0.8, abs=0.01)
+  assert len(changed) / len(shown) == pytest.approx(0.1 * (1 - 1 / mask), abs=0.01)
+  assert len(set(changed.tolist())) == mask
+  again, other = (task.arrays('train', np.arange(4000), seed=seed) for seed in (1, 2))
+  np.testing.assert_array_equal(batch.inputs, again.inputs)
+  assert not np.array_equal(batch.inputs, other.inputs)
+
+
+def test_masked_evaluation_hides_the_same_tokens_at_any_batch_size():
+  task = tasks.make('language', {'length': 100, 'objective': 'masked'})
+  one, other = (list(task.dataset('validation', size, seed=size)) for size in (3, 8))
+  for array in ('inputs', 'targets'):
+    np.testing.assert_array_equal(counted(one, array), counted(other, array))
+  whole = np.concatenate([batch.targets[batch.mask] for batch in one])
+  assert task.decode(whole).startswith(TEXT[CUT[1] : CUT[2]])

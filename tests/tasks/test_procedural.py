@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import tasks
+from seqmodels.errors import InputError
 from tasks.losses import correct, cross_entropy, summed
 
 INDICES = np.arange(200)
@@ -86,6 +87,20 @@ def test_recall_is_solved_by_a_dictionary(options):
       assert all(row.index(row[position]) == position - task.gap for position in answers)
 
 
+def test_recall_draws_the_number_of_pairs_of_each_example():
+  options = {'vocabulary': 32, 'pairs': 4, 'length': 32, 'fewest_pairs': 2}
+  task = tasks.make('recall', options)
+  batch = task.arrays('train', np.arange(300))
+  asked = batch.weights.sum(axis=1)
+  assert {2.0, 3.0, 4.0} == set(asked)
+  assert all(70 < (asked == number).sum() < 130 for number in (2, 3, 4))
+  for row, targets, weights in zip(*batch[:3], strict=True):
+    answers = solve_recall(row.tolist(), int(weights.sum()))
+    assert answers == {int(i): int(targets[i]) for i in np.flatnonzero(weights)}
+  one = task.arrays('train', np.array([17]))
+  np.testing.assert_array_equal(one.inputs[0], batch.inputs[17])
+
+
 def test_recall_places_queries_by_the_law_of_distances():
   """A single query stands at slot j with probability j^(a−1) / Σ (Zoology); or anywhere alike."""
   slots = np.arange(1, 11, dtype=float)
@@ -113,6 +128,22 @@ def test_training_and_test_examples_differ():
   for name in ('adding', 'copying', 'recall'):
     task = tasks.make(name, {})
     assert not np.array_equal(task.arrays('train', INDICES).inputs, task.arrays('test', INDICES).inputs)
+
+
+def test_reversal_is_solved_by_writing_backwards():
+  task = tasks.make('reversal', {'symbols': 5, 'length': 6})
+  batch = task.arrays('train', INDICES, seed=1)
+  lengths = set()
+  for i in range(len(INDICES)):
+    read = batch.source[i][batch.source_mask[i]].tolist()
+    assert batch.targets[i][batch.weights[i] > 0].tolist() == [*read[::-1], 0]
+    assert batch.inputs[i][batch.weights[i] > 0].tolist() == [0, *read[::-1]]
+    assert min(read) > 0
+    lengths.add(len(read))
+  assert lengths == set(range(1, 7))
+  assert task.decode(task.encode('abcde')[::-1]) == 'edcba'
+  with pytest.raises(InputError, match="'f' is not one of the letters abcde"):
+    task.encode('f')
 
 
 def test_cross_entropy_matches_a_float64_loop_and_survives_large_logits():

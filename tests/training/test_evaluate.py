@@ -9,10 +9,14 @@ import pytest
 
 import tasks
 from seqmodels.config import ModelConfig
+from seqmodels.errors import InputError
 from seqmodels.models import build
+from tasks.base import Shard
+from tasks.pipeline import cut
 from tests.training import toy
 from training import mesh as meshes
 from training.evaluate import evaluate, possible_evaluations
+from training.settings import EvalSettings
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +30,7 @@ def test_metrics_do_not_depend_on_the_batch_size(trained):
   task = toy.Toy()
   expected = by_hand(model, params, task, 'validation')
   for size, mesh in ((1, None), (7, None), (64, None), (7, meshes.make_mesh(2))):
-    got = evaluate(model, params, task, task.evaluations()['validation'], size, mesh)
+    got = evaluate(model, params, task, task.evaluations()['validation'], EvalSettings(size), mesh)
     assert got.keys() == expected.keys()
     for name, value in expected.items():
       np.testing.assert_allclose(got[name], value, rtol=1e-6)
@@ -35,7 +39,7 @@ def test_metrics_do_not_depend_on_the_batch_size(trained):
 def test_an_evaluation_replaces_options(trained):
   model, params = trained
   task = toy.Toy()
-  got = evaluate(model, params, task, task.evaluations()['longer'], 5)
+  got = evaluate(model, params, task, task.evaluations()['longer'], EvalSettings(5))
   assert got['loss'] == pytest.approx(
     by_hand(model, params, dataclasses.replace(task, length=12), 'test')['loss'], rel=1e-6
   )
@@ -46,7 +50,48 @@ def test_a_metric_without_weight_is_nan(trained, monkeypatch):
   model, params = trained
   make = toy.batch
   monkeypatch.setattr(toy, 'batch', lambda *args: make(*args)._replace(weights=np.zeros((5, 8), np.float32)))
-  assert math.isnan(evaluate(model, params, toy.Toy(), toy.Toy().evaluations()['validation'], 5)['loss'])
+  assert math.isnan(evaluate(model, params, toy.Toy(), toy.Toy().evaluations()['validation'], EvalSettings(5))['loss'])
+
+
+class Pieces(toy.Toy):
+  """The stand-in task, read in segments if asked for."""
+
+  def dataset(self, split, batch_size, *, seed=0, shard=Shard(), segment=None):
+    whole = super().dataset(split, batch_size, seed=seed, shard=shard)
+    if segment is None:
+      return whole
+    pieces = -(-self.length // segment)
+    return toy.Stream(lambda i: cut(whole.make(i // pieces), i % pieces, segment), whole.count * pieces)
+
+
+def test_segments_with_a_memory_as_long_as_the_sequence_equal_whole_sequences():
+  task = Pieces()
+  model = toy.model('transformer_xl')
+  params = jax.tree.map(lambda a: 3 * a, model.init(jax.random.key(1)))
+  validation = task.evaluations()['validation']
+  whole = evaluate(model, params, task, validation, EvalSettings())
+  mesh = meshes.make_mesh(2)
+  segments = {
+    memory: evaluate(model, params, task, validation, EvalSettings(segment=3, memory=memory, streams=6), mesh)
+    for memory in (0, 3)
+  }
+  assert segments[0] == pytest.approx(whole, rel=1e-5)
+  assert segments[3]['loss'] != pytest.approx(whole['loss'], rel=1e-3)
+  with pytest.raises(InputError, match=r'eval.streams=7 .*2 devices'):
+    evaluate(model, params, task, validation, EvalSettings(segment=3, streams=7), mesh)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'memory': 8}, 'eval.memory=8 needs eval.segment'),
+    ({'segment': 8, 'memory': 4}, 'eval.memory=4 must be at least eval.segment=8'),
+    ({'streams': 0}, 'eval.streams=0 must be greater than 0'),
+  ],
+)
+def test_refuses_settings(fields, message):
+  with pytest.raises(InputError, match=message):
+    EvalSettings(**fields)
 
 
 def by_hand(model, params, task, split):

@@ -48,6 +48,14 @@ def clipped(grads, limit):
   return {name: g * min(1.0, limit / norm) for name, g in grads.items()}
 
 
+def test_the_default_warm_up_is_a_twentieth_of_the_steps():
+  for steps in (1, 19, 100):
+    schedule = make_schedule(TrainSettings(steps=steps, learning_rate=0.3, warmup_steps=-1))
+    rates = [float(schedule(step)) for step in range(steps)]
+    assert int(np.argmax(rates)) == steps // 20
+    assert max(rates) == pytest.approx(0.3)
+
+
 def test_adamw_matches_numpy_and_decays_matrices_only():
   settings = TrainSettings(learning_rate=0.1, schedule='constant', weight_decay=0.5, clip=0.7, beta2=0.9)
   params = {name: np.ones_like(g) for name, g in gradients(0).items()}
