@@ -16,13 +16,15 @@ def main(
   claims: Sequence[int] | None = None,
   experiments: Sequence[str] | None = None,
   shard: tuple[int, int] = (0, 1),
+  architectures: Sequence[str] = (),
 ) -> None:
   """Runs the experiments that the chosen claims need and are not finished, then judges and writes the pages.
 
   claims: numbers; None: all. experiments: names, instead of those that the claims need. shard (i, n): every n-th cell.
-  InputError, before anything is written, for a scale, claim or experiment that does not exist.
+  architectures: names of configs/architectures.py or of mixers, in place of each experiment's own, where it trains or
+  times architectures. InputError, before anything is written, for a name or number that does not exist.
   """
-  from experiments import EXPERIMENTS, runner  # JAX starts here
+  from experiments import EXPERIMENTS, runner, subjects  # JAX starts here
   from experiments.base import SCALES
 
   if scale not in SCALES:
@@ -30,10 +32,13 @@ def main(
   for name in experiments or ():
     if name not in EXPERIMENTS:
       raise unknown('--experiments', name, EXPERIMENTS)
+  subjects.check(architectures)
   numbers = chosen_claims(claims)
   needed = set(experiments or ()) or {name for number in numbers for name in CLAIMS[number].experiments}
   folder = writable(workdir)
-  tally = runner.run([e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard)
+  tally = runner.run(
+    [e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard, architectures=architectures
+  )
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, scale)
 

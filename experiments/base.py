@@ -1,7 +1,7 @@
 """What an experiment is: a name, a grid of cells per scale, a function from a cell to records. No verdicts here."""
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
@@ -21,9 +21,23 @@ class Experiment(abc.ABC):
 
   name: str
   version: int = 1  # raise it when the measurement changes: finished cells of older versions are run again
+  takes_architectures: bool = False  # a cell has an `architecture`, or a `ladder` of them, that may be any other
 
   @abc.abstractmethod
   def cells(self, scale: Scale) -> list[Cell]: ...
+
+  def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
+    """The grid with these architectures in place of the experiment's own, in the blocks of their own.
+
+    A cell that is in both grids is the same cell. An experiment that does not take architectures keeps its grid.
+    """
+    own = self.cells(scale)
+    if not self.takes_architectures:
+      return own
+    if 'ladder' in own[0]:
+      return [{**cell, 'ladder': 'named', 'architectures': list(architectures)} for cell in own]
+    of_one = [cell for cell in own if cell['architecture'] == own[0]['architecture'] and not cell.get('block')]
+    return [{**cell, 'architecture': name} for name in architectures for cell in of_one]
 
   @abc.abstractmethod
   def run(self, cell: Cell) -> Iterable[Row]: ...

@@ -11,6 +11,7 @@ from experiments import gate, timing
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.forward_latency import forward
 from experiments.subjects import Subject, columns, depth, random_params, token_spec
+from experiments.training_time import ladder
 from seqmodels.models import Model
 
 STEPS = 16  # tokens a compiled call, so that the dispatch is shared; a position stands for the 16 that begin there
@@ -24,6 +25,7 @@ class Decoding(Experiment):
   """
 
   name = 'decoding'
+  takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], tuple[int, ...], str, float]]] = {
@@ -56,7 +58,8 @@ class Decoding(Experiment):
     return 10 + 3 * len(cell['positions']) + 2 * cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    subjects, refused = gate.admit(CACHED[::2] if cell['ladder'] == 'ends' else CACHED)
+    cached = CACHED[::2] if cell['ladder'] == 'ends' else CACHED
+    subjects, refused = gate.admit(ladder(cell) if 'architectures' in cell else cached)
     yield from refused
     calls: dict[str, Callable[..., Any]] = {}
     setups: dict[str, Callable[[], Any]] = {}

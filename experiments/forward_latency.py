@@ -9,7 +9,7 @@ import numpy as np
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import VOCABULARY, columns, depth, random_params, token_spec
-from experiments.training_time import LADDERS
+from experiments.training_time import ladder
 from seqmodels import sizing
 from seqmodels.models import Model
 
@@ -18,6 +18,7 @@ class ForwardLatency(Experiment):
   """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
 
   name = 'forward_latency'
+  takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
     short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)
@@ -50,11 +51,11 @@ class ForwardLatency(Experiment):
     ]
 
   def cost(self, cell: Cell) -> float:
-    return 2 * len(LADDERS[cell['ladder']]) + cell['seconds']
+    return 2 * len(ladder(cell)) + cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
     length = cell['length']
-    subjects, refused = gate.admit(LADDERS[cell['ladder']])
+    subjects, refused = gate.admit(ladder(cell))
     yield from refused
     # Beyond the limit the scores alone would not fit the memory of a small machine.
     subjects = [s for s in subjects if s.backend != 'materialised' or length <= cell['materialised_to']]

@@ -25,6 +25,7 @@ class Reach(Experiment):
   """Untrained models on random inputs for the gradients; trained models of the same size for the recall."""
 
   name = 'reach'
+  takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
     smoke: dict[str, Any] = {

@@ -15,10 +15,13 @@ from training.settings import TrainSettings
 class RecallCapacity(Experiment):
   """Parameters matched; the same learning rates, updates and seeds for every architecture.
 
-  A cell trains on `pairs` pairs and is tested on each number of `tested`, in sequences of the same length.
+  A cell trains on up to `pairs` pairs, the number drawn anew for each example, since models of every kind learn many
+  pairs sooner beside few; it is tested on each number of `tested`, in sequences of the same length.
   """
 
   name = 'recall_capacity'
+  takes_architectures = True
+  version = 3
 
   def cells(self, scale: Scale) -> list[Cell]:
     smoke: dict[str, Any] = {
@@ -33,27 +36,32 @@ class RecallCapacity(Experiment):
     }
     laptop = smoke | {
       'pairs': 8,
-      'tested': [2, 4, 8],
+      'tested': [1, 2, 4, 8],
       'vocabulary': 32,
       'length': 32,
       'size': 25e3,
-      'steps': 700,
-      'rates': [2e-3, 4e-3],
+      'steps': 500,
+      'rates': [4e-3, 1e-2],
       'seeds': [0, 1, 2],
     }
-    overnight = laptop | {'vocabulary': 64, 'steps': 2000, 'seeds': [0, 1, 2, 3, 4]}
-    accelerator = overnight | {'vocabulary': 512, 'size': 2e5, 'steps': 10_000, 'rates': [1e-3, 3e-3]}
+    overnight = laptop | {'steps': 5000, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2, 3, 4]}
+    accelerator = overnight | {
+      'pairs': 64,
+      'tested': [1, 2, 4, 8, 16, 32, 64],
+      'vocabulary': 512,
+      'length': 256,
+      'size': 2e5,
+      'steps': 20_000,
+      'rates': [1e-3, 3e-3],
+    }
     classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
-    if scale == 'smoke':
-      return [{'architecture': a, 'block': b, 'depth': 1, **smoke} for a, b in classical[:2]]
-    if scale == 'laptop':
-      return [{'architecture': a, 'block': b, 'depth': 2, **laptop} for a, b in classical[:3]]
-    grid, numbers = (overnight, (4, 8, 16)) if scale == 'overnight' else (accelerator, (4, 8, 16, 32, 64))
-    return [
-      {'architecture': a, 'block': b, 'depth': 2, **grid, 'pairs': pairs, 'tested': [pairs], 'length': 4 * pairs}
-      for a, b in (*classical, ('lstm', 'residual'))
-      for pairs in numbers
-    ]
+    subjects, grid = {
+      'smoke': (classical[:2], smoke | {'depth': 1}),
+      'laptop': (classical[:3], laptop | {'depth': 2}),
+      'overnight': ([*classical, ('lstm', 'residual')], overnight | {'depth': 2}),
+      'accelerator': ([*classical, ('lstm', 'residual')], accelerator | {'depth': 2}),
+    }[scale]
+    return [{'architecture': a, 'block': b, **grid} for a, b in subjects]
 
   def cost(self, cell: Cell) -> float:
     return 4 + 2e-4 * cell['length'] * cell['steps'] * len(cell['rates']) * len(cell['seeds'])
@@ -66,6 +74,7 @@ class RecallCapacity(Experiment):
       evaluation_examples=500,
       vocabulary=cell['vocabulary'],
       pairs=cell['pairs'],
+      fewest_pairs=1,
       length=cell['length'],
       distance='uniform',
     )
@@ -76,7 +85,7 @@ class RecallCapacity(Experiment):
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: score(m, p, task, 'validation')['accuracy']
       )
       for pairs in cell['tested']:
-        fewer = dataclasses.replace(task, pairs=pairs)
+        fewer = dataclasses.replace(task, pairs=pairs, fewest_pairs=0)
         for seed, run in runs:
           yield {
             'metric': 'accuracy',

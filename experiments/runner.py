@@ -39,13 +39,16 @@ def run(
   workdir: pathlib.Path,
   shard: tuple[int, int] = (0, 1),
   say: Callable[[str], None] = print,
+  architectures: Sequence[str] = (),
 ) -> Tally:
   """Runs every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
+
+  architectures: in place of the experiments' own, where these take any.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
   """
-  mine = plan(experiments, scale)[shard[0] :: shard[1]]
+  mine = plan(experiments, scale, architectures)[shard[0] :: shard[1]]
   done = records.finished(records.read_all(workdir))
   todo = [cell for cell in mine if cell.key not in done]
   skipped, failed = len(mine) - len(todo), 0
@@ -66,12 +69,12 @@ def run(
   return Tally(len(todo) - failed, skipped, failed)
 
 
-def plan(experiments: Iterable[Experiment], scale: Scale) -> list[Planned]:
+def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequence[str] = ()) -> list[Planned]:
   """All cells of a scale with their keys, in the order in which they are run."""
   kind, versions = device_kind(), package_versions()
   planned = []
   for experiment in experiments:
-    for cell in experiment.cells(scale):
+    for cell in experiment.cells_of(scale, architectures) if architectures else experiment.cells(scale):
       content = {**cell, 'scale': scale}
       key = records.cell_key(experiment.name, experiment.version, content, kind, versions)
       planned.append(Planned(experiment, cell, key, records.digest([experiment.name, content])))
@@ -101,6 +104,13 @@ def row_identity(planned: Planned, scale: Scale) -> Row:
     'cell': planned.key,
     'content': planned.content,
     'scale': scale,
+    **machine_identity(),
+  }
+
+
+def machine_identity() -> Row:
+  """Device, versions, settings and commit of this process."""
+  return {
     'device': jax.default_backend(),
     'device_kind': device_kind(),
     'devices': jax.device_count(),

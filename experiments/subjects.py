@@ -1,12 +1,13 @@
 """Whom an experiment measures: architectures on the backends of each side's ladder, with parameters matched."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
 
-from configs.architectures import architecture
+from configs.architectures import architecture, whole_depth
 from experiments.base import Row, Scale
 from seqmodels import config, models, sizing
 from seqmodels.notation import Params
@@ -32,9 +33,17 @@ class Subject:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
-    mixer = {'implementation': self.backend} if self.backend else {}
+    mixer = values.get('mixer', {}) | ({'implementation': self.backend} if self.backend else {})
     values = values | {'mixer': mixer} | self.fields | fields
+    if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
+      values['depth'] = whole_depth(values['depth'], values['pattern'])
     return models.build(config.from_dict(values), spec)
+
+
+def check(architectures: Iterable[str]) -> None:
+  """Raises InputError for a name that does not exist or does not make a causal model, which all measurements need."""
+  for name in architectures:
+    Subject(name).build(token_spec(8), width=16, depth=1)
 
 
 def depth(scale: Scale) -> int:

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 
@@ -14,6 +14,14 @@ SHORTEST = 2e-3  # seconds a sample should take at least, so that the clock and 
 Callables = Mapping[str, Callable[..., Any]]
 
 
+class Watch(Protocol):
+  """Tells whether the machine was undisturbed during a round."""
+
+  def begin(self) -> None: ...
+
+  def undisturbed(self) -> bool: ...
+
+
 def interleave(
   callables: Callables,
   *,
@@ -22,12 +30,18 @@ def interleave(
   seconds: float = float('inf'),
   shortest: float = SHORTEST,
   fewest: int = 3,
+  rest: float = 0.0,
+  watch: Watch | None = None,
 ) -> dict[str, list[float]]:
   """Seconds a call, `repeats` samples each, in the order measured: sample i of all callables belongs together.
 
   A round runs every callable once, beginning with another one each time, so that drift and neighbours hit all of them.
   Calls shorter than `shortest` are repeated within a sample. A callable with a setup gets its result as argument, made
   anew for every sample and not timed; it is called once a sample. Rounds end after `seconds`, but not before `fewest`.
+
+  rest: seconds of sleep and one untimed call before each sample, for callables of frameworks whose threads go on
+  spinning after a call. watch: rounds that it calls disturbed are left out; `fewest` others are waited for, but for no
+  more than three times as many rounds, so that there may be fewer.
   """
   setups = setups or {}
   names = list(callables)
@@ -42,11 +56,21 @@ def interleave(
   gc.disable()
   try:
     for turn in range(repeats):
-      if turn >= fewest and time.perf_counter() - start > seconds:
+      enough = len(found[names[0]]) >= fewest or turn >= 3 * fewest
+      if enough and time.perf_counter() - start > seconds:
         break
+      if watch is not None:
+        watch.begin()
+      taken = {}
       for i in range(len(names)):
         name = names[(turn + i) % len(names)]
-        found[name].append(_sample(callables[name], times[name], setups.get(name)))
+        if rest:
+          time.sleep(rest)
+          _sample(callables[name], 1, setups.get(name))
+        taken[name] = _sample(callables[name], times[name], setups.get(name))
+      if watch is None or watch.undisturbed():
+        for name in names:
+          found[name].append(taken[name])
   finally:
     if collecting:
       gc.enable()

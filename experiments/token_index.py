@@ -22,6 +22,7 @@ class TokenIndex(Experiment):
   """
 
   name = 'token_index'
+  takes_architectures = True
   version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:

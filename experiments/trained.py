@@ -14,7 +14,7 @@ from seqmodels.notation import Params
 from tasks.base import Batch, Evaluation
 from training.evaluate import evaluate
 from training.optimizer import Optimizer, make_optimizer
-from training.settings import TrainSettings
+from training.settings import EvalSettings, TrainSettings
 from training.step import TrainState, make_step
 
 
@@ -69,7 +69,7 @@ class Trainer:
 
 def score(model: Model, params: Params, task: Any, split: str, batch_size: int = 100) -> dict[str, float]:
   """The task's metrics over the whole split, as sums over weights."""
-  return evaluate(model, params, task, Evaluation(split), batch_size)
+  return evaluate(model, params, task, Evaluation(split), EvalSettings(batch_size))
 
 
 def trials(

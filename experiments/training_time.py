@@ -33,6 +33,11 @@ LADDERS: dict[str, Sequence[Subject]] = {
 }
 
 
+def ladder(cell: Cell) -> Sequence[Subject]:
+  """Who is measured: a ladder of backends, or architectures that were named."""
+  return [Subject(name) for name in cell['architectures']] if 'architectures' in cell else LADDERS[cell['ladder']]
+
+
 class TrainingTime(Experiment):
   """A whole step (forward, backward, AdamW) of every rung of the ladder, interleaved; batch × length is constant.
 
@@ -40,6 +45,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
+  takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {
@@ -70,10 +76,10 @@ class TrainingTime(Experiment):
     ]
 
   def cost(self, cell: Cell) -> float:
-    return 4 * len(LADDERS[cell['ladder']]) + cell['seconds']
+    return 4 * len(ladder(cell)) + cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    subjects, refused = gate.admit(LADDERS[cell['ladder']])
+    subjects, refused = gate.admit(ladder(cell))
     yield from refused
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}

@@ -60,7 +60,7 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
     '<h2>Claims</h2>',
     *(claim(section, figures.get(section.claim.number, ())) for section in page.sections),
   ]
-  body.append(table(page.models) if page.models.rows else '')
+  body += [table(t) for t in (page.architectures, page.models) if t.rows]
   if page.failures:
     body += ['<h2>What failed</h2>', items(page.failures)]
   if page.rest:

@@ -17,8 +17,7 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
     parts += claim(section, figures.get(section.claim.number, ()))
-  if page.models.rows:
-    parts.append(table(page.models))
+  parts += [table(t) for t in (page.architectures, page.models) if t.rows]
   if page.failures:
     parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
   if page.rest:

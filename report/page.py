@@ -28,6 +28,7 @@ class Page:
   sections: tuple[Section, ...]
   rest: tuple[Statement, ...]  # statements of the ledger that have no experiment yet
   failures: tuple[str, ...]
+  architectures: Table
   models: Table
   records: Sequence[Row]
 
@@ -48,7 +49,8 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
     if row['metric'] == 'failed' or (row['metric'] == 'gate' and not row['value'])
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
-  return Page(header(records), tables.article(records), sections, rest, failures, tables.models(records), records)
+  beside = tables.side_by_side(records), tables.models(records)
+  return Page(header(records), tables.article(records), sections, rest, failures, *beside, records)
 
 
 def judged(claim: Claim, records: Sequence[Row]) -> Verdict:

@@ -218,6 +218,44 @@ def quantity(value: float, unit: str) -> str:
   return f'{value:.3g} {unit}'
 
 
+SIDE_BY_SIDE = (
+  ('training_time', 'step_seconds', 'length', 's', 'training step, T = {}'),
+  ('forward_latency', 'forward_seconds', 'length', 's', 'one sequence, T = {}'),
+  ('decoding', 'token_seconds', 'position', 's', 'decoded token {}'),
+  ('recall_capacity', 'accuracy', 'pairs', '', 'recall of {} pairs'),
+  ('reach', 'accuracy', 'length', '', 'recall over {} tokens'),
+  ('token_index', 'loss', 'index', '', 'loss in nats at token {}'),
+)
+
+
+def side_by_side(records: Sequence[Row]) -> Table:
+  """Every architecture that was measured: its best backend where it is timed, the mean over the seeds elsewhere."""
+  columns, cells = [], []
+  for experiment, metric, coordinate, unit, title in SIDE_BY_SIDE:
+    found = smallest_size(base.where(records, experiment, metric))
+    point = max(base.levels(found, coordinate), default=None)
+    if point is None:
+      continue
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in _at(found, coordinate, point):
+      groups.setdefault((row['architecture'], row.get('block', '')), []).append(row)
+    columns.append(title.format(f'{point:,}'))
+    cells.append(
+      {
+        model: quantity(min(row['value'] for row in rows), unit) if unit else base.show(base.seeds(rows))
+        for model, rows in groups.items()
+      }
+    )
+  models = sorted({model for column in cells for model in column})
+  return Table(
+    'Architectures side by side',
+    'Each measure at its farthest point, at the smallest size measured. A time is that of the best backend, a score '
+    'the mean over the seeds with its 95 % interval.',
+    ('architecture', 'block', *columns),
+    tuple((*model, *(column.get(model, '') for column in cells)) for model in models),
+  )
+
+
 def models(records: Sequence[Row]) -> Table:
   """What stands beside every number: parameters, FLOPs and state of the models that were measured."""
   found: dict[tuple[str, ...], Row] = {}

@@ -41,6 +41,9 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
     ({'scale': 'laptops'}, ('--scale', 'laptops', 'nearest: laptop')),
     ({'scale': 'smoke', 'claims': [2]}, ('--claims', '2', '52')),
     ({'scale': 'smoke', 'experiments': ['ordr']}, ('--experiments', 'ordr', 'nearest: order')),
+    ({'scale': 'smoke', 'architectures': ['lstm', 'grifin']}, ("architecture='grifin'", 'nearest: griffin')),
+    ({'scale': 'smoke', 'architectures': ['linformer']}, ('linformer', 'cannot be causal')),
+    ({'scale': 'smoke', 'architectures': ['encoder_decoder']}, ('encoder_pattern', 'seq2seq')),
   ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):

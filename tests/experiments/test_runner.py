@@ -84,6 +84,20 @@ def test_every_grid_has_cells_with_keys_of_their_own(scale):
   assert all(cell.experiment.cost(cell.cell) > 0 for cell in planned)
 
 
+@pytest.mark.parametrize('scale', SCALES)
+def test_named_architectures_take_the_place_of_the_experiments_own(scale):
+  own = {cell.key for cell in runner.plan(EXPERIMENTS.values(), scale)}
+  takers = [experiment for experiment in EXPERIMENTS.values() if experiment.takes_architectures]
+  planned = runner.plan(takers, scale, ['lstm', 'griffin'])
+  for cell in planned:
+    named = cell.cell.get('architectures') or [cell.cell['architecture']]
+    assert set(named) <= {'lstm', 'griffin'}
+    # What was finished stays finished: an architecture's cell is the same, whichever list named it.
+    assert (cell.key in own) == (named == ['lstm'])
+  others = [experiment for experiment in EXPERIMENTS.values() if not experiment.takes_architectures]
+  assert {cell.key for cell in runner.plan(others, scale, ['griffin'])} <= own
+
+
 def test_the_progress_line_names_the_cell_and_the_time_left(tmp_path):
   lines = []
   runner.run([Counting({9: ValueError('no')})], 'smoke', tmp_path, say=lines.append)

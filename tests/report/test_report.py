@@ -71,6 +71,16 @@ def test_tables_show_the_numbers_and_winners_of_the_records():
   assert len(tables.trade_offs([]).rows) == len(tables.by_length([]).rows) == 0
 
 
+def test_architectures_stand_side_by_side_at_the_farthest_point():
+  rows = training(lambda t: 4e-3, lambda t: 1e-3) + recall(0.4, 0.999)
+  other = [row for row in training(lambda t: t / 512e3, lambda t: 1.0) if row['architecture'] == 'lstm']
+  table = tables.side_by_side(rows + [{**row, 'architecture': 'mine'} for row in other])
+  assert table.columns[2:] == ('training step, T = 1,024', 'recall of 32 pairs')
+  shown = {row[0]: row[2:] for row in table.rows if row[0] == 'mine' or any(row[3:])}
+  assert shown['mine'] == ('2 ms', '')
+  assert shown['transformer'][1].startswith('0.999')
+
+
 def test_a_page_of_no_records_says_so(tmp_path):
   page = report.assemble([], [1, 12])
   assert report.write(page, tmp_path).html.exists()
