@@ -1,0 +1,168 @@
+"""Time of one decoded token against its position, and of whole generations beside PyTorch's eager loop.
+
+  python -m benchmarks.decoding [--positions=100,1000,4000,16000] [--seconds=60] [--out=results/<device>/decoding]
+
+Every architecture has 2 layers of width 256 and decodes greedily at batch 1 in float32 with a state made for the last
+position. All positions of all architectures are interleaved in one process. The folder gets records.jsonl and
+decoding.md. PyTorch's loops are left out where it is not installed.
+"""
+
+import importlib.util
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from absl import flags
+
+from seqmodels.errors import InputError
+from training import runtime
+
+GENERATED = 512
+FIELDS = {'depth': 2, 'width': 256}
+# Name → architecture and options of its mixer.
+SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
+  'attention, prefix of the cache': ('transformer', {'decode': 'prefix'}),
+  'attention, full cache': ('transformer', {'decode': 'full'}),
+  'sliding window': ('sliding_window', {}),
+  'LSTM': ('lstm', {}),
+  'linear attention': ('linear_attention', {}),
+  'ssd': ('ssd', {}),
+}
+
+
+def parse(argv: Sequence[str]) -> tuple[list[int], float, pathlib.Path | None]:
+  values = flags.FlagValues()
+  flags.DEFINE_list('positions', ['100', '1000', '4000', '16000'], 'positions to measure at', flag_values=values)
+  flags.DEFINE_float('seconds', 60.0, 'time for all positions together', 0.0, flag_values=values)
+  flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
+  try:
+    rest = values(list(argv))[1:]
+  except flags.Error as error:
+    raise InputError(' '.join(str(error).split())) from error
+  if rest:
+    raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
+  if not all(text.isdecimal() and int(text) > 0 for text in values.positions):
+    raise InputError(f'--positions={",".join(values.positions)} must be whole numbers above 0')
+  positions = sorted({int(text) for text in values.positions})
+  return positions, values.seconds, None if values.out is None else pathlib.Path(values.out)
+
+
+def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
+  """A row a subject and position: seconds a token."""
+  import jax.numpy as jnp
+
+  from experiments import decoding, timing
+  from experiments.subjects import Subject, token_spec
+  from seqmodels import generate
+
+  calls: dict[str, Callable[..., Any]] = {}
+  setups: dict[str, Callable[[], Any]] = {}
+  beside: dict[str, dict[str, Any]] = {}
+  length = max(positions) + decoding.STEPS
+  for name, (architecture, mixer) in SUBJECTS.items():
+    model = Subject(architecture).build(token_spec(length), **FIELDS, mixer=mixer)
+    decoder = decoding.Decoder(model, 1, length)
+    for position in positions:
+      label = f'{name} {position}'
+      prompt = jnp.zeros((1, position), jnp.int32)
+      _, state = generate.prefill(model, decoder.params, prompt, None, length)
+      saved = state, jnp.zeros((1, 1), jnp.int32)
+      calls[label], setups[label] = decoder.advance, decoding.copier(saved)
+      beside[label] = {'side': name, 'position': position, **FIELDS, 'batch': 1, 'dtype': 'float32'}
+  measured = timing.interleave(calls, setups=setups, repeats=200, seconds=seconds)
+  return [
+    timing.timing_row([s / decoding.STEPS for s in samples], metric='token_seconds', **beside[label])
+    for label, samples in measured.items()
+  ]
+
+
+def generations() -> list[dict[str, Any]]:
+  """Generated tokens a second from nothing, GENERATED of them, beside PyTorch where it is."""
+  from benchmarks import work
+  from experiments import timing
+  from experiments.subjects import Subject, random_params, token_spec
+
+  calls: dict[str, Callable[..., Any]] = {}
+  # With learned positions and layer norms, as the PyTorch model of `torch_models.py` has them.
+  gpt = {**FIELDS, 'norm': 'layer', 'position': 'learned', 'heads': 4}
+  for name, (architecture, mixer) in SUBJECTS.items():
+    fields = gpt if architecture == 'transformer' else FIELDS
+    model = Subject(architecture).build(token_spec(GENERATED + 1), **fields, mixer=mixer)
+    params = random_params(model)
+    calls[name] = partial(greedy, model, params)
+    if importlib.util.find_spec('torch') and name in ('attention, prefix of the cache', 'LSTM'):
+      calls[f'PyTorch, {architecture}'] = work.finished(torch_loop(architecture, params))
+  measured = timing.interleave(calls, repeats=20, seconds=30.0, rest=work.REST)
+  beside = {'length': GENERATED, **FIELDS, 'batch': 1, 'dtype': 'float32'}
+  return [timing.timing_row(s, metric='generation_seconds', side=name, **beside) for name, s in measured.items()]
+
+
+def greedy(model: Any, params: Any) -> Any:
+  import jax
+  import jax.numpy as jnp
+
+  from seqmodels import generate
+
+  prompt, sampling = jnp.zeros((1, 1), jnp.int32), generate.Sampling(temperature=0)
+  return next(generate.generate(model, params, prompt, GENERATED, key=jax.random.key(0), sampling=sampling))
+
+
+def torch_loop(architecture: str, params: Any) -> Callable[[], Any]:
+  from benchmarks import torch_models, work
+
+  work.torch()
+  if architecture == 'transformer':
+    gpt = torch_models.GPT(params, 4).to(work.torch_device())
+    return partial(torch_models.generate_gpt, gpt, 0, GENERATED)
+  return partial(torch_models.generate_lstm, torch_models.LanguageLSTM(params).to(work.torch_device()), 0, GENERATED)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+  from report import markdown
+
+  tokens = [row for row in rows if row['metric'] == 'token_seconds']
+  positions = sorted({row['position'] for row in tokens})
+  lines = []
+  for name in dict.fromkeys(row['side'] for row in tokens):
+    found = {row['position']: row['value'] for row in tokens if row['side'] == name}
+    lines.append([name, *(f'{found[p] * 1e6:.0f}' for p in positions)])
+  speed = [
+    [row['side'], f'{row["length"] / row["value"]:,.0f}'] for row in rows if row['metric'] == 'generation_seconds'
+  ]
+  return (
+    f'# Decoding on {rows[0]["device_kind"]}\n\n2 layers of width 256, batch 1, float32, greedy.\n\n'
+    f'Microseconds a token at a position, medians:\n\n'
+    f'{markdown.grid(("", *(f"{p:,}" for p in positions)), lines)}\n\n'
+    f'Tokens a second over {GENERATED} tokens from nothing:\n\n{markdown.grid(("", "tokens/s"), speed)}\n'
+  )
+
+
+def main(argv: Sequence[str]) -> int:
+  """Returns the exit code: 2 for bad input, with one line on stderr."""
+  os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+  try:
+    positions, seconds, out = parse(argv)
+  except InputError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  settings = runtime.prepare()
+  import records
+  from experiments import runner
+
+  print(f'{runtime.device_line()}, malloc {settings["malloc"]}')
+  identity = {'experiment': 'decoding_beside_peers', 'cell': 'all', **runner.machine_identity(), 'time': time.time()}
+  rows = [{**identity, 'malloc': settings['malloc'], **row} for row in (*latencies(positions, seconds), *generations())]
+  print(table(rows))
+  if out is not None:
+    (out / 'records.jsonl').unlink(missing_ok=True)
+    records.append(out / 'records.jsonl', rows)
+    (out / 'decoding.md').write_text(table(rows))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,99 @@
+"""The speed of this project beside its peers, in one process, interleaved, with the same number of threads.
+
+  python -m benchmarks.peers [--work=lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode] [--seconds=10]
+                             [--out=results/<device>/peers] [--busy=0.15]
+
+Ratios are time here ÷ time there: medians of pairs with a bootstrap interval of 95 %. Forward and backward, float32,
+unless a row says otherwise. Rounds in which other processes used more than `busy` cores are left out. The folder gets
+records.jsonl, peers.md and peers.svg; rows measured again replace the old ones. PyTorch: requirements-peers.txt.
+"""
+
+import importlib.util
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from seqmodels.errors import InputError, unknown
+from training import runtime
+
+GROUPS = ('lstm', 'gru', 'rnn', 'flax', 'attention', 'linear', 'diagonal', 'gpt', 'lm', 'decode')
+
+
+def parse(argv: Sequence[str]) -> tuple[list[str], float, pathlib.Path | None, float]:
+  values = flags.FlagValues()
+  flags.DEFINE_list('work', list(GROUPS), 'groups of rows to measure', flag_values=values)
+  flags.DEFINE_float('seconds', 10.0, 'time for each row, without compiling', 0.0, flag_values=values)
+  flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
+  flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
+  try:
+    rest = values(list(argv))[1:]
+  except flags.Error as error:
+    raise InputError(' '.join(str(error).split())) from error
+  if rest:
+    raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
+  for group in values.work:
+    if group not in GROUPS:
+      raise unknown('--work', group, GROUPS)
+  out = None if values.out is None else pathlib.Path(values.out)
+  return values.work, values.seconds, out, values.busy
+
+
+def check_peers() -> None:
+  if importlib.util.find_spec('torch') is None:
+    raise InputError('PyTorch is not installed; pip install -r requirements-peers.txt')
+
+
+def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: float, settings: dict[str, Any]) -> None:
+  from benchmarks import attention, layers, summary, whole_models, work
+
+  torch = work.torch()
+  print(f'{runtime.device_line()}, {torch.get_num_threads()} threads, malloc {settings["malloc"]}')
+  for item in (*layers.works(), *attention.works(), *whole_models.works()):
+    if item.group not in groups:
+      continue
+    try:
+      rows = work.measure(item, seconds, busy)
+    except work.Absent as reason:
+      print(f'{item.name}: not measured: {reason}', flush=True)
+      continue
+    print(summary.line(rows), flush=True)
+    if out is not None:
+      about = identity(item.name, settings)
+      summary.replace(out / 'records.jsonl', item.name, [{**about, **row} for row in rows])
+  if out is not None:
+    summary.write(out)
+
+
+def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+  """What every row of the records says of this process."""
+  from benchmarks import work
+  from experiments import runner
+
+  torch = work.torch()
+  machine = runner.machine_identity()
+  versions = {**machine['versions'], 'torch': torch.__version__}
+  more = {'malloc': settings['malloc'], 'threads': torch.get_num_threads(), 'time': time.time()}
+  return {'experiment': 'peers', 'cell': name, **machine, 'versions': versions, **more}
+
+
+def main(argv: Sequence[str]) -> int:
+  """Returns the exit code: 2 for bad input, with one line on stderr."""
+  os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # its threads go on spinning after a call
+  try:
+    arguments = parse(argv)
+    check_peers()
+    settings = runtime.prepare()
+    run(*arguments, settings)
+  except InputError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))
