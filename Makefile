@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKDIR ?= runs/laptop
 SCALE ?= laptop
+JOBS ?= 2
 
 .PHONY: install report test lint format lock clean
 
@@ -18,8 +19,8 @@ $(VENV)/.installed: requirements.lock
 report: install  ## The comparison: every experiment, every verdict, one page.
 	$(BIN)/python main.py --mode=compare --scale=$(SCALE) --workdir=$(WORKDIR)
 
-test: install  ## The whole test suite.
-	$(BIN)/python -m pytest
+test: install  ## The whole test suite, in JOBS processes.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install  ## Style, types, one-way imports.
 	$(BIN)/ruff check .

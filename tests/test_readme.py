@@ -40,3 +40,18 @@ def test_the_readmes_mixer_trains_and_is_described(decay, tmp_path, capsys):
   assert results['validation/loss'] < 0.6  # guessing evenly among the four symbols costs 1.39
   describe.main(config)
   assert '2 × (decay)' in capsys.readouterr().out
+
+
+def test_the_readmes_mixer_is_compared_and_reported(decay, tmp_path):
+  import compare
+  import records
+
+  experiments = ['forward_latency', 'recall_capacity']  # one that times, one that trains
+  compare.main('smoke', str(tmp_path), claims=[7, 10], experiments=experiments, architectures=['decay'])
+  rows = records.read_all(tmp_path)
+  measured = {(row['experiment'], row['metric']) for row in rows if row['architecture'] == 'decay'}
+  assert {('forward_latency', 'forward_seconds'), ('recall_capacity', 'accuracy')} <= measured
+  assert not [row for row in rows if row['metric'] in ('failed', 'gate')]
+  (line,) = [line for line in (tmp_path / 'report.md').read_text().splitlines() if line.startswith('| decay |')]
+  assert line.count('|') == 5  # its name, its block, its latency and its recall
+  assert '<td>decay</td>' in (tmp_path / 'report.html').read_text()
