@@ -32,8 +32,8 @@ class Recall(Procedural):
   The lower half of the vocabulary are keys, the upper half values. `distance` says how far behind the pairs the queries
   stand: `power` (near ones are likelier, as in Zoology) or `uniform`. `gap` greater than 0 fixes it instead: every
   query stands `gap` tokens after its key. With `fewest_pairs` greater than 0 the number of pairs is drawn anew for each
-  example, evenly from `fewest_pairs` to `pairs`, so that easy and hard ones are learnt together; fillers stand in the
-  places of the others and of their queries.
+  example, evenly from `fewest_pairs` to `most_pairs` (0: `pairs`), so that easy and hard ones are learnt together;
+  fillers stand in the places of the others and of their queries.
   """
 
   examples: int = 100_000
@@ -44,6 +44,7 @@ class Recall(Procedural):
   distance: str = 'power'
   gap: int = 0
   fewest_pairs: int = 0
+  most_pairs: int = 0
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -59,6 +60,11 @@ class Recall(Procedural):
     if not 0 <= self.fewest_pairs <= self.pairs:
       raise InputError(
         f'task.fewest_pairs={self.fewest_pairs} must be from 0 (always task.pairs) to task.pairs={self.pairs}'
+      )
+    if self.most_pairs and not 1 <= self.fewest_pairs <= self.most_pairs <= self.pairs:
+      raise InputError(
+        f'task.most_pairs={self.most_pairs} must be 0 (task.pairs) or from task.fewest_pairs={self.fewest_pairs}, '
+        f'itself greater than 0, to task.pairs={self.pairs}'
       )
     if self.fewest_pairs and self.queries:
       raise InputError(f'task.queries={self.queries} must be 0 (all pairs) with task.fewest_pairs={self.fewest_pairs}')
@@ -109,7 +115,8 @@ class Recall(Procedural):
     inputs = draws.skipping(fillers, np.sort(keys, axis=1))
     shown, queried = np.ones(keys.shape, bool), np.ones(chosen.shape, bool)
     if self.fewest_pairs:
-      number = self.fewest_pairs + draws.integers(words('pairs', 1), pairs - self.fewest_pairs + 1)
+      most = self.most_pairs or pairs
+      number = self.fewest_pairs + draws.integers(words('pairs', 1), most - self.fewest_pairs + 1)
       shown, queried = np.arange(pairs)[None, :] < number, chosen < number
     inputs[:, 0 : 2 * pairs : 2] = np.where(shown, keys, inputs[:, 0 : 2 * pairs : 2])
     inputs[:, 1 : 2 * pairs : 2] = np.where(shown, values, inputs[:, 1 : 2 * pairs : 2])

@@ -252,6 +252,8 @@ def test_bad_requests_are_one_line(task):
     ('recall', {'queries': 5}, 'task.queries=5'),
     ('recall', {'gap': 7}, 'task.gap=7 must be from 8'),
     ('recall', {'fewest_pairs': 5}, 'task.fewest_pairs=5'),
+    ('recall', {'most_pairs': 2}, 'task.most_pairs=2 .* task.fewest_pairs=0'),
+    ('recall', {'fewest_pairs': 1, 'most_pairs': 5}, 'task.most_pairs=5'),
     ('recall', {'gap': 58}, 'task.gap=58 .* to 57'),
     ('recall', {'distance': 'near'}, 'task.distance'),
   ],

@@ -99,6 +99,10 @@ def test_recall_draws_the_number_of_pairs_of_each_example():
     assert answers == {int(i): int(targets[i]) for i in np.flatnonzero(weights)}
   one = task.arrays('train', np.array([17]))
   np.testing.assert_array_equal(one.inputs[0], batch.inputs[17])
+  three = tasks.make('recall', options | {'fewest_pairs': 3, 'most_pairs': 3}).arrays('train', np.arange(300))
+  assert (three.weights.sum(axis=1) == 3).all()
+  same = asked == 3  # these examples are those that draw three of two to four
+  np.testing.assert_array_equal(three.inputs[same], batch.inputs[same])
 
 
 def test_recall_places_queries_by_the_law_of_distances():
