@@ -105,8 +105,7 @@ def _save(q, k, v, limits, plan):
 
 def _backward(plan, saved, dout):
   q, k, v, limits, out, log_sum = saved
-  delta = jnp.sum(dout.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)
-  arrays = q, k, v, log_sum, delta, dout
+  arrays = q, k, v, log_sum, out, dout
   dq, dk, dv = _by_group(functools.partial(_group_backward, plan), plan, arrays, limits)
   return dq, dk, dv, None
 
@@ -170,22 +169,18 @@ def _visible(plan: Plan, part: Part, first: jax.Array | int, limits):
   return visible
 
 
-def _scores(plan, part, q, k, limits, first):
-  """Scaled scores of one block of queries [n r q s], masked."""
-  scores = jnp.einsum('nrqk,nsk->nrqs', q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
-  visible = _visible(plan, part, first, limits)
-  return scores if visible is None else jnp.where(visible, scores, MASKED)
-
-
 def _group_forward(plan, arrays):
   q, k, v, limits = arrays
+  scale = 1 / math.sqrt(q.shape[-1])
   outs, log_sums = [], []
   for part in plan.parts:
     keys, values = k[:, : part.keys], v[:, : part.keys]
 
     def block(carry, first, part=part, keys=keys, values=values):
       rows = jax.lax.dynamic_slice_in_dim(q, first, plan.block, 2)
-      scores = _scores(plan, part, rows, keys, limits, first)
+      scores = jnp.einsum('nrqk,nsk->nrqs', rows, keys, preferred_element_type=jnp.float32) * scale
+      visible = _visible(plan, part, first, limits)
+      scores = scores if visible is None else jnp.where(visible, scores, MASKED)
       top = scores.max(-1, keepdims=True)
       weights = jnp.exp(scores - top)
       if limits is not None:
@@ -205,27 +200,33 @@ def _group_forward(plan, arrays):
 
 
 def _group_backward(plan, arrays):
-  q, k, v, limits, log_sum, delta, dout = arrays
+  """Scores stand here as [n s r q], keys first: then dv and dk are plain matmuls of them, and of dq's matmul the keys
+  are what is transposed. XLA on CPU would write the large scores column by column otherwise."""
+  q, k, v, limits, log_sum, out, dout = arrays
   scale = 1 / math.sqrt(q.shape[-1])
+  delta = jnp.einsum('nrqv,nrqv->nrq', dout, out, preferred_element_type=jnp.float32)
   dk, dv = jnp.zeros(k.shape, jnp.float32), jnp.zeros(v.shape, jnp.float32)
   dqs = []
   for part in plan.parts:
     keys, values = k[:, : part.keys], v[:, : part.keys]
+    turned = keys.swapaxes(1, 2)
 
-    def block(carry, first, part=part, keys=keys, values=values):
+    def block(carry, first, part=part, keys=keys, values=values, turned=turned):
       dk, dv = carry
       rows, log_sums, deltas, douts = (
         jax.lax.dynamic_slice_in_dim(a, first, plan.block, 2) for a in (q, log_sum, delta, dout)
       )
-      scores = _scores(plan, part, rows, keys, limits, first)
-      weights = jnp.exp(scores - log_sums[..., None])
-      low = weights.astype(values.dtype)
-      dv += jnp.einsum('nrqs,nrqv->nsv', low, douts, preferred_element_type=jnp.float32)
-      dweights = jnp.einsum('nrqv,nsv->nrqs', douts, values, preferred_element_type=jnp.float32)
-      dscores = (weights * (dweights - deltas[..., None]) * scale).astype(keys.dtype)
-      dk += jnp.einsum('nrqs,nrqk->nsk', dscores, rows, preferred_element_type=jnp.float32)
-      dq = jnp.einsum('nrqs,nsk->nrqk', dscores, keys, preferred_element_type=jnp.float32)
-      return (dk, dv), dq.astype(q.dtype)
+      scores = jnp.einsum('nsk,nrqk->nsrq', keys, rows, preferred_element_type=jnp.float32) * scale
+      visible = _visible(plan, part, first, limits)
+      if visible is not None:
+        scores = jnp.where(jnp.moveaxis(visible, 3, 1), scores, MASKED)
+      weights = jnp.exp(scores - log_sums[:, None])
+      dv += jnp.einsum('nsrq,nrqv->nsv', weights.astype(v.dtype), douts, preferred_element_type=jnp.float32)
+      dweights = jnp.einsum('nsv,nrqv->nsrq', values, douts, preferred_element_type=jnp.float32)
+      dscores = (weights * (dweights - deltas[:, None]) * scale).astype(k.dtype)
+      dk += jnp.einsum('nsrq,nrqk->nsk', dscores, rows, preferred_element_type=jnp.float32)
+      dq = jnp.einsum('nks,nsrq->nkrq', turned, dscores, preferred_element_type=jnp.float32)
+      return (dk, dv), jnp.moveaxis(dq, 1, 3).astype(q.dtype)
 
     (dk_part, dv_part), dq = _over_blocks(block, (dk[:, : part.keys], dv[:, : part.keys]), plan, part)
     dk, dv = dk.at[:, : part.keys].set(dk_part), dv.at[:, : part.keys].set(dv_part)
