@@ -67,7 +67,8 @@ def writable(workdir: str) -> pathlib.Path:
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise InputError(f'--workdir={workdir} cannot be written: {error.strerror}') from error
+    reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
+    raise InputError(f'--workdir={workdir} cannot be written: {reason}') from error
   if not os.access(folder, os.W_OK):
     raise InputError(f'--workdir={workdir} cannot be written: permission denied')
   return folder

@@ -4,11 +4,13 @@ from typing import Any
 
 from seqmodels import sizing
 from training import workdir as workdirs
+from training.settings import eval_settings, train_settings
 
 
 def main(config: Any) -> None:
   """Prints layers, parameters, FLOPs a token and bytes of state of a config's model."""
   plain = workdirs.plain(config)
+  train_settings(plain['train']), eval_settings(plain['eval'])
   model = workdirs.make_model(plain, workdirs.make_task(plain))
   rows = sizing.table(model)
   width = max(len(name) for name, _ in rows)

@@ -11,6 +11,7 @@ from tasks.base import Task
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
+from training.metrics import log
 from training.settings import eval_settings
 
 Results = dict[str, dict[str, float]]  # split → metric → value
@@ -41,11 +42,19 @@ def evaluations(
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, mesh)
-    with (folder / 'eval.jsonl').open('a') as file:
+    keep(folder / 'eval.jsonl', loaded.step, results)
+    yield loaded.step, results, loaded.task
+
+
+def keep(path: pathlib.Path, step: int, results: Results) -> None:
+  """Appends a row a split. Where that cannot be done (in another's workdir) it is logged; the numbers are printed."""
+  try:
+    with path.open('a') as file:
       for name, values in results.items():
         finite = {metric: value if math.isfinite(value) else None for metric, value in values.items()}
-        file.write(json.dumps({'step': loaded.step, 'split': name, **finite}) + '\n')
-    yield loaded.step, results, loaded.task
+        file.write(json.dumps({'step': step, 'split': name, **finite}) + '\n')
+  except OSError as error:
+    log.warning('%s cannot be written (%s): results are printed only', path, error.strerror)
 
 
 def table(rows: Mapping[str, Mapping[str, float]], label: str) -> str:

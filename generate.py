@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -22,9 +23,9 @@ def main(
   prompt: str,
   length: int = 200,
   step: int | None = None,
-  temperature: float = 1.0,
-  top_k: int = 0,
-  top_p: float = 1.0,
+  temperature: float | None = None,
+  top_k: int | None = None,
+  top_p: float | None = None,
   seed: int = 0,
   beam: int = 0,
 ) -> None:
@@ -32,9 +33,12 @@ def main(
 
   A model that reads a source (seq2seq) reads the prompt, and streams what it answers.
 
-  InputError for a task without text or a prompt outside its vocabulary.
+  InputError for a task without text, a prompt outside its vocabulary, or a way of sampling beside `beam`.
   """
-  sampling = Sampling(temperature, top_k, top_p)
+  given = {name: x for name, x in (('temperature', temperature), ('top_k', top_k), ('top_p', top_p)) if x is not None}
+  if beam and given:
+    raise InputError(f'--{next(iter(given))} and --beam exclude each other: a beam search draws nothing')
+  sampling = Sampling(**given)
   loaded = workdirs.load(workdir, step)
   try:
     ids = loaded.task.encode(prompt)
@@ -62,15 +66,26 @@ def main(
     chunk=CHUNK,
     **more,
   )
-  made: list[int] = []
-  shown = ''
   sys.stdout.write(prompt)
-  for chunk in chunks:
-    made.extend(np.asarray(chunk[0]).tolist())
-    # Decoding all of it again keeps characters whole that are made of several tokens (bytes of UTF-8).
-    text = loaded.task.decode(np.asarray(made))
-    if text.startswith(shown):
-      sys.stdout.write(text[len(shown) :])
-      sys.stdout.flush()
-      shown = text
+  for text in pieces((np.asarray(chunk[0]) for chunk in chunks), loaded.task.decode):
+    sys.stdout.write(text)
+    sys.stdout.flush()
   sys.stdout.write('\n')
+
+
+def pieces(chunks: Iterable[np.ndarray], decode: Callable[[np.ndarray], str]) -> Iterator[str]:
+  """The text of chunks of tokens as they come; joined, it is the text of all tokens at once.
+
+  A character may be made of several tokens (bytes of UTF-8). What decodes to � at the end of a chunk may be the
+  beginning of one, and waits for the next chunk.
+  """
+  made: list[int] = []
+  shown, text = 0, ''
+  for chunk in chunks:
+    made.extend(chunk.tolist())
+    text = decode(np.asarray(made))
+    certain = len(text.rstrip('\ufffd'))
+    if certain > shown:
+      yield text[shown:certain]
+      shown = certain
+  yield text[shown:]

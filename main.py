@@ -13,7 +13,9 @@ Training in a workdir that holds checkpoints goes on from the newest.
 """
 
 import importlib
+import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -69,7 +71,7 @@ def define_flags(argv: Sequence[str]) -> flags.FlagValues:
     'seed': (0, 'of sampling (generate)'),
   }
   for name, (lowest, help_text) in whole.items():
-    flags.DEFINE_integer(name, None, help_text, lower_bound=lowest, flag_values=values)
+    flags.DEFINE_integer(name, None, help_text, lower_bound=lowest, upper_bound=2**31 - 1, flag_values=values)
   flags.DEFINE_float('temperature', None, 'of sampling; 0: greedy (generate)', 0.0, flag_values=values)
   flags.DEFINE_float('top_p', None, 'nucleus sampling (generate)', 0.0, 1.0, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', flag_values=values)
@@ -85,7 +87,10 @@ def define_flags(argv: Sequence[str]) -> flags.FlagValues:
 
 def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   """The mode and its arguments: the flags that were given. argv[0] is the program. InputError if anything is wrong."""
-  values = define_flags(argv)
+  try:
+    values = define_flags(argv)
+  except flags.Error as error:  # a --flagfile is read here already
+    raise InputError(one_line(error)) from error
   if {'--help', '-help', '-h', '--h'} & set(argv[1:]):
     print(f'{__doc__}\n{values.get_help()}')
     sys.exit(0)
@@ -98,9 +103,10 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
     raise InputError(str(error)) from error
   except flags.Error as error:
     raise InputError(one_line(error)) from error
-  except (AttributeError, KeyError):
-    check_overrides(argv)
-    raise
+  except Exception as error:  # a config file is a program of the user's: it may raise anything
+    if isinstance(error, AttributeError | KeyError):
+      check_overrides(argv)
+    raise InputError(f'--config={config_argument(argv)}: {type(error).__name__}: {one_line(error)}') from error
   if rest:
     raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
   return select(values)
@@ -144,17 +150,23 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def config_argument(argv: Sequence[str]) -> str | None:
-  """The value of --config in argv."""
+  """The value of --config in argv; InputError if there are two."""
+  found = []
   for i, arg in enumerate(argv):
     name, equals, value = arg.lstrip('-').partition('=')
     if arg.startswith('-') and name == 'config':
-      return value if equals else next(iter(argv[i + 1 : i + 2]), None)
-  return None
+      found.append(value if equals else next(iter(argv[i + 1 : i + 2]), None))
+  if len(found) > 1:
+    raise InputError(f'--config is given {len(found)} times: {", ".join(map(str, found))}; allowed: once')
+  return found[0] if found else None
 
 
 def check_config_file(argv: Sequence[str]) -> None:
   path = (config_argument(argv) or '').partition(':')[0]
   if path and not pathlib.Path(path).is_file():
+    here = pathlib.Path(__file__).parent / path
+    if here.is_file():
+      raise InputError(f'--config={path} is not a file of the current folder; from there it is {here}')
     folder = pathlib.Path(__file__).parent / 'configs'
     known = {f'configs/{file.name}' for file in folder.glob('*.py') if 'def get_config' in file.read_text()}
     raise unknown('--config', path, known)
@@ -164,7 +176,10 @@ def check_overrides(argv: Sequence[str]) -> None:
   """InputError for the first --config.a.b=value whose a.b is not in the config."""
   flag = f'--config={config_argument(argv)}'
   values = define_flags([argv[0], flag])
-  values([argv[0], flag])
+  try:
+    values([argv[0], flag])
+  except Exception:  # the file itself fails: not a matter of its fields
+    return
   for arg in argv[1:]:
     name = arg.lstrip('-').partition('=')[0]
     if not name.startswith('config.'):
@@ -203,6 +218,12 @@ def main(argv: Sequence[str]) -> int:
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    return 128 + signal.SIGINT
+  except BrokenPipeError:  # whoever read the output has enough of it
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
   return 0
 
 

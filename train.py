@@ -60,9 +60,16 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   """
   config, workdir = workdirs.plain(config), pathlib.Path(workdir)
   run = build_run(config, devices)
-  batches = run.batches()
+  batches, traced = run.batches(), run.trace_step()
   note = workdirs.check_same_config(workdir, config)
+  workdirs.check_entries(workdir)
+  folder, restored = workdir / 'checkpoints', None
+  if folder.is_dir():
+    checkpoints = Checkpoints(folder, run.settings.keep)
+    restored = checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
   workdirs.write_config(workdir, config)
+  if not folder.is_dir():
+    checkpoints = Checkpoints(folder, run.settings.keep)
   figures = sizing.summary(run.model)
   log.info(
     f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
@@ -71,14 +78,12 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   )
   if note:
     log.info(note)
-  checkpoints = Checkpoints(workdir / 'checkpoints', run.settings.keep)
-  restored = checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
   writer = MetricsWriter(workdir, restored.step if restored else 0)
   if restored:
     batches.set_state(restored.extra['batches'])
     log.info('going on from step %d', restored.step)
   with ThreadPoolExecutor(1) as pool:
-    compiling = pool.submit(run.compile_step)  # beside the initialisation, which is compiled too
+    compiling = pool.submit(lambda: traced.lower().compile())  # beside the initialisation, which is compiled too
     state = run.place(restored.tree) if restored else run.initial_state()
     compiled = compiling.result()
   loop = Loop(run, compiled, state, batches, checkpoints, writer, restored.step if restored else 0)

@@ -71,13 +71,13 @@ def _parse(item: str) -> tuple[str, str]:
 
 
 def _section(key: str, sections: dict[str, dict[str, Any]], mixers: dict[str, Any]) -> dict[str, Any]:
-  """Where a key lives; `batch_size` is training's, and a mixer's own options come last."""
-  for name in ('task', 'model', 'train'):
+  """Where a key lives: the first section that has it, so that `batch_size` is training's; then the mixers' options."""
+  for name in ('task', 'model', 'train', 'eval'):
     if key in sections[name] and key != 'mixer':
       return sections[name]
   if key in mixers:
     return mixers
-  raise unknown('--config key', key, {*sections['task'], *sections['model'], *sections['train'], *mixers} - {'mixer'})
+  raise unknown('--config key', key, {*(k for section in sections.values() for k in section), *mixers} - {'mixer'})
 
 
 def _value(text: Any, default: Any, key: str = '') -> Any:

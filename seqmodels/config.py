@@ -1,6 +1,7 @@
 """ModelConfig: what a model is, independent of any task. `from_dict` checks what a user wrote, field by field."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_origin, get_type_hints
@@ -131,15 +132,16 @@ def checked_fields(cls: type, values: Mapping[str, Any], prefix: str) -> dict[st
 def _checked(field_name: str, value: Any, hint: Any) -> Any:
   kind = get_origin(hint) or hint
   if kind is tuple:
-    if isinstance(value, str):
-      return parse_pattern(value)
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-      return tuple(value)
+    items = (value,) if isinstance(value, str) else value
+    if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+      return tuple(entry for item in items for entry in parse_pattern(item))
   elif kind is dict:
     if isinstance(value, Mapping):
       return dict(value)
   elif kind is float:
     if isinstance(value, int | float) and not isinstance(value, bool):
+      if not math.isfinite(value):
+        raise InputError(f'{field_name}={value!r} must be a finite number')
       return float(value)
   elif kind is int:
     if isinstance(value, int) and not isinstance(value, bool):

@@ -21,7 +21,9 @@ class Summary(TypedDict):
 
 
 def state_bytes(model: Model, batch: int, length: int) -> int:
-  """Bytes that the model must keep to go on after `length` tokens."""
+  """Bytes that the model must keep to go on after `length` tokens; an encoder, which reads all at once, keeps none."""
+  if model.spec.kind == 'encode':
+    return 0
   shapes = jax.eval_shape(lambda: model.init_state(batch, length))
   return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 

@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -50,7 +50,12 @@ class Evaluation:
 
 
 class Task(abc.ABC):
-  """See docs/architecture.md. Options are dataclass fields of the subclass (`@dataclass(frozen=True)`)."""
+  """See docs/architecture.md. Options are dataclass fields of the subclass (`@dataclass(frozen=True)`).
+
+  unbroken: read in segments, sequences go on beyond `spec.length` (a text does).
+  """
+
+  unbroken: ClassVar[bool] = False
 
   @property
   @abc.abstractmethod

@@ -32,6 +32,7 @@ class Language(IndexedTask):
   depends on the seed and the window; in evaluation on the window alone.
   """
 
+  unbroken = True
   corpus: str = field(default='embedded', metadata={'option': 'dataset'})
   unit: str = 'auto'
   length: int = 128

@@ -58,7 +58,10 @@ def check_request(task: IndexedTask, split: str, batch_size: int, segment: int |
   if segment is not None:
     check_positive(segment=segment)
     if task.spec.kind != 'causal':
-      raise InputError(f'train.segment={segment} must be 0: a {task.spec.kind} task is not read in segments')
+      section = 'train' if split == 'train' else 'eval'
+      raise InputError(
+        f'{section}.segment={segment} must be 0: the task is of kind {task.spec.kind}, not read in segments'
+      )
 
 
 def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:

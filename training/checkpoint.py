@@ -4,10 +4,13 @@ A checkpoint holds the arrays of a tree under flat names (`params/output/kernel`
 iterator's state, counters, the checksums. A process killed while one is written leaves the older ones whole.
 """
 
+import functools
 import json
 import logging
 import pathlib
+import sys
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -82,6 +85,21 @@ class Checkpoints:
     except Damaged as damage:
       raise InputError(f'checkpoint {step} in {self.directory} is damaged: {damage}') from damage
 
+  def verified(self, like: Any) -> Iterator[Restored]:
+    """Every checkpoint that verifies, oldest first; passing over a damaged one is logged. InputError if none does."""
+    found, reason = False, ''
+    for step in self.steps():
+      try:
+        restored = self._read(step, like)
+      except Damaged as damage:
+        log.warning('checkpoint %d is damaged (%s): left out', step, damage)
+        reason = str(damage)
+        continue
+      found = True
+      yield restored
+    if not found:
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({reason})')
+
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
     """The newest checkpoint that verifies, or None if there is none at all; passing over a damaged one is logged.
 
@@ -119,7 +137,10 @@ class Checkpoints:
     items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
     try:
       stored = self._manager.restore(step, args=items)
+    except (MemoryError, PermissionError):  # says nothing of the checkpoint
+      raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
+      _silence_late_callbacks()
       raise Damaged(f'cannot be read: {type(error).__name__}') from error
     arrays, meta = stored.arrays, stored.meta
     if not isinstance(meta, dict) or not isinstance(arrays, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
@@ -139,6 +160,18 @@ class Checkpoints:
         raise InputError(f'checkpoint {step} in {self.directory} has {name} as {wanted}: it is of another model')
       leaves.append(x)
     return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
+
+
+@functools.cache
+def _silence_late_callbacks() -> None:
+  """A read that failed leaves callbacks behind, which find Orbax's event loop closed; each would print a traceback."""
+  before = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    if not (isinstance(unraisable.exc_value, RuntimeError) and 'Event loop is closed' in str(unraisable.exc_value)):
+      before(unraisable)
+
+  sys.unraisablehook = hook
 
 
 def flatten(tree: Any) -> dict[str, Any]:

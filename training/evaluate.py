@@ -3,11 +3,13 @@
 import dataclasses
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from seqmodels.errors import InputError
 from seqmodels.models import Model, batch_axes
 from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Sums, Task
@@ -48,17 +50,13 @@ def evaluate(
   """
   task = _with_options(task, evaluation)
   mesh = mesh or meshes.make_mesh(1)
-  segment, carry = settings.segment, None
-  if segment:
-    meshes.check_divisible('eval.streams', settings.streams, mesh)
-    batch_size = settings.streams
-    memory = settings.memory or max(segment, task.spec.length)
+  carry = None
+  if settings.segment:
+    memory = settings.memory or max(settings.segment, task.spec.length)
     shardings = meshes.carry_shardings(batch_axes(model.init_state), mesh)
-    carry = jax.device_put(model.init_state(batch_size, memory), shardings)
-  else:
-    batch_size = math.ceil(settings.batch_size / mesh.size) * mesh.size
+    carry = jax.device_put(model.init_state(settings.streams, memory), shardings)
   results: list[dict[str, Sums]] = []
-  for batch in task.dataset(evaluation.split, batch_size, segment=segment or None):
+  for batch in batches(model, task, evaluation, settings, mesh):
     sums, carry = example_sums(model, task, params, meshes.put_batch(batch, mesh), carry)
     results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD
@@ -69,6 +67,31 @@ def evaluate(
     for name, pair in result.items():
       totals[name] = totals.get(name, np.zeros(2)) + np.sum(np.asarray(pair, np.float64), axis=1)
   return {name: float(total / weight) if weight else math.nan for name, (total, weight) in totals.items()}
+
+
+def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
+  """Raises, before anything is trained, the InputError of an evaluation that cannot be run afterwards."""
+  for evaluation in possible_evaluations(model, task).values():
+    batches(model, _with_options(task, evaluation), evaluation, settings, mesh)
+
+
+def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSettings, mesh: Mesh) -> Any:
+  """The evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
+  segment = settings.segment
+  if not segment:
+    return task.dataset(evaluation.split, math.ceil(settings.batch_size / mesh.size) * mesh.size)
+  meshes.check_divisible('eval.streams', settings.streams, mesh)
+  check_segment('eval', segment, model, task)
+  return task.dataset(evaluation.split, settings.streams, segment=segment)
+
+
+def check_segment(section: str, segment: int, model: Model, task: Task) -> None:
+  """InputError where a table of learned positions would end before the sequences do that segments are read from."""
+  if segment and task.unbroken and model.config.position == 'learned':
+    raise InputError(
+      f'{section}.segment={segment} must be 0 with model.position=learned: the text goes on beyond the table, which '
+      f'is made for {model.spec.length} tokens'
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))

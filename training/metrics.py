@@ -18,6 +18,8 @@ from typing import Any
 import tqdm
 from tensorboardX import SummaryWriter
 
+from seqmodels.errors import InputError
+
 log = logging.getLogger('seqmodels')
 
 Row = dict[str, Any]
@@ -75,9 +77,12 @@ def read_rows(path: pathlib.Path) -> list[Row]:
   rows = []
   for line in path.read_text().splitlines():
     try:
-      rows.append(json.loads(line))
+      row = json.loads(line)
     except json.JSONDecodeError:
       break
+    if not isinstance(row, dict) or 'step' not in row:
+      raise InputError(f'{path} is damaged: {line[:60]!r} is not a row with a step')
+    rows.append(row)
   return rows
 
 

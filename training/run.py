@@ -7,8 +7,10 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from seqmodels.errors import InputError
 from seqmodels.models import Model, batch_axes
 from tasks.base import Batch, Shard, Task
+from training import evaluate as evaluating
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
@@ -41,10 +43,10 @@ class Run:
     options = {'xla_backend_optimization_level': 0}
     return jax.jit(self._initial, out_shardings=self.shardings, compiler_options=options)()
 
-  def compile_step(self) -> CompiledStep:
-    """The step, compiled for the batches it will get."""
+  def trace_step(self) -> Any:
+    """The step for its batches; `.lower().compile()` is a CompiledStep. InputError if the model does not fit them."""
     batch = meshes.put_batch(next(self.batches()), self.mesh)
-    return self.step.lower(self.abstract_state(), batch).compile()
+    return self.step.trace(self.abstract_state(), batch)
 
   def abstract_state(self) -> TrainState:
     return jax.eval_shape(self._initial)
@@ -63,10 +65,14 @@ class Run:
 
 def build_run(config: Config, devices: int = 0) -> Run:
   """Everything that a config says, checked; writes nothing. devices: see `mesh.make_mesh`."""
+  if jax.process_count() > 1:
+    raise InputError(f'{jax.process_count()} processes are one too many: a run belongs to one process and its devices')
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   task = make_task(config)
   model = make_model(config, task)
   mesh = meshes.make_mesh(devices)
+  evaluating.check_segment('train', settings.segment, model, task)
+  evaluating.check(model, task, evaluation, mesh)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
   axes = batch_axes(model.init_state) if settings.segment else None

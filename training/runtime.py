@@ -52,8 +52,9 @@ def select(name: str | None = None, devices: int = 0) -> None:
 
   try:
     jax.devices()
-  except RuntimeError as error:
-    raise InputError(f'--platform={name} is not available here: {str(error).splitlines()[0]}') from error
+  except (RuntimeError, AssertionError) as error:  # JAX asserts where a plugin is missing altogether
+    reason = next(iter(str(error).splitlines()), 'JAX finds no such device')
+    raise InputError(f'--platform={name} is not available here: {reason}') from error
 
 
 def _option(name: str, value: Any) -> None:

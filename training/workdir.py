@@ -39,15 +39,15 @@ def read_config(workdir: pathlib.Path) -> Config:
     config = json.loads(path.read_text())
   except OSError as error:
     raise InputError(f'--workdir={workdir} holds no trained model: {path} cannot be read ({error.strerror})') from error
-  except json.JSONDecodeError as error:
+  except ValueError as error:  # not JSON, or not even text
     raise InputError(f'{path} is damaged: {error}') from error
-  if not isinstance(config, dict) or not set(SECTIONS) <= config.keys():
+  if not isinstance(config, dict) or not all(isinstance(config.get(name), dict) for name in SECTIONS):
     raise InputError(f'{path} must have the sections {", ".join(SECTIONS)}')
   return config
 
 
 def check_same_config(workdir: pathlib.Path, config: Config) -> str:
-  """InputError, with a line for each field that differs, if the workdir was made with another config.
+  """InputError, with each field that differs, if the workdir was made with another config.
 
   More steps are allowed: the run goes on. Returns what to say about it, if anything.
   """
@@ -59,8 +59,17 @@ def check_same_config(workdir: pathlib.Path, config: Config) -> str:
     return ''
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
     return f'train.steps raised from {old["train.steps"]} to {new["train.steps"]}'
-  lines = [f'  {field}: {old.get(field, "absent")!r} there, {new.get(field, "absent")!r} now' for field in differing]
-  raise InputError(f'--workdir={workdir} was made with another config:\n' + '\n'.join(lines))
+  values = ((field, old.get(field, 'absent'), new.get(field, 'absent')) for field in differing)
+  fields = [f'{field} is {there!r} there and {now!r} now' for field, there, now in values]
+  raise InputError(f'--workdir={workdir} was made with another config: {"; ".join(fields)}')
+
+
+def check_entries(workdir: pathlib.Path) -> None:
+  """InputError for a file in the place of one of a workdir's folders, or the reverse."""
+  for name, is_folder in (('metrics.jsonl', False), ('checkpoints', True), ('tensorboard', True)):
+    path = workdir / name
+    if path.exists() and path.is_dir() != is_folder:
+      raise InputError(f'{path} is in the way: it must be a {"folder" if is_folder else "file"} of a run, or absent')
 
 
 def write_config(workdir: pathlib.Path, config: Config) -> None:
@@ -71,7 +80,8 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
     temporary.write_text(json.dumps(config, indent=2) + '\n')
     temporary.replace(workdir / 'config.json')
   except OSError as error:
-    raise InputError(f'--workdir={workdir} cannot be written: {error.strerror}') from error
+    reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
+    raise InputError(f'--workdir={workdir} cannot be written: {reason}') from error
 
 
 def _flat(config: Config, prefix: str = '') -> Config:
@@ -99,7 +109,7 @@ def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
 
 
 def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None = None) -> Iterator[Loaded]:
-  """The model at each of `steps` (None: the newest checkpoint that verifies), or at every checkpoint there is."""
+  """The model at each of `steps` (None: the newest checkpoint that verifies), or at every checkpoint that verifies."""
   workdir = pathlib.Path(workdir)
   config = read_config(workdir)
   task = make_task(config)
@@ -108,7 +118,12 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   like = {'params': model.abstract_params}
   if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
-  for step in checkpoints.steps() if steps is None else steps:
-    restored = checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like)
+  if steps is None:
+    found = checkpoints.verified(like)
+  else:
+    found = (
+      checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like) for step in steps
+    )
+  for restored in found:
     assert restored is not None  # there are checkpoints
     yield Loaded(config, task, model, restored.tree['params'], restored.step)

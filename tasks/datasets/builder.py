@@ -98,7 +98,11 @@ def load(builder: type[RawFileBuilder]) -> dict[str, list[dict[str, Any]]]:
 
   Raises InputError for prepared data that are damaged (ArrayRecords carry checksums), and what `prepare` raises.
   """
-  instance = builder(data_dir=source.data_folder(), file_format='array_record')
+  try:
+    instance = builder(data_dir=source.data_folder(), file_format='array_record')
+  except Exception as error:  # whatever TFDS makes of a description that is damaged: protobuf's error, JSON's, …
+    where = source.data_folder() / builder.name
+    raise InputError(f'{where} is damaged ({type(error).__name__}); remove it, and it is prepared again') from error
   instance.prepare()
   try:
     sources = instance.as_data_source()

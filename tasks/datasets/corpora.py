@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from seqmodels.errors import InputError
+from seqmodels.errors import InputError, unknown
 
 END_OF_SENTENCE, UNKNOWN = '<eos>', '<unk>'
 UNITS = {
@@ -38,7 +38,7 @@ class Corpus:
   def encode(self, text: str) -> Int64[np.ndarray, 't']:
     """Ids of a text. Words outside the vocabulary are `<unk>`; characters outside it raise InputError."""
     if self.unit == 'byte':
-      return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+      return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
     if self.unit == 'word':
       return np.array([self._index.get(word, self._index[UNKNOWN]) for word in _words(text)], np.int64)
     strange = sorted(set(text) - set(self._index))
@@ -60,7 +60,7 @@ class Corpus:
 def check_options(dataset: str, unit: str, split: str) -> str:
   """The unit meant (`auto`: the usual one of the data set). Raises InputError for what the data set does not have."""
   if unit not in ('auto', *UNITS[dataset]):
-    raise InputError(f'task.unit={unit!r} is not offered for {dataset}; allowed: auto, {", ".join(UNITS[dataset])}')
+    raise unknown(f'task.unit of {dataset}', unit, ('auto', *UNITS[dataset]))
   if split != '90/5/5' and dataset in ('enwik8', 'ptb'):
     raise InputError(f'task.split={split!r} is not offered for {dataset}, which has its own splits; leave it 90/5/5')
   return UNITS[dataset][0] if unit == 'auto' else unit

@@ -23,15 +23,14 @@ def test_the_same_config_is_accepted_and_more_steps_are_said(tmp_path):
   assert workdirs.check_same_config(tmp_path / 'new', changed(steps=20)) == 'train.steps raised from 10 to 20'
 
 
-def test_every_differing_field_has_a_line(tmp_path):
+def test_every_differing_field_is_told(tmp_path):
   workdirs.write_config(tmp_path, CONFIG)
   with pytest.raises(InputError) as caught:
     workdirs.check_same_config(tmp_path, changed(steps=5, seed=1))
-  assert str(caught.value).splitlines() == [
-    f'--workdir={tmp_path} was made with another config:',
-    "  train.seed: 'absent' there, 1 now",
-    '  train.steps: 10 there, 5 now',
-  ]
+  assert str(caught.value) == (
+    f"--workdir={tmp_path} was made with another config: train.seed is 'absent' there and 1 now; "
+    'train.steps is 10 there and 5 now'
+  )
 
 
 def test_a_config_dict_is_what_json_gives_back():
@@ -53,11 +52,20 @@ def test_bad_workdirs(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(InputError, match='cannot be written: Not a directory'):
     workdirs.write_config(tmp_path / 'file' / 'run', CONFIG)
+  with pytest.raises(InputError, match='cannot be written: it is a file'):
+    workdirs.write_config(tmp_path / 'file', CONFIG)
   with pytest.raises(InputError, match='holds no trained model'):
     workdirs.read_config(tmp_path)
-  (tmp_path / 'config.json').write_text('{"task"')
-  with pytest.raises(InputError, match='is damaged'):
+  for damaged in (b'{"task"', b'\xff\xfe'):
+    (tmp_path / 'config.json').write_bytes(damaged)
+    with pytest.raises(InputError, match='is damaged'):
+      workdirs.read_config(tmp_path)
+  (tmp_path / 'config.json').write_text('{"task": 1, "model": 2, "train": 3, "eval": 4}')
+  with pytest.raises(InputError, match='must have the sections task, model, train, eval'):
     workdirs.read_config(tmp_path)
+  (tmp_path / 'checkpoints').write_text('')
+  with pytest.raises(InputError, match='checkpoints is in the way: it must be a folder'):
+    workdirs.check_entries(tmp_path)
   (tmp_path / 'config.json').write_text('{"task": {}}')
   with pytest.raises(InputError, match='must have the sections task, model, train, eval'):
     workdirs.read_config(tmp_path)
