@@ -35,7 +35,8 @@ def main(
 
   InputError for a task without text, a prompt outside its vocabulary, or a way of sampling beside `beam`.
   """
-  given = {name: x for name, x in (('temperature', temperature), ('top_k', top_k), ('top_p', top_p)) if x is not None}
+  ways: dict[str, Any] = {'temperature': temperature, 'top_k': top_k, 'top_p': top_p}
+  given = {name: value for name, value in ways.items() if value is not None}
   if beam and given:
     raise InputError(f'--{next(iter(given))} and --beam exclude each other: a beam search draws nothing')
   sampling = Sampling(**given)

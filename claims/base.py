@@ -100,7 +100,7 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
 
   All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
   ("always"). Any other: undecided, naming the regimes that meet neither threshold. The number is that of the
-  first regime that speaks against the claim, else of the first that is open, else of the first.
+  first regime that decided: one that speaks against the claim, that is open, or that supports it.
   """
   if not points:
     return undecided('the numbers of one of the sides are missing')
@@ -120,6 +120,8 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
     reason = f'neither threshold is met for {_names(open_points)}'
   else:
     status = 'supported'
+  if status == 'undecided':
+    number = open_points[0]
   value, low, high = number.interval
   return Verdict(status, value, number.unit, low, high, text, reason, ladder, number.label)
 
@@ -151,6 +153,22 @@ def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) 
 def levels(rows: Iterable[Row], column: str) -> list[Any]:
   """The different values of a column, sorted; rows without it are passed over."""
   return sorted({row[column] for row in rows if row.get(column) is not None})
+
+
+def grids(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
+  """Rows that may be compared with each other: of one size, type and value of `columns`. Keys are words for texts."""
+  groups: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    groups.setdefault(tuple(row.get(c) for c in ('size', 'dtype', *columns)), []).append(row)
+  types = {dtype for _, dtype, *_ in groups}
+  named = {}
+  for key in sorted(groups, key=lambda key: [(value is None, value) for value in key]):
+    size, dtype, *others = key
+    words = [] if size is None else [f'{size:,.0f} parameters']
+    words += [f'{column} {value}' for column, value in zip(columns, others, strict=True) if value is not None]
+    words += [str(dtype)] if len(types) > 1 else []
+    named[', '.join(words)] = groups[key]
+  return named
 
 
 def samples(row: Row) -> Sequence[float]:

@@ -16,6 +16,7 @@ from claims.base import (
   best,
   best_ratio,
   combine,
+  grids,
   ladder,
   levels,
   name,
@@ -54,12 +55,11 @@ def _latency_points(
   rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str
 ) -> list[Point]:
   points = []
-  for size in levels(rows, 'size'):
-    for length in levels(rows, 'length'):
-      here = [r for r in rows if (r['length'], r.get('size')) == (length, size)]
-      ratio = best_ratio(here, numerator, denominator)
+  for regime, grid in grids(rows).items():
+    for length in levels(grid, 'length'):
+      ratio = best_ratio([r for r in grid if r['length'] == length], numerator, denominator)
       if ratio:
-        points.append(above(f'{label} at T = {length}, {size:,.0f} parameters', ratio, 1.0, unit='×'))
+        points.append(above(f'{label} at T = {length}, {regime}', ratio, 1.0, unit='×'))
   return sorted(points, key=lambda point: point.interval.value)
 
 
@@ -96,29 +96,24 @@ def long_latency(records: Sequence[Row]) -> Verdict:
   if longest < 2000:
     return undecided(f'the longest sequence of this scale is {longest} tokens')
   points = []
-  for size in levels(rows, 'size'):
+  for regime, grid in grids(rows).items():
     for backends, side in ((None, 'best attention'), (('materialised',), 'materialised attention')):
-      ratios = _ratios([r for r in rows if r.get('size') == size], backends)
+      ratios = _ratios(grid, backends)
       if len(ratios) > 1:
         cross = statistics.crossing(ratios)
         inside = cross.low >= 1000 and cross.high <= 2000
-        label = f'length from which the RNN is faster than {side}, {size:,.0f} parameters'
+        label = f'length from which the RNN is faster than {side}, {regime}, measured to {max(ratios):,}'
         points.append(Point(label, cross, inside, cross.low > 2000, 'tokens'))
   if not points:
     return undecided('fewer than two lengths were measured for both sides')
-  text = '; '.join(str(p) for p in points) + f' (0: at every length; inf: not up to {longest}).'
+  text = '; '.join(str(p) for p in points) + ' (0: at every length; inf: at none).'
   text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
-  if any(p.interval.high < 1000 for p in points[:1]):
-    return Verdict(
-      'mixed',
-      points[0].interval.value,
-      'tokens',
-      points[0].interval.low,
-      points[0].interval.high,
-      text,
-      'here the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there',
-    )
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
+  early = [p for p in points if p.interval.high < 1000]
+  if early:
+    reason = f'the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there: {early[0]}'
+    value, low, high = early[0].interval
+    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, early[0].label)
   return combine(points, text, ladder=rungs)
 
 
@@ -149,7 +144,12 @@ def _series(rows: Sequence[Row], architectures: Sequence[str], backend: str | No
 
 def constant_decoding(records: Sequence[Row]) -> Verdict:
   rows = where(records, 'decoding', 'token_seconds')
-  series = {k: v for k, v in _series(rows, RECURRENT).items() if len(levels(v, 'position')) > 1}
+  series = {
+    f'{k}, {regime}': v
+    for regime, grid in grids(rows, 'batch').items()
+    for k, v in _series(grid, RECURRENT).items()
+    if len(levels(v, 'position')) > 1
+  }
   if not series:
     return not_measured('decoding')
   points = []
@@ -168,13 +168,14 @@ def growing_decoding(records: Sequence[Row]) -> Verdict:
     return not_measured('decoding')
   points, text = [], ''
   last = max(levels(rows, 'position'))
-  for backend in ('cached', 'uncached'):
-    line = {r['position']: r for r in rows if r.get('backend') == backend}
-    if 1 in line and 100 in line:
-      grown = statistics.ratio(samples(line[100]), samples(line[1]))
-      points.append(above(f'{backend}: time at position 100 ÷ position 1', grown, 1.05, unit='×'))
-      if last in line:
-        text += f'{backend}: × {line[last]["value"] / line[1]["value"]:.3g} at position {last}. '
+  for regime, grid in grids(rows, 'batch').items():
+    for backend in ('cached', 'uncached'):
+      line = {r['position']: r for r in grid if r.get('backend') == backend}
+      if 1 in line and 100 in line:
+        grown = statistics.ratio(samples(line[100]), samples(line[1]))
+        points.append(above(f'{backend}, {regime}: time at position 100 ÷ position 1', grown, 1.05, unit='×'))
+        if last in line:
+          text += f'{backend}, {regime}: × {line[last]["value"] / line[1]["value"]:.3g} at position {last}. '
   if not points:
     return undecided('positions 1 and 100 were not both measured')
   return combine(points, '; '.join(map(str, points)) + '. ' + text)
@@ -195,17 +196,18 @@ def cache_bytes(records: Sequence[Row]) -> Verdict:
   if not points:
     return undecided('no cache of 10 tokens or more was measured')
   text = f'Bytes of the cache over 2·L·n·d_kv·B: {"; ".join(map(str, points))}.'
-  times = where(records, 'decoding', 'token_seconds', architecture=TRANSFORMER)
-  both = [
-    x
-    for x in levels(times, 'position')
-    if {'cached', 'uncached'} <= {r['backend'] for r in times if r['position'] == x}
-  ]
-  if both:
-    here = {r['backend']: r for r in times if r['position'] == both[-1]}
-    saved = statistics.ratio(samples(here['uncached']), samples(here['cached']))
-    points.append(above(f'recomputation ÷ cache, time of a token at position {both[-1]}', saved, 1.0, unit='×'))
-    text += f' {points[-1]}.'
+  for regime, times in grids(where(records, 'decoding', 'token_seconds', architecture=TRANSFORMER), 'batch').items():
+    both = [
+      x
+      for x in levels(times, 'position')
+      if {'cached', 'uncached'} <= {r['backend'] for r in times if r['position'] == x}
+    ]
+    if both:
+      here = {r['backend']: r for r in times if r['position'] == both[-1]}
+      saved = statistics.ratio(samples(here['uncached']), samples(here['cached']))
+      label = f'recomputation ÷ cache, time of a token at position {both[-1]}, {regime}'
+      points.append(above(label, saved, 1.0, unit='×'))
+      text += f' {points[-1]}.'
   text += ' A window or grouped keys bound or divide the memory; what they cost in quality is not part of this claim.'
   return combine(points, text)
 

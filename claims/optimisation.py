@@ -16,7 +16,6 @@ from claims.base import (
   undecided,
   where,
 )
-from claims.statistics import Interval
 from records import Row
 
 LAG = 200
@@ -35,22 +34,14 @@ def gradients_vanish(records: Sequence[Row]) -> Verdict:
       here = [r for r in rows if (r['architecture'], r['update']) == (architecture, update)]
       if not here:
         continue
-      signed = seeds(here)
-      size = _magnitude(signed)
+      size = seeds([{**r, 'value': abs(r['value'])} for r in here])  # vanished or exploded: seeds must not cancel out
       supports = size.low > (1.0 if architecture in GATED else 4.0)
-      label = f'{architecture} after {update} updates: {"vanished" if signed.value < 0 else "exploded"} by'
+      vanished = sum(r['value'] < 0 for r in here)
+      what = {0: 'exploded', len(here): 'vanished'}.get(vanished, f'vanished ({vanished} of {len(here)}) or exploded')
+      label = f'{architecture} after {update} updates: {what} by'
       points.append(Point(label, size, supports, size.high < 1.0, 'decades'))
   text = f'Norm of the product of the Jacobians over {LAG} steps: ' + '; '.join(str(p) for p in points) + '.'
   return combine(points, text)
-
-
-def _magnitude(interval: Interval) -> Interval:
-  """The interval of |x|."""
-  value, low, high = interval
-  if low >= 0 or high <= 0:
-    ends = sorted((abs(low), abs(high)))
-    return Interval(abs(value), ends[0], ends[1])
-  return Interval(abs(value), 0.0, max(-low, high))
 
 
 CLAIMS = (

@@ -51,19 +51,23 @@ def score_bytes(records: Sequence[Row]) -> Verdict:
   rows = [r for r in rows if r['length'] == longest]
   forward = {r['backend']: r['value'] for r in rows if r['pass'] == 'forward'}
   training = {r['backend']: r['value'] for r in rows if r['pass'] == 'training'}
+  if not forward:
+    return undecided('no forward pass was compiled')
   expected = rows[0]['formula']
-  points = []
-  for backend, value in sorted(forward.items()):
-    share = Interval.exact(value / expected)
-    within = 0.8 <= share.value <= 1.2
-    points.append(Point(f'{backend}: temporary bytes ÷ scores', share, within, share.value < 0.2, '×'))
+  shares = {backend: value / expected for backend, value in forward.items()}
+  leanest = min(shares, key=lambda backend: shares[backend])
+  share = Interval.exact(shares[leanest])
+  points = [
+    Point(f'{leanest}: temporary bytes ÷ scores', share, 0.8 <= share.value <= 1.2, share.value < 0.2, '×'),
+  ]
+  rungs = tuple(f'{backend}: {shares[backend]:.3g} × the scores' for backend in sorted(shares, key=lambda b: shares[b]))
   text = (
     f'Scores of {rows[0]["heads"]} heads at {rows[0]["length"]:,} tokens: {expected / 2**20:,.0f} MiB. Temporaries: '
   )
   text += ', '.join(
     f'{k} {v / 2**20:,.0f} MiB forward, {training.get(k, 0) / 2**20:,.0f} MiB training' for k, v in forward.items()
   )
-  return combine(points, text + '.')
+  return combine(points, text + '.', ladder=rungs)
 
 
 def adam_copies(records: Sequence[Row]) -> Verdict:

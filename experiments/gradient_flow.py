@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import Subject
+from experiments.subjects import Subject, columns
 from experiments.trained import Trainer
 from seqmodels.models import Model
 from tasks.language import Language
@@ -23,6 +23,7 @@ class GradientFlow(Experiment):
   """One recurrent layer reads text; ∂h_T/∂h_{T−lag} at initialisation and after some training on that text."""
 
   name = 'gradient_flow'
+  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, tuple[Any, ...]] = {
@@ -56,9 +57,7 @@ class GradientFlow(Experiment):
               'metric': 'decades',
               'value': float(decades[lag - 1]),
               'unit': 'log₁₀ of the norm',
-              'architecture': subject.architecture,
-              'block': 'plain',
-              'width': cell['width'],
+              **columns(subject, model, task.length),
               'lag': lag,
               'update': update,
               'seed': seed,

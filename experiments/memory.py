@@ -31,6 +31,7 @@ class StateBytes(Experiment):
   """What each architecture must remember, by the shapes of its state; for attention also grouped keys and a window."""
 
   name = 'state_bytes'
+  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
     sizes = {'smoke': (2e5,), 'laptop': (2e5, 1e6), 'overnight': (2e5, 1e6, 1e7), 'accelerator': (1e7, 5e7)}[scale]
@@ -49,18 +50,20 @@ class StateBytes(Experiment):
           token_spec(1000), params=cell['size'], depth=cell['depth'], heads=2 * heads, kv_heads=heads // 2 or 1
         )
         yield from self._rows(cell, subject, grouped, 'grouped-query')
-        yield from self._rows(cell, subject, model, 'window')
+        window = Subject('sliding_window').build(
+          token_spec(1000), width=model.config.width, depth=cell['depth'], heads=heads, mixer={'window': WINDOW}
+        )
+        yield from self._rows(cell, subject, window, 'window')
 
   def _rows(self, cell: Cell, subject: Subject, model: models.Model, variant: str) -> Iterable[Row]:
     if subject.architecture == 'transformer' and not variant:
       return
     for batch in cell['batches']:
       for length in cell['lengths']:
-        kept = min(length, WINDOW) if variant == 'window' else length
         row = {
           **columns(subject, model, length),
           'metric': 'state_bytes',
-          'value': sizing.state_bytes(model, batch, kept),
+          'value': sizing.state_bytes(model, batch, length),
           'unit': 'B',
           'backend': variant,
           'size': cell['size'],
@@ -68,7 +71,7 @@ class StateBytes(Experiment):
           'batch': batch,
         }
         if variant:
-          row['formula'] = cache_formula(model, kept, batch)
+          row['formula'] = cache_formula(model, min(length, WINDOW) if variant == 'window' else length, batch)
         yield row
 
 

@@ -19,12 +19,14 @@ from training.settings import TrainSettings
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 INPUT = 16  # components of the random inputs
+LEAST = 1e-45  # the smallest number that float32 has
 
 
 class Reach(Experiment):
-  """Untrained models on random inputs for the gradients; trained models of the same size for the recall."""
+  """Untrained models on random inputs for the gradients, trained ones for the recall, all of one budget."""
 
   name = 'reach'
+  version = 2
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
@@ -35,7 +37,7 @@ class Reach(Experiment):
       'steps': 4,
       'rates': [3e-3],
       'seeds': [0, 1],
-      'width': 16,
+      'size': 6e3,
     }
     laptop = smoke | {
       'lag': 256,
@@ -44,7 +46,7 @@ class Reach(Experiment):
       'steps': 300,
       'rates': [3e-3],
       'seeds': [0, 1, 2],
-      'width': 32,
+      'size': 25e3,
     }
     overnight = laptop | {
       'lag': 1000,
@@ -72,14 +74,15 @@ class Reach(Experiment):
 
 def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
   length = cell['lag'] + 1
-  model = subject.build(
-    Spec('causal', Vectors(INPUT), Vectors(INPUT), length), width=cell['width'], depth=cell['depth']
-  )
-  norm = jax.jit(lambda params, x: input_gradient(model, params, x))
+  spec = Spec('causal', Vectors(INPUT), Vectors(INPUT), length)
+  model = subject.build(spec, params=cell['size'], depth=cell['depth'])
+  gradient = jax.jit(lambda params, x: input_gradient(model, params, x))
   inputs = np.random.default_rng(0).standard_normal((4, length, INPUT), np.float32)
   for seed in cell['seeds']:
-    norms = np.asarray(norm(model.init(jax.random.key(seed)), inputs), np.float64)
-    decades = np.log10(np.maximum(norms, 1e-45))
+    # Squared in float64: in float32 what is below 1e-22 would be nothing. What is nothing even so is at most 1e-45.
+    squares = np.square(np.asarray(gradient(model.init(jax.random.key(seed)), inputs), np.float64))
+    norms = np.sqrt(squares.sum(-1).mean(0))
+    decades = np.log10(np.maximum(norms, LEAST))
     for lag in (lag for lag in LAGS if lag <= cell['lag']):
       yield {
         'metric': 'gradient_decades',
@@ -87,23 +90,24 @@ def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
         'unit': 'decades',
         **columns(subject, model, length),
         'lag': lag,
+        'bound': bool(norms[length - 1 - lag] <= LEAST),
         'seed': seed,
       }
 
 
 def input_gradient(model: Model, params: dict, inputs: jax.Array) -> jax.Array:
-  """Root mean square over sequences of ‖∂y_T/∂x_t‖ along one random direction of y, for every t, [t]."""
+  """∂y_T/∂x_t along one direction of y, for every sequence and t, [b t d]."""
   direction = jnp.cos(jnp.arange(INPUT, dtype=jnp.float32))
 
   def last(x: jax.Array) -> jax.Array:
     return jnp.sum(model.apply(params, x)[0][:, -1] @ direction)
 
-  return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(jax.grad(last)(inputs)), axis=-1), axis=0))
+  return jax.grad(last)(inputs)
 
 
 def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
   task = Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
-  model = subject.build(task.spec, width=cell['width'], depth=cell['depth'])
+  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
   trainer = Trainer(model, task, settings(cell['steps']))
   rate, runs, mean = trials(
     trainer, cell['rates'], cell['seeds'], lambda p: score(model, p, task, 'validation')['accuracy']

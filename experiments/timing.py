@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from claims import statistics
 from experiments.base import Row
@@ -29,15 +30,16 @@ def interleave(
   repeats: int,
   seconds: float = float('inf'),
   shortest: float = SHORTEST,
-  fewest: int = 3,
+  fewest: int = statistics.FEWEST,
   rest: float = 0.0,
   watch: Watch | None = None,
 ) -> dict[str, list[float]]:
   """Seconds a call, `repeats` samples each, in the order measured: sample i of all callables belongs together.
 
-  A round runs every callable once, beginning with another one each time, so that drift and neighbours hit all of them.
-  Calls shorter than `shortest` are repeated within a sample. A callable with a setup gets its result as argument, made
-  anew for every sample and not timed; it is called once a sample. Rounds end after `seconds`, but not before `fewest`.
+  A round runs every callable once, in an order drawn anew, so that drift, neighbours and what the callable before left
+  in the caches hit all of them alike. Calls shorter than `shortest` are repeated within a sample. A callable with a
+  setup gets its result as argument, made anew for every sample and not timed; it is called once a sample, after an
+  untimed call. Rounds end after `seconds`, but not before `fewest`.
 
   rest: seconds of sleep and one untimed call before each sample, for callables of frameworks whose threads go on
   spinning after a call. watch: rounds that it calls disturbed are left out; `fewest` others are waited for, but for no
@@ -62,10 +64,11 @@ def interleave(
       if watch is not None:
         watch.begin()
       taken = {}
-      for i in range(len(names)):
-        name = names[(turn + i) % len(names)]
+      for i in np.random.default_rng(turn).permutation(len(names)):
+        name = names[i]
         if rest:
           time.sleep(rest)
+        if rest or name in setups:
           _sample(callables[name], 1, setups.get(name))
         taken[name] = _sample(callables[name], times[name], setups.get(name))
       if watch is None or watch.undisturbed():

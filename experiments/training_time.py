@@ -45,6 +45,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
+  version = 2
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:

@@ -85,6 +85,13 @@ class Checkpoints:
     except Damaged as damage:
       raise InputError(f'checkpoint {step} in {self.directory} is damaged: {damage}') from damage
 
+  def latest(self, like: Any) -> Restored:
+    """The newest checkpoint that verifies; InputError if there is none."""
+    restored = self.restore_latest_verified(like)
+    if restored is None:
+      raise InputError(f'{self.directory} holds no checkpoint yet')
+    return restored
+
   def verified(self, like: Any) -> Iterator[Restored]:
     """Every checkpoint that verifies, oldest first; passing over a damaged one is logged. InputError if none does."""
     found, reason = False, ''

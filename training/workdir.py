@@ -118,12 +118,6 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   like = {'params': model.abstract_params}
   if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
-  if steps is None:
-    found = checkpoints.verified(like)
-  else:
-    found = (
-      checkpoints.restore_latest_verified(like) if step is None else checkpoints.restore(step, like) for step in steps
-    )
-  for restored in found:
-    assert restored is not None  # there are checkpoints
+  some = (checkpoints.latest(like) if step is None else checkpoints.restore(step, like) for step in steps or ())
+  for restored in checkpoints.verified(like) if steps is None else some:
     yield Loaded(config, task, model, restored.tree['params'], restored.step)
