@@ -103,10 +103,11 @@ def verdicts(page: Page) -> str:
       f'<a href="#claim-{s.claim.number}">{escape(s.claim.statement)}</a>',
       status(s),
       escape(number(s.verdict)),
+      escape(s.verdict.about),
     )
     for s in page.sections
   ]
-  return grid(('', 'statement', 'verdict', 'deciding number [95 %]'), rows)
+  return grid(('', 'statement', 'verdict', 'deciding number [95 %]', 'of what'), rows)
 
 
 def status(section: Section) -> str:

@@ -44,10 +44,16 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def verdicts(page: Page) -> str:
   rows = [
-    (str(s.claim.number), s.claim.statement, f'{MARKS[s.verdict.status]} {s.verdict.status}', number(s.verdict))
+    (
+      str(s.claim.number),
+      s.claim.statement,
+      f'{MARKS[s.verdict.status]} {s.verdict.status}',
+      number(s.verdict),
+      s.verdict.about,
+    )
     for s in page.sections
   ]
-  return grid(('', 'statement', 'verdict', 'deciding number [95 %]'), rows)
+  return grid(('', 'statement', 'verdict', 'deciding number [95 %]', 'of what'), rows)
 
 
 def claim(section: Section, figures: Sequence[str]) -> list[str]:

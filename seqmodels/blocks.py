@@ -117,6 +117,8 @@ class CrossAttention(nnx.Module):
 
   def __call__(self, x: Activations, state: State, mask: Bool[Array, 'b s'] | None) -> Activations:
     b, t, d = x.shape
+    if state['k'].shape[0] != b:
+      raise InputError(f'the source has a batch of {state["k"].shape[0]}, the input has a batch of {b}')
     q = self.query(x).reshape(b, t, self.heads, self.key_width)
     bounds = None
     if mask is not None:

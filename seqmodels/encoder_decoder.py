@@ -36,7 +36,7 @@ class EncoderDecoder(nnx.Module):
     states = [
       jax.eval_shape(lambda stack=network.stack, n=n: stack.init_state(2, n))
       for network in (self.encoder, self.decoder)
-      for n in (8, 16)
+      for n in (1, 8, 16)
     ]
     if any(state != states[0] for state in states):
       encoder = config.encoder()

@@ -87,6 +87,15 @@ class Model:
       return {'model': (whole, self.abstract_params)}
     return {name: (getattr(whole, name), self.abstract_params[name]) for name in ('encoder', 'decoder')}
 
+  @property
+  def stochastic(self) -> bool:
+    """Whether a mixer draws anew in every training step, which then needs a key even without dropout."""
+    return any(
+      network.stack.block(i).mixer.stochastic
+      for network, _ in self.networks().values()
+      for i in range(network.config.depth)
+    )
+
   def network(self) -> Network:
     """The part that writes: the model itself, or the decoder."""
     return list(self.networks().values())[-1][0]

@@ -112,7 +112,8 @@ def table(model: Model, positions: Sequence[int] = (1, 100, 1_000, 4_000, 16_000
 def _layers(model: Model) -> list[tuple[str, str]]:
   rows = []
   for name, (network, _) in model.networks().items():
-    layers = f'{network.config.depth} × ({", ".join(network.config.pattern)}), {model.config.block} block'
+    pattern = network.config.pattern
+    layers = f'{network.config.depth // len(pattern)} × ({", ".join(pattern)}), {model.config.block} block'
     if name == 'decoder':
       layers += ', cross-attention' if model.config.cross_attention else ", starts in the encoder's last states"
     rows.append(('layers' if name == 'model' else f'{name} layers', layers))

@@ -190,6 +190,20 @@ def test_an_encoder_that_keeps_no_state_trains_and_is_described(tmp_path, capsys
   assert main.main(['main.py', '--mode=train', config, f'--workdir={tmp_path}/W']) == 0
 
 
+def test_a_performer_that_redraws_trains_on_other_features_each_step(tmp_path, capsys):
+  losses = []
+  for redraw in (True, False):
+    small = f'performer,width=8,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=3,log_every=1,redraw={redraw}'
+    folder = tmp_path / str(redraw)
+    assert main.main(['main.py', '--mode=train', f'{COPYING}:{small}', f'--workdir={folder}']) == 0
+    losses.append([row['loss'] for row in read_rows(folder / 'metrics.jsonl') if row['split'] == 'train'])
+  assert losses[0] != losses[1]
+  capsys.readouterr()
+  code, err = run(capsys, '--mode=train', f'{COPYING}:performer,redraw=True,segment=4', f'--workdir={tmp_path}/W')
+  assert code == 2
+  assert 'train.segment=4 must be 0 with mixer.redraw=True' in err
+
+
 def test_text_streams_in_whole_characters():
   decode = lambda ids: np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
   text = 'née, 日本, \N{GRINNING FACE}'.encode() + b'\xff\xe6 and \xe6\x97'

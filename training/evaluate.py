@@ -50,13 +50,13 @@ def evaluate(
   """
   task = _with_options(task, evaluation)
   mesh = mesh or meshes.make_mesh(1)
-  carry = None
+  stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
     memory = settings.memory or max(settings.segment, task.spec.length)
     shardings = meshes.carry_shardings(batch_axes(model.init_state), mesh)
     carry = jax.device_put(model.init_state(settings.streams, memory), shardings)
   results: list[dict[str, Sums]] = []
-  for batch in batches(model, task, evaluation, settings, mesh):
+  for batch in stream:
     sums, carry = example_sums(model, task, params, meshes.put_batch(batch, mesh), carry)
     results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD

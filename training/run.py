@@ -76,6 +76,8 @@ def build_run(config: Config, devices: int = 0) -> Run:
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
   axes = batch_axes(model.init_state) if settings.segment else None
-  seed = settings.seed if model.config.dropout else None
+  if settings.segment and model.stochastic:
+    raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
+  seed = settings.seed if model.config.dropout or model.stochastic else None
   step = make_step(model, task, optimizer, seed=seed, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh)
   return Run(settings, evaluation, task, model, optimizer, mesh, state_shardings(mesh, axes), step)

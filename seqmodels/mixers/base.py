@@ -29,6 +29,7 @@ class Mixer(nnx.Module):
   can_be_causal: bool = True
   implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
   positions: tuple[str, ...] = ()  # the values of `position` that act inside the mixer
+  stochastic: bool = False  # draws anew in every training step, so that a call without `rngs` is another thing
 
   def __init__(self, width: int, *, rngs: nnx.Rngs, causal: bool = True, dtype: DTypeLike = jnp.float32):
     del rngs

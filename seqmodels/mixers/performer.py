@@ -56,6 +56,7 @@ class Performer(FeatureAttention):
       raise InputError(f'mixer.features={features} must be 0 (chosen) or positive{even}')
     self.feature_width = features or choose_features(key_width)
     self.feature_seed, self.redraw = feature_seed, redraw
+    self.stochastic = redraw
 
   def features(self, q, k, rngs):
     shape = self.feature_width, q.shape[-1]

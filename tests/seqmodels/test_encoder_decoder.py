@@ -158,6 +158,7 @@ def test_the_budget_and_the_flops_count_both_parts():
   ('fields', 'message'),
   [
     ({'cross_attention': False}, 'of one shape and fixed size'),
+    ({'cross_attention': False, 'pattern': ('sliding_window',), 'mixer': {'window': 4}}, 'of one shape and fixed size'),
     ({'cross_attention': False, 'pattern': ('lstm',), 'encoder_pattern': ('gru',)}, 'of one shape and fixed size'),
     ({'cross_attention': False, 'pattern': ('lstm',), 'encoder_depth': 2}, 'of one shape and fixed size'),
     ({'encoder_pattern': ('lstm', 'gru'), 'encoder_depth': 3}, 'model.encoder_depth=3 must be a multiple of 2'),

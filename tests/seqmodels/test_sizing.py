@@ -37,3 +37,8 @@ def test_flops_are_the_compilers(pattern):
   # Materialised attention computes the masked half too, so every token has all of them as its context.
   ours = t * sizing.flops_per_token(model, context=t)
   assert ours == pytest.approx(cost['flops'], rel=0.15)
+
+
+def test_a_pattern_is_told_as_often_as_it_is_there():
+  model = build(ModelConfig(pattern=('gru', 'attention'), depth=4, width=16), SPEC)
+  assert ('layers', '2 × (gru, attention), residual block') in sizing.table(model)

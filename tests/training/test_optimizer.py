@@ -94,7 +94,7 @@ def test_sgd_with_momentum_matches_numpy():
     ({'batch_size': -2}, 'train.batch_size=-2 must be greater than 0'),
     ({'steps': 1.5}, 'train.steps=1.5 must be of type int'),
     ({'learning_rate': 'fast'}, "train.learning_rate='fast' must be of type float"),
-    ({'learning_rate': float('nan')}, 'train.learning_rate=nan must be greater than 0'),
+    ({'learning_rate': float('nan')}, 'train.learning_rate=nan must be a finite number'),
     ({'clip': -1.0}, 'train.clip=-1.0 must not be negative'),
     ({'beta2': 1.0}, r'train.beta2=1.0 must be in \[0, 1\)'),
     ({'final_fraction': 1.1}, r'train.final_fraction=1.1 must be in \[0, 1\]'),
