@@ -1,14 +1,16 @@
 """Writes the README's results from what is committed under results/.
 
-  python -m report.readme results/<device> README.md
+  python -m report.readme README.md results/<device> [results/<other device> …]
 
 A results folder holds the records of comparisons (`<scale>/records.jsonl`) and of single runs (`runs/<table>/<name>/`:
-the config.json and eval.jsonl of a workdir).
+the config.json and eval.jsonl of a workdir; about.json says on which device). The comparison shown is that of the
+first folder that has one.
 """
 
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import records
 from report import markdown, summary
@@ -17,10 +19,12 @@ BEGIN, END = '<!-- results: generated from results/ -->', '<!-- /results -->'
 SCALES = ('overnight', 'accelerator', 'laptop')  # what to show first
 
 
-def main(folder: pathlib.Path, readme: pathlib.Path) -> None:
+def main(readme: pathlib.Path, folders: Sequence[pathlib.Path]) -> None:
   before, _, rest = readme.read_text().partition(BEGIN)
   _, _, after = rest.partition(END)
-  parts = [comparison(folder), *(run_table(table) for table in sorted((folder / 'runs').glob('*')) if table.is_dir())]
+  compared = next(folder for folder in folders if any((folder / scale).is_dir() for scale in SCALES))
+  tables = [table for folder in folders for table in sorted((folder / 'runs').glob('*')) if table.is_dir()]
+  parts = [comparison(compared), *map(run_table, tables)]
   readme.write_text(f'{before}{BEGIN}\n\n' + '\n\n'.join(parts) + f'\n\n{END}{after}')
 
 
@@ -48,8 +52,9 @@ def run_table(folder: pathlib.Path) -> str:
   lines.sort(key=lambda line: float(line[2]))
   lines += [[name, '–', *(f'{values[m]:.4f}' for m in about['metrics'])] for name, values in about['beside'].items()]
   grid = markdown.grid(('model', 'learning rate', *about['metrics']), lines)
-  return f'### {about["title"]}\n\n{about["text"]}\n\n{grid}\n\n```\n{about["command"]}\n```'
+  text = f'On {about["device"]}. {about["text"]}'
+  return f'### {about["title"]}\n\n{text}\n\n{grid}\n\n```\n{about["command"]}\n```'
 
 
 if __name__ == '__main__':
-  main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+  main(pathlib.Path(sys.argv[1]), [pathlib.Path(name) for name in sys.argv[2:]])
