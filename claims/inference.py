@@ -285,6 +285,7 @@ CLAIMS = (
         'state_bytes',
         'state_bytes',
         'length',
+        where={'batch': (1,)},
         log_x=True,
         log_y=True,
         x_label='tokens remembered',

@@ -1,6 +1,7 @@
 """Draws a claim's plot from records, as SVG text. One colour an architecture, one line style a backend."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,7 +87,8 @@ def gather(plot: Plot, records: Sequence[Row]) -> Series:
   varying += [column for column in more if many(rows, column, varying, plot.x)]
   series: dict[str, dict[Any, list[Row]]] = {}
   for row in rows:
-    label = ', '.join(text(row.get(column), column) for column in varying) or str(row.get('architecture', ''))
+    words = (text(row.get(column), column) for column in varying)
+    label = ', '.join(word for word in words if word) or str(row.get('architecture', ''))
     series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
   named = any(isinstance(row[plot.x], str) for row in rows)
   return {
@@ -132,7 +134,7 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
     axes.set_xscale('log', base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:,g}')
     if len(xs) <= 9:
-      axes.set_xticks(sorted(xs))
+      axes.set_xticks(apart(sorted(xs)))
       axes.minorticks_off()
   if plot.log_y:
     axes.set_yscale('log')
@@ -141,6 +143,15 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
   axes.grid(alpha=0.25, linewidth=0.6)
   for side in ('top', 'right'):
     axes.spines[side].set_visible(False)
+
+
+def apart(xs: Sequence[float]) -> list[float]:
+  """The values whose labels do not run into that of the one before, on a logarithmic axis."""
+  kept: list[float] = []
+  for x in xs:
+    if not kept or math.log(x / kept[-1]) > 0.06 * math.log(max(xs[-1] / xs[0], 1.01)):
+      kept.append(x)
+  return kept
 
 
 def on_paper(svg: str) -> str:
