@@ -28,8 +28,8 @@ class ForwardLatency(Experiment):
       'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
       'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 4096)],
       'overnight': [
-        (2e5, (*fine, 16384), 'full', 'float32', 6.0, 8192),
-        (4e6, fine, 'full', 'float32', 6.0, 8192),
+        (2e5, (8, 32, 96, 128, 256, 512, 1000, 1500, 2048, 4096, 8192, 16384), 'full', 'float32', 6.0, 8192),
+        (4e6, (*short, *middle, 2048, 8192), 'full', 'float32', 6.0, 8192),
       ],
       'accelerator': [
         (size, (*fine, 16384, 32768, 65536), 'accelerator', dtype, 20.0, 16384)
