@@ -233,7 +233,7 @@ def test_bad_requests_are_one_line(task):
     ('language', {'length': 0}, 'task.length=0'),
     ('language', {'length': 'long'}, "task.length='long' must be of type int"),
     ('language', {'length': True}, 'task.length=True must be of type int'),
-    ('language', {'unit': 'word'}, "task.unit='word' is not offered for embedded"),
+    ('language', {'unit': 'word'}, "task.unit of embedded='word' is not known; allowed: auto, byte, character"),
     ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
     ('language', {'split': '80/20'}, 'task.split'),
     ('language', {'objective': 'maskd'}, "task.objective='maskd' is not known; nearest: masked"),
