@@ -1,6 +1,6 @@
 """What is left of a gradient on its way back through time: norms of products of the state's Jacobians."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -51,11 +51,12 @@ class GradientFlow(Experiment):
         trainer = Trainer(model, task, settings(update)) if update else None
         for seed in cell['seeds']:
           params = trainer.run(2e-3, seed).params if trainer else model.init(jax.random.key(seed))
-          decades = log_norms(np.asarray(products(params, tokens), np.float64))
-          for lag in (lag for lag in LAGS if lag <= cell['lag']):
+          lags = [lag for lag in LAGS if lag <= cell['lag']]
+          decades = log_norms(np.asarray(products(params, tokens), np.float64), lags)
+          for lag, value in zip(lags, decades, strict=True):
             yield {
               'metric': 'decades',
-              'value': float(decades[lag - 1]),
+              'value': value,
               'unit': 'log₁₀ of the norm',
               **columns(subject, model, task.length),
               'lag': lag,
@@ -83,15 +84,19 @@ def jacobians(model: Model, params: dict, tokens: jax.Array) -> jax.Array:
   return jax.vmap(jax.jacfwd(step))(states[1:], jnp.asarray(tokens[1:]))
 
 
-def log_norms(steps: np.ndarray) -> np.ndarray:
-  """log₁₀ of the spectral norm of the product of the last 1, 2, … Jacobians, rescaled as it grows or shrinks."""
+def log_norms(steps: np.ndarray, lags: Sequence[int]) -> list[float]:
+  """log₁₀ of the spectral norm of the product of the last n of the Jacobians [T e e], for each n of the rising `lags`.
+
+  The product is rescaled as it grows or shrinks.
+  """
   product, scale = np.eye(steps.shape[1]), 0.0
   norms: list[float] = []
-  for jacobian in steps[::-1]:
+  for count, jacobian in enumerate(steps[::-1][: lags[-1]], start=1):
     product = product @ jacobian
-    size = np.linalg.norm(product, 2)
+    size = np.linalg.norm(product)
     if size == 0:
-      return np.array(norms + [-300.0] * (len(steps) - len(norms)))
-    product, scale = product / size, scale + np.log10(size)
-    norms.append(scale)
-  return np.array(norms)
+      return norms + [-300.0] * (len(lags) - len(norms))
+    product, scale = product / size, scale + float(np.log10(size))
+    if count in lags:  # an SVD for each of the others would take most of the time
+      norms.append(scale + float(np.log10(np.linalg.norm(product, 2))))
+  return norms
