@@ -18,13 +18,14 @@ CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last')
 
 @dataclass(frozen=True)
 class Forecasting(IndexedTask):
-  """Options: `dataset` (seasonal | ETTh1 | ETTm1), `lookback`, `horizon`, `channels`, `normalise`.
+  """Options: `dataset` (seasonal | ETTh1 | ETTm1), `lookback`, `horizon`, `channels`, `normalise`,
+  `patch`.
 
   Values are scaled by mean and deviation of the training rows, and so are all errors. Every window of a split counts;
   those of validation and test look back across the border, as is usual. `channels`: all variables in one example
   (`joint`), or each variable of each window an example of its own (`independent`, Nie et al. 2023). `normalise="last"`
   subtracts the last value seen (NLinear, Zeng et al. 2023) from inputs and targets alike: the error is the same as when
-  it is added to the outputs instead.
+  it is added to the outputs instead. `patch`: steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023).
   """
 
   series: str = field(default='seasonal', metadata={'option': 'dataset'})
@@ -32,6 +33,7 @@ class Forecasting(IndexedTask):
   horizon: int = 96
   channels: str = 'joint'
   normalise: str = 'none'
+  patch: int = 1
 
   def __post_init__(self) -> None:
     for option, value, allowed in (
@@ -41,7 +43,9 @@ class Forecasting(IndexedTask):
     ):
       if value not in allowed:
         raise unknown(f'task.{option}', value, allowed)
-    check_positive(**{'task.lookback': self.lookback, 'task.horizon': self.horizon})
+    check_positive(**{'task.lookback': self.lookback, 'task.horizon': self.horizon, 'task.patch': self.patch})
+    if self.lookback % self.patch:
+      raise InputError(f'task.patch={self.patch} must divide task.lookback={self.lookback}')
 
   @property
   def data(self) -> datasets.Series:
@@ -54,8 +58,8 @@ class Forecasting(IndexedTask):
 
   @property
   def spec(self) -> Spec:
-    inputs, outputs = Vectors(self._variables), Vectors(self.horizon * self._variables)
-    return Spec('causal', inputs, outputs, length=self.lookback, readout='last')
+    inputs, outputs = Vectors(self.patch * self._variables), Vectors(self.horizon * self._variables)
+    return Spec('causal', inputs, outputs, length=self.lookback // self.patch, readout='last')
 
   def windows(self, split: str) -> range:
     """The first rows of the split's windows. Raises InputError if the split is too short for one."""
@@ -84,8 +88,9 @@ class Forecasting(IndexedTask):
     if self.normalise == 'last':
       whole = whole - whole[:, self.lookback - 1 : self.lookback]
     whole = whole.astype(np.float32)
+    inputs = whole[:, : self.lookback].reshape(len(indices), self.lookback // self.patch, -1)
     targets = whole[:, self.lookback :].reshape(len(indices), -1)
-    return Batch(whole[:, : self.lookback], targets, np.ones(len(indices), np.float32))
+    return Batch(inputs, targets, np.ones(len(indices), np.float32))
 
   def loss(self, outputs: Float[Array, 'b n'], batch: Batch) -> Sums:
     """Squared error, over every target of every counted example."""

@@ -256,6 +256,7 @@ def test_bad_requests_are_one_line(task):
     ('recall', {'fewest_pairs': 1, 'most_pairs': 5}, 'task.most_pairs=5'),
     ('recall', {'gap': 58}, 'task.gap=58 .* to 57'),
     ('recall', {'distance': 'near'}, 'task.distance'),
+    ('forecasting', {'patch': 5}, 'task.patch=5 must divide task.lookback=336'),
   ],
 )
 def test_bad_options_are_one_line(name, options, message):

@@ -59,6 +59,18 @@ def test_independent_channels_are_the_joint_windows_taken_apart():
   np.testing.assert_array_equal(parts.targets.T, whole.targets[0].reshape(HORIZON, 4))
 
 
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+def test_a_patch_is_its_steps_one_after_the_other(channels):
+  steps, patches = make(channels=channels), make(channels=channels, patch=8)
+  assert (patches.spec.length, patches.spec.input.size) == (LOOKBACK // 8, 8 * steps.spec.input.size)
+  by_step, by_patch = (task.arrays('test', np.arange(3)) for task in (steps, patches))
+  for token in range(LOOKBACK // 8):
+    np.testing.assert_array_equal(
+      by_patch.inputs[:, token], by_step.inputs[:, 8 * token : 8 * token + 8].reshape(3, -1)
+    )
+  np.testing.assert_array_equal(by_patch.targets, by_step.targets)
+
+
 def test_subtracting_the_last_value_leaves_the_error_as_it_is():
   """Copying the last value means answering 0 there; the published form adds the value back instead."""
   raw, shifted = make(), make(normalise='last')
