@@ -14,6 +14,7 @@ STATUSES: tuple[Status, ...] = ('supported', 'contradicted', 'mixed', 'undecided
 RECURRENT = ('lstm', 'gru', 'rnn')
 GATED = ('lstm', 'gru')
 TRANSFORMER = 'transformer'
+COMPARED = (*RECURRENT, TRANSFORMER)
 
 
 @dataclass(frozen=True)
