@@ -11,6 +11,7 @@ from claims.base import (
   Claim,
   Plot,
   Point,
+  Quality,
   Verdict,
   above,
   below,
@@ -23,6 +24,7 @@ from claims.base import (
   undecided,
   where,
 )
+from claims.quality import NOT_FED_BACK
 from claims.statistics import Interval
 from records import Row
 
@@ -144,11 +146,14 @@ CLAIMS = (
         'accuracy',
         'pairs',
         series=('architecture', 'block', 'size'),
+        baselines=True,
         log_x=True,
         x_label='key–value pairs',
         y_label='accuracy',
       ),
     ),
+    ('baselines',),
+    Quality('recall_capacity', 'accuracy', 'pairs', 'pairs = {}', True, NOT_FED_BACK),
   ),
   Claim(
     9,
@@ -179,11 +184,14 @@ CLAIMS = (
         'accuracy',
         'length',
         series=('architecture',),
+        baselines=True,
         log_x=True,
         x_label='tokens in a sequence',
         y_label='accuracy',
       ),
     ),
+    ('baselines',),
+    Quality('reach', 'accuracy', 'length', 'T = {}', True, NOT_FED_BACK),
   ),
   Claim(
     12,

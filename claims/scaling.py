@@ -1,8 +1,10 @@
 """Claims about how the cost grows with the length: sequential steps, training speed, time and memory."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from claims import statistics
+from claims.backends import beside, gated, ladder, pick, ratios
 from claims.base import (
   COMPARED,
   RECURRENT,
@@ -12,29 +14,40 @@ from claims.base import (
   Verdict,
   above,
   below,
-  best,
-  best_ratio,
   combine,
   grids,
-  ladder,
   levels,
   name,
   not_measured,
-  samples,
   undecided,
   where,
 )
 from claims.statistics import Interval
 from records import Row
 
+TRAINING = Plot(
+  'Training step at a constant number of tokens',
+  'training_time',
+  'step_seconds',
+  'length',
+  where={'architecture': COMPARED},
+  log_x=True,
+  log_y=True,
+  x_label='tokens in a sequence',
+  y_label='seconds a step',
+)
+OTHERS_TRAINING = dataclasses.replace(
+  TRAINING, title='The same, of what is not in the verdict', where={}, without={'architecture': COMPARED}
+)
+
 
 def exponent(rows: Sequence[Row], architectures: Sequence[str], column: str = 'length') -> Interval | None:
   """Log-log slope over `column` of the best backend at every point; None with fewer than two points."""
   points: dict[float, Sequence[float]] = {}
   for x in levels(rows, column):
-    row = best(r for r in rows if r[column] == x and r.get('architecture') in architectures)
-    if row is not None:
-      points[x] = samples(row)
+    chosen = pick((r for r in rows if r[column] == x), architectures)
+    if chosen is not None:
+      points[x] = chosen.samples
   return statistics.log_slope(points) if len(points) > 1 else None
 
 
@@ -73,30 +86,24 @@ def sequential_steps(records: Sequence[Row]) -> Verdict:
     return undecided('fewer than two lengths of 64 … 1,024 were measured for both sides')
   longest = max(levels(steps, 'length'))
   text = f'At a constant number of tokens: {"; ".join(map(str, points))}.'
-  chain = tuple(
-    f'{name(r)}: {r["value"]:,.0f} dependent steps at T = {longest}, {r.get("size", 0):,.0f} parameters'
-    for r in steps
-    if r['length'] == longest
-  )
-  return combine(points, text, ladder=tuple(dict.fromkeys(chain)))
+  rungs = ladder([r for r in steps if r['length'] == longest], f'dependent steps at T = {longest:,}')
+  return combine(points, text, ladder=rungs, notes=beside(records, 'training_time', 'step_seconds'))
 
 
 def trains_faster(records: Sequence[Row]) -> Verdict:
   rows = [r for r in where(records, 'training_time', 'step_seconds') if r['length'] <= 1024]
   if not rows:
     return not_measured('training_time')
-  points = []
-  for regime, grid in grids(rows).items():
-    for length in levels(grid, 'length'):
-      ratio = best_ratio([r for r in grid if r['length'] == length], RECURRENT, [TRANSFORMER])
-      if ratio:
-        points.append(above(f'RNN ÷ Transformer step time at T = {length}, {regime}', ratio, 1.0, unit='×'))
+  label = 'RNN ÷ Transformer step time'
+  points = ratios(rows, RECURRENT, [TRANSFORMER], label)
   if not points:
     return undecided('no length was measured for both sides')
-  points.sort(key=lambda point: point.interval.value)
   longest = max(levels(rows, 'length'))
   text = f'The ratio of the best backends goes from {points[0]} to {points[-1]}.'
-  return combine(points, text, universal=True, ladder=ladder([r for r in rows if r['length'] == longest], 'ms', 1e3))
+  text += gated(rows, RECURRENT, [TRANSFORMER], label)
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
+  notes = beside(records, 'training_time', 'step_seconds', high=1024)
+  return combine(points, text, universal=True, ladder=rungs, notes=notes)
 
 
 def quadratic(records: Sequence[Row]) -> Verdict:
@@ -123,8 +130,8 @@ def quadratic(records: Sequence[Row]) -> Verdict:
     return undecided('needs two lengths above 2,000 tokens, which this scale does not have')
   longest = max(levels(found['temporary_bytes'], 'length'))
   text = 'Above 2,000 tokens, with the best backend of each side: ' + '; '.join(str(p) for p in points) + '.'
-  memory = [r for r in found['temporary_bytes'] if r['length'] == longest]
-  return combine(points, text, ladder=ladder(memory, f'MB of temporaries at T = {longest}', 1e-6))
+  memory = [r for r in where(records, 'forward_latency', 'temporary_bytes') if r['length'] == longest]
+  return combine(points, text, ladder=ladder(memory, f'MB of temporaries at T = {longest:,}', 1e-6))
 
 
 CLAIMS = (
@@ -140,21 +147,13 @@ CLAIMS = (
     ('training_time',),
     sequential_steps,
     (
-      Plot(
-        'Training step at a constant number of tokens',
-        'training_time',
-        'step_seconds',
-        'length',
-        log_x=True,
-        log_y=True,
-        x_label='tokens in a sequence',
-        y_label='seconds a step',
-      ),
+      TRAINING,
       Plot(
         'Dependent steps in the compiled program',
         'training_time',
         'sequential_steps',
         'length',
+        where={'architecture': COMPARED},
         log_x=True,
         log_y=True,
         x_label='tokens in a sequence',
@@ -173,16 +172,8 @@ CLAIMS = (
     ('training_time',),
     trains_faster,
     (
-      Plot(
-        'Training step at a constant number of tokens',
-        'training_time',
-        'step_seconds',
-        'length',
-        log_x=True,
-        log_y=True,
-        x_label='tokens in a sequence',
-        y_label='seconds a step',
-      ),
+      TRAINING,
+      OTHERS_TRAINING,
     ),
   ),
   Claim(
@@ -201,6 +192,7 @@ CLAIMS = (
         'forward_latency',
         'temporary_bytes',
         'length',
+        where={'architecture': COMPARED},
         log_x=True,
         log_y=True,
         x_label='tokens in a sequence',
