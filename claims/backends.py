@@ -32,11 +32,11 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('window and linear attention' + OUTSIDE, NARROW),
 )
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
-# What is compared with which rung: RNNs that are parallel in time, attention to fewer keys, and the fused kernel.
-BESIDE = (
+# What is compared with which rung; the last is in the verdict where one cell holds the whole ladder.
+BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
   ('parallel-scan RNN', PARALLEL, None, 'lstm fused'),
   ('window or linear attention', NARROW, None, 'transformer blockwise'),
-  ('fused attention', (TRANSFORMER,), 'fused', 'transformer blockwise'),
+  ('fused attention, measured apart', (TRANSFORMER,), 'fused', 'transformer blockwise'),
 )
 
 
@@ -135,10 +135,10 @@ def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...
 def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0, high: float = 1e9) -> tuple[str, ...]:
   """What is no part of a verdict about RNNs and attention, as ratios to a rung of it that was interleaved with it."""
   rows = [row for row in where(records, experiment, metric) if low <= row['length'] <= high]
-  references = [*where(records, experiment, REFERENCE), *rows]
+  apart = where(records, experiment, REFERENCE)
   notes = []
   for label, architectures, backend, reference in BESIDE:
-    rungs = [row for row in references if name(row) == reference]
+    rungs = [row for row in (apart if backend else [*apart, *rows]) if name(row) == reference]
     mine = [r for r in rows if r.get('architecture') in architectures and backend in (None, r.get('backend'))]
     for regime, grid in grids(mine).items():
       shown = [text for length in levels(grid, 'length') if (text := _to_reference(grid, rungs, length))]

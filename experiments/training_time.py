@@ -63,7 +63,7 @@ class TrainingTime(Experiment):
       'overnight': [
         (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048), 'full', 'float32', 20.0),
         (1e7, 2048, (128, 1024), 'full', 'float32', 30.0),
-        (1e6, 8192, (64, 512, 2048), 'others', 'float32', 20.0),
+        (1e6, 8192, (64, 1024, 2048), 'others', 'float32', 20.0),
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
       'accelerator': [

@@ -149,7 +149,7 @@ def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, str, str]
   if label.endswith(NO_MODEL):
     count = styles[NO_MODEL] = styles.get(NO_MODEL, -1) + 1
     return GREY, STYLES[2 + count % 2], ''
-  architecture = next((name for name in COLOURS if name in label), '')
+  architecture = next((name for name in COLOURS if name in label.split(', ')), '')
   count = styles[architecture] = styles.get(architecture, -1) + 1
   colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
   return colour, STYLES[count % len(STYLES)], MARKERS[(index + count) % len(MARKERS)]

@@ -71,3 +71,13 @@ def test_the_ladder_names_every_side_and_what_is_missing():
   assert 'attention: not measured' in lines
   assert 'parallel-scan RNN, not in the verdict: not measured' in lines
   assert lines[-1] == 'others, not in the verdict, 100,000 parameters: mine 3 ms'
+
+
+def test_fused_attention_is_told_of_apart_only_where_it_is_not_in_the_verdict():
+  ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
+  fused = [{**r, 'backend': 'fused'} for r in ladder if r['architecture'] == 'transformer']
+  assert CLAIMS[3].judge(ladder + fused).notes == ()  # one cell: a rung like the others
+  apart = [{**r, 'cell': 'b'} for r in fused]
+  again = [{**r, 'cell': 'b', 'metric': 'reference_seconds'} for r in ladder if r['metric'] == 'step_seconds']
+  (note,) = CLAIMS[3].judge(ladder + apart + again).notes
+  assert 'fused attention, measured apart ÷ transformer blockwise' in note

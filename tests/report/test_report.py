@@ -171,6 +171,11 @@ def test_no_more_columns_than_a_page_has_room_for():
   assert quality.spread(list(range(9)), 5) == [0, 2, 4, 6, 8]
 
 
+def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name():
+  colours = [figures.look(label, 0, {})[0] for label in ('gru, fused', 'min_gru, scan', 'lstm, plain, 1M parameters')]
+  assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
+
+
 def test_bars_begin_at_zero():
   assert not [plot for claim in CLAIMS.values() for plot in claim.plots if plot.log_y and plot.x == 'part']
 
