@@ -34,7 +34,8 @@ def main(
       raise unknown('--experiments', name, EXPERIMENTS)
   subjects.check(architectures)
   numbers = chosen_claims(claims)
-  needed = set(experiments or ()) or {name for number in numbers for name in CLAIMS[number].experiments}
+  chosen = [CLAIMS[number] for number in numbers]
+  needed = set(experiments or ()) or {name for claim in chosen for name in (*claim.experiments, *claim.beside)}
   folder = writable(workdir)
   tally = runner.run(
     [e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard, architectures=architectures

@@ -12,6 +12,10 @@ from typing import Any
 
 Row = dict[str, Any]
 
+# Ends the metric of models that were trained with the FLOPs of another, so that nobody takes them for those that were
+# trained with as many updates.
+AT_EQUAL_FLOPS = '_at_equal_flops'
+
 COLUMNS: dict[str, str] = {
   'experiment': 'name of the experiment',
   'version': 'its version; a higher one replaces the rows of a lower one',
@@ -28,7 +32,7 @@ COLUMNS: dict[str, str] = {
   'commit': 'commit of this code, with + for uncommitted changes',
   'time': 'end of the cell, seconds since the epoch (UTC)',
   'seconds': 'wall-clock time of the cell',
-  'metric': 'what was measured; `failed` and `gate` tell why there is no number',
+  'metric': 'what was measured; `failed`, `gate` and `unavailable` tell why there is no number',
   'value': 'the number',
   'unit': 'its unit',
   'low': 'lower end of its 95 % interval',
@@ -41,8 +45,12 @@ COLUMNS: dict[str, str] = {
   'parameters': 'non-embedding parameters',
   'flops_per_token': 'forward floating-point operations a token',
   'state_bytes': 'what the model remembers of one sequence, in bytes',
+  'updates': 'optimiser steps of a trained model',
   'length': 'tokens in a sequence',
   'batch': 'sequences in a batch',
+  'of': 'of a baseline: the experiment that it stands beside',
+  'baseline': 'its name: unigram, any value shown …',
+  'rates': 'of a row `trials`: the learning rates that every model was trained with',
   'seed': 'seed of the initial parameters and of the data',
   'dtype': 'computation type',
 }

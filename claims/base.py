@@ -14,14 +14,16 @@ STATUSES: tuple[Status, ...] = ('supported', 'contradicted', 'mixed', 'undecided
 RECURRENT = ('lstm', 'gru', 'rnn')
 GATED = ('lstm', 'gru')
 TRANSFORMER = 'transformer'
+COMPARED = (*RECURRENT, TRANSFORMER)
 
 
 @dataclass(frozen=True)
 class Plot:
   """A figure, declared: which rows, which columns on which axes. `report` draws it.
 
-  series: the columns whose values name a line. where: column → allowed values. Rows of one point (seeds, learning
-  rates) are averaged with their interval; rows with `low` and `high` keep them.
+  series: the columns whose values name a line. where: column → allowed values; without: column → values left out. Rows
+  of one point (seeds, learning rates) are averaged with their interval; rows with `low` and `high` keep them.
+  baselines: draws the trivial baselines of the experiment beside the models.
   """
 
   title: str
@@ -30,10 +32,28 @@ class Plot:
   x: str
   series: tuple[str, ...] = ('architecture', 'backend')
   where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+  without: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+  baselines: bool = False
   log_x: bool = False
   log_y: bool = False
   x_label: str = ''
   y_label: str = ''
+
+
+@dataclass(frozen=True)
+class Quality:
+  """The scores of trained models behind a claim, declared: `report` prints them as tables, with every control beside.
+
+  coordinate: the column that the score is shown over; point: what a value of it is called. reading: whether the model
+  reads the truth or itself.
+  """
+
+  experiment: str
+  metric: str
+  coordinate: str
+  point: str
+  higher: bool  # whether more is better
+  reading: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,7 @@ class Verdict:
   text: str = ''  # what was found, in one or two sentences
   reason: str = ''  # why it is mixed, undecided or not measured here
   ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
+  notes: tuple[str, ...] = ()  # what one must know beside the verdict, and what is no part of it
   about: str = ''  # what the number is, and at which regime
 
 
@@ -56,7 +77,10 @@ Judge = Callable[[Sequence[Row]], Verdict]
 
 @dataclass(frozen=True)
 class Claim:
-  """A statement, how it is tested, and the thresholds, written down before anything was measured."""
+  """A statement, how it is tested, and the thresholds, written down before anything was measured.
+
+  beside: experiments that are run and shown with it, without which it can be judged all the same.
+  """
 
   number: int
   title: str
@@ -67,6 +91,8 @@ class Claim:
   experiments: tuple[str, ...]
   judge: Judge
   plots: tuple[Plot, ...] = ()
+  beside: tuple[str, ...] = ()
+  quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,14 @@ def below(label: str, interval: Interval, threshold: float, otherwise: float | N
   return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
 
 
-def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladder: tuple[str, ...] = ()) -> Verdict:
+def combine(
+  points: Sequence[Point],
+  text: str,
+  *,
+  universal: bool = False,
+  ladder: tuple[str, ...] = (),
+  notes: tuple[str, ...] = (),
+) -> Verdict:
   """One verdict from all regimes.
 
   All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
@@ -123,7 +156,7 @@ def combine(points: Sequence[Point], text: str, *, universal: bool = False, ladd
   if status == 'undecided':
     number = open_points[0]
   value, low, high = number.interval
-  return Verdict(status, value, number.unit, low, high, text, reason, ladder, number.label)
+  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
 
 
 def _names(points: Sequence[Point]) -> str:
@@ -176,29 +209,9 @@ def samples(row: Row) -> Sequence[float]:
   return row.get('samples') or [row['value']]
 
 
-def best(rows: Iterable[Row]) -> Row | None:
-  """The fastest row (the lowest value): the verdict uses the best backend of each side."""
-  return min(rows, key=lambda row: row['value'], default=None)
-
-
 def name(row: Row) -> str:
   """`lstm fused`: how a series is called in texts and legends."""
   return ' '.join(str(row[k]) for k in ('architecture', 'backend') if row.get(k))
-
-
-def best_ratio(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> Interval | None:
-  """Time of the best row of one side over the best row of the other, pair by pair; None when a side is missing."""
-  over = best(row for row in rows if row.get('architecture') in numerator)
-  under = best(row for row in rows if row.get('architecture') in denominator)
-  if over is None or under is None:
-    return None
-  return statistics.ratio(samples(over), samples(under))
-
-
-def ladder(rows: Iterable[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:
-  """Every backend with its number, best first."""
-  ordered = sorted(rows, key=lambda row: row['value'])
-  return tuple(f'{name(row)}: {row["value"] * scale:.3g} {unit}' for row in ordered)
 
 
 def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
@@ -214,11 +227,23 @@ def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
 
 
 def seeds(rows: Iterable[Row]) -> Interval:
-  """Mean over the seeds of rows that differ in nothing else."""
-  return statistics.mean([row['value'] for row in rows])
+  """Mean over the seeds of rows that differ in nothing else; a share is no less than 0 and no more than 1."""
+  rows = list(rows)
+  interval = statistics.mean([row['value'] for row in rows])
+  share = all(row.get('unit') == 'share' for row in rows)
+  return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high)) if share else interval
 
 
 def show(interval: Interval, digits: int = 3) -> str:
   """`1.23 [1.10, 1.31]`"""
-  value, low, high = (f'{x:.{digits}g}' for x in interval)
+  value, low, high = (figure(x, digits) for x in interval)
   return value if low == high else f'{value} [{low}, {high}]'
+
+
+def figure(value: float, digits: int = 3) -> str:
+  """`1.23`, `12,300`, `8,192`, `1.23e-07`: significant digits, all of a whole number; an exponent for tiny ones."""
+  if 10**digits <= abs(value) < 1e9 and float(value).is_integer():
+    return f'{value:,.0f}'
+  if 10**digits <= abs(value) < 1e9:
+    return f'{float(f"{value:.{digits}g}"):,.0f}'
+  return f'{value:.{digits}g}' if abs(value) > 1e-12 else '0'

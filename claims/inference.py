@@ -1,11 +1,14 @@
 """Claims about inference: latency by length, decoding by position, what a cache costs."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from claims import statistics
+from claims.backends import beside, gated, ladder, ratios, rivals
 from claims.base import (
+  COMPARED,
   RECURRENT,
   TRANSFORMER,
   Claim,
@@ -13,11 +16,9 @@ from claims.base import (
   Point,
   Verdict,
   above,
-  best,
-  best_ratio,
   combine,
+  figure,
   grids,
-  ladder,
   levels,
   name,
   not_measured,
@@ -34,6 +35,7 @@ FORWARD = Plot(
   'forward_latency',
   'forward_seconds',
   'length',
+  where={'architecture': COMPARED},
   log_x=True,
   log_y=True,
   x_label='tokens in the sequence',
@@ -44,23 +46,16 @@ DECODING = Plot(
   'decoding',
   'token_seconds',
   'position',
+  where={'architecture': COMPARED},
   log_x=True,
   log_y=True,
   x_label='position',
   y_label='seconds a token',
 )
-
-
-def _latency_points(
-  rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str
-) -> list[Point]:
-  points = []
-  for regime, grid in grids(rows).items():
-    for length in levels(grid, 'length'):
-      ratio = best_ratio([r for r in grid if r['length'] == length], numerator, denominator)
-      if ratio:
-        points.append(above(f'{label} at T = {length}, {regime}', ratio, 1.0, unit='×'))
-  return sorted(points, key=lambda point: point.interval.value)
+OTHERS = 'The same, of what is not in the verdict'
+OTHERS_FORWARD, OTHERS_DECODING = (
+  dataclasses.replace(plot, title=OTHERS, where={}, without={'architecture': COMPARED}) for plot in (FORWARD, DECODING)
+)
 
 
 def _latency(records: Sequence[Row], low: int, high: int, rnn_first: bool) -> Verdict:
@@ -68,16 +63,19 @@ def _latency(records: Sequence[Row], low: int, high: int, rnn_first: bool) -> Ve
   if not rows:
     return not_measured('forward_latency')
   rows = [r for r in rows if low <= r['length'] <= high]
-  if rnn_first:
-    points = _latency_points(rows, [TRANSFORMER], RECURRENT, 'Transformer ÷ RNN latency')
-  else:
-    points = _latency_points(rows, RECURRENT, [TRANSFORMER], 'RNN ÷ Transformer latency')
+  sides: tuple[Sequence[str], Sequence[str]] = (RECURRENT, [TRANSFORMER])
+  numerator, denominator = sides[::-1] if rnn_first else sides
+  label = 'Transformer ÷ RNN latency' if rnn_first else 'RNN ÷ Transformer latency'
+  points = ratios(rows, numerator, denominator, label)
   if not points:
     return undecided(f'no length of {low} … {high} was measured for both sides')
-  text = f'With the best backend of each side, from {points[0]} to {points[-1]}.'
+  text = (
+    f'With the best backend of each side, from {points[0]} to {points[-1]}.{gated(rows, numerator, denominator, label)}'
+  )
   longest = max(levels(rows, 'length'))
-  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
-  return combine(points, text, universal=not rnn_first, ladder=rungs)
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
+  notes = beside(records, 'forward_latency', 'forward_seconds', low, high)
+  return combine(points, text, universal=not rnn_first, ladder=rungs, notes=notes)
 
 
 def short_latency(records: Sequence[Row]) -> Verdict:
@@ -98,39 +96,39 @@ def long_latency(records: Sequence[Row]) -> Verdict:
   points = []
   for regime, grid in grids(rows).items():
     for backends, side in ((None, 'best attention'), (('materialised',), 'materialised attention')):
-      ratios = _ratios(grid, backends)
-      if len(ratios) > 1:
-        cross = statistics.crossing(ratios)
+      slower = _slower(grid, backends)
+      if len(slower) > 1:
+        cross = statistics.crossing(slower)
         inside = cross.low >= 1000 and cross.high <= 2000
-        label = f'length from which the RNN is faster than {side}, {regime}, measured to {max(ratios):,}'
+        label = (
+          f'length from which the RNN is faster than {side} (0: all lengths), {regime}, measured to {max(slower):,}'
+        )
         points.append(Point(label, cross, inside, cross.low > 2000, 'tokens'))
   if not points:
     return undecided('fewer than two lengths were measured for both sides')
-  text = '; '.join(str(p) for p in points) + ' (0: at every length; inf: at none).'
+  text = '; '.join(str(p) for p in points) + ' (inf: at none).'
   text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
-  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest}', 1e3)
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
+  notes = beside(records, 'forward_latency', 'forward_seconds', low=1000)
   early = [p for p in points if p.interval.high < 1000]
   if early:
     reason = f'the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there: {early[0]}'
     value, low, high = early[0].interval
-    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, early[0].label)
-  return combine(points, text, ladder=rungs)
+    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, notes, early[0].label)
+  return combine(points, text, ladder=rungs, notes=notes)
 
 
-def _ratios(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, Sequence[float]]:
+def _slower(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, Sequence[float]]:
   """Length → pairwise ratios of the Transformer's time to the best RNN's."""
-  ratios: dict[float, Sequence[float]] = {}
+  rows = [r for r in rows if r['architecture'] != TRANSFORMER or backends is None or r.get('backend') in backends]
+  found: dict[float, Sequence[float]] = {}
   for length in levels(rows, 'length'):
-    here = [r for r in rows if r['length'] == length]
-    recurrent = best(r for r in here if r['architecture'] in RECURRENT)
-    attention = best(
-      r for r in here if r['architecture'] == TRANSFORMER and (backends is None or r.get('backend') in backends)
-    )
-    if recurrent and attention:
-      a, r = samples(attention), samples(recurrent)
-      count = min(len(a), len(r))
-      ratios[length] = list(np.asarray(a[:count]) / np.asarray(r[:count]))
-  return ratios
+    pair = rivals([r for r in rows if r['length'] == length], [TRANSFORMER], RECURRENT)
+    if pair:
+      attention, recurrent = (np.asarray(side.samples) for side in pair)
+      count = min(len(attention), len(recurrent))
+      found[length] = list(attention[:count] / recurrent[:count])
+  return found
 
 
 def _series(rows: Sequence[Row], architectures: Sequence[str], backend: str | None = None) -> dict[str, list[Row]]:
@@ -158,7 +156,7 @@ def constant_decoding(records: Sequence[Row]) -> Verdict:
     flat = grown.low <= 0 <= grown.high <= NOISE or max(abs(grown.low), abs(grown.high)) < 0.05
     points.append(Point(f'growth of {label} over the range', grown, flat, grown.low > 0.05))
   last = max(levels(rows, 'position'))
-  text = f'Relative growth of the time of a token from position 1 to {last}: ' + '; '.join(map(str, points)) + '.'
+  text = f'Relative growth of the time of a token from position 1 to {last:,}: ' + '; '.join(map(str, points)) + '.'
   return combine(points, text)
 
 
@@ -175,10 +173,10 @@ def growing_decoding(records: Sequence[Row]) -> Verdict:
         grown = statistics.ratio(samples(line[100]), samples(line[1]))
         points.append(above(f'{backend}, {regime}: time at position 100 ÷ position 1', grown, 1.05, unit='×'))
         if last in line:
-          text += f'{backend}, {regime}: × {line[last]["value"] / line[1]["value"]:.3g} at position {last}. '
+          text += f' {backend}, {regime}: × {figure(line[last]["value"] / line[1]["value"])} at position {last:,}.'
   if not points:
     return undecided('positions 1 and 100 were not both measured')
-  return combine(points, '; '.join(map(str, points)) + '. ' + text)
+  return combine(points, '; '.join(map(str, points)) + '.' + text)
 
 
 def cache_bytes(records: Sequence[Row]) -> Verdict:
@@ -205,7 +203,7 @@ def cache_bytes(records: Sequence[Row]) -> Verdict:
     if both:
       here = {r['backend']: r for r in times if r['position'] == both[-1]}
       saved = statistics.ratio(samples(here['uncached']), samples(here['cached']))
-      label = f'recomputation ÷ cache, time of a token at position {both[-1]}, {regime}'
+      label = f'recomputation ÷ cache, time of a token at position {both[-1]:,}, {regime}'
       points.append(above(label, saved, 1.0, unit='×'))
       text += f' {points[-1]}.'
   text += ' A window or grouped keys bound or divide the memory; what they cost in quality is not part of this claim.'
@@ -222,7 +220,7 @@ CLAIMS = (
     'Transformer ÷ RNN < 1 at every length and size',
     ('forward_latency',),
     short_latency,
-    (FORWARD,),
+    (FORWARD, OTHERS_FORWARD),
   ),
   Claim(
     25,
@@ -233,7 +231,7 @@ CLAIMS = (
     'RNN ÷ Transformer < 1 anywhere in the band',
     ('forward_latency',),
     medium_latency,
-    (FORWARD,),
+    (FORWARD, OTHERS_FORWARD),
   ),
   Claim(
     26,
@@ -245,7 +243,7 @@ CLAIMS = (
     'they cross later, or not up to the longest length measured',
     ('forward_latency',),
     long_latency,
-    (FORWARD,),
+    (FORWARD, OTHERS_FORWARD),
   ),
   Claim(
     27,
@@ -256,7 +254,7 @@ CLAIMS = (
     'it grows by more than 5 %',
     ('decoding',),
     constant_decoding,
-    (DECODING,),
+    (DECODING, OTHERS_DECODING),
   ),
   Claim(
     28,

@@ -10,6 +10,7 @@ from claims.base import (
   TRANSFORMER,
   Claim,
   Plot,
+  Quality,
   Verdict,
   above,
   combine,
@@ -19,6 +20,7 @@ from claims.base import (
   undecided,
   where,
 )
+from claims.quality import TEACHER_FORCED
 from records import Row
 
 TIE = 0.01  # nats: a difference below it is a tie
@@ -88,10 +90,13 @@ CLAIMS = (
         'loss',
         'index',
         series=('architecture', 'block'),
+        baselines=True,
         log_x=True,
         x_label='token index',
         y_label='nats a character',
       ),
     ),
+    ('baselines',),
+    Quality('token_index', 'loss', 'index', 'token {}', False, TEACHER_FORCED),
   ),
 )

@@ -1,6 +1,7 @@
 """Experiments: each measures one thing over a grid and yields rows. Adding one: write the class and add a line here."""
 
 from experiments.base import Experiment
+from experiments.baselines import Baselines
 from experiments.decoding import Decoding
 from experiments.forward_latency import ForwardLatency
 from experiments.gradient_flow import GradientFlow
@@ -13,6 +14,7 @@ from experiments.training_time import TrainingTime
 from experiments.truncation import Truncation
 
 _ALL: tuple[Experiment, ...] = (
+  Baselines(),
   StateBytes(),
   AttentionScores(),
   OptimizerBytes(),

@@ -34,10 +34,16 @@ class Experiment(abc.ABC):
     own = self.cells(scale)
     if not self.takes_architectures:
       return own
+    own = [cell for cell in own if not self.adds(cell)]
     if 'ladder' in own[0]:
       return [{**cell, 'ladder': 'named', 'architectures': list(architectures)} for cell in own]
     of_one = [cell for cell in own if cell['architecture'] == own[0]['architecture'] and not cell.get('block')]
     return [{**cell, 'architecture': name} for name in architectures for cell in of_one]
+
+  @staticmethod
+  def adds(cell: Cell) -> bool:
+    """Whether a cell adds to what others of the grid measure: further rungs, or a second budget."""
+    return cell.get('ladder') in ('others', 'named') or 'matched' in cell
 
   @abc.abstractmethod
   def run(self, cell: Cell) -> Iterable[Row]: ...

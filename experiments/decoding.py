@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments import gate, timing
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.forward_latency import forward
-from experiments.subjects import Subject, columns, depth, random_params, token_spec
+from experiments.subjects import OTHER_MODELS, Subject, columns, depth, random_params, token_spec
 from experiments.training_time import ladder
 from seqmodels.models import Model
 
@@ -42,7 +42,7 @@ class Decoding(Experiment):
         for batch in (1, 32, 256)
       ],
     }
-    return [
+    cells = [
       {
         'depth': depth(scale),
         'ladder': 'ends' if scale == 'smoke' else 'full',
@@ -55,6 +55,9 @@ class Decoding(Experiment):
       }
       for s, b, p, g, d, seconds in grids[scale]
     ]
+    if scale in ('smoke', 'laptop'):
+      return cells
+    return [*cells, {**cells[0], 'ladder': 'named', 'architectures': list(OTHER_MODELS)}]
 
   def cost(self, cell: Cell) -> float:
     return 10 + 3 * len(cell['positions']) + 2 * cell['seconds']
@@ -84,6 +87,8 @@ class Decoding(Experiment):
     # Recomputation takes up to a thousand times longer: rounds of its own leave time for many rounds of the others.
     for repeats, tokens in ((150, STEPS), (15, 1)):
       chosen = {name: call for name, call in calls.items() if (name in setups) == (tokens == STEPS)}
+      if not chosen:  # no Transformer, nothing to recompute
+        continue
       measured = timing.interleave(chosen, setups=setups, repeats=repeats, seconds=cell['seconds'] / 2)
       for name, samples in measured.items():
         yield timing.timing_row([s / tokens for s in samples], metric='token_seconds', **beside[name])

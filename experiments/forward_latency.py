@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
-from experiments.subjects import VOCABULARY, columns, depth, random_params, token_spec
-from experiments.training_time import ladder
+from experiments.subjects import VOCABULARY, Subject, columns, depth, random_params, token_spec
+from experiments.training_time import is_reference, ladder
 from seqmodels import sizing
 from seqmodels.models import Model
 
@@ -30,9 +30,11 @@ class ForwardLatency(Experiment):
       'overnight': [
         (2e5, (8, 32, 96, 128, 256, 512, 1000, 1500, 2048, 4096, 8192, 16384), 'full', 'float32', 6.0, 8192),
         (4e6, (*short, *middle, 2048, 8192), 'full', 'float32', 6.0, 8192),
+        (2e5, (96, 512, 1000, 4096, 16384), 'others', 'float32', 6.0, 4096),
+        (4e6, (96, 1000, 8192), 'others', 'float32', 6.0, 4096),
       ],
       'accelerator': [
-        (size, (*fine, 16384, 32768, 65536), 'accelerator', dtype, 20.0, 16384)
+        (size, (*fine, 16384, 32768, 65536), 'whole', dtype, 20.0, 16384)
         for size in (1e7, 5e7)
         for dtype in ('bfloat16', 'float32')
       ],
@@ -56,10 +58,10 @@ class ForwardLatency(Experiment):
 
   def run(self, cell: Cell) -> Iterable[Row]:
     length = cell['length']
-    subjects, refused = gate.admit(ladder(cell))
+    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
     yield from refused
     # Beyond the limit the scores alone would not fit the memory of a small machine.
-    subjects = [s for s in subjects if s.backend != 'materialised' or length <= cell['materialised_to']]
+    subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s, cell['dtype'])]
     spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
     models = [subject.build(spec, **fields) for subject in subjects]
     compiled_forwards = program.together([partial(forward, model, length) for model in models])
@@ -72,12 +74,21 @@ class ForwardLatency(Experiment):
         'batch': 1,
       }
       compiled, calls[subject.name] = made
+      if is_reference(subject, cell):
+        continue
       flops = sizing.sequence_flops(model, length)
       yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
       yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
     measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])
-    for name, samples in measured.items():
-      yield timing.timing_row(samples, metric='forward_seconds', **beside[name])
+    for subject in subjects:
+      metric = 'reference_seconds' if is_reference(subject, cell) else 'forward_seconds'
+      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
+
+
+def materialises(subject: Subject, dtype: str) -> bool:
+  """Whether all scores exist at once; so they do in `fused` attention where the vendor has no kernel for it."""
+  vendor = jax.default_backend() == 'gpu' and dtype != 'float32'
+  return subject.backend == 'materialised' or (subject == Subject('transformer', 'fused') and not vendor)
 
 
 def forward(model: Model, length: int, batch: int = 1):

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.base import Row
 from experiments.subjects import VOCABULARY, Subject, random_params, token_spec
+from seqmodels.errors import InputError
 from seqmodels.models import Model
 
 LENGTH, BATCH, WIDTH = 12, 2, 16
@@ -16,10 +17,18 @@ TOLERANCE = {'float32': 1e-4, 'bfloat16': 5e-2}  # largest deviation of an outpu
 _passed: dict[str, dict[str, float]] = {}
 
 
-def admit(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Row]]:
-  """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture."""
-  admitted, rows = [], []
+def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Subject], list[Row]]:
+  """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
+
+  A vendor's kernel that this device does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
+  """
+  admitted: list[Subject] = []
+  rows: list[Row] = []
   for subject in subjects:
+    if subject.backend == 'vendor' and (reason := unavailable(subject, dtype)):
+      who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
+      rows.append({'metric': 'unavailable', 'value': None, 'error': reason, **who})
+      continue
     if subject.name not in _passed:
       _passed[subject.name] = deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
     broken = {name: value for name, value in _passed[subject.name].items() if value > TOLERANCE['float32']}
@@ -31,6 +40,15 @@ def admit(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Row]]:
       {'metric': 'gate', 'value': 0, 'architecture': subject.architecture, 'backend': subject.backend, 'error': text}
     )
   return admitted, rows
+
+
+def unavailable(subject: Subject, dtype: str) -> str:
+  """Why there is no such model here; empty where there is one."""
+  try:
+    subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
+  except InputError as error:
+    return str(error)
+  return ''
 
 
 def deviations(model: Model) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import Subject, columns, depth
-from experiments.trained import Trainer, score, trials
+from experiments.trained import Trainer, equal_flops, metric, score, trials, updates
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Vectors
 from tasks.recall import Recall
@@ -19,6 +19,7 @@ from training.settings import TrainSettings
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 INPUT = 16  # components of the random inputs
+BATCH = 32  # sequences an update
 LEAST = 1e-45  # the smallest number that float32 has
 
 
@@ -59,7 +60,10 @@ class Reach(Experiment):
     cell = {'smoke': smoke, 'laptop': laptop}.get(scale, overnight)
     few = {'smoke': 2, 'laptop': 3}
     architectures = ('transformer', 'lstm', 'gru', 'rnn')[: few.get(scale, 4)]
-    return [{'architecture': a, 'depth': depth(scale), **cell} for a in architectures]
+    cells = [{'architecture': a, 'depth': depth(scale), **cell} for a in architectures]
+    if scale in few:
+      return cells
+    return cells + [{'depth': depth(scale), **cell, **more} for more in equal_flops('transformer', 'rnn')]
 
   def cost(self, cell: Cell) -> float:
     return 8 + 0.006 * cell['steps'] * len(cell['seeds']) * len(cell['rates'])
@@ -68,7 +72,8 @@ class Reach(Experiment):
     admitted, refused = gate.admit([Subject(cell['architecture'])])
     yield from refused
     for subject in admitted:
-      yield from gradients(subject, cell)
+      if 'matched' not in cell:  # gradients are those of untrained models
+        yield from gradients(subject, cell)
       yield from recall(subject, cell)
 
 
@@ -106,9 +111,10 @@ def input_gradient(model: Model, params: dict, inputs: jax.Array) -> jax.Array:
 
 
 def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
-  task = Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
+  task = make_task(cell)
   model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
-  trainer = Trainer(model, task, settings(cell['steps']))
+  steps = updates(model, cell)
+  trainer = Trainer(model, task, settings(steps))
   rate, runs, mean = trials(
     trainer, cell['rates'], cell['seeds'], lambda p: score(model, p, task, 'validation')['accuracy']
   )
@@ -116,7 +122,7 @@ def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
     longer = dataclasses.replace(task, length=int(factor * cell['length']))
     for seed, run in runs:
       yield {
-        'metric': 'accuracy',
+        'metric': metric('accuracy', cell),
         'value': score(model, run.params, longer, 'test')['accuracy'],
         'unit': 'share',
         **columns(subject, model, longer.length),
@@ -124,9 +130,14 @@ def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
         'train_length': cell['length'],
         'learning_rate': rate,
         'selection': mean,
+        'updates': steps,
         'seed': seed,
       }
 
 
+def make_task(cell: Cell) -> Recall:
+  return Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
+
+
 def settings(steps: int) -> TrainSettings:
-  return TrainSettings(steps=steps, batch_size=32, schedule='cosine', warmup_steps=steps // 10, clip=1.0)
+  return TrainSettings(steps=steps, batch_size=BATCH, schedule='cosine', warmup_steps=steps // 10, clip=1.0)

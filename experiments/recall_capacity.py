@@ -7,7 +7,7 @@ from typing import Any
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import Subject, columns
-from experiments.trained import Trainer, score, trials
+from experiments.trained import Trainer, equal_flops, metric, score, trials, updates
 from tasks.recall import Recall
 from training.settings import TrainSettings
 
@@ -70,7 +70,10 @@ class RecallCapacity(Experiment):
       'overnight': ([*classical, ('lstm', 'residual')], overnight | {'depth': 2}),
       'accelerator': ([*classical, ('lstm', 'residual')], accelerator | {'depth': 2}),
     }[scale]
-    return [{'architecture': a, 'block': b, **grid} for a, b in subjects]
+    cells = [{'architecture': a, 'block': b, **grid} for a, b in subjects]
+    if scale in ('smoke', 'laptop'):
+      return cells
+    return cells + [{'block': '', **grid, **more} for more in equal_flops('transformer')]
 
   def cost(self, cell: Cell) -> float:
     return 4 + 6e-6 * cell['length'] * cell['batch'] * cell['steps'] * len(cell['rates']) * len(cell['seeds'])
@@ -78,26 +81,19 @@ class RecallCapacity(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
     yield from refused
-    task = Recall(
-      examples=0,
-      evaluation_examples=500,
-      vocabulary=cell['vocabulary'],
-      pairs=cell['pairs'],
-      fewest_pairs=1,
-      length=cell['length'],
-      distance='uniform',
-    )
+    task = make_task(cell)
     for subject in admitted:
       model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
-      trainer = Trainer(model, task, settings(cell['steps'], cell['batch']))
+      steps = updates(model, cell)
+      trainer = Trainer(model, task, settings(steps, cell['batch']))
       rate, runs, mean = trials(
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: score(m, p, task, 'validation')['accuracy']
       )
       for pairs in cell['tested']:
-        fewer = dataclasses.replace(task, fewest_pairs=pairs, most_pairs=pairs)
+        fewer = with_pairs(task, pairs)
         for seed, run in runs:
           yield {
-            'metric': 'accuracy',
+            'metric': metric('accuracy', cell),
             'value': score(model, run.params, fewer, 'test')['accuracy'],
             'unit': 'share',
             **columns(subject, model, cell['length']),
@@ -107,9 +103,26 @@ class RecallCapacity(Experiment):
             'batch': cell['batch'],
             'learning_rate': rate,
             'selection': mean,
-            'updates': cell['steps'],
+            'updates': steps,
             'seed': seed,
           }
+
+
+def make_task(cell: Cell) -> Recall:
+  return Recall(
+    examples=0,
+    evaluation_examples=500,
+    vocabulary=cell['vocabulary'],
+    pairs=cell['pairs'],
+    fewest_pairs=1,
+    length=cell['length'],
+    distance='uniform',
+  )
+
+
+def with_pairs(task: Recall, pairs: int) -> Recall:
+  """The task with that number of pairs in every example."""
+  return dataclasses.replace(task, fewest_pairs=pairs, most_pairs=pairs)
 
 
 def settings(steps: int, batch: int) -> TrainSettings:

@@ -81,7 +81,7 @@ def columns(subject: Subject, model: models.Model, length: int) -> Row:
   }
 
 
-# The ladder of backends, lowest rung first. Elman's network has the fused form only: it is nobody's best RNN.
+# The ladder of backends, lowest rung first.
 LADDER = (
   Subject('lstm', 'scan'),
   Subject('lstm', 'fused'),
@@ -89,6 +89,21 @@ LADDER = (
   Subject('transformer', 'materialised'),
   Subject('transformer', 'blockwise'),
 )
-# On accelerators also the plain network and the vendor's attention kernel.
 FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'))
-ACCELERATOR_LADDER = (*FULL_LADDER, Subject('transformer', 'fused'))
+# What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
+# not see the state; attention that sees fewer keys, or keeps a state of fixed size.
+OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
+OTHER_RUNGS = (
+  Subject('rnn', 'scan'),
+  Subject('transformer', 'fused'),
+  Subject('min_gru', 'scan'),
+  Subject('min_gru', 'associative'),
+  Subject('min_lstm', 'auto'),
+  Subject('lru', 'auto'),
+  Subject('rg_lru', 'auto'),
+  Subject('sliding_window', 'auto'),
+  Subject('linear_transformer', 'chunked'),
+)
+# Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
+REFERENCES = (Subject('lstm', 'fused'), Subject('transformer', 'blockwise'))
+WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'vendor'), *OTHER_RUNGS)

@@ -1,6 +1,6 @@
 """Where in its window a language model's loss falls: test loss by token index."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -9,8 +9,9 @@ import numpy as np
 from experiments import gate
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import Subject, columns, depth
-from experiments.trained import Trainer, score, trials
+from experiments.trained import Trainer, equal_flops, metric, score, trials, updates
 from seqmodels.models import Model
+from tasks.base import Batch
 from tasks.language import Language
 from training.settings import TrainSettings
 
@@ -39,9 +40,14 @@ class TokenIndex(Experiment):
     accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
     cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)
     subjects = [('transformer', ''), ('lstm', '')]
+    more = []
     if scale not in ('smoke', 'laptop'):
       subjects += [('gru', ''), ('lstm', 'residual')]
-    return [{'architecture': a, 'block': b, 'depth': depth(scale), **cell} for a, b in subjects]
+      more = equal_flops('transformer')
+    shared = {'depth': depth(scale), **cell}
+    return [{'architecture': a, 'block': b, **shared} for a, b in subjects] + [
+      {'block': '', **shared, **other} for other in more
+    ]
 
   def cost(self, cell: Cell) -> float:
     tokens = cell['steps'] * cell['length'] * cell['batch']
@@ -51,24 +57,17 @@ class TokenIndex(Experiment):
     admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
     yield from refused
     task = Language(length=cell['length'])
-    settings = TrainSettings(
-      steps=cell['steps'],
-      batch_size=cell['batch'],
-      schedule='cosine',
-      warmup_steps=cell['steps'] // 10,
-      weight_decay=0.1,
-      beta2=0.99,
-    )
     for subject in admitted:
       model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
-      trainer = Trainer(model, task, settings)
+      steps = updates(model, cell)
+      trainer = Trainer(model, task, settings(steps, cell['batch']))
       rate, runs, mean = trials(
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']
       )
       for seed, run in runs:
         for index, loss in bands(position_losses(model, run.params, task)):
           yield {
-            'metric': 'loss',
+            'metric': metric('loss', cell),
             'value': loss,
             'unit': 'nats',
             **columns(subject, model, cell['length']),
@@ -78,20 +77,32 @@ class TokenIndex(Experiment):
             'index': index,
             'learning_rate': rate,
             'selection': mean,
+            'updates': steps,
             'seed': seed,
           }
+
+
+def settings(steps: int, batch: int) -> TrainSettings:
+  return TrainSettings(
+    steps=steps, batch_size=batch, schedule='cosine', warmup_steps=steps // 10, weight_decay=0.1, beta2=0.99
+  )
 
 
 def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
   """Mean test loss at each position of the window, [t]."""
 
   @jax.jit
-  def losses(params: dict, batch: Any) -> jax.Array:
+  def losses(params: dict, batch: Batch) -> jax.Array:
     return task.loss_by_position(model.apply(params, batch.inputs)[0], batch)
 
+  return mean_by_position(task, lambda batch: losses(params, batch))
+
+
+def mean_by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
+  """Mean over the test split of `losses(batch)`, [b t] and 0 where a token does not count, at each position, [t]."""
   total, weight = np.zeros(task.length), np.zeros(task.length)
   for batch in task.dataset('test', 25):
-    total += np.asarray(losses(params, batch), np.float64).sum(axis=0)
+    total += np.asarray(losses(batch), np.float64).sum(axis=0)
     weight += np.asarray(batch.weights, np.float64).sum(axis=0)
   return total / np.maximum(weight, 1)
 

@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.base import Cell
+from experiments.subjects import Subject
+from records import AT_EQUAL_FLOPS
+from seqmodels import sizing
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from tasks.base import Batch, Evaluation
@@ -65,6 +69,32 @@ class Trainer:
     stream = iter(self.task.dataset('train', self.settings.batch_size, seed=seed, segment=segment))
     for _ in range(self.settings.steps):
       yield next(stream)
+
+
+def updates(model: Model, cell: Cell) -> int:
+  """How many updates a cell trains for: its `steps`, or as many as the training FLOPs of another model's steps buy.
+
+  A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`.
+  """
+  if 'matched' not in cell:
+    return cell['steps']
+  other = Subject(cell['budget_of']).build(model.spec, params=cell['size'], depth=cell['depth'])
+  length = model.spec.length
+  return round(cell['steps'] * sizing.sequence_flops(other, length) / sizing.sequence_flops(model, length))
+
+
+def metric(name: str, cell: Cell) -> str:
+  """The name of a metric in a cell's rows."""
+  return name + AT_EQUAL_FLOPS if 'matched' in cell else name
+
+
+def equal_flops(*architectures: str) -> list[Cell]:
+  """What the cells of a second budget add to those that they repeat: the FLOPs of the LSTM.
+
+  architectures: those whose FLOPs a token are so far from it at as many parameters that another number of updates
+  matters; the rows of the others stand for both budgets.
+  """
+  return [{'architecture': name, 'matched': 'flops', 'budget_of': 'lstm'} for name in architectures]
 
 
 def score(model: Model, params: Params, task: Any, split: str, batch_size: int = 100) -> dict[str, float]:

@@ -10,10 +10,12 @@ import numpy as np
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import (
-  ACCELERATOR_LADDER,
   FULL_LADDER,
   LADDER,
+  OTHER_RUNGS,
+  REFERENCES,
   VOCABULARY,
+  WHOLE_LADDER,
   Subject,
   columns,
   depth,
@@ -29,13 +31,19 @@ LADDERS: dict[str, Sequence[Subject]] = {
   'ends': (LADDER[1], LADDER[3]),
   'laptop': LADDER,
   'full': FULL_LADDER,
-  'accelerator': ACCELERATOR_LADDER,
+  'others': (*REFERENCES, *OTHER_RUNGS),
+  'whole': WHOLE_LADDER,
 }
 
 
 def ladder(cell: Cell) -> Sequence[Subject]:
   """Who is measured: a ladder of backends, or architectures that were named."""
   return [Subject(name) for name in cell['architectures']] if 'architectures' in cell else LADDERS[cell['ladder']]
+
+
+def is_reference(subject: Subject, cell: Cell) -> bool:
+  """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
+  return cell['ladder'] == 'others' and subject in REFERENCES
 
 
 class TrainingTime(Experiment):
@@ -55,9 +63,11 @@ class TrainingTime(Experiment):
       'overnight': [
         (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048), 'full', 'float32', 20.0),
         (1e7, 2048, (128, 1024), 'full', 'float32', 30.0),
+        (1e6, 8192, (64, 1024, 2048), 'others', 'float32', 20.0),
+        (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
       'accelerator': [
-        (size, 65536, (64, 256, 512, 1024, 2048, 4096, 8192), 'accelerator', dtype, 60.0)
+        (size, 65536, (64, 256, 512, 1024, 2048, 4096, 8192), 'whole', dtype, 60.0)
         for size in (1e7, 5e7)
         for dtype in ('bfloat16', 'float32')
       ],
@@ -80,7 +90,7 @@ class TrainingTime(Experiment):
     return 4 * len(ladder(cell)) + cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    subjects, refused = gate.admit(ladder(cell))
+    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
     yield from refused
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
@@ -90,6 +100,8 @@ class TrainingTime(Experiment):
     for subject, model, made in zip(subjects, models, program.together(compilations), strict=True):
       beside[subject.name] = {**columns(subject, model, cell['length']), **point}
       compiled, steps[subject.name] = made
+      if is_reference(subject, cell):
+        continue
       more = {
         'temporary_bytes': (compiled.temporary_bytes, 'B'),
         'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),
@@ -97,8 +109,9 @@ class TrainingTime(Experiment):
       for metric, (value, unit) in more.items():
         yield {'metric': metric, 'value': value, 'unit': unit, **beside[subject.name]}
     measured = timing.interleave(steps, repeats=30, seconds=cell['seconds'])
-    for name, samples in measured.items():
-      yield timing.timing_row(samples, metric='step_seconds', **beside[name])
+    for subject in subjects:
+      metric = 'reference_seconds' if is_reference(subject, cell) else 'step_seconds'
+      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
 
 
 def training_step(model: Model, task: Copying, batch_size: int):

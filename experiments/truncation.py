@@ -17,6 +17,7 @@ from training.settings import TrainSettings
 from training.step import init_train_state, make_step
 
 BATCH = 4
+RATE = 4e-3  # the learning rate of every segment: they differ in nothing else
 
 
 class Truncation(Experiment):
@@ -108,7 +109,7 @@ def penalty(subject: Subject, cell: Cell) -> Iterable[Row]:
     TrainSettings(steps=steps, batch_size=batch, segment=segment, warmup_steps=steps // 10, beta2=0.99),
   )
   for seed in cell['seeds']:
-    params = trainer.run(4e-3, seed).params
+    params = trainer.run(RATE, seed).params
     yield {
       'metric': 'loss',
       'value': score(model, params, task, 'validation', 25)['loss'],

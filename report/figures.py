@@ -8,8 +8,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
-from claims import base, statistics
+from claims import base, quality, statistics
 from claims.base import Plot
 from records import Row
 
@@ -18,6 +19,8 @@ Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in
 # Okabe & Ito's palette: told apart by readers with any colour vision.
 COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
 OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
+FEW = 6  # series whose names have room beside the axes
+GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
 STYLES = ('-', '--', ':', '-.')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
@@ -36,7 +39,9 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
     'font.size': 9,
   }
   with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
-    figure = Figure(figsize=(6.4, 3.5), layout='constrained')
+    below = len(series) > FEW
+    rows = -(-len(series) // 2) if below else 0
+    figure = Figure(figsize=(6.4, 3.5 + 0.17 * rows), layout='constrained')
     axes = figure.subplots()
     places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
     if isinstance(places[0], str):
@@ -44,7 +49,9 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
     else:
       lines(axes, series)
     decorate(axes, plot, places)
-    if len(series) > 1:
+    if below:
+      figure.legend(loc='outside lower center', ncols=2, frameon=False, fontsize=8)
+    elif len(series) > 1:
       figure.legend(loc='outside right upper', frameon=False, fontsize=8)
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
@@ -80,20 +87,36 @@ def gather(plot: Plot, records: Sequence[Row]) -> Series:
   """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
   rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
   rows = [row for row in rows if row.get(plot.x) is not None]
+  rows = [row for row in rows if not any(row.get(column) in values for column, values in plot.without.items())]
   if any('selection' in row for row in rows):
     rows = base.tuned(rows, *plot.series, plot.x)
   varying = [column for column in plot.series if len({str(row.get(column)) for row in rows}) > 1]
-  more = [c for c in ('size', 'batch', 'block') if c not in plot.series and c != plot.x]
-  varying += [column for column in more if many(rows, column, varying, plot.x)]
+  # In turn: where every size has a batch of its own, the size tells them apart already.
+  for column in ('size', 'batch', 'block'):
+    if column not in (*plot.series, plot.x) and many(rows, column, varying, plot.x):
+      varying.append(column)
   series: dict[str, dict[Any, list[Row]]] = {}
   for row in rows:
     words = (text(row.get(column), column) for column in varying)
     label = ', '.join(word for word in words if word) or str(row.get('architecture', ''))
     series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
   named = any(isinstance(row[plot.x], str) for row in rows)
-  return {
+  found = {
     label: [(x, interval(points[x])) for x in (points if named else sorted(points))]
     for label, points in sorted(series.items())
+  }
+  return found | (beside(plot, records, found) if plot.baselines else {})
+
+
+def beside(plot: Plot, records: Sequence[Row], series: Series) -> Series:
+  """The trivial baselines over the same x, one that does not depend on it as a level line."""
+  xs = sorted({x for points in series.values() for x, _ in points})
+  known = quality.baselines(records, plot.experiment, plot.metric, plot.x) if xs else {}
+  return {
+    f'{name}{NO_MODEL}': [
+      (x, statistics.Interval.exact(value)) for x in xs if (value := quality.at(values, x)) is not None
+    ]
+    for name, values in known.items()
   }
 
 
@@ -107,7 +130,7 @@ def many(rows: Sequence[Row], column: str, series: Sequence[str], x: str) -> boo
 
 def text(value: Any, column: str) -> str:
   if column == 'size' and isinstance(value, int | float):
-    return f'{value:g} parameters'
+    return f'{EngFormatter(sep="")(value)} parameters'
   if column in ('batch', 'pairs', 'depth'):
     return f'{column} {value}'
   return '' if value is None else str(value)
@@ -123,7 +146,10 @@ def interval(rows: Sequence[Row]) -> statistics.Interval:
 
 def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, str, str]:
   """Colour from the architecture's name, line style and marker by the number of its series so far."""
-  architecture = next((name for name in COLOURS if name in label), '')
+  if label.endswith(NO_MODEL):
+    count = styles[NO_MODEL] = styles.get(NO_MODEL, -1) + 1
+    return GREY, STYLES[2 + count % 2], ''
+  architecture = next((name for name in COLOURS if name in label.split(', ')), '')
   count = styles[architecture] = styles.get(architecture, -1) + 1
   colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
   return colour, STYLES[count % len(STYLES)], MARKERS[(index + count) % len(MARKERS)]
@@ -133,11 +159,14 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
   if plot.log_x and min(xs) > 0:
     axes.set_xscale('log', base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:,g}')
-    if len(xs) <= 9:
-      axes.set_xticks(apart(sorted(xs)))
-      axes.minorticks_off()
+    axes.set_xticks(apart(sorted(xs), 0.06 if len(xs) <= 9 else 0.13))
+    axes.minorticks_off()
+  elif all(isinstance(x, int) for x in xs) and len(xs) <= 9:
+    axes.set_xticks(sorted(xs))
   if plot.log_y:
     axes.set_yscale('log')
+  elif plot.y_label == 'bytes':
+    axes.yaxis.set_major_formatter(EngFormatter('B'))
   axes.set_xlabel(plot.x_label)
   axes.set_ylabel(plot.y_label or plot.metric)
   axes.grid(alpha=0.25, linewidth=0.6)
@@ -145,11 +174,11 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
     axes.spines[side].set_visible(False)
 
 
-def apart(xs: Sequence[float]) -> list[float]:
-  """The values whose labels do not run into that of the one before, on a logarithmic axis."""
+def apart(xs: Sequence[float], share: float) -> list[float]:
+  """The values that are a share of a logarithmic axis behind the one before, so that their labels do not collide."""
   kept: list[float] = []
   for x in xs:
-    if not kept or math.log(x / kept[-1]) > 0.06 * math.log(max(xs[-1] / xs[0], 1.01)):
+    if not kept or math.log(x / kept[-1]) > share * math.log(max(xs[-1] / xs[0], 1.01)):
       kept.append(x)
   return kept
 

@@ -18,7 +18,7 @@ STYLE = """
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 5rem}
 h1{font-size:1.9rem;line-height:1.2;letter-spacing:-.015em;margin:0 0 .4rem}
-h2{font-size:1.3rem;margin:3rem 0 .6rem}h3{font-size:1.1rem;margin:0}
+h2{font-size:1.3rem;margin:3rem 0 .6rem}h3{font-size:1.1rem;margin:0}h4{margin:1.4rem 0 .2rem}
 p{margin:.6rem 0}.note,.soft{color:var(--soft)}.note{font-size:.9rem;max-width:48rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;font-size:.88rem;margin:1.2rem 0;
 padding:.9rem 1.1rem;background:var(--tint);border-radius:.5rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
@@ -83,8 +83,8 @@ def tally(page: Page) -> str:
   return f'<div class="tally">{"".join(boxes)}</div>'
 
 
-def table(content: Table) -> str:
-  return f'<h2>{escape(content.title)}</h2><p class="note">{escape(content.note)}</p>' + grid(
+def table(content: Table, level: str = 'h2') -> str:
+  return f'<{level}>{escape(content.title)}</{level}><p class="note">{escape(content.note)}</p>' + grid(
     content.columns, [[escape(cell) for cell in row] for row in content.rows]
   )
 
@@ -123,6 +123,8 @@ def claim(section: Section, figures: Sequence[str]) -> str:
   about, verdict = section.claim, section.verdict
   ladder = f'<details><summary>Every backend</summary>{items(verdict.ladder)}</details>' if verdict.ladder else ''
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
+  notes = items([f'{note}.' for note in verdict.notes]) if verdict.notes else ''
+  scores = ''.join(table(content, 'h4') for content in section.tables)
   captions = [plot.title for plot in about.plots]
   drawn = ''.join(
     f'<figure>{scoped(svg, f"c{about.number}-{i}-")}<figcaption>{escape(caption)}</figcaption></figure>'
@@ -132,7 +134,7 @@ def claim(section: Section, figures: Sequence[str]) -> str:
     f'<article id="claim-{about.number}"><header><h3>{about.number}. '
     f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}</blockquote>'
     f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
-    f'<p>{escape(verdict.text)}</p>{reason}{drawn}{ladder}'
+    f'<p>{escape(verdict.text)}</p>{reason}{notes}{scores}{drawn}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
     f'<p>Supported if {escape(about.supported_if)}. Contradicted if {escape(about.contradicted_if)}.</p></details>'
     f'<pre>{escape(section.command)}</pre></article>'

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from claims.base import Verdict
+from claims.base import Verdict, figure
 from report.page import Page, Section
 from report.tables import Table
 
@@ -33,8 +33,8 @@ def header(page: Page) -> str:
   return '\n'.join(f'- **{name}**: {value}' for name, value in page.header)
 
 
-def table(content: Table) -> str:
-  return f'#### {content.title}\n\n{content.note}\n\n{grid(content.columns, content.rows)}'
+def table(content: Table, level: str = '####') -> str:
+  return f'{level} {content.title}\n\n{content.note}\n\n{grid(content.columns, content.rows)}'
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -58,7 +58,7 @@ def verdicts(page: Page) -> str:
 
 def claim(section: Section, figures: Sequence[str]) -> list[str]:
   about, verdict = section.claim, section.verdict
-  parts = [
+  parts: list[str] = [
     f'## {about.number}. {about.title}: {verdict.status}',
     f'> {about.statement}',
     f'**{number(verdict)}** {verdict.about}'.strip() if verdict.number is not None else '',
@@ -66,21 +66,24 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
   ]
   if verdict.reason:
     parts.append(f'*Why:* {verdict.reason}.')
+  if verdict.notes:
+    parts.append('\n'.join(f'- {note}.' for note in verdict.notes))
+  parts += [table(t, '####') for t in section.tables]
   parts += [f'![{about.title}]({path})' for path in figures]
   if verdict.ladder:
-    parts.append('Ladder: ' + '; '.join(verdict.ladder) + '.')
+    parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
   parts.append(
     f'Protocol: {about.protocol}\n\nSupported if {about.supported_if}. Contradicted if {about.contradicted_if}.\n\n'
     f'```\n{section.command}\n```'
   )
-  return parts
+  return [part for part in parts if part]
 
 
 def number(verdict: Verdict) -> str:
   """`1.23 [1.10, 1.31] ms`, or nothing."""
   if verdict.number is None:
     return ''
-  value, low, high = (f'{tidy(x):.3g}' for x in (verdict.number, verdict.low, verdict.high))
+  value, low, high = (figure(tidy(x)) for x in (verdict.number, verdict.low, verdict.high))
   bounded = all(b is not None and math.isfinite(b) for b in (verdict.low, verdict.high))
   shown = f'{value} [{low}, {high}]' if bounded and low != high else value
   return f'{shown} {verdict.unit}'.strip()

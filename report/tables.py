@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from claims import base, statistics
+from claims import backends, base, quality, statistics
 from claims.base import RECURRENT, TRANSFORMER
 from claims.statistics import Interval
 from records import Row
@@ -32,12 +32,6 @@ def smallest_size(rows: Sequence[Row]) -> list[Row]:
   """One budget, the one that every length was measured at, so that lengths can be compared."""
   sizes = base.levels(rows, 'size')
   return [row for row in rows if not sizes or row.get('size') == sizes[0]]
-
-
-def sides(rows: Sequence[Row]) -> tuple[Row | None, Row | None]:
-  """The best row of an RNN and of the Transformer."""
-  recurrent = base.best(row for row in rows if row.get('architecture') in RECURRENT)
-  return recurrent, base.best(row for row in rows if row.get('architecture') == TRANSFORMER)
 
 
 def winner(ratio: Interval | None) -> str:
@@ -69,17 +63,18 @@ def trade_offs(records: Sequence[Row]) -> Table:
     if not found:
       continue
     length = at(found)
-    recurrent, transformer = sides([row for row in found if row['length'] == length])
-    if recurrent is None or transformer is None:
+    pair = backends.rivals([row for row in found if row['length'] == length])
+    if pair is None:
       continue
-    tokens = recurrent.get('batch', 1) * length if 'per token' in aspect else 1
-    ratio = statistics.ratio(base.samples(recurrent), base.samples(transformer))
-    shown = [f'{row["value"] * scale / tokens:.3g} {unit} ({base.name(row)})' for row in (recurrent, transformer)]
+    tokens = pair[0].row.get('batch', 1) * length if 'per token' in aspect else 1
+    ratio = statistics.ratio(pair[0].samples, pair[1].samples)
+    shown = [f'{side.row["value"] * scale / tokens:.3g} {unit} ({base.name(side.row)})' for side in pair]
     rows.append((f'{aspect}, T = {length:,}', says, *shown, winner(ratio)))
   rows += [row for row in (state(records), recall(records), gradient(records), order(records)) if row]
   return Table(
     'Architectural trade-offs at a glance',
-    'The best backend of each side; the smallest model measured. A winner has the whole 95 % interval on its side.',
+    'The best backend of each side, an RNN being an LSTM, a GRU or a plain (Elman) network; the smallest model '
+    'measured. A winner has the whole 95 % interval on its side.',
     ('aspect', 'the article says', 'RNN', 'Transformer', 'winner here'),
     tuple(rows),
   )
@@ -107,9 +102,10 @@ def state(records: Sequence[Row]) -> tuple[str, ...] | None:
   here = [
     {**row, 'value': row['state_bytes']} for row in found if row['length'] == lengths[0] and row.get('state_bytes')
   ]
-  recurrent, transformer = sides(here)
-  if recurrent is None or transformer is None:
+  pair = backends.rivals(here)
+  if pair is None:
     return None
+  recurrent, transformer = (side.row for side in pair)
   shown = [f'{row["value"]:,} bytes ({row["architecture"]})' for row in (recurrent, transformer)]
   ratio = Interval.exact(recurrent['value'] / transformer['value'])
   return (f'state after {lengths[0]:,} tokens', 'RNN fixed, Transformer grows', *shown, winner(ratio))
@@ -128,7 +124,12 @@ def recall(records: Sequence[Row]) -> tuple[str, ...] | None:
   if not recurrent or not transformer:
     return None
   (a, x), (b, y) = (max(side.items(), key=lambda item: item[1].value) for side in (recurrent, transformer))
-  return _higher(f'recall of {pairs} pairs, accuracy', 'RNN struggles', (a, x), (b, y))
+  guesses = quality.baselines(records, 'recall_capacity', 'accuracy', 'pairs')
+  known = [
+    f'{name} {value:.3g}' for name, values in guesses.items() if (value := quality.at(values, pairs)) is not None
+  ]
+  aspect = f'recall of {pairs} pairs, accuracy' + (f' ({", ".join(known)})' if known else '')
+  return _higher(aspect, 'RNN struggles', (a, x), (b, y))
 
 
 def gradient(records: Sequence[Row]) -> tuple[str, ...] | None:
@@ -178,18 +179,18 @@ def by_length(records: Sequence[Row]) -> Table:
     for measure, experiment, metric, column, unit in measures:
       found = smallest_size(base.where(records, experiment, metric))
       found = [row for row in found if row.get('batch', 1) == 1 or metric == 'step_seconds']
-      inside = [x for x in base.levels(found, column) if low <= x <= high and all(sides(_at(found, column, x)))]
+      inside = [x for x in base.levels(found, column) if low <= x <= high and backends.rivals(_at(found, column, x))]
       if not inside:
         continue
-      recurrent, transformer = sides(_at(found, column, inside[-1]))
+      pair = backends.rivals(_at(found, column, inside[-1]))
       if metric == 'temporary_bytes':  # of the backends that were the fastest, not of the leanest ones
         timed = smallest_size(base.where(records, experiment, 'forward_seconds'))
-        fastest = [base.name(row) for row in sides(_at(timed, column, inside[-1])) if row is not None]
-        recurrent, transformer = sides([r for r in _at(found, column, inside[-1]) if base.name(r) in fastest])
-      if recurrent is None or transformer is None:
+        fastest = [base.name(side.row) for side in backends.rivals(_at(timed, column, inside[-1])) or ()]
+        pair = backends.rivals([r for r in _at(found, column, inside[-1]) if base.name(r) in fastest])
+      if pair is None:
         continue
-      ratio = statistics.ratio(base.samples(recurrent), base.samples(transformer))
-      shown = [f'{quantity(row["value"], unit)} ({base.name(row)})' for row in (recurrent, transformer)]
+      ratio = statistics.ratio(pair[0].samples, pair[1].samples)
+      shown = [f'{quantity(side.row["value"], unit)} ({base.name(side.row)})' for side in pair]
       spot = f'{"position" if column == "position" else "T ="} {inside[-1]:,}'
       rows.append((band if first else '', says if first else '', f'{measure}, {spot}', *shown, lead(ratio)))
       first = False
@@ -246,17 +247,19 @@ def side_by_side(records: Sequence[Row]) -> Table:
     for row in _at(found, coordinate, point):
       groups.setdefault((row['architecture'], row.get('block', '')), []).append(row)
     columns.append(title.format(f'{point:,}'))
-    cells.append(
-      {
-        model: quantity(min(row['value'] for row in rows), unit) if unit else base.show(base.seeds(rows))
-        for model, rows in groups.items()
-      }
-    )
-  models = sorted({model for column in cells for model in column})
+    column = {
+      model: quantity(min(row['value'] for row in rows), unit) if unit else base.show(base.seeds(rows))
+      for model, rows in groups.items()
+    }
+    for name, values in quality.baselines(records, experiment, metric, coordinate).items():
+      value = quality.at(values, point)
+      column |= {} if value is None else {(f'no model: {name}', ''): base.figure(value)}
+    cells.append(column)
+  models = sorted({model for column in cells for model in column}, key=lambda model: (':' in model[0], model))
   return Table(
     'Architectures side by side',
     'Each measure at its farthest point, at the smallest size measured. A time is that of the best backend, a score '
-    'the mean over the seeds with its 95 % interval.',
+    'the mean over the seeds with its 95 % interval; what needs no model stands below.',
     ('architecture', 'block', *columns),
     tuple((*model, *(column.get(model, '') for column in cells)) for model in models),
   )

@@ -15,6 +15,7 @@ from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Evaluation, Shard, Sums
 from tasks.datasets import corpora
+from tasks.ngrams import Ngrams
 from tasks.pipeline import IndexedTask, check_request, to_grain
 
 
@@ -55,6 +56,10 @@ class Language(IndexedTask):
   @property
   def text(self) -> corpora.Corpus:
     return corpora.load(self.corpus, corpora.check_options(self.corpus, self.unit, self.split), self.split)
+
+  @property
+  def ngrams(self) -> Ngrams:
+    return Ngrams(self.text.ids['train'], self.text.size)
 
   @property
   def spec(self) -> Spec:
@@ -173,12 +178,16 @@ class Language(IndexedTask):
     return {split: Evaluation(split) for split in self.splits if split != 'train'}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """The training text's unigram distribution, one count added to each token; on the last split there is."""
-    counts = np.bincount(self.text.ids['train'], minlength=self.text.size) + 1
-    test = self.text.ids[self.splits[-1]]
-    loss = float(-np.log(counts / counts.sum())[test].mean())
-    unigram = {'loss': loss, 'accuracy': float((test == counts.argmax()).mean())}
-    return {'unigram': unigram if self.text.unit == 'word' else unigram | {'bits': loss / math.log(2)}}
+    """The training text's unigram and, where the next token is predicted, bigram; on the last split there is."""
+    split = self.splits[-1]
+    targets = self.text.ids[split]
+    before = np.concatenate([[self.text.before[split]], targets[:-1]])
+    found = self.ngrams.metrics(before, targets)
+    if self.objective != 'next':
+      del found['bigram']
+    if self.text.unit == 'word':
+      return found
+    return {name: values | {'bits': values['loss'] / math.log(2)} for name, values in found.items()}
 
   def encode(self, text: str) -> np.ndarray:
     return self.text.encode(text)

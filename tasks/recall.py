@@ -156,5 +156,12 @@ class Recall(Procedural):
     return result
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Any of the values that were shown, at random."""
-    return {'any shown value': {'loss': float(np.log(self.pairs)), 'accuracy': 1 / self.pairs}}
+    """Any of the values that were shown, or any value at all, at random."""
+    least, most = (self.fewest_pairs, self.most_pairs or self.pairs) if self.fewest_pairs else (self.pairs, self.pairs)
+    shown = np.arange(least, most + 1)  # each as likely; an example with more pairs has more queries
+    weight = shown / shown.sum() if self.fewest_pairs else np.ones(1)
+    values = self.vocabulary - self._keys
+    return {
+      'any value shown': {'loss': float(weight @ np.log(shown)), 'accuracy': float(weight @ (1 / shown))},
+      'any value': {'loss': float(np.log(values)), 'accuracy': 1 / values},
+    }

@@ -1,5 +1,6 @@
 """The pages: complete, self-contained, and the same numbers as the verdicts."""
 
+import dataclasses
 import re
 
 import pytest
@@ -8,8 +9,9 @@ import report
 from claims import CLAIMS
 from claims.base import Plot
 from claims.ledger import STATEMENTS
-from report import figures, tables
+from report import figures, markdown, quality, tables
 from tests.claims.test_judges import ALL, latency, recall, training
+from tests.claims.test_quality import records as second_budget
 
 IDENTITY = {
   'version': 1, 'scale': 'smoke', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
@@ -110,6 +112,72 @@ def test_plots_average_seeds_keep_sizes_apart_and_draw_names_as_bars():
   named = [{**row, 'x': f'part {row["x"]}'} for row in rows]
   assert figures.draw(plot, named).startswith('<svg')
   assert figures.draw(plot, []) is None
+
+
+def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture',))
+  rows = [
+    {'experiment': 'e', 'metric': 'm', 'architecture': 'lstm', 'x': x, 'size': size, 'batch': tokens // x, 'value': 1.0}
+    for size, tokens in ((1e6, 64), (1e7, 16))
+    for x in (2, 4, 8)
+  ]
+  found = figures.gather(plot, rows)
+  assert sorted((label, len(points)) for label, points in found.items()) == [
+    ('10M parameters', 3),
+    ('1M parameters', 3),
+  ]
+
+
+def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
+  found = second_budget(value=lambda index, **_: 2.0 - index / 1e3)
+  drawn = figures.gather(CLAIMS[35].plots[0], found)
+  assert [interval.value for _, interval in drawn['bigram, no model']] == [2.5, 2.5, 2.5]
+  assert 'bigram, no model' not in figures.gather(dataclasses.replace(CLAIMS[35].plots[0], baselines=False), found)
+  first, second = quality.tables(CLAIMS[35], found)
+  assert first.columns == (
+    'model',
+    'parameters',
+    'updates',
+    'learning rate',
+    'training FLOPs',
+    'token 1',
+    'token 5',
+    'token 200',
+  )
+  assert [row[0] for row in first.rows] == [
+    'lstm, plain', 'transformer, residual', 'no model: unigram', 'no model: bigram',
+  ]  # fmt: skip
+  lstm, transformer, _, bigram = first.rows
+  assert lstm[3:5] == ('0.006 (highest tried)', '6.1e+10, 1.00 ×')
+  assert lstm[-1] == '1.8 [1.799, 1.802]; best 1.8'
+  assert transformer[4].endswith('1.30 ×')
+  assert bigram[-1] == '2.5'
+  assert second.title == 'Scores, at equal parameters and training FLOPs'
+  assert [(row[0], row[2], row[4]) for row in second.rows[:2]] == [
+    ('transformer, residual', '77', '6.2e+10, 1.00 ×'), ('lstm, plain', '100', '6.1e+10, 1.00 ×'),
+  ]  # fmt: skip
+  assert len(quality.tables(CLAIMS[35], second_budget())) == 1
+  beside = tables.side_by_side(found).rows
+  assert beside[-1][0] == 'no model: unigram'
+  page = report.assemble([{**IDENTITY, **row} for row in found], [35])
+  text, html = markdown.render(page, {}), report.html.render(page, {})
+  for words in ('Edge of the grid', 'no model: bigram', 'At equal training FLOPs', 'teacher-forced', 'best 1.8'):
+    assert words in text
+    assert words in html
+
+
+def test_no_more_columns_than_a_page_has_room_for():
+  assert quality.spread([1, 2, 3], 5) == [1, 2, 3]
+  assert quality.spread(list(range(9)), 5) == [0, 2, 4, 6, 8]
+
+
+def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name():
+  colours = [figures.look(label, 0, {})[0] for label in ('gru, fused', 'min_gru, scan', 'lstm, plain, 1M parameters')]
+  assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
+
+
+def test_bars_begin_at_zero():
+  assert not [plot for claim in CLAIMS.values() for plot in claim.plots if plot.log_y and plot.x == 'part']
 
 
 def test_the_summary_is_a_markdown_table_of_verdicts():

@@ -105,6 +105,19 @@ def test_recall_draws_the_number_of_pairs_of_each_example():
   np.testing.assert_array_equal(three.inputs[same], batch.inputs[same])
 
 
+@pytest.mark.parametrize('number', [{}, {'fewest_pairs': 1}, {'fewest_pairs': 2, 'most_pairs': 3}, {'fewest_pairs': 3}])
+def test_the_baseline_of_recall_is_that_of_the_number_of_pairs_that_are_shown(number):
+  """A player who answers the first value shown, which is as good as any."""
+  task = tasks.make('recall', {'vocabulary': 32, 'pairs': 4, 'length': 32, 'distance': 'uniform'} | number)
+  batch = task.arrays('test', np.arange(4000))
+  right = batch.weights * (batch.targets == batch.inputs[:, 1:2])
+  baselines = task.baselines()
+  assert right.sum() / batch.weights.sum() == pytest.approx(baselines['any value shown']['accuracy'], abs=0.01)
+  shown = batch.weights.sum(axis=1)
+  assert baselines['any value shown']['loss'] == pytest.approx(shown @ np.log(shown) / shown.sum(), rel=0.02)
+  assert baselines['any value']['accuracy'] == 1 / 16
+
+
 def test_recall_places_queries_by_the_law_of_distances():
   """A single query stands at slot j with probability j^(a−1) / Σ (Zoology); or anywhere alike."""
   slots = np.arange(1, 11, dtype=float)
