@@ -13,7 +13,8 @@ from seqmodels.errors import check_positive, unknown
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
-from seqmodels.mixers.attention import Attention, in_order, in_slots, kept, put, write
+from seqmodels.mixers import ring
+from seqmodels.mixers.attention import Attention
 from seqmodels.notation import Activations, Flags, State
 
 IMPLEMENTATIONS = ('blocks', 'materialised')
@@ -57,9 +58,9 @@ class Sparse(Attention):
     self.padding_last = True
 
   def init_state(self, batch: int, max_length: int) -> State:
-    ring = super().init_state(batch, min(self.stride, max_length))
+    near = super().init_state(batch, min(self.stride, max_length))
     columns = super().init_state(batch, max(1, max_length // self.stride))
-    return ring | {'column_k': columns['k'], 'column_v': columns['v']}
+    return near | {'column_k': columns['k'], 'column_v': columns['v']}
 
   def mixing_flops(self, context: int | float) -> float:
     near = self.stride if self.causal else 2 * self.stride - 1
@@ -88,9 +89,9 @@ class Sparse(Attention):
       keys, values = (jnp.pad(a, ((0, 0), (window, 0), (0, 0), (0, 0))) for a in (k, v))
     else:
       window, remembered = state['k'].shape[2], state['column_k'].shape[2]
-      ring = in_order({'k': state['k'], 'v': state['v']}, start)
-      keys = jnp.concatenate([ring['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([ring['v'].swapaxes(1, 2), v], axis=1)
+      near = ring.in_order({'k': state['k'], 'v': state['v']}, start)
+      keys = jnp.concatenate([near['k'].swapaxes(1, 2), k], axis=1)
+      values = jnp.concatenate([near['v'].swapaxes(1, 2), v], axis=1)
       columns = _join_columns(self._remembered(state, start), columns)
       # The last columns only, those in the window included: what the ring would hold had every token come alone.
       oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
@@ -119,7 +120,7 @@ class Sparse(Attention):
 
   def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
     """The columns of a state, on a scale on which the next token stands at 0."""
-    number = in_slots(end // self.stride, state['column_k'].shape[2])
+    number = ring.in_slots(end // self.stride, state['column_k'].shape[2])
     place = jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
     return Columns(state['column_k'].swapaxes(1, 2), state['column_v'].swapaxes(1, 2), place)
 
@@ -135,17 +136,17 @@ class Sparse(Attention):
   ) -> State:
     slots = state['column_k'].shape[2]
     number = (where + 1) // self.stride - 1
-    keep = kept(where.shape, reset, mask) & self._is_column(where) & (number >= end[:, None] // self.stride - slots)
-    slot = jnp.where(keep, number % slots, slots)
-    return write(state, k, v, where, end, reset, mask) | {
-      'column_k': put(state['column_k'], k, slot),
-      'column_v': put(state['column_v'], v, slot),
+    recent = number >= end[:, None] // self.stride - slots
+    slot = jnp.where(ring.kept(where.shape, reset, mask) & self._is_column(where) & recent, number % slots, slots)
+    return super()._write(state, k, v, where, end, reset, mask) | {
+      'column_k': ring.put(state['column_k'], k, slot),
+      'column_v': ring.put(state['column_v'], v, slot),
     }
 
   def _decode(self, q: jax.Array, state: State) -> jax.Array:
     """One query over both rings, its own token among them."""
     end, slots = state['end'], state['k'].shape[2]
-    held, columns = in_slots(end, slots), self._remembered(state, end)
+    held, columns = ring.in_slots(end, slots), self._remembered(state, end)
     place = jnp.concatenate([held - end[:, None], columns.position], axis=1)
     in_column = (columns.position > NOWHERE) & (columns.position < -slots)
     visible = jnp.concatenate([held >= 0, in_column], axis=1)[:, None]
