@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from seqmodels import positions
 from seqmodels.errors import check_positive, unknown
@@ -28,6 +28,7 @@ class Sparse(Attention):
 
   stride          about √length makes the cost O(t · √t)
   implementation  `blocks` (a loop over blocks of queries) or `materialised` (one block)
+  decode          as for `Attention`, of both rings
 
   The state has min(stride, max_length) slots for the last positions and max_length / stride for the last columns: exact
   up to max_length tokens, after that those windows. Segments may be of any length; padding does not count.
@@ -48,12 +49,13 @@ class Sparse(Attention):
     position: str = 'none',
     stride: int = 64,
     implementation: str = 'blocks',
+    decode: str = 'prefix',
   ):
     check_positive(**{'mixer.stride': stride})
     if implementation not in IMPLEMENTATIONS:
       raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
     how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
-    super().__init__(width, position=position, implementation=implementation, **how)
+    super().__init__(width, position=position, implementation=implementation, decode=decode, **how)
     self.stride = stride
     self.padding_last = True
 
@@ -120,9 +122,13 @@ class Sparse(Attention):
 
   def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
     """The columns of a state, on a scale on which the next token stands at 0."""
-    number = ring.in_slots(end // self.stride, state['column_k'].shape[2])
-    place = jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
+    place = self._places(end, state['column_k'].shape[2])
     return Columns(state['column_k'].swapaxes(1, 2), state['column_v'].swapaxes(1, 2), place)
+
+  def _places(self, end: Int[Array, 'b'], slots: int) -> Int[Array, 'b c']:
+    """Where the columns in a ring stand, the next token being at 0."""
+    number = ring.in_slots(end // self.stride, slots)
+    return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
   def _write(
     self,
@@ -143,20 +149,28 @@ class Sparse(Attention):
       'column_v': ring.put(state['column_v'], v, slot),
     }
 
-  def _decode(self, q: jax.Array, state: State) -> jax.Array:
-    """One query over both rings, its own token among them."""
-    end, slots = state['end'], state['k'].shape[2]
-    held, columns = ring.in_slots(end, slots), self._remembered(state, end)
-    place = jnp.concatenate([held - end[:, None], columns.position], axis=1)
-    in_column = (columns.position > NOWHERE) & (columns.position < -slots)
-    visible = jnp.concatenate([held >= 0, in_column], axis=1)[:, None]
-    keys = jnp.concatenate([state['k'].swapaxes(1, 2), columns.k], axis=1)
-    values = jnp.concatenate([state['v'].swapaxes(1, 2), columns.v], axis=1)
-    added = None
-    if self.relative is not None:
-      farthest = (columns.k.shape[1] + 1) * self.stride
-      added = by_distance.scores_at(self.relative, q, -1 - place[:, None], farthest)
-    return kernel.attend(q, keys, values, visible, added)
+  def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
+    """One query over the filled slots of both rings, its own token among them: [b h v]."""
+    end, slots, columns = state['end'], state['k'].shape[2], state['column_k'].shape[2]
+
+    def over(prefix: int) -> jax.Array:
+      near, far = min(prefix, slots), min(prefix // self.stride, columns)
+      held, column = ring.in_slots(end, slots)[:, :near] - end[:, None], self._places(end, columns)[:, :far]
+      visible = held >= -end[:, None], (column > NOWHERE) & (column < -slots)
+      added: tuple[jax.Array | None, jax.Array | None] = None, None
+      if self.relative is not None:
+        distance = -1 - jnp.concatenate([held, column], axis=1)
+        both = by_distance.scores_at(self.relative, q, distance[:, None], (far + 1) * self.stride)[:, :, 0]
+        added = both[:, :, :near], both[:, :, near:]
+      parts = [kernel.Slots(state['k'][:, :, :near], state['v'][:, :, :near], visible[0], added[0])]
+      if far:
+        k, v = (state[name][:, :, :far] for name in ('column_k', 'column_v'))
+        parts.append(kernel.Slots(k, v, visible[1], added[1]))
+      return kernel.over_slots(q[:, 0], parts)
+
+    # With this many tokens both rings are full.
+    reach = max(slots, columns * self.stride)
+    return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, reach, self.decode)
 
 
 def _join_columns(first: Columns, second: Columns) -> Columns:

@@ -123,7 +123,10 @@ def test_remembering_inputs_equals_remembering_keys(lengths, max_length):
   close(np.asarray(first)[np.asarray(mask)], np.asarray(second)[np.asarray(mask)])
 
 
-FILLED = {'transformer_xl': (('heads', 2),)}
+FILLED = {
+  'transformer_xl': (('heads', 2),),
+  'sparse': (('heads', 2), ('stride', 3), ('position', 'alibi')),
+}
 
 
 @pytest.mark.parametrize('name', FILLED)
@@ -148,7 +151,8 @@ def test_a_token_reads_what_is_filled(name):
   state = jax.eval_shape(lambda: mixer.init_state(1, 1000))
   program = jax.jit(lambda p, s, x: nnx.merge(graph, p)(x, s)).lower(params, state, x[:1, :1]).as_text()
   for prefix in (64, 128, 256, 512):
-    assert f'tensor<1x1x2x{prefix}xf32>' in program
+    scores = f'1x1x2x{prefix}' if name == 'transformer_xl' else f'1x2x1x{prefix // 3}'
+    assert f'tensor<{scores}xf32>' in program
 
 
 @pytest.mark.parametrize(
