@@ -162,10 +162,10 @@ def _added(q: Queries, k: Keys, relative: Relative | None, offset: int) -> Float
 
 
 class Slots(NamedTuple):
-  """Slots of a cache, in the layout that matmuls read in place."""
+  """Slots of a cache, in blocks of the layout that matmuls read in place."""
 
-  k: Float[Array, 'b g s k']
-  v: Float[Array, 'b g s v']
+  k: tuple[Float[Array, 'b g _ k'], ...]
+  v: tuple[Float[Array, 'b g _ v'], ...]
   visible: Bool[Array, 'b s']
   added: Float[Array, 'b h s'] | None = None  # to the scaled scores
 
@@ -173,25 +173,26 @@ class Slots(NamedTuple):
 def over_slots(q: Float[Array, 'b h k'], parts: Sequence[Slots], scale: float = 0.0) -> Float[Array, 'b h v']:
   """One query a row over all parts in one softmax, without a copy that joins them. scale: of q · k; 0: 1/√key width."""
   b, h, width = q.shape
-  g = parts[0].k.shape[1]
+  g = parts[0].k[0].shape[1]
   grouped = q.reshape(b, g, h // g, width)
 
   def scores_of(part: Slots) -> Float[Array, 'b g r s']:
-    scores = jnp.einsum('bgrk,bgsk->bgrs', grouped, part.k, preferred_element_type=jnp.float32)
-    scores = scores * (scale or 1 / math.sqrt(width))
+    products = [jnp.einsum('bgrk,bgsk->bgrs', grouped, k, preferred_element_type=jnp.float32) for k in part.k]
+    scores = jnp.concatenate(products, axis=-1) * (scale or 1 / math.sqrt(width))
     if part.added is not None:
       scores = scores + part.added.reshape(scores.shape)
     return jnp.where(part.visible[:, None, None], scores, MASKED)
 
   weights = jax.nn.softmax(jnp.concatenate([scores_of(part) for part in parts], axis=-1), axis=-1)
   sees = jnp.stack([part.visible.any(axis=1) for part in parts]).any(axis=0)
-  weights = jnp.where(sees[:, None, None, None], weights, 0.0).astype(parts[0].v.dtype)
+  values = [v for part in parts for v in part.v]
+  weights = jnp.where(sees[:, None, None, None], weights, 0.0).astype(values[0].dtype)
   out, first = jnp.zeros((), jnp.float32), 0
-  for part in parts:
-    own = weights[..., first : first + part.k.shape[2]]
-    out = out + jnp.einsum('bgrs,bgsv->bgrv', own, part.v, preferred_element_type=jnp.float32)
-    first += part.k.shape[2]
-  return out.reshape(b, h, -1).astype(parts[0].v.dtype)
+  for v in values:
+    own = weights[..., first : first + v.shape[2]]
+    out = out + jnp.einsum('bgrs,bgsv->bgrv', own, v, preferred_element_type=jnp.float32)
+    first += v.shape[2]
+  return out.reshape(b, h, -1).astype(values[0].dtype)
 
 
 def fused(

@@ -88,13 +88,8 @@ class Attention(Mixer):
       self.distances = BY_DISTANCE[position](width, heads, rngs=rngs, ahead=not causal)
 
   def init_state(self, batch: int, max_length: int) -> State:
-    # Each head's keys together: decoding reads them in place.
-    shape = (batch, self.kv_heads, max_length, self.key_width)
-    return {
-      'k': jnp.zeros(shape, self.dtype),
-      'v': jnp.zeros(shape, self.dtype),
-      'end': jnp.zeros((batch,), jnp.int32),
-    }
+    slots = lambda: ring.empty(batch, self.kv_heads, max_length, self.key_width, self.dtype)
+    return {'k': slots(), 'v': slots(), 'end': jnp.zeros((batch,), jnp.int32)}
 
   def mixing_flops(self, context: int | float) -> float:
     """q·k and weights·v, two FLOPs each per key and feature; relative keys are keys once more."""
@@ -140,7 +135,7 @@ class Attention(Mixer):
       state = self._write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
     else:
-      self.check_fits(length, state['k'].shape[2])
+      self.check_fits(length, state['k'].slots)
       out = self._after(q, k, v, state, reset, mask)
       state = self._write(state, k, v, where, end, reset, mask)
     return self._join(out), state
@@ -207,15 +202,14 @@ class Attention(Mixer):
     """Attends to what the state remembers and to the segment. An empty state (a prompt's prefill) costs nothing."""
     batch, length = q.shape[:2]
     bounds = self._segment_bounds(reset, mask, batch, length)
-    slots = state['k'].shape[2]
+    slots = state['k'].slots
 
     def with_memory():
-      memory = {'k': state['k'], 'v': state['v']}
-      held = ring.in_slots(state['end'], slots)
+      end, held = state['end'], ring.in_slots(state['end'], slots)
+      memory = [state[name].joined() for name in 'kv']
       if self.relative is not None:
-        memory, held = ring.in_order(memory, state['end']), ring.in_row(state['end'], slots)
-      keys = jnp.concatenate([memory['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([memory['v'].swapaxes(1, 2), v], axis=1)
+        memory, held = [ring.in_order(state[name], end) for name in 'kv'], ring.in_row(end, slots)
+      keys, values = (jnp.concatenate([old.swapaxes(1, 2), a], axis=1) for old, a in zip(memory, (k, v), strict=True))
       limits = memory_bounds(held, state['end'], slots, length, reset, mask)
       how: dict[str, Any] = {'relative': self.relative, 'offset': slots, 'implementation': self.implementation}
       return kernel.attention(q, keys, values, causal=False, bounds=limits, **how)
@@ -224,11 +218,11 @@ class Attention(Mixer):
 
   def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
     """One query over the filled slots of the ring, its own token among them: [b h v]."""
-    k, v, end, slots = state['k'], state['v'], state['end'], state['k'].shape[2]
+    k, v, end, slots = state['k'], state['v'], state['end'], state['k'].slots
 
     def over(prefix: int) -> jax.Array:
       seen = self._seen(q, end, slots, prefix)
-      return kernel.over_slots(q[:, 0], [kernel.Slots(k[:, :, :prefix], v[:, :, :prefix], *seen)])
+      return kernel.over_slots(q[:, 0], [kernel.Slots(k.first(prefix).blocks, v.first(prefix).blocks, *seen)])
 
     return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, slots, self.decode)
 

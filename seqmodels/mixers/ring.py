@@ -1,19 +1,80 @@
-"""A ring: arrays [b g s k] that keep the last s positions of a document, position p in slot p mod s.
+"""A ring keeps the last s positions of a document, position p in slot p mod s.
 
 How many tokens the document has so far is its `end`; until it exceeds s, slot p holds position p and nothing is lost.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from seqmodels.notation import Flags, State
+from seqmodels.notation import Flags
 
 DECODE = ('prefix', 'full')
-SMALLEST_PREFIX = 64
+SMALLEST_BLOCK = 64
+
+
+class Ring(NamedTuple):
+  """The slots of a ring, in blocks that each double what stands before them: 64, 64, 128, 256 …, the last cut off.
+
+  What is filled, rounded up to a power of two, is the first few blocks: a decoded token reads these where they are. A
+  prefix of one array would be copied first, which takes several times as long as the attention to it (XLA on CPU).
+  """
+
+  blocks: tuple[Float[Array, 'b g _ k'], ...]
+
+  @property
+  def slots(self) -> int:
+    return sum(block.shape[2] for block in self.blocks)
+
+  def joined(self) -> Float[Array, 'b g s k']:
+    return jnp.concatenate(self.blocks, axis=2)
+
+  def first(self, slots: int) -> 'Ring':
+    """The fewest blocks that hold the first `slots` slots."""
+    return Ring(self.blocks[: 1 + prefixes(self.slots).index(reach(slots, self.slots))])
+
+  def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Ring':
+    """The ring with the new tokens in their slots; slots beyond its end are dropped."""
+    rows, start, blocks = jnp.arange(slot.shape[0])[:, None], 0, []
+    for block in self.blocks:
+      size = block.shape[2]
+      place = jnp.where(slot < start, size, slot - start)
+      blocks.append(block.at[rows, :, place].set(new.astype(block.dtype), mode='drop'))
+      start += size
+    return Ring(tuple(blocks))
+
+  def grown(self, longer: 'Ring') -> 'Ring':
+    """The ring with empty slots at its end, as many as `longer` (a ring or its shapes) has; never fewer."""
+    nothing = self.blocks[-1][:, :, :0]
+    pairs = itertools.zip_longest(self.blocks, longer.blocks)
+    return Ring(tuple(_padded(nothing if a is None else a, 0 if b is None else b.shape[2]) for a, b in pairs))
+
+
+def _padded(block: Float[Array, 'b g s k'], slots: int) -> Float[Array, 'b g _ k']:
+  return jnp.pad(block, ((0, 0), (0, 0), (0, max(0, slots - block.shape[2])), (0, 0)))
+
+
+def prefixes(slots: int) -> list[int]:
+  """Where the blocks of a ring end: at powers of two, and at its own end."""
+  shorter = [2**n for n in range(SMALLEST_BLOCK.bit_length() - 1, slots.bit_length()) if 2**n < slots]
+  return [*shorter, slots]
+
+
+def reach(filled: int, slots: int) -> int:
+  """Where the block ends that holds the last of `filled` slots of a ring."""
+  return next(end for end in prefixes(slots) if end >= min(filled, slots))
+
+
+def empty(batch: int, heads: int, slots: int, width: int, dtype: DTypeLike) -> Ring:
+  """A ring of zeros, each head's slots together."""
+  edges = itertools.pairwise([0, *prefixes(slots)])
+  return Ring(tuple(jnp.zeros((batch, heads, stop - start, width), dtype) for start, stop in edges))
 
 
 def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
@@ -29,28 +90,24 @@ def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
   return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
 
 
-def in_order(ring: State, end: Int[Array, 'b']) -> State:
-  """A ring's arrays [b g s k] with the oldest slot first and the newest last."""
-
-  def turn(a: Float[Array, 'b g s k']) -> Float[Array, 'b g s k']:
-    slot = in_row(end, a.shape[2]) % a.shape[2]
-    return jnp.take_along_axis(a, slot[:, None, :, None], axis=2)
-
-  return jax.tree.map(turn, ring)
+def in_order(ring: Ring, end: Int[Array, 'b']) -> Float[Array, 'b g s k']:
+  """The oldest slot first and the newest last."""
+  slot = in_row(end, ring.slots) % ring.slots
+  return jnp.take_along_axis(ring.joined(), slot[:, None, :, None], axis=2)
 
 
 def write(
-  ring: dict[str, Float[Array, 'b g s _']],
-  new: dict[str, Float[Array, 'b t g _']],
+  rings: Mapping[str, Ring],
+  new: Mapping[str, Float[Array, 'b t g _']],
   where: Int[Array, 'b t'],
   end: Int[Array, ' b'],
   reset: Flags | None,
   mask: Flags | None,
-) -> dict[str, Float[Array, 'b g s _']]:
-  """The ring with a segment's tokens at positions `where`: the newest of the last document, padding left out."""
-  slots = next(iter(ring.values())).shape[2]
+) -> dict[str, Ring]:
+  """The rings with a segment's tokens at positions `where`: the newest of the last document, padding left out."""
+  slots = next(iter(rings.values())).slots
   slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
-  return {name: put(array, new[name], slot) for name, array in ring.items()}
+  return {name: ring.put(new[name], slot) for name, ring in rings.items()}
 
 
 def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
@@ -62,12 +119,6 @@ def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Fla
   return keep
 
 
-def put(ring: Float[Array, 'b g s k'], new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> jax.Array:
-  """The ring with the new tokens in their slots; slots beyond its end are dropped."""
-  rows = jnp.arange(slot.shape[0])[:, None]
-  return ring.at[rows, :, slot].set(new.astype(ring.dtype), mode='drop')
-
-
 def read_filled(
   read: Callable[[int], jax.Array], nothing: jax.Array, end: Int[Array, ' b'], slots: int, decode: str
 ) -> jax.Array:
@@ -75,10 +126,8 @@ def read_filled(
 
   decode: `prefix`, or `full` for all slots always.
   """
-  prefixes = [slots]
-  if decode == 'prefix':
-    prefixes = [2**n for n in range(SMALLEST_PREFIX.bit_length() - 1, slots.bit_length()) if 2**n < slots] + prefixes
+  lengths = prefixes(slots) if decode == 'prefix' else [slots]
   # The empty ring has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
   # the whole ring at every step to suit the matmul.
-  needed = jnp.searchsorted(jnp.array([0, *prefixes]), jnp.minimum(end, slots).max())
-  return jax.lax.switch(needed, [lambda: nothing, *(functools.partial(read, prefix) for prefix in prefixes)])
+  needed = jnp.searchsorted(jnp.array([0, *lengths]), jnp.minimum(end, slots).max())
+  return jax.lax.switch(needed, [lambda: nothing, *(functools.partial(read, length) for length in lengths)])

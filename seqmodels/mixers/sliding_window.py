@@ -69,14 +69,13 @@ class SlidingWindow(Attention):
   def _after(
     self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, reset: Flags | None, mask: Flags | None
   ) -> jax.Array:
-    length, slots = q.shape[1], state['k'].shape[2]
+    length, slots = q.shape[1], state['k'].slots
     if length <= slots:
       return super()._after(q, k, v, state, reset, mask)
     where, _ = positions.advance(state['end'], length, reset, mask)
     index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
-    memory = ring.in_order({'k': state['k'], 'v': state['v']}, state['end'])
-    pairs = (memory['k'], k), (memory['v'], v)
-    keys, values = (jnp.concatenate([old.swapaxes(1, 2), new], axis=1) for old, new in pairs)
+    memory = [ring.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
+    keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(memory, (k, v), strict=True))
     return self._local(q, keys, values, index - where, index, slots)
 
   def _local(

@@ -90,10 +90,9 @@ class Sparse(Attention):
     if state is None:
       keys, values = (jnp.pad(a, ((0, 0), (window, 0), (0, 0), (0, 0))) for a in (k, v))
     else:
-      window, remembered = state['k'].shape[2], state['column_k'].shape[2]
-      near = ring.in_order({'k': state['k'], 'v': state['v']}, start)
-      keys = jnp.concatenate([near['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([near['v'].swapaxes(1, 2), v], axis=1)
+      window, remembered = state['k'].slots, state['column_k'].slots
+      near = [ring.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
+      keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(near, (k, v), strict=True))
       columns = _join_columns(self._remembered(state, start), columns)
       # The last columns only, those in the window included: what the ring would hold had every token come alone.
       oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
@@ -122,8 +121,8 @@ class Sparse(Attention):
 
   def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
     """The columns of a state, on a scale on which the next token stands at 0."""
-    place = self._places(end, state['column_k'].shape[2])
-    return Columns(state['column_k'].swapaxes(1, 2), state['column_v'].swapaxes(1, 2), place)
+    k, v = (state[name].joined().swapaxes(1, 2) for name in ('column_k', 'column_v'))
+    return Columns(k, v, self._places(end, k.shape[1]))
 
   def _places(self, end: Int[Array, 'b'], slots: int) -> Int[Array, 'b c']:
     """Where the columns in a ring stand, the next token being at 0."""
@@ -140,21 +139,21 @@ class Sparse(Attention):
     reset: Flags | None,
     mask: Flags | None,
   ) -> State:
-    slots = state['column_k'].shape[2]
+    slots = state['column_k'].slots
     number = (where + 1) // self.stride - 1
     recent = number >= end[:, None] // self.stride - slots
     slot = jnp.where(ring.kept(where.shape, reset, mask) & self._is_column(where) & recent, number % slots, slots)
     return super()._write(state, k, v, where, end, reset, mask) | {
-      'column_k': ring.put(state['column_k'], k, slot),
-      'column_v': ring.put(state['column_v'], v, slot),
+      'column_k': state['column_k'].put(k, slot),
+      'column_v': state['column_v'].put(v, slot),
     }
 
   def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
     """One query over the filled slots of both rings, its own token among them: [b h v]."""
-    end, slots, columns = state['end'], state['k'].shape[2], state['column_k'].shape[2]
+    end, slots, columns = state['end'], state['k'].slots, state['column_k'].slots
 
     def over(prefix: int) -> jax.Array:
-      near, far = min(prefix, slots), min(prefix // self.stride, columns)
+      near, far = ring.reach(prefix, slots), ring.reach(prefix // self.stride, columns)
       held, column = ring.in_slots(end, slots)[:, :near] - end[:, None], self._places(end, columns)[:, :far]
       visible = held >= -end[:, None], (column > NOWHERE) & (column < -slots)
       added: tuple[jax.Array | None, jax.Array | None] = None, None
@@ -162,10 +161,13 @@ class Sparse(Attention):
         distance = -1 - jnp.concatenate([held, column], axis=1)
         both = by_distance.scores_at(self.relative, q, distance[:, None], (far + 1) * self.stride)[:, :, 0]
         added = both[:, :, :near], both[:, :, near:]
-      parts = [kernel.Slots(state['k'][:, :, :near], state['v'][:, :, :near], visible[0], added[0])]
-      if far:
-        k, v = (state[name][:, :, :far] for name in ('column_k', 'column_v'))
-        parts.append(kernel.Slots(k, v, visible[1], added[1]))
+      held_k, held_v, column_k, column_v = (
+        state[name].first(count).blocks
+        for name, count in (('k', near), ('v', near), ('column_k', far), ('column_v', far))
+      )
+      parts = [kernel.Slots(held_k, held_v, visible[0], added[0])]
+      if prefix >= self.stride:
+        parts.append(kernel.Slots(column_k, column_v, visible[1], added[1]))
       return kernel.over_slots(q[:, 0], parts)
 
     # With this many tokens both rings are full.

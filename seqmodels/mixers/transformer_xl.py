@@ -48,7 +48,7 @@ class TransformerXL(Attention):
 
   def init_state(self, batch: int, max_length: int) -> State:
     return {
-      'x': jnp.zeros((batch, 1, max_length, self.width), self.dtype),  # laid out as the keys of one head
+      'x': ring.empty(batch, 1, max_length, self.width, self.dtype),  # laid out as the keys of one head
       'end': jnp.zeros((batch,), jnp.int32),
     }
 
@@ -59,7 +59,7 @@ class TransformerXL(Attention):
     bounds = self._segment_bounds(reset, mask, batch, length)
     if state is None:
       return self._join(self._over(x, x, bounds)), None
-    slots = state['x'].shape[2]
+    slots = state['x'].slots
     self.check_fits(length, slots)
     x = x.astype(self.dtype)
     held = {'x': jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']}
@@ -69,7 +69,7 @@ class TransformerXL(Attention):
       return self._join(self._decode(self._queries(x), after)), after
 
     def with_memory() -> jax.Array:
-      memory = ring.in_order(held, state['end'])['x'][:, 0]
+      memory = ring.in_order(held['x'], state['end'])[:, 0]
       index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
       position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
       limits = jnp.maximum(index - where, index - slots + 1), index, position
@@ -97,14 +97,14 @@ class TransformerXL(Attention):
     The key and value projections go onto the query and the result: slots · width products a head, where projecting the
     memory would take slots · width · key width. The memory is then the one key and the one value that all heads share.
     """
-    x, end, slots = state['x'], state['end'], state['x'].shape[2]
+    x, end, slots = state['x'], state['end'], state['x'].slots
     grouped = q.reshape(q.shape[0], self.kv_heads, -1, self.key_width)
     weights = self.qkv_kernel[...].astype(self.dtype)[:, self.width :]
     keys, values = jnp.split(weights.reshape(self.width, -1, self.key_width), 2, axis=1)
     onto = jnp.einsum('bgrk,dgk->bgrd', grouped, keys).reshape(q.shape[0], self.heads, self.width)
 
     def over(prefix: int) -> jax.Array:
-      held, seen = x[:, :, :prefix], self._seen(q, end, slots, prefix)
+      held, seen = x.first(prefix).blocks, self._seen(q, end, slots, prefix)
       return kernel.over_slots(onto, [kernel.Slots(held, held, *seen)], 1 / math.sqrt(self.key_width))
 
     mixed = ring.read_filled(over, jnp.zeros_like(onto), end, slots, self.decode)
