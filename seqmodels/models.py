@@ -11,6 +11,7 @@ from seqmodels.config import ModelConfig
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
+from seqmodels.mixers.base import grow
 from seqmodels.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Flags, Key, Params, State
 from seqmodels.positions import ADDITIVE
@@ -47,6 +48,14 @@ class Model:
     """
     network = nnx.merge(self.graph, self.abstract_params)
     return network.init_state(batch, max_length, source_length)
+
+  def grow_state(self, state: State, max_length: int) -> State:
+    """The state as if made for `max_length` tokens; one made for more, or of fixed size, stays as it is.
+
+    Exact as long as no document is longer than the state was made for: then nothing has been forgotten yet.
+    """
+    # One row and one source token, so that neither axis is longer than the state's.
+    return grow(state, jax.eval_shape(lambda: self.init_state(1, max_length, 1)))
 
   def start(self, params: Params, source: Source, max_length: int, *, source_mask: SourceMask | None = None) -> State:
     """The state of a seq2seq model that has read the source: cross-attention's keys and values are computed here, once.

@@ -104,11 +104,22 @@ def test_learned_positions_refuse_what_their_table_does_not_hold():
   model = build(TRANSFORMER.replace(position='learned'), SPEC)
   with pytest.raises(InputError, match=r'length=25 .*24 tokens'):
     jax.eval_shape(model.apply, model.abstract_params, tokens(1, 25))
-  with pytest.raises(InputError, match=r'max_length=25 .*24 tokens'):
-    model.init_state(1, 25)
+  for refused in (lambda: model.init_state(1, 25), lambda: model.grow_state(model.init_state(1, 8), 25)):
+    with pytest.raises(InputError, match=r'max_length=25 .*24 tokens'):
+      refused()
   seq2seq = build(model.config, Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=30))
   with pytest.raises(InputError, match=r'max_length=25 .*24 tokens'):
     jax.eval_shape(functools.partial(seq2seq.start, max_length=25), seq2seq.abstract_params, tokens(1, 30))
+
+
+def test_a_grown_state_has_the_shapes_of_a_longer_one():
+  seq2seq = Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=7)
+  for config, spec in ((HYBRID.replace(layers='scan'), SPEC), (SINUSOIDAL, seq2seq)):
+    model = build(config, spec)
+    short, long = (jax.eval_shape(functools.partial(model.init_state, 3, n, 5)) for n in (4, 9))
+    assert short != long
+    for start, length, end in ((short, 9, long), (long, 4, long)):
+      assert jax.eval_shape(functools.partial(model.grow_state, max_length=length), start) == end
 
 
 @pytest.mark.parametrize(
