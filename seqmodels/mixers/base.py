@@ -24,6 +24,8 @@ class Mixer(nnx.Module):
     and no state; a `reset` on a padded position is part of the padding and is ignored.
   - `causal=False` is the bidirectional form; it takes no state.
   - Parameters are float32 `nnx.Param`s, the computation is in `dtype`, states that accumulate are float32.
+  - A state grows: as long as a document is no longer than it was made for, it is that of a longer `max_length` with
+    zeros cut off the ends of its arrays (`grow`).
   """
 
   can_be_causal: bool = True
@@ -69,6 +71,16 @@ class Mixer(nnx.Module):
     for leaf in jax.tree.leaves(state):
       if leaf.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {leaf.shape[0]}, the input has a batch of {x.shape[0]}')
+
+
+def grow(state: State, longer: State) -> State:
+  """The state with zeros at the ends of its arrays, where those of `longer` (a state or its shapes) are longer."""
+
+  def fill(a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    missing = [(0, max(0, size - old)) for old, size in zip(a.shape, shape, strict=True)]
+    return jnp.pad(a, missing) if any(behind for _, behind in missing) else a
+
+  return jax.tree.map(lambda a, b: fill(a, b.shape), state, longer)
 
 
 class Direction(nnx.Module):
