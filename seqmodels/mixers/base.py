@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive
+from seqmodels.mixers.ring import Ring
 from seqmodels.notation import Activations, Flags, State
 
 Options = dict[str, Any]
@@ -74,13 +75,15 @@ class Mixer(nnx.Module):
 
 
 def grow(state: State, longer: State) -> State:
-  """The state with zeros at the ends of its arrays, where those of `longer` (a state or its shapes) are longer."""
+  """The state with room for what `longer` (a state or its shapes) has room for: rings and arrays grow at their ends."""
 
-  def fill(a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    missing = [(0, max(0, size - old)) for old, size in zip(a.shape, shape, strict=True)]
+  def fill(a: Any, b: Any) -> Any:
+    if isinstance(a, Ring):
+      return a.grown(b)
+    missing = [(0, max(0, size - old)) for old, size in zip(a.shape, b.shape, strict=True)]
     return jnp.pad(a, missing) if any(behind for _, behind in missing) else a
 
-  return jax.tree.map(lambda a, b: fill(a, b.shape), state, longer)
+  return jax.tree.map(fill, state, longer, is_leaf=lambda node: isinstance(node, Ring))
 
 
 class Direction(nnx.Module):

@@ -50,14 +50,18 @@ class Ring(NamedTuple):
     return Ring(tuple(blocks))
 
   def grown(self, longer: 'Ring') -> 'Ring':
-    """The ring with empty slots at its end, as many as `longer` (a ring or its shapes) has; never fewer."""
-    nothing = self.blocks[-1][:, :, :0]
+    """The ring with empty slots at its end, as many as `longer` (a ring or its shapes) has; never fewer.
+
+    Those of scanned layers have an axis more in front.
+    """
+    nothing = self.blocks[-1][..., :0, :]
     pairs = itertools.zip_longest(self.blocks, longer.blocks)
-    return Ring(tuple(_padded(nothing if a is None else a, 0 if b is None else b.shape[2]) for a, b in pairs))
+    return Ring(tuple(_padded(nothing if a is None else a, 0 if b is None else b.shape[-2]) for a, b in pairs))
 
 
-def _padded(block: Float[Array, 'b g s k'], slots: int) -> Float[Array, 'b g _ k']:
-  return jnp.pad(block, ((0, 0), (0, 0), (0, max(0, slots - block.shape[2])), (0, 0)))
+def _padded(block: Float[Array, '*n s k'], slots: int) -> Float[Array, '*n _ k']:
+  behind = (0, max(0, slots - block.shape[-2]))
+  return jnp.pad(block, [(0, 0)] * (block.ndim - 2) + [behind, (0, 0)])
 
 
 def prefixes(slots: int) -> list[int]:

@@ -129,7 +129,7 @@ def test_heads_chosen_from_the_width():
 def test_grouped_keys_make_a_smaller_state():
   make = lambda g: Attention(D, rngs=nnx.Rngs(0), heads=4, kv_heads=g).init_state(1, 10)
   full, grouped = (jax.eval_shape(functools.partial(make, g)) for g in (0, 1))
-  assert full['k'].joined().size == 4 * grouped['k'].joined().size == 10 * D
+  assert full['k'].blocks[0].size == 4 * grouped['k'].blocks[0].size == 10 * D
 
 
 def test_flops_of_mixing():

@@ -145,13 +145,13 @@ def test_reading_what_is_filled_equals_reading_everything(name):
 
 @pytest.mark.parametrize('name', FILLED)
 def test_a_token_reads_what_is_filled(name):
-  """The switch holds the matmuls of every power of two, the smallest over 64 positions."""
+  """The switch holds the scores of every power of two from 64 on; sparse has 3 slots, and that many columns."""
   mixer = nnx.eval_shape(lambda: make_mixer(name, D, rngs=nnx.Rngs(0), options=dict(FILLED[name])))
   graph, params = nnx.split(mixer)
   state = jax.eval_shape(lambda: mixer.init_state(1, 1000))
   program = jax.jit(lambda p, s, x: nnx.merge(graph, p)(x, s)).lower(params, state, x[:1, :1]).as_text()
-  for prefix in (64, 128, 256, 512):
-    scores = f'1x1x2x{prefix}' if name == 'transformer_xl' else f'1x2x1x{prefix // 3}'
+  for count in (3 + 64, 3 + 128, 3 + 256) if name == 'sparse' else (64, 128, 256, 512):
+    scores = f'1x1x2x{count}' if name == 'transformer_xl' else f'1x2x1x{count}'
     assert f'tensor<{scores}xf32>' in program
 
 
