@@ -70,8 +70,9 @@ class Decoding(Experiment):
     setups: dict[str, Callable[[], Any]] = {}
     beside: dict[str, Row] = {}
     decoders: dict[str, tuple[Subject, Decoder]] = {}
+    reach = max(*cell['positions'], *cell['generated']) + STEPS
     for subject in subjects:
-      decoder = Decoder(build(subject, cell), cell['batch'], max(*cell['positions'], *cell['generated']) + STEPS)
+      decoder = Decoder(build(subject, cell, reach), cell['batch'], reach)
       decoders[subject.name] = subject, decoder
       saved = decoder.walk(cell['positions'])
       for position in cell['positions']:
@@ -106,8 +107,7 @@ def generation(decoders: dict[str, tuple[Subject, 'Decoder']], cell: Cell, lengt
     yield timing.timing_row(measured[subject.name], metric='generation_seconds', **row)
 
 
-def build(subject: Subject, cell: Cell, length: int = 0) -> Model:
-  length = length or max(cell['positions'])
+def build(subject: Subject, cell: Cell, length: int) -> Model:
   return subject.build(token_spec(length), params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
 
 

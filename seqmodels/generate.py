@@ -13,6 +13,10 @@ from seqmodels.models import Model
 from seqmodels.network import Source, SourceMask
 from seqmodels.notation import Key, Params, State
 
+# Tokens that a state has room for from the start. Each growth compiles the loop anew, which takes as long as thousands
+# of tokens of a small model.
+SMALLEST_ROOM = 1024
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -127,6 +131,12 @@ def decode(
   return tokens, logits, state, done
 
 
+@partial(jax.jit, static_argnames=('model', 'max_length'))
+def grow(model: Model, state: State, max_length: int) -> State:
+  """See `Model.grow_state`."""
+  return model.grow_state(state, max_length)
+
+
 def generate(
   model: Model,
   params: Params,
@@ -143,16 +153,27 @@ def generate(
   """Yields the continuation of each prompt in chunks of `chunk` tokens (0: all at once), `length` tokens in all.
 
   Prompts of different lengths are padded on the right, with `mask` false on the padding. A seq2seq model reads `source`
-  first (its padding may stand anywhere), and its prompts begin with `spec.start`.
+  first (its padding may stand anywhere), and its prompts begin with `spec.start`. In chunks, the state grows with the
+  text, which changes nothing that is drawn.
   """
-  check_request(model, prompt.shape[1], length, source)
-  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length, source, source_mask)
+  before = prompt.shape[1]
+  check_request(model, before, length, source)
+  room = _room(before + min(chunk or length, length), before + length)
+  logits, state = prefill(model, params, prompt, mask, room, source, source_mask)
   done = jnp.zeros((prompt.shape[0],), bool)
   made = 0
   while made < length and not (sampling.stop >= 0 and bool(done.all())):
     steps = min(chunk or length, length - made)
+    if before + made + steps > room:
+      room = _room(before + made + steps, before + length)
+      state = grow(model, state, room)
     tokens, logits, state, done = decode(
       model, params, logits, state, done, key, jnp.int32(made), sampling=sampling, steps=steps
     )
     made += steps
     yield tokens
+
+
+def _room(tokens: int, most: int) -> int:
+  """`tokens` rounded up to a power of two, between SMALLEST_ROOM and `most`."""
+  return min(most, max(SMALLEST_ROOM, 1 << (tokens - 1).bit_length()))

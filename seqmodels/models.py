@@ -10,7 +10,8 @@ from seqmodels import widths
 from seqmodels.config import ModelConfig
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
-from seqmodels.mixers import MIXERS, parse_entry
+from seqmodels.mixers import MIXERS, mixer_options, parse_entry
+from seqmodels.mixers.base import grow
 from seqmodels.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Flags, Key, Params, State
 from seqmodels.positions import ADDITIVE
@@ -40,11 +41,21 @@ class Model:
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
     """What is remembered before the first token; attention keeps up to `max_length` tokens.
 
+    InputError for more of them than a table of learned positions has.
+
     For seq2seq models the state after a source of `source_length` padded tokens (0: the spec's): the shapes of what
     `start` makes of a real one.
     """
     network = nnx.merge(self.graph, self.abstract_params)
     return network.init_state(batch, max_length, source_length)
+
+  def grow_state(self, state: State, max_length: int) -> State:
+    """The state as if made for `max_length` tokens; one made for more, or of fixed size, stays as it is.
+
+    Exact as long as no document is longer than the state was made for: then nothing has been forgotten yet.
+    """
+    # One row and one source token, so that neither axis is longer than the state's.
+    return grow(state, jax.eval_shape(lambda: self.init_state(1, max_length, 1)))
 
   def start(self, params: Params, source: Source, max_length: int, *, source_mask: SourceMask | None = None) -> State:
     """The state of a seq2seq model that has read the source: cross-attention's keys and values are computed here, once.
@@ -123,13 +134,24 @@ def build(config: ModelConfig, spec: Spec) -> Model:
 
 
 def _check_position(position: str, pattern: tuple[str, ...]) -> None:
-  """Raises InputError for an encoding that acts inside mixers, where no mixer of the pattern takes it."""
+  """Raises InputError for an encoding that acts inside mixers, where no mixer of the pattern takes it or one cannot.
+
+  Mixers without an option `position` do not care; an entry may fix one of its own.
+  """
   if position in ('none', *ADDITIVE):
     return
-  if not any(position in MIXERS[name].positions for name, _ in map(parse_entry, pattern)):
-    takers = sorted(name for name, mixer in MIXERS.items() if position in mixer.positions)
-    names = ', '.join(dict.fromkeys(pattern))
-    raise InputError(f'model.position={position} acts inside {", ".join(takers)}; the pattern {names} has none of them')
+  entries = [parse_entry(entry) for entry in dict.fromkeys(pattern)]
+  names, left = ', '.join(dict.fromkeys(pattern)), [name for name, fixed in entries if 'position' not in fixed]
+  if not any(position in MIXERS[name].positions for name in left):
+    takers = ', '.join(sorted(name for name, mixer in MIXERS.items() if position in mixer.positions))
+    but = '' if len(left) == len(entries) else ' without a position of its own'
+    raise InputError(f'model.position={position} acts inside {takers}; the pattern {names} has none of them{but}')
+  barred = [name for name in left if 'position' in mixer_options(name) and position not in MIXERS[name].positions]
+  if barred:
+    raise InputError(
+      f'model.position={position} does not act inside {", ".join(barred)}, of the pattern {names}; an entry may have a '
+      f'position of its own, as {barred[0]}:position=none'
+    )
 
 
 def batch_axes(init_state: Callable[[int, int], State]) -> Any:
@@ -138,7 +160,7 @@ def batch_axes(init_state: Callable[[int, int], State]) -> Any:
   def differing(two: jax.ShapeDtypeStruct, three: jax.ShapeDtypeStruct) -> int:
     return next((i for i, (a, b) in enumerate(zip(two.shape, three.shape, strict=True)) if a != b), -1)
 
-  two, three = (jax.eval_shape(lambda n=n: init_state(n, 4)) for n in (2, 3))
+  two, three = (jax.eval_shape(lambda n=n: init_state(n, 1)) for n in (2, 3))
   return jax.tree.map(differing, two, three)
 
 

@@ -40,10 +40,12 @@ class Network(nnx.Module):
       self.output = Dense(d, spec.output.size, rngs=rngs, dtype=dtype, scale=0.2)
 
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
+    self._check_table('max_length', max_length)
     return self._state(self.stack.init_state(batch, max_length, source_length), batch)
 
   def start(self, batch: int, max_length: int, memory: Memory) -> State:
     """The state before the first token, with what the blocks need of an encoder's outputs."""
+    self._check_table('max_length', max_length)
     return self._state(self.stack.start(batch, max_length, memory), batch)
 
   def _state(self, stack: State, batch: int) -> State:
@@ -102,11 +104,15 @@ class Network(nnx.Module):
   def _encoding(self, position: Int[Array, 'b t']) -> Float[Array, 'b t d']:
     if self.config.position == 'sinusoidal':
       return sinusoidal(position, self.config.width)
-    if position.shape[1] > self.spec.length:
-      raise InputError(
-        f'length={position.shape[1]} is beyond the table of model.position=learned, made for {self.spec.length} tokens'
-      )
+    self._check_table('length', position.shape[1])
     return jnp.take(self.position_table[...], position, axis=0, mode='clip')
+
+  def _check_table(self, name: str, length: int) -> None:
+    """Raises InputError for more tokens than a table of learned positions has."""
+    if self.config.position == 'learned' and length > self.spec.length:
+      raise InputError(
+        f'{name}={length} is beyond the table of model.position=learned, made for {self.spec.length} tokens'
+      )
 
   def _project(self, x: jax.Array) -> jax.Array:
     if self.config.tie_embeddings:

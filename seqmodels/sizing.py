@@ -104,6 +104,9 @@ def table(model: Model, positions: Sequence[int] = (1, 100, 1_000, 4_000, 16_000
     length = model.spec.source_length
     rows.append((f'a source of {length:,}', f'{encoding_flops(model, length):,.0f} FLOPs to read'))
   for position in positions if model.spec.kind != 'encode' else ():
+    if model.config.position == 'learned' and position > model.spec.length:
+      rows.append((f'at position {position:,}', f'beyond the table of {model.spec.length:,} learned positions'))
+      continue
     flops, size = flops_per_token(model, position), state_bytes(model, 1, position)
     rows.append((f'at position {position:,}', f'{flops:,.0f} FLOPs to decode a token, {size:,} bytes of state'))
   return rows

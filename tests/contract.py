@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from seqmodels.mixers import MIXERS, make_mixer
+from seqmodels.mixers.base import grow
 
 B, T, D = 2, 12, 8
 LONG = 257  # a prime
@@ -320,6 +321,15 @@ def check_state_keeps_its_shape(case: Case) -> None:
       assert after == before
 
 
+def check_growth(case: Case) -> None:
+  """A state that is full and grown is one that was made longer."""
+  x, half = draw_input(15), 5
+  _, state = case.run_segments(x[:, :half], (half,), NO_RESET, NO_PADDING, max_length=half)
+  state = grow(state, jax.eval_shape(case.init_state))
+  _, longer = case.run_segments(x[:, :half], (half,), NO_RESET, NO_PADDING)
+  close(state, longer)
+
+
 def check_implementations_agree(case: Case, implementation: str) -> None:
   """Outputs, last states and gradients of an implementation equal the case's own, with documents and padding."""
   x = draw_input(10)
@@ -360,6 +370,7 @@ CHECKS = (
   check_gradients,
   check_bfloat16,
   check_state_keeps_its_shape,
+  check_growth,
 )
 
 

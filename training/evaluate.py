@@ -81,17 +81,25 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   if not segment:
     return task.dataset(evaluation.split, math.ceil(settings.batch_size / mesh.size) * mesh.size)
   meshes.check_divisible('eval.streams', settings.streams, mesh)
-  check_segment('eval', segment, model, task)
+  check_segment('eval', segment, settings.memory, model, task)
   return task.dataset(evaluation.split, settings.streams, segment=segment)
 
 
-def check_segment(section: str, segment: int, model: Model, task: Task) -> None:
+def check_segment(section: str, segment: int, memory: int, model: Model, task: Task) -> None:
   """InputError where a table of learned positions would end before the sequences do that segments are read from."""
-  if segment and task.unbroken and model.config.position == 'learned':
+  if not segment or model.config.position != 'learned':
+    return
+  if task.unbroken:
     raise InputError(
       f'{section}.segment={segment} must be 0 with model.position=learned: the text goes on beyond the table, which '
       f'is made for {model.spec.length} tokens'
     )
+  for name, value in (('segment', segment), ('memory', memory)):
+    if value > model.spec.length:
+      raise InputError(
+        f'{section}.{name}={value} must be at most {model.spec.length} with model.position=learned, as many as its '
+        'table has'
+      )
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -71,7 +71,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   task = make_task(config)
   model = make_model(config, task)
   mesh = meshes.make_mesh(devices)
-  evaluating.check_segment('train', settings.segment, model, task)
+  evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   evaluating.check(model, task, evaluation, mesh)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)

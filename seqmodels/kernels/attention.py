@@ -13,7 +13,8 @@ distance (`relative.py`), query i standing at key i + offset; `blockwise` is the
 """
 
 import math
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -160,25 +161,38 @@ def _added(q: Queries, k: Keys, relative: Relative | None, offset: int) -> Float
   return by_distance.scores(relative, table, q, s)
 
 
-def over_ring(
-  q: Float[Array, 'b h k'],
-  k: Float[Array, 'b g s k'],
-  v: Float[Array, 'b g s v'],
-  filled: Int[Array, ' b'],
-  added: Float[Array, 'b h s'] | None = None,
-) -> Float[Array, 'b h v']:
-  """One query a row over the first `filled` slots of a cache, whose layout is the one that matmuls read in place."""
+class Slots(NamedTuple):
+  """Slots of a cache, in blocks of the layout that matmuls read in place."""
+
+  k: tuple[Float[Array, 'b g _ k'], ...]
+  v: tuple[Float[Array, 'b g _ v'], ...]
+  visible: Bool[Array, 'b s']
+  added: Float[Array, 'b h s'] | None = None  # to the scaled scores
+
+
+def over_slots(q: Float[Array, 'b h k'], parts: Sequence[Slots], scale: float = 0.0) -> Float[Array, 'b h v']:
+  """One query a row over all parts in one softmax, without a copy that joins them. scale: of q · k; 0: 1/√key width."""
   b, h, width = q.shape
-  g, s = k.shape[1:3]
-  scores = jnp.einsum('bgrk,bgsk->bgrs', q.reshape(b, g, h // g, width), k, preferred_element_type=jnp.float32)
-  scores = scores / math.sqrt(width)
-  if added is not None:
-    scores = scores + added.reshape(b, g, h // g, s)
-  visible = jnp.arange(s)[None, :] < filled[:, None]
-  weights = jax.nn.softmax(jnp.where(visible[:, None, None], scores, MASKED), axis=-1)
-  weights = jnp.where(filled[:, None, None, None] > 0, weights, 0.0).astype(v.dtype)
-  out = jnp.einsum('bgrs,bgsv->bgrv', weights, v, preferred_element_type=jnp.float32)
-  return out.reshape(b, h, v.shape[-1]).astype(v.dtype)
+  g = parts[0].k[0].shape[1]
+  grouped = q.reshape(b, g, h // g, width)
+
+  def scores_of(part: Slots) -> Float[Array, 'b g r s']:
+    products = [jnp.einsum('bgrk,bgsk->bgrs', grouped, k, preferred_element_type=jnp.float32) for k in part.k]
+    scores = jnp.concatenate(products, axis=-1) * (scale or 1 / math.sqrt(width))
+    if part.added is not None:
+      scores = scores + part.added.reshape(scores.shape)
+    return jnp.where(part.visible[:, None, None], scores, MASKED)
+
+  weights = jax.nn.softmax(jnp.concatenate([scores_of(part) for part in parts], axis=-1), axis=-1)
+  sees = jnp.stack([part.visible.any(axis=1) for part in parts]).any(axis=0)
+  values = [v for part in parts for v in part.v]
+  weights = jnp.where(sees[:, None, None, None], weights, 0.0).astype(values[0].dtype)
+  out, first = jnp.zeros((), jnp.float32), 0
+  for v in values:
+    own = weights[..., first : first + v.shape[2]]
+    out = out + jnp.einsum('bgrs,bgsv->bgrv', own, v, preferred_element_type=jnp.float32)
+    first += v.shape[2]
+  return out.reshape(b, h, -1).astype(values[0].dtype)
 
 
 def fused(

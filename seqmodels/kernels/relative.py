@@ -39,9 +39,9 @@ class Relative:
     """The queries as they meet `keys`, from `content` of them."""
     return q
 
-  def met(self, q: Float[Array, 'b t h k'], distance: Int[Array, 'm']) -> Float[Array, 'b h t m'] | None:
-    """queries(q) · keys(distance), unscaled."""
-    keys = self.keys(distance)
+  def met(self, q: Float[Array, 'b t h k'], lowest: int, count: int) -> Float[Array, 'b h t {count}'] | None:
+    """queries(q) · keys, unscaled, of `count` distances from `lowest` on."""
+    keys = self.keys(lowest + jnp.arange(count, dtype=jnp.int32))
     return None if keys is None else meet(self.queries(q), keys)
 
 
@@ -88,14 +88,14 @@ def scores_at(
   """The same for any distances up to `farthest`, by a gather; for few pairs."""
   farthest = min(farthest, relative.reach or farthest)
   lowest = -farthest if relative.ahead else 0
-  listed = jnp.arange(lowest, farthest + 1, dtype=jnp.int32)
+  count = farthest + 1 - lowest
   index = jnp.clip(distance - lowest, 0, farthest - lowest)
   total = None
-  met = relative.met(q, listed)
+  met = relative.met(q, lowest, count)
   if met is not None:
     index_of_head = jnp.broadcast_to(index[:, None], (*met.shape[:3], index.shape[-1]))
     total = jnp.take_along_axis(met / math.sqrt(q.shape[-1]), index_of_head, axis=-1)
-  bias = relative.bias(listed)
+  bias = relative.bias(lowest + jnp.arange(count, dtype=jnp.int32))
   if bias is not None:
     chosen = jnp.moveaxis(jnp.take(bias, index, axis=1), 0, 1)
     total = chosen if total is None else total + chosen

@@ -1,24 +1,21 @@
 """Softmax attention as a mixer. Its state is a ring of the last `max_length` keys and values."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels import positions
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import relative as by_distance
+from seqmodels.mixers import ring
 from seqmodels.mixers.base import Mixer
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, Flags, State
-
-DECODE = ('prefix', 'full')
-SMALLEST_PREFIX = 64
 
 
 def choose_heads(width: int) -> int:
@@ -79,8 +76,8 @@ class Attention(Mixer):
       )
     if implementation not in self.implementations:
       raise unknown('mixer.implementation', implementation, self.implementations)
-    if decode not in DECODE:
-      raise unknown('mixer.decode', decode, DECODE)
+    if decode not in ring.DECODE:
+      raise unknown('mixer.decode', decode, ring.DECODE)
     self.heads, self.kv_heads, self.key_width = heads, kv_heads, width // heads
     self.position, self.implementation, self.decode = position, implementation, decode
     self.padding_last = position in BY_DISTANCE  # moved there, so that distances are differences of indices
@@ -91,12 +88,8 @@ class Attention(Mixer):
       self.distances = BY_DISTANCE[position](width, heads, rngs=rngs, ahead=not causal)
 
   def init_state(self, batch: int, max_length: int) -> State:
-    ring = (batch, self.kv_heads, max_length, self.key_width)  # each head's keys together: decoding reads them in place
-    return {
-      'k': jnp.zeros(ring, self.dtype),
-      'v': jnp.zeros(ring, self.dtype),
-      'end': jnp.zeros((batch,), jnp.int32),
-    }
+    slots = lambda: ring.empty(batch, self.kv_heads, max_length, self.key_width, self.dtype)
+    return {'k': slots(), 'v': slots(), 'end': jnp.zeros((batch,), jnp.int32)}
 
   def mixing_flops(self, context: int | float) -> float:
     """q·k and weights·v, two FLOPs each per key and feature; relative keys are keys once more."""
@@ -139,18 +132,32 @@ class Attention(Mixer):
     if state is None:
       out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
     elif length == 1:
-      state = write(state, k, v, where, end, reset, mask)
+      state = self._write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
     else:
-      self.check_fits(length, state)
+      self.check_fits(length, state['k'].slots)
       out = self._after(q, k, v, state, reset, mask)
-      state = write(state, k, v, where, end, reset, mask)
+      state = self._write(state, k, v, where, end, reset, mask)
     return self._join(out), state
 
-  def check_fits(self, length: int, state: State) -> None:
-    """Raises InputError for a segment that the state's ring cannot hold."""
-    if length > state['k'].shape[2]:
-      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={state["k"].shape[2]}')
+  def check_fits(self, length: int, slots: int) -> None:
+    """Raises InputError for a segment that a ring of so many slots cannot hold."""
+    if length > slots:
+      raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
+
+  def _write(
+    self,
+    state: State,
+    k: jax.Array,
+    v: jax.Array,
+    where: Int[Array, 'b t'],
+    end: Int[Array, 'b'],
+    reset: Flags | None,
+    mask: Flags | None,
+  ) -> State:
+    """The state after a segment."""
+    held = {'k': state['k'], 'v': state['v']}
+    return state | ring.write(held, {'k': k, 'v': v}, where, end, reset, mask) | {'end': end}
 
   def _join(self, out: jax.Array) -> Activations:
     """The heads [b t h k] joined and projected."""
@@ -195,15 +202,14 @@ class Attention(Mixer):
     """Attends to what the state remembers and to the segment. An empty state (a prompt's prefill) costs nothing."""
     batch, length = q.shape[:2]
     bounds = self._segment_bounds(reset, mask, batch, length)
-    slots = state['k'].shape[2]
+    slots = state['k'].slots
 
     def with_memory():
-      ring = {'k': state['k'], 'v': state['v']}
-      held = in_slots(state['end'], slots)
+      end, held = state['end'], ring.in_slots(state['end'], slots)
+      memory = [state[name].joined() for name in 'kv']
       if self.relative is not None:
-        ring, held = in_order(ring, state['end']), in_row(state['end'], slots)
-      keys = jnp.concatenate([ring['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([ring['v'].swapaxes(1, 2), v], axis=1)
+        memory, held = [ring.in_order(state[name], end) for name in 'kv'], ring.in_row(end, slots)
+      keys, values = (jnp.concatenate([old.swapaxes(1, 2), a], axis=1) for old, a in zip(memory, (k, v), strict=True))
       limits = memory_bounds(held, state['end'], slots, length, reset, mask)
       how: dict[str, Any] = {'relative': self.relative, 'offset': slots, 'implementation': self.implementation}
       return kernel.attention(q, keys, values, causal=False, bounds=limits, **how)
@@ -211,46 +217,25 @@ class Attention(Mixer):
     return jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._within(q, k, v, bounds), with_memory)
 
   def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
-    """One query over the filled slots of the ring, its own token among them."""
-    slots = state['k'].shape[2]
-    filled = jnp.minimum(state['end'], slots)
+    """One query over the filled slots of the ring, its own token among them: [b h v]."""
+    k, v, end, slots = state['k'], state['v'], state['end'], state['k'].slots
 
     def over(prefix: int) -> jax.Array:
-      added = None
-      if self.relative is not None:
-        distance = state['end'][:, None] - 1 - in_slots(state['end'], slots)[:, :prefix]
-        added = by_distance.scores_at(self.relative, q, distance[:, None], prefix - 1)[:, :, 0]
-      return kernel.over_ring(q[:, 0], state['k'][:, :, :prefix], state['v'][:, :, :prefix], filled, added)
+      seen = self._seen(q, end, slots, prefix)
+      return kernel.over_slots(q[:, 0], [kernel.Slots(k.first(prefix).blocks, v.first(prefix).blocks, *seen)])
 
-    prefixes = [slots]
-    if self.decode == 'prefix':
-      prefixes = [2**n for n in range(SMALLEST_PREFIX.bit_length() - 1, slots.bit_length()) if 2**n < slots] + prefixes
-    # The empty ring has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
-    # the whole ring at every step to suit the matmul.
-    empty = lambda: jnp.zeros(q[:, 0].shape, state['v'].dtype)
-    needed = jnp.searchsorted(jnp.array([0, *prefixes]), filled.max())
-    return jax.lax.switch(needed, [empty, *(functools.partial(over, prefix) for prefix in prefixes)])
+    return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, slots, self.decode)
 
-
-def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
-  """The newest position kept in each slot of a ring; negative: not written yet."""
-  last = end[:, None] - 1
-  return last - (last - jnp.arange(slots, dtype=jnp.int32)[None, :]) % slots
-
-
-def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
-  """The positions of a ring put in order; negative: not written yet."""
-  return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
-
-
-def in_order(ring: State, end: Int[Array, 'b']) -> State:
-  """A ring's arrays [b g s k] with the oldest slot first and the newest last."""
-
-  def turn(a: Float[Array, 'b g s k']) -> Float[Array, 'b g s k']:
-    slot = in_row(end, a.shape[2]) % a.shape[2]
-    return jnp.take_along_axis(a, slot[:, None, :, None], axis=2)
-
-  return jax.tree.map(turn, ring)
+  def _seen(
+    self, q: Float[Array, 'b 1 h k'], end: Int[Array, 'b'], slots: int, prefix: int
+  ) -> tuple[Bool[Array, 'b s'], Float[Array, 'b h s'] | None]:
+    """Which of the first `prefix` slots of a ring the newest token sees, and what is added to their scores."""
+    held = ring.in_slots(end, slots)[:, :prefix]
+    added = None
+    if self.relative is not None:
+      distance = (end[:, None] - 1 - held)[:, None]
+      added = by_distance.scores_at(self.relative, q, distance, prefix - 1)[:, :, 0]
+    return held >= 0, added
 
 
 def memory_bounds(
@@ -267,33 +252,3 @@ def memory_bounds(
   if reset is not None:
     lower = jnp.maximum(lower, jax.lax.cummax(jnp.where(reset, place, 0), axis=1))
   return lower, place, jnp.concatenate([held, jnp.where(valid, place, -1)], axis=1)
-
-
-def write(
-  state: State,
-  k: Float[Array, 'b t g k'],
-  v: Float[Array, 'b t g k'],
-  where: Int[Array, 'b t'],
-  end: Int[Array, ' b'],
-  reset: Flags | None,
-  mask: Flags | None,
-) -> State:
-  """Puts a segment's keys and values into the ring: the newest of the last document, padding left out."""
-  slots = state['k'].shape[2]
-  slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
-  return {'k': put(state['k'], k, slot), 'v': put(state['v'], v, slot), 'end': end}
-
-
-def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
-  """The tokens of a segment's last document."""
-  keep = jnp.ones(shape, bool) if mask is None else mask
-  if reset is not None:
-    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
-    keep = keep & ~jnp.concatenate([superseded[:, 1:], jnp.zeros((shape[0], 1), bool)], axis=1)
-  return keep
-
-
-def put(ring: Float[Array, 'b g s k'], new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> jax.Array:
-  """The ring with the new tokens in their slots; slots beyond its end are dropped."""
-  rows = jnp.arange(slot.shape[0])[:, None]
-  return ring.at[rows, :, slot].set(new.astype(ring.dtype), mode='drop')

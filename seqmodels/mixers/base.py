@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive
+from seqmodels.mixers.ring import Ring
 from seqmodels.notation import Activations, Flags, State
 
 Options = dict[str, Any]
@@ -24,6 +25,8 @@ class Mixer(nnx.Module):
     and no state; a `reset` on a padded position is part of the padding and is ignored.
   - `causal=False` is the bidirectional form; it takes no state.
   - Parameters are float32 `nnx.Param`s, the computation is in `dtype`, states that accumulate are float32.
+  - A state grows: as long as a document is no longer than it was made for, it is that of a longer `max_length` with
+    zeros cut off the ends of its arrays (`grow`).
   """
 
   can_be_causal: bool = True
@@ -69,6 +72,18 @@ class Mixer(nnx.Module):
     for leaf in jax.tree.leaves(state):
       if leaf.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {leaf.shape[0]}, the input has a batch of {x.shape[0]}')
+
+
+def grow(state: State, longer: State) -> State:
+  """The state with room for what `longer` (a state or its shapes) has room for: rings and arrays grow at their ends."""
+
+  def fill(a: Any, b: Any) -> Any:
+    if isinstance(a, Ring):
+      return a.grown(b)
+    missing = [(0, max(0, size - old)) for old, size in zip(a.shape, b.shape, strict=True)]
+    return jnp.pad(a, missing) if any(behind for _, behind in missing) else a
+
+  return jax.tree.map(fill, state, longer, is_leaf=lambda node: isinstance(node, Ring))
 
 
 class Direction(nnx.Module):

@@ -10,6 +10,7 @@ from seqmodels.kernels.relative import Relative, meet
 
 CLIP = 64
 BUCKETS, FARTHEST = 32, 128
+BLOCK = 64
 
 
 class Shaw(nnx.Module, Relative):
@@ -78,12 +79,22 @@ class Sinusoids(nnx.Module, Relative):
   def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + (self.position_bias[...] - self.content_bias[...]).astype(q.dtype)[None, None]
 
-  def met(self, q: Float[Array, 'b t h k'], distance: Int[Array, 'm']) -> Float[Array, 'b h t m']:
+  def met(self, q: Float[Array, 'b t h k'], lowest: int, count: int) -> Float[Array, 'b h t {count}']:
     if q.shape[1] > 1:
-      return meet(self.queries(q), self.keys(distance))
+      return meet(self.queries(q), self.keys(lowest + jnp.arange(count, dtype=jnp.int32)))
     # For one query the projection goes onto the query: m · width products a head in place of m · width · key width.
+    # And by the sine of a sum, the query turned to every BLOCK-th distance meets the same BLOCK waves each time: sines
+    # of all m distances would take longer than the products.
+    half = (self.width + 1) // 2
     projected = jnp.einsum('bthk,dhk->bhtd', self.queries(q).astype(jnp.float32), self.projection[...])
-    return jnp.einsum('bhtd,md->bhtm', projected, positions.sinusoidal(distance[None], self.width)[0])
+    of_sine = projected[..., :half]
+    of_cosine = jnp.pad(projected[..., half:], [(0, 0)] * 3 + [(0, self.width % 2)])  # an odd width has one sine more
+    far = lowest + BLOCK * jnp.arange(-(-count // BLOCK), dtype=jnp.int32)
+    sine, cosine = (a[None] for a in jnp.split(positions.sinusoidal(far[None], 2 * half), 2, axis=-1))
+    turned = [of_sine * cosine - of_cosine * sine, of_sine * sine + of_cosine * cosine]
+    near = positions.sinusoidal(jnp.arange(min(BLOCK, count), dtype=jnp.int32)[None], 2 * half)[0]
+    met = jnp.einsum('bhnd,md->bhnm', jnp.concatenate(turned, axis=-1), near)
+    return met.reshape(*met.shape[:2], 1, -1)[..., :count]
 
 
 BY_DISTANCE: dict[str, type[Shaw] | type[T5Bias] | type[Alibi] | type[Sinusoids]] = {

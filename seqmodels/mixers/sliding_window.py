@@ -11,7 +11,8 @@ from seqmodels import positions
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels.local_attention import local_attention
-from seqmodels.mixers.attention import Attention, in_order
+from seqmodels.mixers import ring
+from seqmodels.mixers.attention import Attention
 from seqmodels.notation import Flags, State
 
 
@@ -50,7 +51,7 @@ class SlidingWindow(Attention):
   def mixing_flops(self, context: int | float) -> float:
     return super().mixing_flops(min(context, self.window if self.causal else 2 * self.window - 1))
 
-  def check_fits(self, length: int, state: State) -> None:
+  def check_fits(self, length: int, slots: int) -> None:
     """Any segment fits: the ring keeps its end."""
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
@@ -68,13 +69,13 @@ class SlidingWindow(Attention):
   def _after(
     self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, reset: Flags | None, mask: Flags | None
   ) -> jax.Array:
-    length, slots = q.shape[1], state['k'].shape[2]
+    length, slots = q.shape[1], state['k'].slots
     if length <= slots:
       return super()._after(q, k, v, state, reset, mask)
     where, _ = positions.advance(state['end'], length, reset, mask)
     index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
-    ring = in_order({'k': state['k'], 'v': state['v']}, state['end'])
-    keys, values = (jnp.concatenate([old.swapaxes(1, 2), new], axis=1) for old, new in ((ring['k'], k), (ring['v'], v)))
+    memory = [ring.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
+    keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(memory, (k, v), strict=True))
     return self._local(q, keys, values, index - where, index, slots)
 
   def _local(

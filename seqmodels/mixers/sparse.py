@@ -6,14 +6,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from seqmodels import positions
 from seqmodels.errors import check_positive, unknown
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
-from seqmodels.mixers.attention import Attention, in_order, in_slots, kept, put, write
+from seqmodels.mixers import ring
+from seqmodels.mixers.attention import Attention
 from seqmodels.notation import Activations, Flags, State
 
 IMPLEMENTATIONS = ('blocks', 'materialised')
@@ -27,6 +28,7 @@ class Sparse(Attention):
 
   stride          about √length makes the cost O(t · √t)
   implementation  `blocks` (a loop over blocks of queries) or `materialised` (one block)
+  decode          as for `Attention`, of both rings
 
   The state has min(stride, max_length) slots for the last positions and max_length / stride for the last columns: exact
   up to max_length tokens, after that those windows. Segments may be of any length; padding does not count.
@@ -47,19 +49,20 @@ class Sparse(Attention):
     position: str = 'none',
     stride: int = 64,
     implementation: str = 'blocks',
+    decode: str = 'prefix',
   ):
     check_positive(**{'mixer.stride': stride})
     if implementation not in IMPLEMENTATIONS:
       raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
     how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
-    super().__init__(width, position=position, implementation=implementation, **how)
+    super().__init__(width, position=position, implementation=implementation, decode=decode, **how)
     self.stride = stride
     self.padding_last = True
 
   def init_state(self, batch: int, max_length: int) -> State:
-    ring = super().init_state(batch, min(self.stride, max_length))
+    near = super().init_state(batch, min(self.stride, max_length))
     columns = super().init_state(batch, max(1, max_length // self.stride))
-    return ring | {'column_k': columns['k'], 'column_v': columns['v']}
+    return near | {'column_k': columns['k'], 'column_v': columns['v']}
 
   def mixing_flops(self, context: int | float) -> float:
     near = self.stride if self.causal else 2 * self.stride - 1
@@ -87,10 +90,9 @@ class Sparse(Attention):
     if state is None:
       keys, values = (jnp.pad(a, ((0, 0), (window, 0), (0, 0), (0, 0))) for a in (k, v))
     else:
-      window, remembered = state['k'].shape[2], state['column_k'].shape[2]
-      ring = in_order({'k': state['k'], 'v': state['v']}, start)
-      keys = jnp.concatenate([ring['k'].swapaxes(1, 2), k], axis=1)
-      values = jnp.concatenate([ring['v'].swapaxes(1, 2), v], axis=1)
+      window, remembered = state['k'].slots, state['column_k'].slots
+      near = [ring.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
+      keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(near, (k, v), strict=True))
       columns = _join_columns(self._remembered(state, start), columns)
       # The last columns only, those in the window included: what the ring would hold had every token come alone.
       oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
@@ -119,9 +121,13 @@ class Sparse(Attention):
 
   def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
     """The columns of a state, on a scale on which the next token stands at 0."""
-    number = in_slots(end // self.stride, state['column_k'].shape[2])
-    place = jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
-    return Columns(state['column_k'].swapaxes(1, 2), state['column_v'].swapaxes(1, 2), place)
+    k, v = (state[name].joined().swapaxes(1, 2) for name in ('column_k', 'column_v'))
+    return Columns(k, v, self._places(end, k.shape[1]))
+
+  def _places(self, end: Int[Array, 'b'], slots: int) -> Int[Array, 'b c']:
+    """Where the columns in a ring stand, the next token being at 0."""
+    number = ring.in_slots(end // self.stride, slots)
+    return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
   def _write(
     self,
@@ -133,29 +139,40 @@ class Sparse(Attention):
     reset: Flags | None,
     mask: Flags | None,
   ) -> State:
-    slots = state['column_k'].shape[2]
+    slots = state['column_k'].slots
     number = (where + 1) // self.stride - 1
-    keep = kept(where.shape, reset, mask) & self._is_column(where) & (number >= end[:, None] // self.stride - slots)
-    slot = jnp.where(keep, number % slots, slots)
-    return write(state, k, v, where, end, reset, mask) | {
-      'column_k': put(state['column_k'], k, slot),
-      'column_v': put(state['column_v'], v, slot),
+    recent = number >= end[:, None] // self.stride - slots
+    slot = jnp.where(ring.kept(where.shape, reset, mask) & self._is_column(where) & recent, number % slots, slots)
+    return super()._write(state, k, v, where, end, reset, mask) | {
+      'column_k': state['column_k'].put(k, slot),
+      'column_v': state['column_v'].put(v, slot),
     }
 
-  def _decode(self, q: jax.Array, state: State) -> jax.Array:
-    """One query over both rings, its own token among them."""
-    end, slots = state['end'], state['k'].shape[2]
-    held, columns = in_slots(end, slots), self._remembered(state, end)
-    place = jnp.concatenate([held - end[:, None], columns.position], axis=1)
-    in_column = (columns.position > NOWHERE) & (columns.position < -slots)
-    visible = jnp.concatenate([held >= 0, in_column], axis=1)[:, None]
-    keys = jnp.concatenate([state['k'].swapaxes(1, 2), columns.k], axis=1)
-    values = jnp.concatenate([state['v'].swapaxes(1, 2), columns.v], axis=1)
-    added = None
-    if self.relative is not None:
-      farthest = (columns.k.shape[1] + 1) * self.stride
-      added = by_distance.scores_at(self.relative, q, -1 - place[:, None], farthest)
-    return kernel.attend(q, keys, values, visible, added)
+  def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
+    """One query over the filled slots of both rings, its own token among them: [b h v]."""
+    end, slots, columns = state['end'], state['k'].slots, state['column_k'].slots
+
+    def over(prefix: int) -> jax.Array:
+      near, far = ring.reach(prefix, slots), ring.reach(prefix // self.stride, columns)
+      held, column = ring.in_slots(end, slots)[:, :near] - end[:, None], self._places(end, columns)[:, :far]
+      visible = held >= -end[:, None], (column > NOWHERE) & (column < -slots)
+      added: tuple[jax.Array | None, jax.Array | None] = None, None
+      if self.relative is not None:
+        distance = -1 - jnp.concatenate([held, column], axis=1)
+        both = by_distance.scores_at(self.relative, q, distance[:, None], (far + 1) * self.stride)[:, :, 0]
+        added = both[:, :, :near], both[:, :, near:]
+      held_k, held_v, column_k, column_v = (
+        state[name].first(count).blocks
+        for name, count in (('k', near), ('v', near), ('column_k', far), ('column_v', far))
+      )
+      parts = [kernel.Slots(held_k, held_v, visible[0], added[0])]
+      if prefix >= self.stride:
+        parts.append(kernel.Slots(column_k, column_v, visible[1], added[1]))
+      return kernel.over_slots(q[:, 0], parts)
+
+    # With this many tokens both rings are full.
+    reach = max(slots, columns * self.stride)
+    return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, reach, self.decode)
 
 
 def _join_columns(first: Columns, second: Columns) -> Columns:

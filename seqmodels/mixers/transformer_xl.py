@@ -10,8 +10,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels import positions
-from seqmodels.errors import InputError
 from seqmodels.kernels import attention as kernel
+from seqmodels.mixers import ring
 from seqmodels.mixers.attention import Attention
 from seqmodels.notation import Activations, Flags, State
 
@@ -20,10 +20,11 @@ class TransformerXL(Attention):
   """Segment-level recurrence with relative positions (Dai et al., 2019, equations of section 3.3).
 
   stop_gradient   no gradient flows into the memory, as in the paper; the weights still learn from what it holds
+  decode          as for `Attention`
 
-  The state holds the inputs x of the last max_length tokens, the newest last, and how many of them belong to the
-  current document. Keys and values are computed from them with the current weights. Every query sees exactly the last
-  max_length positions, its own included; the memory at evaluation may be longer than in training.
+  The state is a ring as that of `Attention`, of the inputs x in place of keys and values, which are computed from them
+  with the current weights. Every query sees exactly the last max_length positions, its own included; the memory at
+  evaluation may be longer than in training.
   """
 
   positions = ('transformer_xl',)
@@ -39,15 +40,16 @@ class TransformerXL(Attention):
     kv_heads: int = 0,
     implementation: str = 'auto',
     stop_gradient: bool = True,
+    decode: str = 'prefix',
   ):
     how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
-    super().__init__(width, position='transformer_xl', implementation=implementation, **how)
+    super().__init__(width, position='transformer_xl', implementation=implementation, decode=decode, **how)
     self.stop_gradient = stop_gradient
 
   def init_state(self, batch: int, max_length: int) -> State:
     return {
-      'x': jnp.zeros((batch, max_length, self.width), self.dtype),
-      'filled': jnp.zeros((batch,), jnp.int32),
+      'x': ring.empty(batch, 1, max_length, self.width, self.dtype),  # laid out as the keys of one head
+      'end': jnp.zeros((batch,), jnp.int32),
     }
 
   def _mix(
@@ -57,62 +59,54 @@ class TransformerXL(Attention):
     bounds = self._segment_bounds(reset, mask, batch, length)
     if state is None:
       return self._join(self._over(x, x, bounds)), None
-    slots = state['x'].shape[1]
-    if length > slots:
-      raise InputError(f'a segment of {length} tokens does not fit a memory made for max_length={slots}')
+    slots = state['x'].slots
+    self.check_fits(length, slots)
     x = x.astype(self.dtype)
-    memory = jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']
-    joined = jnp.concatenate([memory, x], axis=1)
-    where, end = positions.advance(state['filled'], length, reset, mask)
-    after = {'x': newest(joined, slots, mask), 'filled': jnp.minimum(end, slots)}
+    held = {'x': jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']}
+    where, end = positions.advance(state['end'], length, reset, mask)
+    after = ring.write(held, {'x': x[:, :, None]}, where, end, reset, mask) | {'end': end}
     if length == 1:
-      return self._join(self._decode_from(x, after)), after
-    index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
-    position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
-    limits = jnp.maximum(index - where, index - slots + 1), index, position
-    out = jax.lax.cond(
-      jnp.all(state['filled'] == 0), lambda: self._over(x, x, bounds), lambda: self._over(x, joined, limits)
-    )
+      return self._join(self._decode(self._queries(x), after)), after
+
+    def with_memory() -> jax.Array:
+      memory = ring.in_order(held['x'], state['end'])[:, 0]
+      index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
+      position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
+      limits = jnp.maximum(index - where, index - slots + 1), index, position
+      return self._over(x, jnp.concatenate([memory, x], axis=1), limits)
+
+    out = jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._over(x, x, bounds), with_memory)
     return self._join(out), after
 
   def _over(self, x: Activations, source: Float[Array, 'b s d'], bounds: kernel.Bounds | None) -> jax.Array:
     """Queries of x over keys and values of `source`, whose last tokens are those of x."""
-    cut = self.heads * self.key_width
-    weights = self.qkv_kernel[...].astype(self.dtype)
-    split = lambda a: a.reshape(*a.shape[:2], -1, self.key_width)
-    q = self.distances.content(split(jnp.dot(x.astype(self.dtype), weights[:, :cut])))
-    k, v = jnp.split(split(jnp.dot(source.astype(self.dtype), weights[:, cut:])), 2, axis=2)
+    weights = self.qkv_kernel[...].astype(self.dtype)[:, self.width :]
+    projected = jnp.dot(source.astype(self.dtype), weights)
+    k, v = jnp.split(projected.reshape(*source.shape[:2], -1, self.key_width), 2, axis=2)
     causal, offset = self.causal and source is x, source.shape[1] - x.shape[1]
     how: dict[str, Any] = {'relative': self.relative, 'offset': offset, 'implementation': self.implementation}
-    return kernel.attention(q, k, v, causal=causal, bounds=bounds, **how)
+    return kernel.attention(self._queries(x), k, v, causal=causal, bounds=bounds, **how)
 
-  def _decode_from(self, x: Float[Array, 'b 1 d'], state: State) -> Float[Array, 'b h v']:
-    """One token over the memory that it is part of.
+  def _queries(self, x: Activations) -> Float[Array, 'b t h k']:
+    projected = jnp.dot(x.astype(self.dtype), self.qkv_kernel[...].astype(self.dtype)[:, : self.width])
+    return self.distances.content(projected.reshape(*x.shape[:2], self.heads, self.key_width))
+
+  def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
+    """One query over the filled slots of the memory, its own token among them: [b h v].
 
     The key and value projections go onto the query and the result: slots · width products a head, where projecting the
-    memory would take slots · width · key width.
+    memory would take slots · width · key width. The memory is then the one key and the one value that all heads share.
     """
-    groups, shared, slots = self.kv_heads, self.heads // self.kv_heads, state['x'].shape[1]
-    weights = self.qkv_kernel[...].astype(self.dtype).reshape(self.width, -1, self.key_width)
-    q = jnp.einsum('btd,dhk->bthk', x, weights[:, : self.heads])
-    q = self.distances.content(q)
-    keys, values = weights[:, self.heads : self.heads + groups], weights[:, self.heads + groups :]
-    onto = jnp.einsum('bgrk,dgk->bgrd', q.reshape(q.shape[0], groups, shared, -1), keys)
-    scores = jnp.einsum('bgrd,bsd->bgrs', onto, state['x'], preferred_element_type=jnp.float32)
-    distance = jnp.arange(slots - 1, -1, -1, dtype=jnp.int32)
-    met = self.distances.met(q, distance)
-    assert met is not None
-    seen = (distance[None, :] < state['filled'][:, None])[:, None, None]
-    scores = jnp.where(seen, (scores + met.reshape(scores.shape)) / math.sqrt(self.key_width), kernel.MASKED)
-    chosen = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-    mixed = jnp.einsum('bgrs,bsd->bgrd', chosen, state['x'])
+    x, end, slots = state['x'], state['end'], state['x'].slots
+    grouped = q.reshape(q.shape[0], self.kv_heads, -1, self.key_width)
+    weights = self.qkv_kernel[...].astype(self.dtype)[:, self.width :]
+    keys, values = jnp.split(weights.reshape(self.width, -1, self.key_width), 2, axis=1)
+    onto = jnp.einsum('bgrk,dgk->bgrd', grouped, keys).reshape(q.shape[0], self.heads, self.width)
+
+    def over(prefix: int) -> jax.Array:
+      held, seen = x.first(prefix).blocks, self._seen(q, end, slots, prefix)
+      return kernel.over_slots(onto, [kernel.Slots(held, held, *seen)], 1 / math.sqrt(self.key_width))
+
+    mixed = ring.read_filled(over, jnp.zeros_like(onto), end, slots, self.decode)
+    mixed = mixed.reshape(*grouped.shape[:3], self.width)
     return jnp.einsum('bgrd,dgv->bgrv', mixed, values).reshape(q.shape[0], self.heads, -1)
-
-
-def newest(joined: Float[Array, 'b s d'], slots: int, mask: Flags | None) -> Float[Array, 'b m d']:
-  """The last `slots` tokens of [memory, segment]; mask: which tokens of the segment are real, those first."""
-  if mask is None:
-    return joined[:, -slots:]
-  count = jnp.sum(mask, axis=1, dtype=jnp.int32)
-  index = count[:, None] + jnp.arange(slots, dtype=jnp.int32)[None, :]
-  return jnp.take_along_axis(joined, index[:, :, None], axis=1)

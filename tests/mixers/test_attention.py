@@ -81,7 +81,7 @@ def test_only_the_last_document_is_written():
   _, state = apply()(x[:, :5], mixer().init_state(B, SLOTS), reset, None)
   _, alone = apply()(x[:, 3:5], mixer().init_state(B, SLOTS), None, None)
   close(state, alone)
-  assert (np.asarray(state['k'])[:, :, 2:] == 0).all()
+  assert (np.asarray(state['k'].joined())[:, :, 2:] == 0).all()
 
 
 def test_reading_a_prefix_equals_reading_everything():
@@ -129,7 +129,7 @@ def test_heads_chosen_from_the_width():
 def test_grouped_keys_make_a_smaller_state():
   make = lambda g: Attention(D, rngs=nnx.Rngs(0), heads=4, kv_heads=g).init_state(1, 10)
   full, grouped = (jax.eval_shape(functools.partial(make, g)) for g in (0, 1))
-  assert full['k'].size == 4 * grouped['k'].size == 10 * D
+  assert full['k'].blocks[0].size == 4 * grouped['k'].blocks[0].size == 10 * D
 
 
 def test_flops_of_mixing():

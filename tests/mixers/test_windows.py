@@ -56,14 +56,14 @@ def test_a_long_segment_after_a_state_past_its_length(name, option, max_length):
   for lengths in ((3, 15, 3), (1,) * LENGTH):
     y, state = case.run_segments(x, lengths, jnp.asarray(reset), jnp.asarray(mask), max_length=max_length)
     close(np.asarray(y)[mask], target[mask])
-  assert state['k'].shape[2] == (4 if name == 'sliding_window' else 3)
+  assert state['k'].slots == (4 if name == 'sliding_window' else 3)
 
 
 def test_decoding_costs_the_window():
   for length in (100, 100_000):
     mixer = nnx.eval_shape(lambda: make_mixer('sliding_window', 32, rngs=nnx.Rngs(0), options={'window': 64}))
     state = jax.eval_shape(functools.partial(mixer.init_state, 1, length))
-    assert state['k'].shape[2] == 64
+    assert state['k'].slots == 64
   assert mixer.mixing_flops(100_000) == mixer.mixing_flops(64)
 
 
@@ -77,18 +77,20 @@ def test_no_gradient_into_the_memory_but_from_it():
   _, state = case.run(x[:, :half], case.init_state(8))
 
   def loss(params, held):
-    return (case.apply(params, x[:, half : 2 * half], state | {'x': held}, None, None)[0] ** 2).sum()
+    segment, token = x[:, half : 2 * half], x[:, half : half + 1]
+    outputs = [case.apply(params, now, state | {'x': held}, None, None)[0] for now in (segment, token)]
+    return sum((y**2).sum() for y in outputs)
 
   of_weights, of_memory = jax.jit(jax.grad(loss, argnums=(0, 1)))(case.params, state['x'])
-  without, _ = jax.jit(jax.grad(loss, argnums=(0, 1)))(case.params, jnp.zeros_like(state['x']))
-  assert (np.asarray(of_memory) == 0).all()
+  without, _ = jax.jit(jax.grad(loss, argnums=(0, 1)))(case.params, jax.tree.map(jnp.zeros_like, state['x']))
+  assert (np.asarray(of_memory.joined()) == 0).all()
   moved = np.abs(of_weights['qkv_kernel'] - without['qkv_kernel'])[:, D:]
   assert moved.max() > 0.1
   whole = case.variant(options=(*case.options, ('stop_gradient', False)))
   flows = jax.jit(
     jax.grad(lambda h: (whole.apply(case.params, x[:, :half], state | {'x': h}, None, None)[0] ** 2).sum())
   )
-  assert np.abs(flows(state['x'])).max() > 0.1
+  assert np.abs(flows(state['x']).joined()).max() > 0.1
 
 
 def test_a_longer_memory_than_the_segment_equals_one_long_call():
@@ -101,14 +103,56 @@ def test_a_longer_memory_than_the_segment_equals_one_long_call():
   assert np.abs(short - whole)[:, 14:].max() > 0.01
 
 
-def test_remembering_inputs_equals_remembering_keys():
+@functools.cache
+def keys_remembered():
   """The same encoding in `attention`, whose cache holds keys and values."""
-  other = Case('attention', (('heads', 2), ('position', 'transformer_xl')))
-  other.__dict__['params'] = memory().params
+  case = Case('attention', (('heads', 2), ('position', 'transformer_xl')))
+  case.__dict__['params'] = memory().params
+  return case
+
+
+@pytest.mark.parametrize(
+  ('lengths', 'max_length'),
+  [((3, 15, 1, 1, 1), LENGTH), ((*(1,) * 9, 5, *(1,) * 7), 5)],
+  ids=['whole', 'past the ring'],
+)
+def test_remembering_inputs_equals_remembering_keys(lengths, max_length):
   reset, mask = (jnp.asarray(flag) for flag in flags())
-  first, _ = memory().run_segments(x, (3, 15, 1, 1, 1), reset, mask, max_length=LENGTH)
-  second, _ = other.run_segments(x, (3, 15, 1, 1, 1), reset, mask, max_length=LENGTH)
+  first, _ = memory().run_segments(x, lengths, reset, mask, max_length=max_length)
+  second, _ = keys_remembered().run_segments(x, lengths, reset, mask, max_length=max_length)
   close(np.asarray(first)[np.asarray(mask)], np.asarray(second)[np.asarray(mask)])
+
+
+FILLED = {
+  'transformer_xl': (('heads', 2),),
+  'sparse': (('heads', 2), ('stride', 3), ('position', 'alibi')),
+}
+
+
+@pytest.mark.parametrize('name', FILLED)
+def test_reading_what_is_filled_equals_reading_everything(name):
+  """The contract compares token by token with one call; here is the other way of reading, rows of different lengths."""
+  by_prefix = Case(name, FILLED[name])
+  full = by_prefix.variant(options=(*FILLED[name], ('decode', 'full')))
+  draws = np.random.default_rng(1)
+  state = jax.tree.map(lambda a: draws.normal(size=a.shape).astype(a.dtype), by_prefix.init_state(600))
+  state['end'] = jnp.array([130, 40])
+  first, after = by_prefix.run(x[:, :1], state)
+  second, same = full.run(x[:, :1], state)
+  close(first, second)
+  jax.tree.map(np.testing.assert_array_equal, after, same)
+
+
+@pytest.mark.parametrize('name', FILLED)
+def test_a_token_reads_what_is_filled(name):
+  """The switch holds the scores of every power of two from 64 on; sparse has 3 slots, and that many columns."""
+  mixer = nnx.eval_shape(lambda: make_mixer(name, D, rngs=nnx.Rngs(0), options=dict(FILLED[name])))
+  graph, params = nnx.split(mixer)
+  state = jax.eval_shape(lambda: mixer.init_state(1, 1000))
+  program = jax.jit(lambda p, s, x: nnx.merge(graph, p)(x, s)).lower(params, state, x[:1, :1]).as_text()
+  for count in (3 + 64, 3 + 128, 3 + 256) if name == 'sparse' else (64, 128, 256, 512):
+    scores = f'1x1x2x{count}' if name == 'transformer_xl' else f'1x2x1x{count}'
+    assert f'tensor<{scores}xf32>' in program
 
 
 @pytest.mark.parametrize(

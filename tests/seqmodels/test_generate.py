@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels import generate as generating
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
-from seqmodels.generate import Sampling, generate, sample
+from seqmodels.generate import Sampling, generate, grow, sample
 from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens
 
@@ -48,6 +49,25 @@ def test_chunks_and_prompts_of_different_lengths_change_nothing(trained):
   greedy = Sampling(temperature=0)
   both = run(model, params, prompts, 6, key=key, sampling=greedy, mask=mask)
   np.testing.assert_array_equal(both[1:], run(model, params, prompts[1:, :2], 6, key=key, sampling=greedy))
+
+
+GROWING = ('attention', 'sliding_window', 'transformer_xl', 'sparse', 'lstm')
+
+
+def test_a_state_that_grows_with_the_text_changes_nothing(monkeypatch):
+  """All kinds of states in one model; the ring of each attention is full just before it grows."""
+  mixer = {'window': 6, 'stride': 2}
+  config = ModelConfig(pattern=GROWING, width=16, depth=5, feedforward=1.0, position='rotary', mixer=mixer)
+  model = build(config, SPEC)
+  params = jax.tree.map(lambda p: 2 * p, model.init(jax.random.key(3)))
+  how = {'key': jax.random.key(1), 'chunk': 5}
+  rooms, prompt = [], jnp.array([[1, 2, 3], [6, 5, 4]])
+  monkeypatch.setattr(generating, 'grow', lambda *a: rooms.append(a[2]) or grow(*a))
+  whole = run(model, params, prompt, 10, **how)
+  monkeypatch.setattr(generating, 'SMALLEST_ROOM', 4)
+  grown = run(model, params, prompt, 10, **how)
+  assert rooms == [13]
+  np.testing.assert_array_equal(grown, whole)
 
 
 def test_a_row_that_has_stopped_repeats_its_stop(trained):

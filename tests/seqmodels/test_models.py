@@ -1,5 +1,7 @@
 """The contract holds for whole models, however the layers are run; widths meet their budget."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +104,22 @@ def test_learned_positions_refuse_what_their_table_does_not_hold():
   model = build(TRANSFORMER.replace(position='learned'), SPEC)
   with pytest.raises(InputError, match=r'length=25 .*24 tokens'):
     jax.eval_shape(model.apply, model.abstract_params, tokens(1, 25))
+  for refused in (lambda: model.init_state(1, 25), lambda: model.grow_state(model.init_state(1, 8), 25)):
+    with pytest.raises(InputError, match=r'max_length=25 .*24 tokens'):
+      refused()
+  seq2seq = build(model.config, Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=30))
+  with pytest.raises(InputError, match=r'max_length=25 .*24 tokens'):
+    jax.eval_shape(functools.partial(seq2seq.start, max_length=25), seq2seq.abstract_params, tokens(1, 30))
+
+
+def test_a_grown_state_has_the_shapes_of_a_longer_one():
+  seq2seq = Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=7)
+  for config, spec in ((HYBRID.replace(layers='scan'), SPEC), (SINUSOIDAL, seq2seq)):
+    model = build(config, spec)
+    short, long = (jax.eval_shape(functools.partial(model.init_state, 3, n, 5)) for n in (4, 9))
+    assert short != long
+    for start, length, end in ((short, 9, long), (long, 4, long)):
+      assert jax.eval_shape(functools.partial(model.grow_state, max_length=length), start) == end
 
 
 @pytest.mark.parametrize(
@@ -170,3 +188,13 @@ def test_a_position_that_no_mixer_takes_is_refused():
   with pytest.raises(InputError, match=r'model.position=rotary acts inside .*the pattern transformer_xl has none'):
     build(ModelConfig(pattern=('transformer_xl',), position='rotary'), SPEC)
   assert build(ModelConfig(pattern=('lstm', 'attention'), width=8, position='t5'), SPEC).config.position == 't5'
+  # An entry of the pattern may have a position of its own, and then it is not the model's that acts there.
+  with pytest.raises(InputError, match=r'position=t5 acts .*alibi, lstm has none of them without a position of'):
+    build(ModelConfig(pattern=('attention:position=alibi', 'lstm'), width=8, position='t5'), SPEC)
+
+
+def test_a_position_that_one_mixer_of_a_mixed_pattern_cannot_take_is_refused():
+  pattern = ('attention', 'linear_attention')
+  with pytest.raises(InputError, match=r'alibi does not act inside linear_attention, .*linear_attention:position=none'):
+    build(ModelConfig(pattern=pattern, width=8, position='alibi'), SPEC)
+  assert build(ModelConfig(pattern=('attention', 'linear_attention:position=none'), width=8, position='alibi'), SPEC)

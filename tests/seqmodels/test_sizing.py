@@ -42,3 +42,9 @@ def test_flops_are_the_compilers(pattern):
 def test_a_pattern_is_told_as_often_as_it_is_there():
   model = build(ModelConfig(pattern=('gru', 'attention'), depth=4, width=16), SPEC)
   assert ('layers', '2 × (gru, attention), residual block') in sizing.table(model)
+
+
+def test_beyond_a_table_of_learned_positions_there_is_nothing_to_tell():
+  rows = dict(sizing.table(build(ModelConfig(width=16, position='learned'), SPEC), positions=(32, 33)))
+  assert 'bytes of state' in rows['at position 32']
+  assert rows['at position 33'] == 'beyond the table of 32 learned positions'

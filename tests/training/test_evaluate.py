@@ -15,7 +15,7 @@ from tasks.base import Shard
 from tasks.pipeline import cut
 from tests.training import toy
 from training import mesh as meshes
-from training.evaluate import evaluate, possible_evaluations
+from training.evaluate import check_segment, evaluate, possible_evaluations
 from training.settings import EvalSettings
 
 
@@ -115,3 +115,12 @@ def test_learned_positions_leave_out_longer_evaluations():
     for position in ('learned', 'none')
   }
   assert names['none'] - names['learned'] == {'longer'}
+
+
+def test_a_memory_beyond_a_table_of_learned_positions_is_refused():
+  task = tasks.make('recall', {'vocabulary': 32, 'pairs': 2, 'length': 16})
+  model = build(ModelConfig(width=8, depth=1, position='learned'), task.spec)
+  check_segment('eval', 8, 16, model, task)
+  for segment, memory, field in ((8, 17, 'memory'), (17, 0, 'segment')):
+    with pytest.raises(InputError, match=rf'eval.{field}=17 must be at most 16 with model.position=learned'):
+      check_segment('eval', segment, memory, model, task)

@@ -1,0 +1,137 @@
+"""A ring keeps the last s positions of a document, position p in slot p mod s.
+
+How many tokens the document has so far is its `end`; until it exceeds s, slot p holds position p and nothing is lost.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from seqmodels.notation import Flags
+
+DECODE = ('prefix', 'full')
+SMALLEST_BLOCK = 64
+
+
+class Ring(NamedTuple):
+  """The slots of a ring, in blocks that each double what stands before them: 64, 64, 128, 256 …, the last cut off.
+
+  What is filled, rounded up to a power of two, is the first few blocks: a decoded token reads these where they are. A
+  prefix of one array would be copied first, which takes several times as long as the attention to it (XLA on CPU).
+  """
+
+  blocks: tuple[Float[Array, 'b g _ k'], ...]
+
+  @property
+  def slots(self) -> int:
+    return sum(block.shape[2] for block in self.blocks)
+
+  def joined(self) -> Float[Array, 'b g s k']:
+    return jnp.concatenate(self.blocks, axis=2)
+
+  def first(self, slots: int) -> 'Ring':
+    """The fewest blocks that hold the first `slots` slots."""
+    return Ring(self.blocks[: 1 + prefixes(self.slots).index(reach(slots, self.slots))])
+
+  def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Ring':
+    """The ring with the new tokens in their slots; slots beyond its end are dropped."""
+    rows, start, blocks = jnp.arange(slot.shape[0])[:, None], 0, []
+    for block in self.blocks:
+      size = block.shape[2]
+      place = jnp.where(slot < start, size, slot - start)
+      blocks.append(block.at[rows, :, place].set(new.astype(block.dtype), mode='drop'))
+      start += size
+    return Ring(tuple(blocks))
+
+  def grown(self, longer: 'Ring') -> 'Ring':
+    """The ring with empty slots at its end, as many as `longer` (a ring or its shapes) has; never fewer.
+
+    Those of scanned layers have an axis more in front.
+    """
+    nothing = self.blocks[-1][..., :0, :]
+    pairs = itertools.zip_longest(self.blocks, longer.blocks)
+    return Ring(tuple(_padded(nothing if a is None else a, 0 if b is None else b.shape[-2]) for a, b in pairs))
+
+
+def _padded(block: Float[Array, '*n s k'], slots: int) -> Float[Array, '*n _ k']:
+  behind = (0, max(0, slots - block.shape[-2]))
+  return jnp.pad(block, [(0, 0)] * (block.ndim - 2) + [behind, (0, 0)])
+
+
+def prefixes(slots: int) -> list[int]:
+  """Where the blocks of a ring end: at powers of two, and at its own end."""
+  shorter = [2**n for n in range(SMALLEST_BLOCK.bit_length() - 1, slots.bit_length()) if 2**n < slots]
+  return [*shorter, slots]
+
+
+def reach(filled: int, slots: int) -> int:
+  """Where the block ends that holds the last of `filled` slots of a ring."""
+  return next(end for end in prefixes(slots) if end >= min(filled, slots))
+
+
+def empty(batch: int, heads: int, slots: int, width: int, dtype: DTypeLike) -> Ring:
+  """A ring of zeros, each head's slots together."""
+  edges = itertools.pairwise([0, *prefixes(slots)])
+  return Ring(tuple(jnp.zeros((batch, heads, stop - start, width), dtype) for start, stop in edges))
+
+
+def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+  """The newest position kept in each slot of a ring; negative: not written yet."""
+  last = end[:, None] - 1
+  # One remainder a row: one a slot would take as long as the scores of a decoded token.
+  back = last % slots - jnp.arange(slots, dtype=jnp.int32)[None, :]
+  return last - jnp.where(back < 0, back + slots, back)
+
+
+def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+  """The positions of a ring put in order; negative: not written yet."""
+  return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
+
+
+def in_order(ring: Ring, end: Int[Array, 'b']) -> Float[Array, 'b g s k']:
+  """The oldest slot first and the newest last."""
+  slot = in_row(end, ring.slots) % ring.slots
+  return jnp.take_along_axis(ring.joined(), slot[:, None, :, None], axis=2)
+
+
+def write(
+  rings: Mapping[str, Ring],
+  new: Mapping[str, Float[Array, 'b t g _']],
+  where: Int[Array, 'b t'],
+  end: Int[Array, ' b'],
+  reset: Flags | None,
+  mask: Flags | None,
+) -> dict[str, Ring]:
+  """The rings with a segment's tokens at positions `where`: the newest of the last document, padding left out."""
+  slots = next(iter(rings.values())).slots
+  slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
+  return {name: ring.put(new[name], slot) for name, ring in rings.items()}
+
+
+def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
+  """The tokens of a segment's last document."""
+  keep = jnp.ones(shape, bool) if mask is None else mask
+  if reset is not None:
+    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
+    keep = keep & ~jnp.concatenate([superseded[:, 1:], jnp.zeros((shape[0], 1), bool)], axis=1)
+  return keep
+
+
+def read_filled(
+  read: Callable[[int], jax.Array], nothing: jax.Array, end: Int[Array, ' b'], slots: int, decode: str
+) -> jax.Array:
+  """read(n) of the first n slots of a ring, n being the filled ones rounded up to a power of two; `nothing`: no slot.
+
+  decode: `prefix`, or `full` for all slots always.
+  """
+  lengths = prefixes(slots) if decode == 'prefix' else [slots]
+  # The empty ring has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
+  # the whole ring at every step to suit the matmul.
+  needed = jnp.searchsorted(jnp.array([0, *lengths]), jnp.minimum(end, slots).max())
+  return jax.lax.switch(needed, [lambda: nothing, *(functools.partial(read, length) for length in lengths)])
