@@ -53,9 +53,9 @@ class Linformer(Mixer):
     self.key_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
     self.value_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
 
-  def mixing_flops(self, context: int | float) -> float:
-    """q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, less what counts as weights."""
-    del context
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    """q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, of which it reads a row."""
+    del length, memory
     return 8.0 * self.width * self.rank - 4.0 * self.length * self.rank
 
   def __call__(
