@@ -98,7 +98,7 @@ def table(
 ) -> list[tuple[str, str]]:
   """Rows (name, value) that describe a model: layers, parameters, FLOPs, state at several positions."""
   config, figures = model.config, summary(model, segment, memory)
-  read = f'in segments of {segment} with a memory of {memory}' if segment else f'at length {model.spec.length}'
+  read = f'in segments of {segment}, attention to the last {memory}' if segment else f'at length {model.spec.length}'
   rows = [
     ('kind', model.spec.kind),
     ('can be causal', _causal(config)),
