@@ -9,6 +9,8 @@ from seqmodels.errors import InputError
 from seqmodels.models import build, count_parameters
 from seqmodels.spec import Spec, Tokens
 from tasks import TASKS
+from training.settings import eval_settings, train_settings
+from training.workdir import make_task
 
 
 @pytest.mark.parametrize('task', sorted(TASKS))
@@ -88,6 +90,25 @@ def test_bad_arguments_are_one_clear_line(arg, message):
   with pytest.raises(InputError) as caught:
     configs.base.make('copying', arg)
   assert message in str(caught.value)
+
+
+def test_transformer_xl_reads_segments_with_a_memory_where_sequences_go_on():
+  for arg, expected in (
+    ('transformer_xl,length=32', (32, 32)),
+    ('transformer_xl,length=32,memory=96', (32, 96)),
+    ('transformer_xl,length=32,segment=8', (8, 32)),
+    ('transformer_xl,segment=0', (0, 0)),
+    ('transformer_xl,objective=masked', (0, 0)),
+    ('transformer', (0, 0)),
+  ):
+    config = configs.base.make('language', arg).to_dict()
+    task = make_task(config)
+    train = train_settings(config['train']).for_task(task)
+    assert (train.segment, train.memory) == expected
+    reads = eval_settings(config['eval']).for_task(task).segment
+    assert reads == (task.length if train.segment or arg.endswith('segment=0') else 0)
+  config = configs.base.make('copying', 'transformer_xl').to_dict()
+  assert train_settings(config['train']).for_task(make_task(config)).segment == 0
 
 
 def test_controls_differ_only_in_the_block():

@@ -16,6 +16,7 @@ CONFIGS = {
   'transformer': (128, 0, MASKED),
   'transformer,position=relative': (128, 0, MASKED),
   'transformer_xl,segment=0': (128, 0, MASKED),
+  'transformer_xl': (128, 128, MASKED),
   'transformer_xl,segment=64,memory=192': (64, 192, MASKED),
   'sliding_window,segment=64': (64, 128, MASKED),
   'lstm,segment=32': (32, 128, 1.0),

@@ -98,7 +98,7 @@ class EvalSettings:
 
   batch_size   sequences at a time; the numbers do not depend on it
   segment      positions a segment that is read with the state of those before it; 0: whole sequences, from the start;
-               -1: as of `train`
+               -1: the task's length where its sequences go on beyond it, else 0
   memory       positions that attention remembers there, longer than in training if wanted; 0: the task's length
   streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
                and what starts a part has no past, so that the numbers belong to this number of streams
