@@ -59,6 +59,11 @@ class FeedForward(nnx.Module):
     self.up = Dense(width, hidden, rngs=rngs, dtype=dtype)
     self.down = Dense(hidden, width, rngs=rngs, dtype=dtype, scale=scale)
 
+  @staticmethod
+  def unit_size(width: int) -> int:
+    """Parameters of one hidden unit."""
+    return 2 * width + 1
+
   def __call__(self, x: jax.Array) -> jax.Array:
     return self.down(jax.nn.gelu(self.up(x), approximate=True))
 
