@@ -54,7 +54,7 @@ ARCHITECTURES: dict[str, Fields] = {
   'tcn': _residual(*(f'conv:dilation={2**i}' for i in range(4)), feedforward=0.0),
   # Encoders, for tasks that are read both ways: Devlin et al. 2019; Wang et al. 2020; Schuster & Paliwal 1997.
   'encoder': _residual('attention', position='learned', norm='layer'),
-  'linformer_encoder': _residual('linformer', position='learned', mixer={'length': 256, 'rank': 32}),
+  'linformer_encoder': _residual('linformer', position='learned', mixer={'rank': 32}),
   'bilstm': _stacked('lstm'),
   # Encoder–decoders: Vaswani et al. 2017; Bahdanau et al. 2015; Sutskever et al. 2014; and one half of each.
   'encoder_decoder': _residual('attention', encoder_pattern=('attention',), position='sinusoidal'),

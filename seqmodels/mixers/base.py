@@ -70,6 +70,9 @@ class Mixer(nnx.Module):
     del length, memory
     return 0.0
 
+  def check_length(self, length: int) -> None:
+    """Raises InputError where an input of `length` tokens is too long."""
+
   def check_call(self, x: jax.Array, state: State | None) -> None:
     """Raises InputError for a state in the bidirectional form, or one whose batch is not that of `x`."""
     if state is None:
