@@ -10,9 +10,10 @@ from training.settings import eval_settings, train_settings
 def main(config: Any) -> None:
   """Prints layers, parameters, FLOPs a token and bytes of state of a config's model."""
   plain = workdirs.plain(config)
-  train_settings(plain['train']), eval_settings(plain['eval'])
-  model = workdirs.make_model(plain, workdirs.make_task(plain))
-  rows = sizing.table(model)
+  task = workdirs.make_task(plain)
+  settings = train_settings(plain['train']).for_task(task)
+  eval_settings(plain['eval']).for_task(task)
+  rows = sizing.table(workdirs.make_model(plain, task), settings.segment, settings.memory)
   width = max(len(name) for name, _ in rows)
   for name, value in rows:
     print(f'{name:<{width}}  {value}')

@@ -70,7 +70,7 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   workdirs.write_config(workdir, config)
   if not folder.is_dir():
     checkpoints = Checkpoints(folder, run.settings.keep)
-  figures = sizing.summary(run.model)
+  figures = sizing.summary(run.model, run.settings.segment, run.settings.memory)
   log.info(
     f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
     f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'

@@ -31,7 +31,7 @@ ARCHITECTURES: dict[str, Fields] = {
   'gru_residual': _residual('gru'),
   # Pre-norm, rotary positions: today's decoder-only Transformer.
   'transformer': _residual('attention', position='rotary'),
-  # Attention to fewer keys: Dai et al. 2019; Beltagy et al. 2020; Child et al. 2019.
+  # Attention with a memory (see SECTIONS), and to fewer keys: Dai et al. 2019; Beltagy et al. 2020; Child et al. 2019.
   'transformer_xl': _residual('transformer_xl'),
   'sliding_window': _residual('sliding_window', position='rotary'),
   'sparse': _residual('sparse', position='rotary'),
@@ -54,7 +54,7 @@ ARCHITECTURES: dict[str, Fields] = {
   'tcn': _residual(*(f'conv:dilation={2**i}' for i in range(4)), feedforward=0.0),
   # Encoders, for tasks that are read both ways: Devlin et al. 2019; Wang et al. 2020; Schuster & Paliwal 1997.
   'encoder': _residual('attention', position='learned', norm='layer'),
-  'linformer_encoder': _residual('linformer', position='learned', mixer={'length': 256, 'rank': 32}),
+  'linformer_encoder': _residual('linformer', position='learned', mixer={'rank': 32}),
   'bilstm': _stacked('lstm'),
   # Encoder–decoders: Vaswani et al. 2017; Bahdanau et al. 2015; Sutskever et al. 2014; and one half of each.
   'encoder_decoder': _residual('attention', encoder_pattern=('attention',), position='sinusoidal'),
@@ -63,6 +63,10 @@ ARCHITECTURES: dict[str, Fields] = {
   'transformer_to_lstm': _residual('lstm', encoder_pattern=('attention',), position='sinusoidal'),
   'lstm_to_transformer': _residual('attention', encoder_pattern=('lstm',), position='sinusoidal'),
 }
+
+# What an architecture wants of the other sections of a config. Transformer-XL is trained and evaluated on segments with
+# a memory of those before them (Dai et al. 2019, section 3.2), wherever sequences go on beyond a segment.
+SECTIONS: dict[str, dict[str, Fields]] = {'transformer_xl': {'train': {'segment': -1}, 'eval': {'segment': -1}}}
 
 
 def names() -> list[str]:
@@ -77,6 +81,11 @@ def architecture(name: str) -> Fields:
   if name in MIXERS:
     return _residual(name)
   raise unknown('architecture', name, names())
+
+
+def sections(name: str) -> dict[str, Fields]:
+  """What the architecture wants of `train` and `eval`, by section."""
+  return SECTIONS.get(name, {})
 
 
 def whole_depth(depth: int, pattern: tuple[str, ...]) -> int:

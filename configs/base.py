@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import tasks
-from configs.architectures import architecture, whole_depth
+from configs import architectures
 from seqmodels.config import ModelConfig, parse_pattern
 from seqmodels.errors import InputError, unknown
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
@@ -31,11 +31,12 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   name, _, rest = (arg or '').partition(',')
   if not name:
     raise InputError('--config needs an architecture: configs/<task>.py:<architecture>[,key=value…]')
+  wanted = architectures.sections(name)
   sections = {
     'task': tasks.options(task) | options,
-    'model': _defaults(ModelConfig) | architecture(name),
-    'train': _defaults(TrainSettings) | TRAIN | (train or {}),
-    'eval': _defaults(EvalSettings),
+    'model': _defaults(ModelConfig) | architectures.architecture(name),
+    'train': _defaults(TrainSettings) | TRAIN | (train or {}) | wanted.get('train', {}),
+    'eval': _defaults(EvalSettings) | wanted.get('eval', {}),
   }
   overrides = dict(_parse(item) for item in rest.split(',') if item)
   model = sections['model']
@@ -46,9 +47,11 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
     raise InputError('model.pattern is empty; name at least one mixer')
   model['mixer'] = mixers = _mixer_defaults((*model['pattern'], *model['encoder_pattern'])) | model['mixer']
   # A pattern longer than the usual depth is there once.
-  model['depth'] = whole_depth(model['depth'], model['pattern'])
+  model['depth'] = architectures.whole_depth(model['depth'], model['pattern'])
   if len(model['encoder_pattern']) > 1:
-    model['encoder_depth'] = whole_depth(model['encoder_depth'] or model['depth'], model['encoder_pattern'])
+    model['encoder_depth'] = architectures.whole_depth(
+      model['encoder_depth'] or model['depth'], model['encoder_pattern']
+    )
   for key, text in overrides.items():
     section = _section(key, sections, mixers)
     section[key] = _value(text, section[key], key)

@@ -59,6 +59,11 @@ class FeedForward(nnx.Module):
     self.up = Dense(width, hidden, rngs=rngs, dtype=dtype)
     self.down = Dense(hidden, width, rngs=rngs, dtype=dtype, scale=scale)
 
+  @staticmethod
+  def unit_size(width: int) -> int:
+    """Parameters of one hidden unit."""
+    return 2 * width + 1
+
   def __call__(self, x: jax.Array) -> jax.Array:
     return self.down(jax.nn.gelu(self.up(x), approximate=True))
 
@@ -136,13 +141,16 @@ class Block(nnx.Module):
   """
 
   def __init__(
-    self, mixer: str, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, cross_attention: bool = False
+    self, mixer: str, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, length: int, cross_attention: bool = False
   ) -> None:
+    """length: of the longest sequence in training."""
     dtype = jnp.dtype(config.dtype)
     self.residual = config.block == 'residual'
     self.rate = config.dropout
     options = dict(config.mixer) | {'heads': config.heads, 'kv_heads': config.kv_heads, 'position': config.position}
+    options['length'] = options.get('length') or length
     self.mixer = make_mixer(mixer, config.width, rngs=rngs, causal=causal, dtype=dtype, options=options)
+    self.mixer.check_length(length)
     hidden = feedforward_hidden(config)
     # The last layer of each branch starts small, so that the residual stream's variance does not grow with depth
     # (Radford et al. 2019).

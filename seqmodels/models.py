@@ -7,6 +7,7 @@ import jax
 from flax import nnx
 
 from seqmodels import widths
+from seqmodels.blocks import FeedForward
 from seqmodels.config import ModelConfig
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
@@ -189,4 +190,5 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
       total += (repeats - 1) * sum(leaf.size for leaf in jax.tree.leaves(params['stack']))
     return total
 
-  return widths.solve(config, size)
+  blocks = config.depth + (config.encoder().depth if spec.kind == 'seq2seq' else 0)
+  return widths.solve(config, size, lambda width: blocks * FeedForward.unit_size(width))

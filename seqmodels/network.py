@@ -33,7 +33,8 @@ class Network(nnx.Module):
     if config.position == 'learned':
       self.position_table = nnx.Param(0.1 * jax.random.normal(rngs.params(), (spec.length, d)))
     cross_attention = spec.kind == 'seq2seq' and config.cross_attention
-    self.stack = Stack(config, rngs=rngs, causal=spec.kind != 'encode', cross_attention=cross_attention)
+    how: dict[str, Any] = {'causal': spec.kind != 'encode', 'length': spec.length, 'cross_attention': cross_attention}
+    self.stack = Stack(config, rngs=rngs, **how)
     self.norm = Norm(d, config.norm) if config.block == 'residual' else None
     if head and not config.tie_embeddings:
       # A small output layer: the first loss is that of the uniform distribution (or of predicting zero).

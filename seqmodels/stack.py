@@ -18,14 +18,16 @@ from seqmodels.notation import Activations, Flags, Key, State
 class Stack(nnx.Module):
   """`depth` blocks whose mixers repeat `pattern`. It keeps the mixer contract itself."""
 
-  def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, cross_attention: bool = False) -> None:
+  def __init__(
+    self, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, length: int, cross_attention: bool = False
+  ) -> None:
     self.depth, self.period = config.depth, len(config.pattern)
     self.remat = config.remat
     scanned = config.layers == 'scan' or (config.layers == 'auto' and jax.default_backend() != 'cpu')
     self.scanned = scanned and self.depth > self.period
     for i in range(self.depth):
-      block = Block(config.pattern[i % self.period], config, rngs=rngs, causal=causal, cross_attention=cross_attention)
-      setattr(self, f'block_{i:02}', block)
+      how: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention}
+      setattr(self, f'block_{i:02}', Block(config.pattern[i % self.period], config, rngs=rngs, **how))
 
   def block(self, i: int) -> Block:
     return getattr(self, f'block_{i:02}')

@@ -6,33 +6,40 @@ from collections.abc import Callable
 
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
+from seqmodels.mixers import mixer_options, parse_entry
 from seqmodels.mixers.attention import choose_heads
 
 Size = Callable[[int, float], int]  # (width, feedforward) → non-embedding parameters
 TOLERANCE = 0.02
 UNITS = (32, 16, 8)
+FARTHEST = math.log(1.6)  # of the feed-forward's multiple from what was asked for, for the sake of a friendly width
 
 
-def solve(config: ModelConfig, size: Size) -> ModelConfig:
+def solve(config: ModelConfig, size: Size, hidden_unit: Callable[[int], int]) -> ModelConfig:
   """A width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
 
-  With a feed-forward, the width is a multiple of 4, of 32 or 16 where one is near, and the hidden width takes up what
-  is left; without, such a multiple is taken where it is within 1 %. InputError, with the nearest reachable number,
-  where no width meets the budget.
+  The width is a multiple of 8 wherever one meets the budget, and so is the key width where heads are chosen from it.
+  With a feed-forward, of such widths a multiple of 32 or 16 is taken where one is near, and the hidden width takes up
+  what is left; without, such a multiple is taken where it is within 1 %.
+
+  hidden_unit: width → parameters that a hidden unit of the feed-forward adds to the model. InputError, with the nearest
+  reachable number, where no width meets the budget.
   """
   target, step = config.params, _step(config)
   size = functools.cache(size)
-  low, high = _bracket(lambda units: size(units * step, config.feedforward), target)
+  low, high = (units * step for units in _bracket(lambda units: size(units * step, config.feedforward), target))
   found = []
-  for width in {low * step, high * step, *_friendly(low * step, high * step, step)}:
-    feedforward, reached = _fit_feedforward(config, width, size)
+  for width in {low, high, *_friendly(low, high, step, config.feedforward > 0)}:
+    feedforward, reached = _fit_feedforward(config, width, size, hidden_unit(width))
     off = abs(reached / target - 1)
     # Of the widths within the budget, the one whose feed-forward is nearest to what was asked for; a hardware-friendly
     # width may be a third off.
     distance = abs(math.log(feedforward / config.feedforward)) if config.feedforward else 0.0
-    found.append((max(off, 0.01), distance - _bonus(config, width), width, feedforward, reached))
-  _, _, width, feedforward, reached = min(found)
+    misses = off > TOLERANCE, distance > FARTHEST, width % 8 > 0, not config.heads and _key_width(config, width) % 8 > 0
+    found.append((misses, max(off, 0.01), distance - _bonus(config, width), width, feedforward, reached))
+  *_, width, feedforward, reached = min(found)
   if abs(reached / target - 1) > TOLERANCE:
+    *_, width, _, reached = min(found, key=lambda choice: choice[1])
     raise InputError(f'model.params={target:g} cannot be met within 2 %; the nearest is {reached} (width {width})')
   return config.replace(width=width, feedforward=feedforward, params=0.0)
 
@@ -61,27 +68,41 @@ def _step(config: ModelConfig) -> int:
   return math.lcm(heads, 4)
 
 
-def _friendly(low: int, high: int, step: int) -> set[int]:
-  """The multiples of the units next to two widths, at most an eighth away."""
-  near = {round(width / unit) * unit for width in (low, high) for unit in UNITS}
-  return {width for width in near if width and width % step == 0 and abs(width - low) <= low / 8}
+def _friendly(low: int, high: int, step: int, far: bool) -> set[int]:
+  """Multiples of the units just below and above: of 8 always, of 16 and 32 up to an eighth away. Without a feed-forward
+  (`far` false) nothing beyond a fiftieth can meet the budget."""
+  found = set()
+  for unit in UNITS:
+    unit = math.lcm(unit, step)
+    allowed = low / 8 if far else low / 50 + high - low
+    near = {low // unit * unit, -(-high // unit) * unit}
+    found |= {width for width in near if width and (abs(width - low) <= allowed or (far and unit == 8))}
+  return found
+
+
+def _key_width(config: ModelConfig, width: int) -> int:
+  """0 where there are no heads."""
+  if config.heads:
+    return width // config.heads
+  entries = (*config.pattern, *config.encoder_pattern)
+  has_heads = any('heads' in mixer_options(parse_entry(entry)[0]) for entry in entries)
+  across = bool(config.encoder_pattern) and config.cross_attention
+  return width // choose_heads(width) if has_heads or across else 0
 
 
 def _bonus(config: ModelConfig, width: int) -> float:
   """Vector units like multiples of 32 and 16 as widths, and multiples of 8 as key widths."""
-  key_width = width // (config.heads or choose_heads(width))
-  if width % 16 == 0 and key_width % 8 == 0:
+  if width % 16 == 0 and _key_width(config, width) % 8 == 0:
     return 0.35 if width % 32 == 0 else 0.3
   return 0.1 if width % 8 == 0 else 0.0
 
 
-def _fit_feedforward(config: ModelConfig, width: int, size: Size) -> tuple[float, int]:
-  """The multiple that meets the budget at this width, in whole hidden units, never below half the width; and what it
-  comes to, which grows by the same with every hidden unit."""
+def _fit_feedforward(config: ModelConfig, width: int, size: Size, unit: int) -> tuple[float, int]:
+  """The multiple that meets the budget at this width, in whole hidden units of `unit` parameters, never below half the
+  width; and what it comes to."""
   if not config.feedforward:
     return 0.0, size(width, 0.0)
-  some = max(1, round(config.feedforward))
-  one, two = size(width, some), size(width, some + 1)
-  a_unit = (two - one) / width
-  hidden = max(round(width * some + (config.params - one) / a_unit), width // 2)
-  return hidden / width, round(one + (hidden - width * some) * a_unit)
+  some = max(1, round(config.feedforward)) * width
+  reached = size(width, some / width)
+  hidden = max(some + round((config.params - reached) / unit), width // 2)
+  return hidden / width, reached + (hidden - some) * unit

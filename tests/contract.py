@@ -21,6 +21,7 @@ LONG = 257  # a prime
 SEGMENTATIONS = ((5, 5, 1, 1), (1,) * T, (5, 1, 1, 5), (1, 5, 1, 5))
 NO_RESET, NO_PADDING = np.zeros((B, T), bool), np.ones((B, T), bool)
 BFLOAT16_DISTANCE = 0.02  # relative, root mean square
+NEEDED = {'linformer': (('length', T),)}  # options that only a model sets
 # Options without which no gradient flows from segment to segment.
 FULL_GRADIENT = {'transformer_xl': (('stop_gradient', False),)}
 
@@ -65,7 +66,7 @@ class Case:
   def bidirectional(self) -> 'Case':
     """The bidirectional form with default options. Its parameters are the values of this one's, in other shapes: that
     spares compiling an initialisation."""
-    both = dataclasses.replace(self, causal=False, options=())
+    both = dataclasses.replace(self, causal=False, options=NEEDED.get(self.name, ()))
     if MIXERS[self.name].can_be_causal:
       values = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(self.params)}
 

@@ -1,14 +1,23 @@
 """Any architecture on any task, from one argument."""
 
+import math
+
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 import configs.base
 from configs.architectures import ARCHITECTURES, names
 from seqmodels.config import from_dict
 from seqmodels.errors import InputError
+from seqmodels.mixers import mixer_options, parse_entry
+from seqmodels.mixers.attention import choose_heads
 from seqmodels.models import build, count_parameters
 from seqmodels.spec import Spec, Tokens
 from tasks import TASKS
+from training.settings import eval_settings, train_settings
+from training.workdir import make_task
 
 
 @pytest.mark.parametrize('task', sorted(TASKS))
@@ -38,17 +47,37 @@ def test_a_mixers_own_option_reaches_the_mixer():
 ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
 
 
+@pytest.fixture
+def no_draws(monkeypatch):
+  """Parameters that nobody draws are counted in half the time."""
+  zeros = lambda key, shape=(), dtype=jnp.float32, **_: jnp.zeros(shape, jnp.float32)
+  for draw in ('normal', 'uniform'):
+    monkeypatch.setattr(jax.random, draw, zeros)
+  for make in ('lecun_normal', 'orthogonal'):
+    monkeypatch.setattr(nnx.initializers, make, lambda: zeros)
+
+
+@pytest.mark.usefixtures('no_draws')
 @pytest.mark.parametrize('name', ARCHITECTURES)
 def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
   tokens = Tokens(11)
-  config = from_dict(configs.base.make('copying', f'{name},params=1.3e5').model.to_dict())
-  kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
-  more = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
-  model = build(config, Spec(kind, tokens, tokens, 64, **more))
-  assert count_parameters(model, embedding=False) == pytest.approx(1.3e5, rel=0.02)
-  if config.feedforward:
-    assert model.config.width % 4 == 0
-    assert 0.5 < model.config.feedforward / config.feedforward < 1.6
+  for budget in (1e5, 1e6, 1e7, 1e8):
+    config = from_dict(configs.base.make('copying', f'{name},params={budget:g}').model.to_dict())
+    kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
+    more = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
+    spec = Spec(kind, tokens, tokens, 64, **more)
+    off = lambda model, budget=budget: abs(count_parameters(model, embedding=False) / budget - 1)
+    model = build(config, spec)
+    assert off(model) <= 0.02
+    width = model.config.width
+    if config.feedforward:
+      assert width % 8 == 0
+      assert abs(math.log(model.config.feedforward / config.feedforward)) <= math.log(1.6)
+      if any('heads' in mixer_options(parse_entry(entry)[0]) for entry in config.pattern):
+        assert width // choose_heads(width) % 8 == 0
+    elif width % 8:  # then neither of the multiples next to it meets the budget
+      for near in (width // 8 * 8, width // 8 * 8 + 8):
+        assert off(build(config.replace(params=0.0, width=near), spec)) > 0.02
 
 
 def test_patterns_repeat_entries_and_fix_options_of_their_mixers():
@@ -88,6 +117,25 @@ def test_bad_arguments_are_one_clear_line(arg, message):
   with pytest.raises(InputError) as caught:
     configs.base.make('copying', arg)
   assert message in str(caught.value)
+
+
+def test_transformer_xl_reads_segments_with_a_memory_where_sequences_go_on():
+  for arg, expected in (
+    ('transformer_xl,length=32', (32, 32)),
+    ('transformer_xl,length=32,memory=96', (32, 96)),
+    ('transformer_xl,length=32,segment=8', (8, 32)),
+    ('transformer_xl,segment=0', (0, 0)),
+    ('transformer_xl,objective=masked', (0, 0)),
+    ('transformer', (0, 0)),
+  ):
+    config = configs.base.make('language', arg).to_dict()
+    task = make_task(config)
+    train = train_settings(config['train']).for_task(task)
+    assert (train.segment, train.memory) == expected
+    reads = eval_settings(config['eval']).for_task(task).segment
+    assert reads == (task.length if train.segment or arg.endswith('segment=0') else 0)
+  config = configs.base.make('copying', 'transformer_xl').to_dict()
+  assert train_settings(config['train']).for_task(make_task(config)).segment == 0
 
 
 def test_controls_differ_only_in_the_block():

@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 import eval as evaluation
 import generate as generation
 import main
+from training.checkpoint import Checkpoints
 from training.metrics import read_rows
+from training.run import build_run
+from training.workdir import read_config
 
 ROOT = pathlib.Path(main.__file__).parent
 COPYING = f'--config={ROOT}/configs/copying.py'
@@ -68,8 +72,9 @@ def run(capsys, *flags: str) -> tuple[int, str]:
         '--mode=train',
         '--workdir=W',
         f'--config={ROOT}/configs/language.py:linformer_encoder,objective=masked,length=600',
+        '--config.model.mixer.length=512',
       ],
-      'does not fit mixer.length',
+      'mixer.length=512 of linformer must be at least 600',
     ),
     (['--mode=generate', '--workdir=W', '--prompt=a', '--seed=99999999999999999999'], '--seed=99999999999999999999'),
     (['--mode=train', '--config.train.steps=3'], '--config.train.steps needs --config='),
@@ -188,6 +193,24 @@ def test_an_encoder_that_keeps_no_state_trains_and_is_described(tmp_path, capsys
   assert main.main(['main.py', '--mode=describe', config]) == 0
   assert 'linformer' in capsys.readouterr().out
   assert main.main(['main.py', '--mode=train', config, f'--workdir={tmp_path}/W']) == 0
+
+
+def test_transformer_xl_trains_with_a_memory_and_goes_on_from_it(tmp_path):
+  small = 'transformer_xl,width=8,depth=1,length=64,batch_size=4,steps=5,log_every=1,checkpoint_every=2,streams=64'
+  config = f'--config={ROOT}/configs/language.py:{small}'
+  whole, again = tmp_path / 'whole', tmp_path / 'again'
+  assert main.main(['main.py', '--mode=train', config, f'--workdir={whole}']) == 0
+  shutil.copytree(whole, again)
+  for step in (4, 5):
+    shutil.rmtree(again / 'checkpoints' / str(step))
+  assert main.main(['main.py', '--mode=train', config, f'--workdir={again}']) == 0
+  assert (whole / 'metrics.jsonl').read_text() == (again / 'metrics.jsonl').read_text()
+  like = build_run(read_config(whole)).abstract_state()
+  carries = [Checkpoints(w / 'checkpoints', read_only=True).restore(5, like).tree.carry for w in (whole, again)]
+  jax.tree.map(np.testing.assert_array_equal, *carries)
+  held = carries[0]['stack'][0]['x']
+  assert held.shape == (4, 64, 8)
+  assert np.abs(held).max(axis=2).min() > 0  # every row remembers as many positions as a segment has
 
 
 def test_a_performer_that_redraws_trains_on_other_features_each_step(tmp_path, capsys):

@@ -49,12 +49,12 @@ def evaluate(
   with the state carried on; InputError where the devices do not divide `settings.streams`.
   """
   task = _with_options(task, evaluation)
+  settings = settings.for_task(task)
   mesh = mesh or meshes.make_mesh(1)
   stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
-    memory = settings.memory or max(settings.segment, task.spec.length)
     shardings = meshes.carry_shardings(batch_axes(model.init_state), mesh)
-    carry = jax.device_put(model.init_state(settings.streams, memory), shardings)
+    carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   for batch in stream:
     sums, carry = example_sums(model, task, params, meshes.put_batch(batch, mesh), carry)
@@ -72,7 +72,8 @@ def evaluate(
 def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
   """Raises, before anything is trained, the InputError of an evaluation that cannot be run afterwards."""
   for evaluation in possible_evaluations(model, task).values():
-    batches(model, _with_options(task, evaluation), evaluation, settings, mesh)
+    longer = _with_options(task, evaluation)
+    batches(model, longer, evaluation, settings.for_task(longer), mesh)
 
 
 def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSettings, mesh: Mesh) -> Any:

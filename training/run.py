@@ -33,8 +33,7 @@ class Run:
 
   def _initial(self) -> TrainState:
     settings = self.settings
-    memory = settings.memory or max(self.task.spec.length, settings.segment)
-    carry = self.model.init_state(settings.batch_size, memory) if settings.segment else None
+    carry = self.model.init_state(settings.batch_size, settings.memory) if settings.segment else None
     return init_train_state(self.model, self.optimizer, settings.seed, carry)
 
   def initial_state(self) -> TrainState:
@@ -69,6 +68,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
     raise InputError(f'{jax.process_count()} processes are one too many: a run belongs to one process and its devices')
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   task = make_task(config)
+  settings = settings.for_task(task)
   model = make_model(config, task)
   mesh = meshes.make_mesh(devices)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)

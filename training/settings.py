@@ -1,14 +1,17 @@
 """The `train` and `eval` sections of a config, checked field by field."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from seqmodels.config import checked_fields
 from seqmodels.errors import InputError, unknown
+from tasks.base import Task
 
 OPTIMIZERS = ('adamw', 'sgd')
 SCHEDULES = ('constant', 'cosine')
+AS_TASK = -1  # of `segment`
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class TrainSettings:
   momentum         of sgd; beta2: of adamw
   clip             largest global gradient norm (Pascanu et al. 2013); 0: off
   accumulate       microbatches a step
-  segment          positions a segment of truncated back-propagation; 0: whole sequences
+  segment          positions a segment of truncated back-propagation; 0: whole sequences; -1: the task's length where
+                   its sequences go on beyond it, as a text does, else 0
   memory           positions that attention remembers from segment to segment, at least a segment; 0: the task's length
   log_every, eval_every, checkpoint_every   steps; 0: only at the end
   keep             newest checkpoints kept
@@ -60,7 +64,7 @@ class TrainSettings:
         raise InputError(f'train.{name}={getattr(self, name)} must be greater than 0')
     if self.warmup_steps < -1:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be -1 (a twentieth of the steps) or not negative')
-    not_negative = ('seed', 'weight_decay', 'clip', 'segment', 'memory')
+    not_negative = ('seed', 'weight_decay', 'clip', 'memory')
     for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every'):
       if not getattr(self, name) >= 0:
         raise InputError(f'train.{name}={getattr(self, name)} must not be negative')
@@ -77,6 +81,11 @@ class TrainSettings:
       raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
     check_memory('train', self.segment, self.memory)
 
+  def for_task(self, task: Task) -> Self:
+    """The same, with the segment and the memory that `task` leads to."""
+    segment, memory = _lengths(self.segment, self.memory, task)
+    return dataclasses.replace(self, segment=segment, memory=memory)
+
   @property
   def warmup(self) -> int:
     """Steps of the warm-up."""
@@ -88,7 +97,8 @@ class EvalSettings:
   """The fields of `config.eval`.
 
   batch_size   sequences at a time; the numbers do not depend on it
-  segment      positions a segment that is read with the state of those before it; 0: whole sequences, from the start
+  segment      positions a segment that is read with the state of those before it; 0: whole sequences, from the start;
+               -1: the task's length where its sequences go on beyond it, else 0
   memory       positions that attention remembers there, longer than in training if wanted; 0: the task's length
   streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
                and what starts a part has no past, so that the numbers belong to this number of streams
@@ -103,14 +113,28 @@ class EvalSettings:
     for name in ('batch_size', 'streams'):
       if getattr(self, name) <= 0:
         raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
-    for name in ('segment', 'memory'):
-      if getattr(self, name) < 0:
-        raise InputError(f'eval.{name}={getattr(self, name)} must not be negative')
+    if self.memory < 0:
+      raise InputError(f'eval.memory={self.memory} must not be negative')
     check_memory('eval', self.segment, self.memory)
+
+  def for_task(self, task: Task) -> Self:
+    """The same, with the segment and the memory that `task` leads to."""
+    segment, memory = _lengths(self.segment, self.memory, task)
+    return dataclasses.replace(self, segment=segment, memory=memory)
+
+
+def _lengths(segment: int, memory: int, task: Task) -> tuple[int, int]:
+  """Segment and memory in positions."""
+  length = task.spec.length
+  if segment == AS_TASK:
+    segment = length if task.unbroken and task.spec.kind == 'causal' else 0
+  return segment, memory or (max(segment, length) if segment else 0)
 
 
 def check_memory(section: str, segment: int, memory: int) -> None:
-  """Raises InputError for a memory without segments, or shorter than one."""
+  """Raises InputError for a bad segment, and for a memory without segments or shorter than one."""
+  if segment < AS_TASK:
+    raise InputError(f"{section}.segment={segment} must be positive, 0 (whole sequences) or -1 (the task's length)")
   if memory and not segment:
     raise InputError(f'{section}.memory={memory} needs {section}.segment, which is 0')
   if memory and memory < segment:

@@ -61,6 +61,18 @@ def gated_delta(
   return chunks.join(y, length), state
 
 
+def flops(k: int, v: int, heads: int, length: int, *, chunk: int, implementation: str) -> float:
+  """FLOPs a token over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
+  recurrent = 6.0 * heads * k * v  # recalling, storing and reading
+  if not chunks.is_chunked(implementation, length):
+    return recurrent
+  size = chunks.choose(chunk, length)
+  levels = size.bit_length() - 1
+  inverse = 4.0 * size**2 * max(levels - 1, 0)
+  # Keys with keys and with queries; the system's right side and the values, weighted.
+  return recurrent + heads * (4.0 * size * (k + v) + inverse)
+
+
 def _token(state: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:
   q, k, v, beta, log_decay, reset = now
   q, k, v = (a.astype(jnp.float32) for a in (q, k, v))

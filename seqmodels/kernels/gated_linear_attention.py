@@ -55,6 +55,16 @@ def gated_linear_attention(
   return chunks.join(y, length), state
 
 
+def flops(k: int, v: int, heads: int, length: int, *, chunk: int, implementation: str) -> float:
+  """FLOPs a token over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
+  recurrent = 4.0 * heads * k * v
+  if not chunks.is_chunked(implementation, length):
+    return recurrent
+  size = chunks.choose(chunk, length)
+  levels = size.bit_length() - 1
+  return recurrent + 2.0 * size * heads * (levels * k + v)
+
+
 def _token(state: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:
   q, k, v, log_decay, reset = now
   q, k, v = (a.astype(jnp.float32) for a in (q, k, v))

@@ -88,6 +88,17 @@ def linear_attention(
   return jax.tree.map(lambda a: chunks.join(a, length), sums), state
 
 
+def flops(
+  k: int, v: int, heads: int, length: int, *, chunk: int, implementation: str, key_heads: int | None = None
+) -> float:
+  """FLOPs a token of the sums over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
+  recurrent = 4.0 * heads * k * v
+  if not chunks.is_chunked(implementation, length):
+    return recurrent
+  pairs = (heads if key_heads is None else key_heads) * k + heads * v  # scores, and what they weigh
+  return recurrent + 2.0 * chunks.choose(chunk, length) * pairs
+
+
 def _token(state: State, now: Any) -> tuple[State, Sums]:
   """One step of the recurrence: q, k [b g k], v [b h v], logs [b h], reset [b]."""
   q, k, v, log_decay, log_input, reset = now

@@ -44,6 +44,12 @@ class Relative:
     keys = self.keys(lowest + jnp.arange(count, dtype=jnp.int32))
     return None if keys is None else meet(self.queries(q), keys)
 
+  def flops(self, length: int, met: float, distances: int) -> float:
+    """FLOPs a token beyond two per weight (`Mixer.mixing_flops`) where each of a call's `length` queries meets `met` of
+    its `distances`; of one query after a memory where `length` is 1."""
+    del length, met, distances
+    return 0.0
+
 
 class Table(NamedTuple):
   """Entries of consecutive distances, the largest first."""

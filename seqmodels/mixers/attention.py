@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
@@ -16,6 +17,8 @@ from seqmodels.mixers import ring
 from seqmodels.mixers.base import Mixer
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, Flags, State
+
+Seen = tuple[Int[np.ndarray, 't'], Int[np.ndarray, 't']]
 
 
 def choose_heads(width: int) -> int:
@@ -91,10 +94,24 @@ class Attention(Mixer):
     slots = lambda: ring.empty(batch, self.kv_heads, max_length, self.key_width, self.dtype)
     return {'k': slots(), 'v': slots(), 'end': jnp.zeros((batch,), jnp.int32)}
 
-  def mixing_flops(self, context: int | float) -> float:
-    """q·k and weights·v, two FLOPs each per key and feature; relative keys are keys once more."""
-    with_keys = self.position in ('relative', 'transformer_xl')
-    return (6.0 if with_keys else 4.0) * self.width * context
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    return self.flops_of(length, *self.pairs(length, memory))
+
+  def pairs(self, length: int, memory: int = 0) -> tuple[float, float, int]:
+    """How many keys, and how many distances, a query meets in the mean, and how many distances all of them meet."""
+    behind, ahead = self.sees(length, memory)
+    seen = float(np.mean(behind + ahead))
+    return seen, seen, int(np.max(behind) + np.max(ahead))
+
+  def sees(self, length: int, memory: int = 0) -> Seen:
+    """How many positions each of `length` tokens sees, up to its own and ahead of it; see `mixing_flops`."""
+    behind = np.full(length, memory) if memory else np.arange(1, length + 1)
+    return behind, np.zeros_like(behind) if self.causal else length - behind
+
+  def flops_of(self, length: int, keys: float, met: float, distances: int) -> float:
+    """FLOPs a token beyond two per weight, whose query meets `keys` keys, and `met` of the call's `distances`."""
+    flops = 4.0 * self.width * keys  # q·k, and weights·v
+    return flops if self.relative is None else flops + self.relative.flops(length, met, distances)
 
   def __call__(
     self,

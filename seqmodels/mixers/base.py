@@ -58,10 +58,23 @@ class Mixer(nnx.Module):
   ) -> tuple[Activations, State | None]:
     raise NotImplementedError
 
-  def mixing_flops(self, context: int | float) -> float:
-    """Forward FLOPs a token beyond two per weight, with `context` tokens to look at."""
-    del context
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    """Forward FLOPs a token beyond two per weight, the mean over `length` tokens read in one call.
+
+    memory  0: they are read from the start, in the form that trains. Else they follow so many that each of them sees
+            the last `memory` positions, its own included; with `length` 1 that is decoding
+
+    What counts are products that are summed: matmuls, what is added to a state that is a matrix, and what reads it. A
+    multiply-add is two; what is done element by element (softmax, norms, gates, decays) is nothing. Pairs that a mask
+    leaves out do not count, whatever the form computes; chunks, as long as they are on this backend, count as a whole.
+    What the rows of a batch share is counted as for one row. Weights that are looked up and not multiplied with are
+    subtracted, since they are among the weights.
+    """
+    del length, memory
     return 0.0
+
+  def check_length(self, length: int) -> None:
+    """Raises InputError where an input of `length` tokens is too long."""
 
   def check_call(self, x: jax.Array, state: State | None) -> None:
     """Raises InputError for a state in the bidirectional form, or one whose batch is not that of `x`."""
@@ -103,8 +116,9 @@ class Direction(nnx.Module):
   ) -> tuple[Float[Array, 'b t e'], State]:
     raise NotImplementedError
 
-  def mixing_flops(self) -> float:
-    """Forward FLOPs a token beyond two per weight."""
+  def mixing_flops(self, length: int) -> float:
+    """See `Mixer.mixing_flops`; of one token the recurrent form."""
+    del length
     return 0.0
 
 
@@ -127,9 +141,9 @@ class Directional(Mixer):
     del max_length
     return self.forward.init_state(batch)
 
-  def mixing_flops(self, context: int | float) -> float:
-    del context
-    return self.forward.mixing_flops() + (0.0 if self.causal else self.backward.mixing_flops())
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    del memory
+    return self.forward.mixing_flops(length) + (0.0 if self.causal else self.backward.mixing_flops(length))
 
   def __call__(
     self,

@@ -19,10 +19,15 @@ class Shaw(nnx.Module, Relative):
   reach = CLIP
 
   def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
-    self.ahead = ahead
+    self.ahead, self.width = ahead, width
     key_width = width // heads
     rows = 2 * CLIP + 1 if ahead else CLIP + 1
     self.table = nnx.Param(key_width**-0.5 * jax.random.normal(rngs.params(), (rows, key_width)))
+
+  def flops(self, length: int, met: float, distances: int) -> float:
+    del distances
+    met = min(met, self.reach + 1) if length == 1 else met  # one query meets each entry of the table once
+    return 2.0 * self.width * met - 2.0 * self.table.size
 
   def keys(self, distance: Int[Array, 'm']) -> Float[Array, '1 m k']:
     lowest = -CLIP if self.ahead else 0
@@ -38,6 +43,10 @@ class T5Bias(nnx.Module, Relative):
     del width, rngs
     self.ahead = ahead
     self.table = nnx.Param(jnp.zeros((BUCKETS, heads)))
+
+  def flops(self, length: int, met: float, distances: int) -> float:
+    del length, met, distances
+    return -2.0 * self.table.size
 
   def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m']:
     bucket = positions.t5_bucket(distance, buckets=BUCKETS, farthest=FARTHEST, ahead=self.ahead)
@@ -63,11 +72,16 @@ class Sinusoids(nnx.Module, Relative):
   """
 
   def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
-    self.ahead, self.width = ahead, width
+    self.ahead, self.width, self.heads = ahead, width, heads
     shape = width, heads, width // heads
     self.projection = nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), shape))
     self.content_bias = nnx.Param(jnp.zeros(shape[1:]))
     self.position_bias = nnx.Param(jnp.zeros(shape[1:]))
+
+  def flops(self, length: int, met: float, distances: int) -> float:
+    if length == 1:  # the projection goes onto the query, which then meets the sinusoids themselves
+      return 2.0 * self.heads * self.width * met
+    return 2.0 * self.width * met + 2.0 * self.projection.size * (distances / length - 1)
 
   def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + self.content_bias[...].astype(q.dtype)[None, None]

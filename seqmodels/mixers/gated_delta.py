@@ -10,8 +10,8 @@ from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
 from seqmodels.kernels import chunks
+from seqmodels.kernels import delta as kernel
 from seqmodels.kernels.convolution import causal_depthwise
-from seqmodels.kernels.delta import gated_delta
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
 from seqmodels.notation import State
@@ -54,9 +54,9 @@ class GatedDeltaDirection(Direction):
     memory = batch, self.heads, self.size // self.heads, self.inner // self.heads
     return {'s': jnp.zeros(memory, jnp.float32), 'inputs': jnp.zeros((batch, taps - 1, mixed), jnp.float32)}
 
-  def mixing_flops(self) -> float:
-    """Recalling, storing and reading."""
-    return 6.0 * self.inner * (self.size // self.heads)
+  def mixing_flops(self, length: int) -> float:
+    widths = self.size // self.heads, self.inner // self.heads
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     mixed, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), (2 * self.size + self.inner,), axis=-1)
@@ -69,7 +69,7 @@ class GatedDeltaDirection(Direction):
     beta, step = jnp.split(gates, 2, axis=-1)
     log_decay, _ = by_head.decay(step, self.decay_rate[...], self.decay_bias[...])
     how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
-    y, s = gated_delta(q, k, v, jax.nn.sigmoid(beta), log_decay, state['s'], reset=reset, mask=mask, **how)
+    y, s = kernel.gated_delta(q, k, v, jax.nn.sigmoid(beta), log_decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
     return by_head.dot(y, self.output_kernel[...], self.dtype), {'s': s, 'inputs': inputs}
 

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
 from seqmodels.kernels import chunks
-from seqmodels.kernels.gated_linear_attention import gated_linear_attention
+from seqmodels.kernels import gated_linear_attention as kernel
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
 from seqmodels.notation import State
@@ -51,8 +51,9 @@ class GLADirection(Direction):
   def init_state(self, batch: int) -> State:
     return {'s': jnp.zeros((batch, self.heads, self.key_size // self.heads, self.size // self.heads), jnp.float32)}
 
-  def mixing_flops(self) -> float:
-    return 4.0 * self.size * (self.key_size // self.heads)
+  def mixing_flops(self, length: int) -> float:
+    widths = self.key_size // self.heads, self.size // self.heads
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     joined = by_head.dot(x, self.input_kernel[...], self.dtype)
@@ -64,7 +65,7 @@ class GLADirection(Direction):
     q, k, v, decay = (by_head.split_heads(a, self.heads) for a in (q, k, v, decay))
     how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
     q = q * q.shape[-1] ** -0.5
-    y, s = gated_linear_attention(q, k, v, decay, state['s'], reset=reset, mask=mask, **how)
+    y, s = kernel.gated_linear_attention(q, k, v, decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
     return by_head.dot(y, self.output_kernel[...], self.dtype), {'s': s}
 

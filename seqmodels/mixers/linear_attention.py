@@ -70,10 +70,20 @@ class FeatureAttention(Mixer):
     state = kernel.init_state(*sizes, normalised=True, stabilised=self.stabilised)
     return state | {'position': jnp.zeros((batch,), jnp.int32)} if self.position == 'rotary' else state
 
-  def mixing_flops(self, context: int | float) -> float:
-    """Adding an outer product, and reading the sum."""
-    del context
-    return 4.0 * self.width * self.feature_width
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    del memory
+    key_width = self.width // self.heads
+    total = self.feature_flops() + self._sum_flops(key_width, length)
+    return total + self._sum_flops(1, length) if self.position == 'rotary' else total
+
+  def feature_flops(self) -> float:
+    """FLOPs a token of φ(q) and φ(k)."""
+    return 0.0
+
+  def _sum_flops(self, v: int, length: int) -> float:
+    """Of sums over values `v` wide. Bidirectional, the sum is one, over all tokens at once."""
+    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation if self.causal else 'scan'}
+    return kernel.flops(self.feature_width, v, self.heads, length, **how)
 
   def __call__(
     self,

@@ -19,7 +19,8 @@ class Linformer(Mixer):
   """y = softmax(Q (Eᵀ K)ᵀ / √k) (Fᵀ V), with E and F `[length, rank]` that all heads share (Wang et al., 2020).
 
   heads   0: chosen from the width
-  length  the longest input: E and F have a row for every position, and a shorter input uses the first rows
+  length  the longest input: E and F have a row for every position, and a shorter input uses the first rows. 0: the
+          task's length, which the model gives
   rank    how many mixtures of keys and values every query sees
 
   A mixture holds what comes later too, so it cannot be causal. Padding is left out of it and takes no row. Packed
@@ -39,11 +40,15 @@ class Linformer(Mixer):
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
     position: str = 'none',
-    length: int = 512,
+    length: int = 0,
     rank: int = 64,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    check_positive(length=length, rank=rank)
+    if length <= 0:
+      raise InputError(
+        f'mixer.length={length} of linformer must be greater than 0; where it is not set, a model sets it'
+      )
+    check_positive(**{'mixer.rank': rank})
     self.heads = by_head.count_heads(width, heads, position)
     self.position, self.length, self.rank = position, length, rank
     weights = nnx.initializers.lecun_normal()
@@ -53,9 +58,13 @@ class Linformer(Mixer):
     self.key_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
     self.value_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
 
-  def mixing_flops(self, context: int | float) -> float:
-    """q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, less what counts as weights."""
-    del context
+  def check_length(self, length: int) -> None:
+    if length > self.length:
+      raise InputError(f'mixer.length={self.length} of linformer must be at least {length}, the length of the input')
+
+  def mixing_flops(self, length: int, memory: int = 0) -> float:
+    """q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, of which it reads a row."""
+    del length, memory
     return 8.0 * self.width * self.rank - 4.0 * self.length * self.rank
 
   def __call__(
@@ -69,8 +78,7 @@ class Linformer(Mixer):
   ) -> tuple[Activations, State | None]:
     del rngs
     self.check_call(x, state)
-    if x.shape[1] > self.length:
-      raise InputError(f'an input of {x.shape[1]} tokens does not fit mixer.length={self.length} of linformer')
+    self.check_length(x.shape[1])
     if reset is not None and mask is not None:
       reset = reset & mask
     where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], reset, mask)

@@ -51,9 +51,6 @@ class LinearRecurrence(Direction):
   def init_state(self, batch: int) -> dict[str, jax.Array]:
     return {part: jnp.zeros((batch, self.state_size), jnp.float32) for part in ('re', 'im')}
 
-  def mixing_flops(self) -> float:
-    return 8.0 * self.state_size
-
   def __call__(self, x, state, reset, mask):
     size, phase = jnp.exp(-jnp.exp(self.nu_log[...])), jnp.exp(self.theta_log[...])
     decay = size * jnp.cos(phase), size * jnp.sin(phase)

@@ -39,9 +39,6 @@ class MinimalRecurrence(Direction):
     """(a, b) of h = a h + b."""
     raise NotImplementedError
 
-  def mixing_flops(self) -> float:
-    return 2.0 * self.size
-
   def __call__(self, x, state, reset, mask):
     projected = time_major(x, self.kernel[...], self.bias[...], self.dtype)
     a, b = self.decay_and_input(*jnp.split(projected, self.projections, axis=-1))

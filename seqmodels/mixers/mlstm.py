@@ -43,8 +43,9 @@ class MLSTMDirection(Direction):
     width = self.size // self.heads
     return kernel.init_state(batch, self.heads, width, width, normalised=True, stabilised=True)
 
-  def mixing_flops(self) -> float:
-    return 4.0 * self.size * (self.size // self.heads)
+  def mixing_flops(self, length: int) -> float:
+    width = self.size // self.heads
+    return kernel.flops(width, width, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     q, k, v, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), 4, axis=-1)

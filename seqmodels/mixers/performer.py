@@ -58,6 +58,9 @@ class Performer(FeatureAttention):
     self.feature_seed, self.redraw = feature_seed, redraw
     self.stochastic = redraw
 
+  def feature_flops(self):
+    return 4.0 * self.width * self.feature_width
+
   def features(self, q, k, rngs):
     shape = self.feature_width, q.shape[-1]
     if self.redraw and rngs is not None:

@@ -46,8 +46,9 @@ class RetentionDirection(Direction):
     state = kernel.init_state(batch, self.heads, self.size // self.heads, self.inner // self.heads)
     return state | {'position': jnp.zeros((batch,), jnp.int32)} if self.position == 'rotary' else state
 
-  def mixing_flops(self) -> float:
-    return 4.0 * self.inner * (self.size // self.heads)
+  def mixing_flops(self, length: int) -> float:
+    widths = self.size // self.heads, self.inner // self.heads
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     size, inner, (b, t, _) = self.size, self.inner, x.shape

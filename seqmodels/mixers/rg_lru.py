@@ -62,9 +62,6 @@ class GatedRecurrence(Direction):
       'inputs': jnp.zeros((batch, history, self.inner), jnp.float32),
     }
 
-  def mixing_flops(self) -> float:
-    return 2.0 * self.inner
-
   def __call__(self, x, state, reset, mask):
     projected = time_major(x, self.input_kernel[...], self.input_bias[...], self.dtype).astype(self.dtype)
     branch, gate = jnp.split(projected, 2, axis=-1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -12,7 +13,7 @@ from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels.local_attention import local_attention
 from seqmodels.mixers import ring
-from seqmodels.mixers.attention import Attention
+from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.notation import Flags, State
 
 
@@ -48,8 +49,9 @@ class SlidingWindow(Attention):
   def init_state(self, batch: int, max_length: int) -> State:
     return super().init_state(batch, min(self.window, max_length))
 
-  def mixing_flops(self, context: int | float) -> float:
-    return super().mixing_flops(min(context, self.window if self.causal else 2 * self.window - 1))
+  def sees(self, length: int, memory: int = 0) -> Seen:
+    behind, ahead = super().sees(length, memory)
+    return np.minimum(behind, self.window), np.minimum(ahead, self.window - 1)
 
   def check_fits(self, length: int, slots: int) -> None:
     """Any segment fits: the ring keeps its end."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
@@ -14,7 +15,7 @@ from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
 from seqmodels.mixers import ring
-from seqmodels.mixers.attention import Attention
+from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.notation import Activations, Flags, State
 
 IMPLEMENTATIONS = ('blocks', 'materialised')
@@ -64,9 +65,27 @@ class Sparse(Attention):
     columns = super().init_state(batch, max(1, max_length // self.stride))
     return near | {'column_k': columns['k'], 'column_v': columns['v']}
 
-  def mixing_flops(self, context: int | float) -> float:
-    near = self.stride if self.causal else 2 * self.stride - 1
-    return super().mixing_flops(min(context, near + max(context - near, 0) / self.stride))
+  def pairs(self, length: int, memory: int = 0) -> tuple[float, float, int]:
+    keys, (behind, ahead) = super().pairs(length, memory)[0], self._in_window(length, memory)
+    met, distances = float(np.mean(behind + ahead)), int(np.max(behind) + np.max(ahead))
+    if self.relative is None:
+      return keys, met, distances
+    # Those of the columns are looked up in a list of all that differ, which serves the window too where one decodes.
+    reach = min(self.relative.reach, max(length, memory))
+    listed = (reach if self.causal else 2 * reach) + 1
+    return keys, listed if length == 1 else met + listed, distances
+
+  def sees(self, length: int, memory: int = 0) -> Seen:
+    """The window, and of what lies beyond it every stride-th position."""
+    (behind, _), window = super().sees(length, memory), self._in_window(length, memory)
+    columns = (behind - window[0]) // self.stride
+    if self.causal:
+      return window[0] + columns, window[1]
+    return window[0] + columns, window[1] + np.maximum(length // self.stride - (behind - 1) // self.stride - 1, 0)
+
+  def _in_window(self, length: int, memory: int) -> Seen:
+    behind, ahead = super().sees(length, memory)
+    return np.minimum(behind, self.stride), np.minimum(ahead, self.stride - 1)
 
   def _mix(
     self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None

@@ -57,8 +57,9 @@ class SSDDirection(Direction):
     memory = kernel.init_state(batch, self.heads, self.state_width, self.inner // self.heads)
     return memory | {'inputs': jnp.zeros((batch, taps - 1, mixed), jnp.float32)}
 
-  def mixing_flops(self) -> float:
-    return 4.0 * self.inner * self.state_width
+  def mixing_flops(self, length: int) -> float:
+    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'key_heads': 1}
+    return kernel.flops(self.state_width, self.inner // self.heads, self.heads, length, **how)
 
   def __call__(self, x, state, reset, mask):
     mixed, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), (self.taps.shape[1],), axis=-1)

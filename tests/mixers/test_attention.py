@@ -133,7 +133,7 @@ def test_grouped_keys_make_a_smaller_state():
 
 
 def test_flops_of_mixing():
-  assert mixer().mixing_flops(10) == 4 * D * 10
+  assert mixer().mixing_flops(1, 10) == mixer(causal=False).mixing_flops(10) == mixer().mixing_flops(19) == 4 * D * 10
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def test_bad_options_are_one_clear_line(name, options, message):
 
 def test_linformer_refuses_longer_inputs_and_causal_models():
   mixer = nnx.eval_shape(lambda: make_mixer('linformer', D, rngs=nnx.Rngs(0), causal=False, options={'length': 5}))
-  with pytest.raises(InputError, match=r'12 tokens does not fit mixer.length=5'):
+  with pytest.raises(InputError, match=r'mixer.length=5 of linformer must be at least 12'):
     mixer(jnp.asarray(draw_input()))
+  with pytest.raises(InputError, match=r'mixer.length=0 of linformer must be greater than 0'):
+    make_mixer('linformer', D, rngs=nnx.Rngs(0), causal=False)
   with pytest.raises(InputError, match='cannot be causal'):
     make_mixer('linformer', D, rngs=nnx.Rngs(0))

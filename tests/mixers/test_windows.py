@@ -64,7 +64,7 @@ def test_decoding_costs_the_window():
     mixer = nnx.eval_shape(lambda: make_mixer('sliding_window', 32, rngs=nnx.Rngs(0), options={'window': 64}))
     state = jax.eval_shape(functools.partial(mixer.init_state, 1, length))
     assert state['k'].slots == 64
-  assert mixer.mixing_flops(100_000) == mixer.mixing_flops(64)
+  assert mixer.mixing_flops(1, 100_000) == mixer.mixing_flops(1, 64)
 
 
 @functools.cache

@@ -145,6 +145,19 @@ def test_what_cannot_be_causal_is_refused_in_a_causal_model():
   assert build(TRANSFORMER.replace(pattern=pattern), Spec('encode', Tokens(11), Tokens(11), 24))
 
 
+def test_linformer_is_as_long_as_the_task():
+  config = ModelConfig(pattern=('linformer',), width=8, depth=1, mixer={'rank': 4})
+  spec = lambda length: Spec('encode', Tokens(11), Tokens(11), length)
+  for length, option, expected in ((24, 0, 24), (600, 0, 600), (24, 30, 30)):
+    model = build(config.replace(mixer={'rank': 4, 'length': option}), spec(length))
+    assert model.abstract_params['stack']['block_00']['mixer']['key_mixture'].shape == (expected, 4)
+  with pytest.raises(InputError, match=r'mixer.length=30 of linformer must be at least 31'):
+    build(config.replace(pattern=('linformer:length=30',)), spec(31))
+  sources = Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=40)
+  model = build(config.replace(pattern=('gru',), encoder_pattern=('linformer',)), sources)
+  assert model.abstract_params['encoder']['stack']['block_00']['mixer']['key_mixture'].shape == (40, 4)
+
+
 @pytest.mark.parametrize(
   ('config', 'target'),
   [(HYBRID, 3e5), (TRANSFORMER.replace(heads=4), 5e4), (TRANSFORMER, 1e7), (STACKED, 1e7)],

@@ -1,4 +1,4 @@
-"""Sizes against formulas worked out by hand, and FLOPs against the compiler's count."""
+"""Sizes against formulas worked out by hand, and FLOPs against the products of the traced programs."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ from seqmodels import sizing
 from seqmodels.config import ModelConfig
 from seqmodels.models import build, count_parameters
 from seqmodels.spec import Spec, Tokens
+from tests.contractions import count
 
 SPEC = Spec('causal', Tokens(50), Tokens(50), 32)
 
@@ -27,16 +28,56 @@ def test_state_of_an_lstm_does_not_grow():
   assert sizing.state_bytes(model, 1, 10) == sizing.state_bytes(model, 1, 10_000) == 2 * 2 * 24 * 4
 
 
-@pytest.mark.parametrize('pattern', ['attention', 'gru'])
-def test_flops_are_the_compilers(pattern):
-  t = 1 if pattern == 'gru' else 32  # the compiler counts a loop's body once
+def program(model, length, memory=0, function=lambda model: model.apply):
+  """What runs a model on one row, and its abstract arguments."""
+  state = jax.eval_shape(lambda: model.init_state(1, memory)) if memory else None
+  x = jax.ShapeDtypeStruct((1, length), jnp.int32)
+  return function(model), (model.abstract_params, x, state)
+
+
+@pytest.mark.parametrize(('pattern', 'length'), [('attention', 32), ('gru', 1), ('linear_attention', 1)])
+def test_products_of_the_program_are_most_of_the_compilers_flops(pattern, length):
+  """The compiler adds what is done element by element, and counts a loop's body once: here none repeats."""
   options = {'implementation': 'materialised'} if pattern == 'attention' else {}
   model = build(ModelConfig(pattern=(pattern,), width=64, depth=2, position='none', mixer=options), SPEC)
-  x = jnp.zeros((1, t), jnp.int32)
-  cost = jax.jit(model.apply).lower(model.abstract_params, x).compile().cost_analysis()
-  # Materialised attention computes the masked half too, so every token has all of them as its context.
-  ours = t * sizing.flops_per_token(model, context=t)
-  assert ours == pytest.approx(cost['flops'], rel=0.15)
+  run, arguments = program(model, length)
+  cost = jax.jit(run).lower(*arguments).compile().cost_analysis()
+  assert 0.85 < count(run, *arguments) / cost['flops'] <= 1
+
+
+PATTERNS = {
+  'attention': {'position': 'rotary'},
+  'transformer_xl': {},
+  'gru': {'block': 'plain', 'feedforward': 0.0},
+  'gated_delta+attention': {'position': 'alibi'},
+  'linear_attention': {'tie_embeddings': True},
+}
+
+
+@pytest.mark.parametrize(('pattern', 'fields'), PATTERNS.items(), ids=PATTERNS)
+def test_flops_are_the_programs(pattern, fields):
+  config = ModelConfig(pattern=tuple(pattern.split('+')), width=128, depth=2, **fields)
+  model = build(config, Spec('causal', Tokens(50), Tokens(50), 64))
+  for length, memory in ((1, 100), (64, 0), (64, 128)):
+    run, arguments = program(model, length, memory)
+    masked = 1.0 if length == 1 or pattern in ('gru', 'linear_attention') else 1.25  # pairs that nobody sees
+    ours = sizing.flops_per_token(model, length, memory)
+    assert 0.98 <= count(run, *arguments) / length / ours <= 1.01 * masked
+
+
+def test_training_is_three_forward_passes():
+  model = build(ModelConfig(pattern=('lstm',), width=128, depth=2, block='plain', feedforward=0.0), SPEC)
+  gradient = lambda model: jax.grad(lambda params, x, state: model.apply(params, x, state)[0].sum())
+  run, arguments = program(model, 32, function=gradient)
+  assert count(run, *arguments) / 32 == pytest.approx(sizing.training_flops(model), rel=0.02)
+
+
+def test_an_output_that_is_read_once_costs_once():
+  every, last = (
+    build(ModelConfig(width=16), Spec('causal', Tokens(50), Tokens(50), 32, readout=r)) for r in ('every', 'last')
+  )
+  saved = sizing.sequence_flops(every, 32) - sizing.sequence_flops(last, 32)
+  assert saved == pytest.approx(31 * 2 * 16 * 50)
 
 
 def test_a_pattern_is_told_as_often_as_it_is_there():
