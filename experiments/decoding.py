@@ -85,6 +85,8 @@ class Decoding(Experiment):
     # Recomputation takes up to a thousand times longer: rounds of its own leave time for many rounds of the others.
     for repeats, tokens in ((150, STEPS), (15, 1)):
       chosen = {name: call for name, call in calls.items() if (name in setups) == (tokens == STEPS)}
+      if not chosen:  # architectures were named, and no Transformer among them
+        continue
       measured = timing.interleave(chosen, setups=setups, repeats=repeats, seconds=cell['seconds'] / 2)
       for name, samples in measured.items():
         yield timing.timing_row([s / tokens for s in samples], metric='token_seconds', **beside[name])
