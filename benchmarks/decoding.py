@@ -28,6 +28,8 @@ SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
   'attention, prefix of the cache': ('transformer', {'decode': 'prefix'}),
   'attention, full cache': ('transformer', {'decode': 'full'}),
   'sliding window': ('sliding_window', {}),
+  'sparse attention': ('sparse', {}),
+  'Transformer-XL': ('transformer_xl', {}),
   'LSTM': ('lstm', {}),
   'linear attention': ('linear_attention', {}),
   'ssd': ('ssd', {}),
