@@ -69,9 +69,7 @@ def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b
   return np.ascontiguousarray(numbers.T, np.int64)
 
 
-def skipping(
-  rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], below: int
-) -> Int64[np.ndarray, 'b c']:
+def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], below: int) -> Int64[np.ndarray, 'b c']:
   """The rank-th number of [0, below) that is not among the row's `taken` numbers, which are sorted."""
   rows, count = taken.shape
   free = below - count

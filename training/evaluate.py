@@ -48,8 +48,8 @@ def evaluate(
 
   The examples' sums are fetched once and added in float64. The batch size is rounded up to a multiple of the devices:
   filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the split is read in segments
-  with the state carried on; InputError where the devices do not divide `settings.streams`. What `after_batch` raises ends
-  the evaluation.
+  with the state carried on; InputError where the devices do not divide `settings.streams`. What `after_batch` raises
+  ends the evaluation.
   """
   task = _with_options(task, evaluation)
   mesh = mesh or meshes.make_mesh(1)

@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, caplog):
   log = logging.getLogger('seqmodels')
   log.addHandler(caplog.handler)
   try:
-    with pytest.raises(InputError, match='data_dir=.* cannot be written') as caught:
+    with pytest.raises(InputError, match=r'data_dir=.* cannot be written') as caught:
       sizes({'dataset': 'tinyshakespeare'})
   finally:
     log.removeHandler(caplog.handler)
