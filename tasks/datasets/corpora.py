@@ -44,7 +44,8 @@ class Corpus:
     strange = sorted(set(text) - set(self._index))
     if strange:
       listed = ' '.join(map(repr, strange[:10]))
-      raise InputError(f'prompt has {len(strange)} characters outside the vocabulary: {listed}')
+      more = f' and {len(strange) - 10} more' if len(strange) > 10 else ''
+      raise InputError(f'characters outside the vocabulary: {listed}{more}')
     return np.array([self._index[character] for character in text], np.int64)
 
   def decode(self, ids: np.ndarray) -> str:
