@@ -9,8 +9,8 @@ row is written when the second step is on its way, so that up to one step too mu
 
 Overhead: a step of the loop of train.py, with its iterator and metrics, minus the compiled step called alone on batches
 that lie on the device; in turns, in one process; the median of the differences with its bootstrap interval of 95 %.
-Beside it, with less noise: the time in the loop that is spent outside the compiled call, when that is waited for; the
-mean over as many steps as lie between two logged ones.
+Beside it, with less noise: the processor time that the loop spends outside the compiled call, when that is waited for;
+the mean over as many steps as lie between two logged ones.
 
 Rounds in which other processes used more than `busy` cores are left out. The folder gets records.jsonl and overhead.md;
 configs measured again replace the old ones.
@@ -194,22 +194,22 @@ class Sides:
     return metrics
 
   def outside(self) -> float:
-    """Seconds a step that the loop spends outside the compiled call."""
+    """Seconds of this thread's processor time that a step of the loop spends outside the compiled call."""
     inside = 0.0
 
     def timed(*arguments: Any) -> Any:
       nonlocal inside
-      start = time.perf_counter()
+      start = time.thread_time()
       result = self.waited(lambda: self.compiled(*arguments))
-      inside += time.perf_counter() - start
+      inside += time.thread_time() - start
       return result
 
     self.training.compiled = timed
     count = self.training.settings.log_every or MOST
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(count):
       self.training.advance()
-    whole = time.perf_counter() - start
+    whole = time.thread_time() - start
     self.training.compiled = self.compiled
     return (whole - inside) / count
 
@@ -257,9 +257,10 @@ def table(rows: Sequence[Row]) -> str:
   return (
     f'# Overhead on {first["device_kind"]}\n\nSeconds from the command to the metrics of the first training step, with '
     'an empty compilation cache and again with a filled one; milliseconds a step of the training loop and of the '
-    'compiled step called alone, and their difference with its 95 % interval. Medians; at most '
-    f'{FIRST_STEP:g} s and {OVERHEAD * 1e3:g} ms.\n\n{markdown.grid(head, lines)}\n\n{versions}; malloc '
-    f'{first["malloc"]}.\n\n```\npython -m benchmarks.overhead --out=results/<device>/overhead\n```\n'
+    'compiled step called alone, and their difference with its 95 % interval; medians. Outside the call: processor '
+    f'time of the loop, a mean with less noise. At most {FIRST_STEP:g} s and {OVERHEAD * 1e3:g} ms.\n\n'
+    f'{markdown.grid(head, lines)}\n\n{versions}; malloc {first["malloc"]}.\n\n'
+    '```\npython -m benchmarks.overhead --out=results/<device>/overhead\n```\n'
   )
 
 

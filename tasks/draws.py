@@ -46,7 +46,9 @@ def words(
 def integers(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
   """Uniform in [0, below); the bias is below 2⁻⁴⁰ for every size used here."""
   # NumPy divides by a scalar with vector instructions, but takes remainders one by one.
-  return (words - words // np.uint64(below) * np.uint64(below)).astype(np.int64)
+  multiple = words // np.uint64(below)
+  multiple *= np.uint64(below)
+  return np.subtract(words, multiple, out=multiple).view(np.int64)
 
 
 def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
@@ -55,17 +57,17 @@ def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
 
 
 def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b']) -> Int64[np.ndarray, 'b c']:
-  """`c` different numbers of [0, below) a row, every ordered choice equally likely (c <= below < 2³¹).
+  """`c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
 
   Draw i picks from what is left, [0, below − i), and steps over the numbers already taken. From the last draw to the
   first: once the draws after i are right among what draw i leaves, those from its number on move up by one.
   """
   left = np.reshape(below, (-1, 1)).astype(np.uint64) - np.arange(words.shape[1], dtype=np.uint64)[None, :]
-  # One draw a row and 32 bits a number, so that the loop goes through little memory, in order.
-  numbers = np.ascontiguousarray((words % left).astype(np.int32).T)
+  # One draw a row and few bits a number, so that the loop goes through little memory, in order.
+  numbers = np.ascontiguousarray((words % left).astype(np.min_scalar_type(left.max() - 1)).T)
   for i in range(len(numbers) - 2, -1, -1):
     later = numbers[i + 1 :]
-    later += later >= numbers[i]
+    later += (later >= numbers[i]).view(np.uint8)
   return np.ascontiguousarray(numbers.T, np.int64)
 
 

@@ -14,7 +14,7 @@ import tasks
 from seqmodels.errors import InputError
 from seqmodels.spec import Tokens
 from tasks.base import Batch, Shard
-from tasks.pipeline import cut
+from tasks.pipeline import cut, shuffled
 
 SMALL = {
   'adding': {'length': 9, 'examples': 50, 'evaluation_examples': 23},
@@ -119,6 +119,12 @@ def test_an_epoch_has_every_training_example_once(task):
   epochs = [sorted(itertools.chain.from_iterable(map(fingerprints, part))) for part in (batches[:5], batches[5:])]
   assert epochs[0] == epochs[1] == sorted(fingerprints(task.arrays('train', np.arange(50), seed=1)))
   assert not np.array_equal(batches[0].inputs, batches[5].inputs)
+
+
+def test_batches_made_together_are_those_made_alone(task):
+  for number, batch in enumerate(take(task.dataset('train', 3, seed=1, shard=Shard(1, 2)), 20)):
+    positions, count = (3 * number + np.arange(3)) * 2 + 1, task.count('train')
+    assert_equal(batch, task.arrays('train', shuffled(positions, count, 1) if count else positions, 1))
 
 
 def test_shards_partition_the_validation_split(task):
