@@ -2,7 +2,8 @@
 
   python main.py --mode=train    --config=configs/language.py:lstm --workdir=W [--config.train.steps=200]
   python main.py --mode=eval     --workdir=W [--step=N | --all_steps]
-  python main.py --mode=generate --workdir=W --prompt="..." --length=200
+  python main.py --mode=generate --workdir=W --prompt="..." [--prompt="..." …] --length=200 [--stop="..."]
+                        [--temperature=0.8 --top_k=40 --top_p=0.9 --seed=0 | --beam=4 --length_penalty=0.6]
   python main.py --mode=describe --config=configs/language.py:lstm
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
                         [--architectures=lstm,griffin]
@@ -40,7 +41,10 @@ MODES = {
   'train': Mode('train', 'main', ('config', 'workdir'), ('devices',)),
   'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
   'generate': Mode(
-    'generate', 'main', ('workdir', 'prompt'), ('step', 'length', 'temperature', 'top_k', 'top_p', 'beam', 'seed')
+    'generate',
+    'main',
+    ('workdir', 'prompt'),
+    ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
   ),
   'describe': Mode('describe', 'main', ('config',)),
   'compare': Mode('compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')),
@@ -56,7 +60,7 @@ def define_flags(argv: Sequence[str]) -> flags.FlagValues:
     'downloads_dir': 'folder of raw data files that is looked at before the network',
     'data_dir': 'folder of prepared data',
     'platform': 'cpu, gpu or tpu; default: the best there is',
-    'prompt': 'text to go on from (generate)',
+    'stop': 'a text ends before the first place where this stands in it; with --beam a single token (generate)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
     'shard': 'i/n: only every n-th cell, beginning with the i-th, counted from 0 (compare)',
   }
@@ -65,14 +69,20 @@ def define_flags(argv: Sequence[str]) -> flags.FlagValues:
   whole = {
     'devices': (1, 'devices to split each batch over; default: all, but one on CPU (train, eval)'),
     'step': (0, 'checkpoint to use; default: the newest (eval, generate)'),
-    'length': (1, 'tokens to write (generate)'),
+    'length': (1, 'tokens to write at most (generate)'),
     'top_k': (0, 'draw from the k likeliest tokens; 0: from all (generate)'),
     'beam': (1, 'width of a beam search instead of sampling (generate)'),
-    'seed': (0, 'of sampling (generate)'),
+    'seed': (0, 'of sampling; each further prompt has the next seed (generate)'),
   }
   for name, (lowest, help_text) in whole.items():
     flags.DEFINE_integer(name, None, help_text, lower_bound=lowest, upper_bound=2**31 - 1, flag_values=values)
   flags.DEFINE_float('temperature', None, 'of sampling; 0: greedy (generate)', 0.0, flag_values=values)
+  penalty = 'beams are scored by their log probability over ((5 + tokens) / 6)^length_penalty; default: 0 (generate)'
+  flags.DEFINE_float('length_penalty', None, penalty, 0.0, flag_values=values)
+  prompt = (
+    'text to go on from; may be given several times: sampled one after the other, or one batch of --beam (generate)'
+  )
+  flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
   flags.DEFINE_float('top_p', None, 'nucleus sampling (generate)', 0.0, 1.0, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', flag_values=values)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', flag_values=values)

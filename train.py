@@ -15,7 +15,7 @@ from training import mesh as meshes
 from training import workdir as workdirs
 from training.checkpoint import Checkpoints
 from training.evaluate import evaluate, possible_evaluations
-from training.metrics import MetricsWriter, Progress, log
+from training.metrics import MetricsWriter, Progress, held, log
 from training.run import CompiledStep, Run, build_run
 from training.runtime import device_line
 from training.step import Metrics, TrainState
@@ -59,23 +59,21 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
   after SIGTERM or SIGINT (the state is saved first).
   """
   config, workdir = workdirs.plain(config), pathlib.Path(workdir)
-  run = build_run(config, devices)
-  batches, traced = run.batches(), run.trace_step()
-  note = workdirs.check_same_config(workdir, config)
-  workdirs.check_entries(workdir)
-  folder, restored = workdir / 'checkpoints', None
-  if folder.is_dir():
-    checkpoints = Checkpoints(folder, run.settings.keep)
-    restored = checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
-  workdirs.write_config(workdir, config)
-  if not folder.is_dir():
-    checkpoints = Checkpoints(folder, run.settings.keep)
-  figures = sizing.summary(run.model, run.settings.segment, run.settings.memory)
-  log.info(
-    f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
-    f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'
-    ' per sequence'
-  )
+  with held() as told:  # bad input is one line, and what the run is comes first
+    run = build_run(config, devices)
+    batches, traced = run.batches(), run.trace_step()
+    note = workdirs.check_same_config(workdir, config)
+    workdirs.check_entries(workdir)
+    folder, restored = workdir / 'checkpoints', None
+    if folder.is_dir():
+      checkpoints = Checkpoints(folder, run.settings.keep)
+      restored = checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
+    workdirs.write_config(workdir, config)
+    if not folder.is_dir():
+      checkpoints = Checkpoints(folder, run.settings.keep)
+  log.info(about(run))
+  for record in told:
+    log.handle(record)
   if note:
     log.info(note)
   writer = MetricsWriter(workdir, restored.step if restored else 0)
@@ -95,6 +93,16 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
     writer.close()
 
 
+def about(run: Run) -> str:
+  """The first line of a run."""
+  figures = sizing.summary(run.model)
+  return (
+    f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
+    f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'
+    ' per sequence'
+  )
+
+
 class Loop:
   """The loop over steps. Metrics of step N − 1 are fetched after step N has been dispatched."""
 
@@ -110,33 +118,46 @@ class Loop:
   ) -> None:
     self.setup, self.settings, self.compiled = run, run.settings, compiled
     self.state, self.batches, self.step = state, batches, step
-    self.checkpoints, self.writer = checkpoints, writer
+    self.checkpoints, self.writer, self.saved = checkpoints, writer, step
+    self.stop = Stop()
+    self.wait = meshes.must_wait(run.mesh)
     self.pending: tuple[int, Metrics] | None = None
     self.progress: Progress | None = None
 
   def run(self, stop: Stop) -> dict[str, float]:
-    steps, wait = self.settings.steps, meshes.must_wait(self.setup.mesh)
+    self.stop, steps = stop, self.settings.steps
     self.evaluate()  # what the process before this one may have left undone at this step
     while self.step < steps:
-      batch = next(self.batches)
-      if self.progress is None:
-        self.progress = Progress(self.step, steps, self.settings.batch_size * batch.inputs.shape[1])
-      self.state, metrics = self.compiled(self.state, meshes.put_batch(batch, self.setup.mesh))
-      self.finish()
-      self.step += 1
-      self.pending = self.step, metrics
-      if wait:
-        jax.block_until_ready(metrics)
-      if stop.signal or self.step == steps or _due(self.settings.checkpoint_every, self.step):
+      self.advance()
+      if self.step == steps or _due(self.settings.checkpoint_every, self.step):
         self.save()
-      if stop.signal:
-        self.checkpoints.wait()
-        log.info('%s: saved step %d; the same command goes on from there', stop.signal.name, self.step)
-        sys.exit(128 + stop.signal)
+      self.leave_if_told()
       self.evaluate()
     if self.progress is not None:
       self.progress.close()
     return self.results()
+
+  def advance(self) -> None:
+    """One step. The batch goes in as NumPy arrays: the call places them sooner than `device_put` would."""
+    batch = next(self.batches)
+    if self.progress is None:
+      self.progress = Progress(self.step, self.settings.steps, self.settings.batch_size * batch.inputs.shape[1])
+    self.state, metrics = self.compiled(self.state, batch)
+    self.finish()
+    self.step += 1
+    self.pending = self.step, metrics
+    if self.wait:
+      jax.block_until_ready(metrics)
+
+  def leave_if_told(self) -> None:
+    """After a signal: saves the state, if it is not saved yet, and exits."""
+    if self.stop.signal is None:
+      return
+    if self.saved != self.step:
+      self.save()
+    self.checkpoints.wait()
+    log.info('%s: saved step %d; the same command goes on from there', self.stop.signal.name, self.step)
+    sys.exit(128 + self.stop.signal)
 
   def finish(self) -> None:
     """Fetches and writes the metrics that are pending."""
@@ -161,6 +182,7 @@ class Loop:
     self.writer.sync()
     examples = self.step * self.settings.batch_size
     self.checkpoints.save(self.step, self.state, {'batches': self.batches.get_state(), 'examples': examples})
+    self.saved = self.step
 
   def evaluate(self) -> None:
     """What is due at this step and not yet written: `validation` on the way, every evaluation at the end."""
@@ -172,7 +194,9 @@ class Loop:
       if (name != 'validation' and not last) or self.writer.row(self.step, name):
         continue
       run = self.setup
-      values = evaluate(run.model, self.state.params, run.task, evaluation, run.evaluation, run.mesh)
+      values = evaluate(
+        run.model, self.state.params, run.task, evaluation, run.evaluation, run.mesh, after_batch=self.leave_if_told
+      )
       self.writer.write(self.step, name, values)
       log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
     if self.progress is not None:

@@ -32,8 +32,9 @@ class Neighbours:
 
 
 def _clocks() -> tuple[float, float, float]:
-  """Wall-clock time, processor time of the whole machine and of this process, in seconds."""
-  own = time.process_time()
+  """Wall-clock time, processor time of the whole machine and of this process and its ended children, in seconds."""
+  children = os.times()
+  own = time.process_time() + children.children_user + children.children_system
   if not STAT.exists():
     return time.perf_counter(), own, own
   ticks = STAT.read_text().split('\n', 1)[0].split()[1:]

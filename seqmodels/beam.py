@@ -1,12 +1,14 @@
 """Beam search over the state contract, in one compiled loop: beams are rows of the batch, states move with them."""
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from seqmodels.errors import check_positive
+from seqmodels.errors import InputError, check_positive
 from seqmodels.generate import check_request, prefill
 from seqmodels.models import Model, batch_axes
 from seqmodels.network import Source, SourceMask
@@ -26,63 +28,88 @@ def beam_search(
   source: Source | None = None,
   source_mask: SourceMask | None = None,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
-  """The `beams` likeliest continuations found of each prompt, best first, and their scores.
+  """The `beams` best continuations found of each prompt, best first, and their scores.
 
   A continuation ends at `stop` (-1: never) and repeats it from there. Its score is its log probability in nats over
-  ((5 + tokens) / 6)^length_penalty (Wu et al. 2016, equation 14). With one beam this is greedy decoding. `source` is
-  for seq2seq models, as in `generate`.
+  ((5 + tokens) / 6)^length_penalty (Wu et al. 2016, equation 14), so that a penalty above 0 favours longer ones; where
+  nothing ends, all are of one length and it changes nothing. Continuations that have ended compete by their scores,
+  those that go on by their log probabilities, and neither displaces the other. With one beam and no penalty this is
+  greedy decoding. `source` is for seq2seq models, as in `generate`.
   """
   check_request(model, prompt.shape[1], length, source)
   check_positive(beams=beams)
+  if not 0 <= length_penalty < math.inf:
+    raise InputError(f'length_penalty={length_penalty} must be a finite number, 0 or greater')
   logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length, source, source_mask)
-  tokens, scores, counts = _search(model, params, logits, state, length=length, beams=beams, stop=stop)
-  scores = scores / ((5.0 + counts) / 6.0) ** length_penalty
-  order = jnp.argsort(-scores, axis=1)
-  return jnp.take_along_axis(tokens, order[:, :, None], axis=1), jnp.take_along_axis(scores, order, axis=1)
+  return _search(model, params, logits, state, length_penalty, length=length, beams=beams, stop=stop)
+
+
+class Search(NamedTuple):
+  """Going on: tokens, log probabilities, and what comes next. Ended: tokens and scores."""
+
+  step: Int[Array, '']
+  tokens: Int[Array, 'b w l']
+  scores: Float[Array, 'b w']
+  logits: Float[Array, 'r n']
+  state: State
+  ended: Int[Array, 'b w l']
+  ended_scores: Float[Array, 'b w']
 
 
 @partial(jax.jit, static_argnames=('model', 'length', 'beams', 'stop'))
 def _search(
-  model: Model, params: Params, logits: Float[Array, 'b n'], state: State, *, length: int, beams: int, stop: int
-) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w'], Float[Array, 'b w']]:
-  """Tokens, log probabilities and numbers of tokens of the beams."""
+  model: Model,
+  params: Params,
+  logits: Float[Array, 'b n'],
+  state: State,
+  penalty: float | Float[Array, ''],
+  *,
+  length: int,
+  beams: int,
+  stop: int,
+) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
   b, n = logits.shape
+  wide = min(2, n) * beams  # each beam has one way to end, so that enough are left that go on
   axes = batch_axes(model.init_state)
 
   def rows(state: State, index: Int[Array, 'r']) -> State:
     return jax.tree.map(lambda leaf, axis: leaf if axis < 0 else jnp.take(leaf, index, axis=axis), state, axes)
 
-  def go_on(carry: tuple) -> jax.Array:
-    i, _, _, _, ended, _, _ = carry
-    return (i < length) & ~jnp.all(ended)
+  def score(log_probability: jax.Array, tokens: int | jax.Array) -> jax.Array:
+    return log_probability / ((5.0 + tokens) / 6.0) ** penalty
 
-  def step(carry: tuple) -> tuple:
-    i, tokens, scores, counts, ended, logits, state = carry
-    steps = jax.nn.log_softmax(logits.reshape(b, beams, n), axis=-1)
-    if stop >= 0:  # an ended beam has one way to go on, at no cost
-      frozen = jnp.where(jnp.arange(n) == stop, 0.0, -jnp.inf)
-      steps = jnp.where(ended[:, :, None], frozen[None, None, :], steps)
-    scores, chosen = jax.lax.top_k((scores[:, :, None] + steps).reshape(b, beams * n), beams)
+  def best(scores: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    scores, index = jax.lax.top_k(scores, beams)
+    return scores, jnp.take_along_axis(tokens, index[:, :, None], axis=1)
+
+  def go_on(now: Search) -> jax.Array:
+    """While a beam may still do better than the worst that has ended: log probabilities only fall."""
+    reachable = score(jnp.max(now.scores, axis=1), length)
+    return (now.step < length) & jnp.any(reachable > jnp.min(now.ended_scores, axis=1))
+
+  def step(now: Search) -> Search:
+    steps = jax.nn.log_softmax(now.logits.reshape(b, beams, n), axis=-1)
+    found, chosen = jax.lax.top_k((now.scores[:, :, None] + steps).reshape(b, beams * n), wide)
     parent, token = chosen // n, (chosen % n).astype(jnp.int32)
-    tokens = jnp.take_along_axis(tokens, parent[:, :, None], axis=1).at[:, :, i].set(token)
-    ended, counts = (jnp.take_along_axis(old, parent, axis=1) for old in (ended, counts))
-    counts = counts + ~ended
-    ended = ended | (token == stop)
-    state = rows(state, (jnp.arange(b)[:, None] * beams + parent).reshape(-1))
+    tokens = jnp.take_along_axis(now.tokens, parent[:, :, None], axis=1).at[:, :, now.step].set(token)
+    stops = token == stop
+    ending = stops & (jnp.arange(wide) < beams)[None, :]  # only what is among the best so far
+    pool = jnp.concatenate([now.ended_scores, jnp.where(ending, score(found, now.step + 1), -jnp.inf)], axis=1)
+    ended_scores, ended = best(pool, jnp.concatenate([now.ended, tokens], axis=1))
+    scores, alive = jax.lax.top_k(jnp.where(stops, -jnp.inf, found), beams)
+    parent, token = (jnp.take_along_axis(x, alive, axis=1) for x in (parent, token))
+    state = rows(now.state, (jnp.arange(b)[:, None] * beams + parent).reshape(-1))
     outputs, state = model.apply(params, token.reshape(-1, 1), state)
-    return i + 1, tokens, scores, counts, ended, outputs[:, 0], state
+    tokens = jnp.take_along_axis(tokens, alive[:, :, None], axis=1)
+    return Search(now.step + 1, tokens, scores, outputs[:, 0], state, ended, ended_scores)
 
   # All beams of a row begin alike: only the first may be extended in the first step.
   scores = jnp.tile(jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)[None], (b, 1))
+  tokens = jnp.full((b, beams, length), max(stop, 0), jnp.int32)
+  none = jnp.full((b, beams), -jnp.inf)
   every = jnp.repeat(jnp.arange(b), beams)
-  carry = (
-    jnp.int32(0),
-    jnp.full((b, beams, length), max(stop, 0), jnp.int32),
-    scores,
-    jnp.zeros((b, beams)),
-    jnp.zeros((b, beams), bool),
-    logits[every],
-    rows(state, every),
-  )
-  _, tokens, scores, counts, _, _, _ = jax.lax.while_loop(go_on, step, carry)
-  return tokens, scores, counts
+  start = Search(jnp.int32(0), tokens, scores, logits[every], rows(state, every), tokens, none)
+  last = jax.lax.while_loop(go_on, step, start)
+  scores = jnp.concatenate([last.ended_scores, score(last.scores, length)], axis=1)
+  scores, tokens = best(scores, jnp.concatenate([last.ended, last.tokens], axis=1))
+  return tokens, scores

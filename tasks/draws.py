@@ -16,9 +16,12 @@ _FEISTEL_ROUNDS = 6
 
 def _mix(x: np.ndarray) -> np.ndarray:
   """SplitMix64's finaliser: a bijection of 64-bit words."""
-  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-  return x ^ (x >> np.uint64(31))
+  mixed = x ^ (x >> np.uint64(30))
+  mixed *= np.uint64(0xBF58476D1CE4E5B9)
+  mixed ^= mixed >> np.uint64(27)
+  mixed *= np.uint64(0x94D049BB133111EB)
+  mixed ^= mixed >> np.uint64(31)
+  return mixed
 
 
 @functools.lru_cache(maxsize=1024)
@@ -32,15 +35,20 @@ def key(*parts: int | str) -> int:
   return int(state[0])
 
 
-def words(key: int, indices: Int64[np.ndarray, 'b'], columns: int) -> UInt64[np.ndarray, 'b c']:
-  """`columns` uniform 64-bit words for each example."""
-  start = _mix(np.uint64(key) + _GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
+def words(
+  key: int | UInt64[np.ndarray, 'b'], indices: Int64[np.ndarray, 'b'], columns: int
+) -> UInt64[np.ndarray, 'b c']:
+  """`columns` uniform 64-bit words for each example; all of one key, or each of its own."""
+  start = _mix(np.asarray(key, np.uint64) + _GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
   return _mix(start[:, None] + _GOLDEN * np.arange(1, columns + 1, dtype=np.uint64)[None, :])
 
 
 def integers(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
   """Uniform in [0, below); the bias is below 2⁻⁴⁰ for every size used here."""
-  return (words % np.uint64(below)).astype(np.int64)
+  # NumPy divides by a scalar with vector instructions, but takes remainders one by one.
+  multiple = words // np.uint64(below)
+  multiple *= np.uint64(below)
+  return np.subtract(words, multiple, out=multiple).view(np.int64)
 
 
 def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
@@ -48,25 +56,29 @@ def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
   return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def distinct(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
+def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b']) -> Int64[np.ndarray, 'b c']:
   """`c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
 
-  Draw i picks from what is left, [0, below − i), and steps over the numbers already taken.
+  Draw i picks from what is left, [0, below − i), and steps over the numbers already taken. From the last draw to the
+  first: once the draws after i are right among what draw i leaves, those from its number on move up by one.
   """
-  count = words.shape[1]
-  chosen = np.zeros(words.shape, np.int64)
-  for i in range(count):
-    rank = (words[:, i] % np.uint64(below - i)).astype(np.int64)
-    chosen[:, i] = skipping(rank[:, None], np.sort(chosen[:, :i], axis=1))[:, 0]
-  return chosen
+  left = np.reshape(below, (-1, 1)).astype(np.uint64) - np.arange(words.shape[1], dtype=np.uint64)[None, :]
+  # One draw a row and few bits a number, so that the loop goes through little memory, in order.
+  numbers = np.ascontiguousarray((words % left).astype(np.min_scalar_type(left.max() - 1)).T)
+  for i in range(len(numbers) - 2, -1, -1):
+    later = numbers[i + 1 :]
+    later += (later >= numbers[i]).view(np.uint8)
+  return np.ascontiguousarray(numbers.T, np.int64)
 
 
-def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k']) -> Int64[np.ndarray, 'b c']:
-  """The rank-th number that is not among the row's `taken` numbers, which are sorted."""
-  rank = rank.copy()
-  for j in range(taken.shape[1]):
-    rank += rank >= taken[:, j : j + 1]
-  return rank
+def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], below: int) -> Int64[np.ndarray, 'b c']:
+  """The rank-th number of [0, below) that is not among the row's `taken` numbers, which are sorted."""
+  rows, count = taken.shape
+  free = below - count
+  # taken[k] − k of the free numbers lie below taken[k]: from that rank on, k + 1 numbers are stepped over.
+  border = np.concatenate([np.zeros((rows, 1), int), taken - np.arange(count), np.full((rows, 1), free)], axis=1)
+  steps = np.repeat(np.tile(np.arange(count + 1, dtype=np.int32), rows), np.diff(border, axis=1).ravel())
+  return rank + steps[rank + free * np.arange(rows)[:, None]]
 
 
 def weighted(

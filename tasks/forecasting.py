@@ -83,11 +83,12 @@ class Forecasting(IndexedTask):
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     values = self.data.values
     windows, variables = np.divmod(indices, values.shape[1] // self._variables)
-    steps = self.windows(split).start + windows[:, None] + np.arange(self.lookback + self.horizon)[None, :]
-    whole = values[steps] if self.channels == 'joint' else values[steps, variables[:, None]][:, :, None]
+    every = np.lib.stride_tricks.sliding_window_view(values, self.lookback + self.horizon, axis=0)  # [first n t]
+    first = self.windows(split).start + windows
+    whole = every[first].swapaxes(1, 2) if self.channels == 'joint' else every[first, variables][:, :, None]
     if self.normalise == 'last':
       whole = whole - whole[:, self.lookback - 1 : self.lookback]
-    whole = whole.astype(np.float32)
+    whole = whole.astype(np.float32, order='C')
     inputs = whole[:, : self.lookback].reshape(len(indices), self.lookback // self.patch, -1)
     targets = whole[:, self.lookback :].reshape(len(indices), -1)
     return Batch(inputs, targets, np.ones(len(indices), np.float32))

@@ -23,6 +23,9 @@ from tasks.pipeline import IndexedTask, check_request, to_grain
 class Language(IndexedTask):
   """Options: `dataset` (embedded | tinyshakespeare | enwik8 | ptb), `unit` (auto | character | byte | word), `length`.
 
+  Words are those between spaces and punctuation, each with the space before it; the `vocabulary` most frequent ones of
+  the training split are told apart, and `<unk>` stands for the others.
+
   `split` cuts texts that have no splits of their own: `90/5/5` (as TFDS does) or `90/10` (validation is the last tenth,
   as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an epoch; with
   segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation predicts
@@ -36,6 +39,7 @@ class Language(IndexedTask):
   unbroken = True
   corpus: str = field(default='embedded', metadata={'option': 'dataset'})
   unit: str = 'auto'
+  vocabulary: int = corpora.VOCABULARY
   length: int = 128
   split: str = '90/5/5'
   objective: str = 'next'  # next | masked
@@ -46,7 +50,11 @@ class Language(IndexedTask):
       raise unknown('task.dataset', self.corpus, corpora.UNITS)
     if self.split not in corpora.SPLITS:
       raise unknown('task.split', self.split, corpora.SPLITS)
-    corpora.check_options(self.corpus, self.unit, self.split)
+    unit = corpora.check_options(self.corpus, self.unit, self.split)
+    if unit != 'word' and self.vocabulary != corpora.VOCABULARY:
+      raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
+    if self.vocabulary < 3:
+      raise InputError(f'task.vocabulary={self.vocabulary} must be at least 3: two entries stand for unknown words')
     check_positive(**{'task.length': self.length})
     if self.objective not in ('next', 'masked'):
       raise unknown('task.objective', self.objective, ('next', 'masked'))
@@ -55,7 +63,8 @@ class Language(IndexedTask):
 
   @property
   def text(self) -> corpora.Corpus:
-    return corpora.load(self.corpus, corpora.check_options(self.corpus, self.unit, self.split), self.split)
+    unit = corpora.check_options(self.corpus, self.unit, self.split)
+    return corpora.load(self.corpus, unit, self.split, self.vocabulary)
 
   @property
   def ngrams(self) -> Ngrams:

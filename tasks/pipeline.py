@@ -18,6 +18,9 @@ from tasks import draws
 from tasks.base import Batch, Shard, Task
 
 ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
+# What is made at once: example numbers of so many batches, and examples of so many positions (no fewer than a batch).
+# For one small batch alone the calls of NumPy take almost as long; what does not fit the caches takes longer.
+ORDERED, TOGETHER = 16, 16_384
 
 
 class IndexedTask(Task):
@@ -40,7 +43,7 @@ class IndexedTask(Task):
     gather = functools.partial(self.arrays, split, seed=seed)
     count = self.count(split)
     if split == 'train':
-      batch_at, number = _endless(gather, count, batch_size, seed, shard), sys.maxsize
+      batch_at, number = _endless(gather, count, batch_size, self.spec.length, seed, shard), sys.maxsize
     else:
       number = -(-count // (batch_size * shard.count))
       batch_at = _in_order(gather, count, batch_size, shard)
@@ -80,12 +83,24 @@ def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, '
   return (int(batch) * batch_size + np.arange(batch_size, dtype=np.int64)) * shard.count + shard.index
 
 
-def _endless(gather: Callable[..., Batch], count: int, batch_size: int, seed: int, shard: Shard):
-  """Every example once an epoch, each epoch in another order."""
+def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: int, seed: int, shard: Shard):
+  """Every example once an epoch, each epoch in another order; examples of `length` positions."""
+  together = max(n for n in (1, 2, 4, 8, ORDERED) if n == 1 or n * batch_size * length <= TOGETHER)
+
+  @functools.lru_cache(maxsize=1)
+  def order(block: int) -> np.ndarray:
+    positions = _positions(block, ORDERED * batch_size, shard)
+    return positions if count == ENDLESS else shuffled(positions, count, seed)
+
+  @functools.lru_cache(maxsize=1)
+  def some(number: int) -> Batch:
+    block, part = divmod(number, ORDERED // together)
+    return gather(order(block).reshape(-1, together * batch_size)[part])
 
   def batch_at(batch: int) -> Batch:
-    positions = _positions(batch, batch_size, shard)
-    return gather(positions if count == ENDLESS else shuffled(positions, count, seed))
+    number, place = divmod(int(batch), together)
+    rows = slice(place * batch_size, (place + 1) * batch_size)
+    return Batch(*(None if array is None else array[rows] for array in some(number)))
 
   return batch_at
 

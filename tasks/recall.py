@@ -106,13 +106,16 @@ class Recall(Procedural):
     def words(name: str, columns: int) -> np.ndarray:
       return draws.words(draws.key(key, name), indices, columns)
 
-    keys = draws.distinct(words('keys', pairs), self._keys)
-    values = self._keys + draws.distinct(words('values', pairs), self.vocabulary - self._keys)
-    chosen = draws.distinct(words('chosen', asked), pairs)
+    # Drawn together, since what a draw costs is the loop over the pairs.
+    below = {'keys': self._keys, 'values': self.vocabulary - self._keys, 'chosen': pairs}
+    streams = np.repeat(np.array([draws.key(key, name) for name in below], np.uint64), rows)
+    drawn = draws.distinct(draws.words(streams, np.tile(indices, 3), pairs), np.repeat([*below.values()], rows))
+    keys, values, chosen = drawn.reshape(3, rows, pairs)
+    values, chosen = self._keys + values, chosen[:, :asked]
     places = self._places(chosen, words('places', max(self._slots, 1)))
     fillers = draws.integers(words('fillers', self.length), self.vocabulary - pairs)
 
-    inputs = draws.skipping(fillers, np.sort(keys, axis=1))
+    inputs = draws.skipping(fillers, np.sort(keys, axis=1), self.vocabulary)
     shown, queried = np.ones(keys.shape, bool), np.ones(chosen.shape, bool)
     if self.fewest_pairs:
       most = self.most_pairs or pairs
@@ -121,9 +124,9 @@ class Recall(Procedural):
     inputs[:, 0 : 2 * pairs : 2] = np.where(shown, keys, inputs[:, 0 : 2 * pairs : 2])
     inputs[:, 1 : 2 * pairs : 2] = np.where(shown, values, inputs[:, 1 : 2 * pairs : 2])
     at = np.arange(rows)[:, None]
-    inputs[at, places] = np.where(queried, np.take_along_axis(keys, chosen, axis=1), inputs[at, places])
+    inputs[at, places] = np.where(queried, keys[at, chosen], inputs[at, places])
     targets = np.zeros((rows, self.length), np.int32)
-    targets[at, places] = np.where(queried, np.take_along_axis(values, chosen, axis=1), 0)
+    targets[at, places] = np.where(queried, values[at, chosen], 0)
     weights = np.zeros((rows, self.length), np.float32)
     weights[at, places] = queried
     return Batch(inputs.astype(np.int32), targets, weights)

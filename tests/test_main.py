@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import eval as evaluation
-import generate as generation
 import main
 from training.checkpoint import Checkpoints
 from training.metrics import read_rows
@@ -88,6 +87,12 @@ def run(capsys, *flags: str) -> tuple[int, str]:
     (['--mode=eval', '--workdir'], '--workdir'),
     (['--mode=generate', '--workdir=W', '--top_p=2'], '--top_p=2'),
     (['--mode=generate', '--workdir=W'], '--mode=generate needs --prompt'),
+    (['--mode=generate', '--workdir=W', '--prompt=a', '--length_penalty=-1'], '--length_penalty=-1'),
+    (['--mode=generate', '--workdir=W', '--prompt=a', '--length_penalty=1'], '--length_penalty=1.0 needs --beam'),
+    (
+      ['--mode=generate', '--workdir=W', '--prompt=a', '--beam=2', '--top_k=3'],
+      '--top_k and --beam exclude each other',
+    ),
     (['--mode=compare', '--workdir=W'], '--mode=compare needs --scale'),
     (['--mode=compare', '--workdir=W', '--scale=smoke', '--shard=4/4'], "--shard='4/4' must be i/n with 0 <= i < n"),
     (['--mode=compare', '--workdir=W', '--scale=smoke', '--claims=1,x'], "--claims='x' must be numbers"),
@@ -183,8 +188,15 @@ def test_a_model_with_a_source_trains_and_answers(tmp_path, capsys):
   assert main.main(['main.py', '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abc', '--length=4']) == 0
   answer = capsys.readouterr().out.removeprefix('abc → ').rstrip('\n')
   assert set(answer) <= set('abc')
+  both = ['--prompt=abc', '--prompt=ca']
+  assert main.main(['main.py', '--mode=generate', f'--workdir={tmp_path}/W', *both, '--beam=2']) == 0
+  first, second = capsys.readouterr().out.rstrip('\n').split('\n\n')
+  assert first.startswith('abc → ')
+  assert second.startswith('ca → ')
+  code, err = run(capsys, '--mode=generate', f'--workdir={tmp_path}/W', *both, '--beam=2', '--stop=a')
+  assert (code, err) == (2, "error: --stop='a' has no meaning with --beam here: answers end by themselves\n")
   code, err = run(capsys, '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abz')
-  assert (code, err) == (2, "error: 'z' is not one of the letters abc\n")
+  assert (code, err) == (2, "error: --prompt='abz': 'z' is not one of the letters abc\n")
 
 
 def test_an_encoder_that_keeps_no_state_trains_and_is_described(tmp_path, capsys):
@@ -225,15 +237,6 @@ def test_a_performer_that_redraws_trains_on_other_features_each_step(tmp_path, c
   code, err = run(capsys, '--mode=train', f'{COPYING}:performer,redraw=True,segment=4', f'--workdir={tmp_path}/W')
   assert code == 2
   assert 'train.segment=4 must be 0 with mixer.redraw=True' in err
-
-
-def test_text_streams_in_whole_characters():
-  decode = lambda ids: np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
-  text = 'née, 日本, \N{GRINNING FACE}'.encode() + b'\xff\xe6 and \xe6\x97'
-  for size in (1, 2, 3, 5, len(text)):
-    chunks = [np.frombuffer(text[i : i + size], np.uint8) for i in range(0, len(text), size)]
-    assert ''.join(generation.pieces(iter(chunks), decode)) == decode(np.frombuffer(text, np.uint8))
-  assert list(generation.pieces([np.array([0xC3]), np.array([0xA9, 0x21])], decode)) == ['é!', '']
 
 
 def test_a_damaged_checkpoint_is_one_line(workdir, tmp_path):

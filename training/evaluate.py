@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -41,12 +42,14 @@ def evaluate(
   evaluation: Evaluation,
   settings: EvalSettings,
   mesh: Mesh | None = None,
+  after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
   """The metrics of `task` (with the evaluation's options) over all of the evaluation's split.
 
   The examples' sums are fetched once and added in float64. The batch size is rounded up to a multiple of the devices:
   filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the split is read in segments
-  with the state carried on; InputError where the devices do not divide `settings.streams`.
+  with the state carried on; InputError where the devices do not divide `settings.streams`. What `after_batch` raises
+  ends the evaluation.
   """
   task = _with_options(task, evaluation)
   settings = settings.for_task(task)
@@ -62,6 +65,7 @@ def evaluate(
     behind = 1 if meshes.must_wait(mesh) else AHEAD
     if len(results) >= behind:
       jax.block_until_ready(results[-behind])
+    after_batch()
   totals: dict[str, np.ndarray] = {}
   for result in jax.device_get(results):
     for name, pair in result.items():

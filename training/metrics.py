@@ -5,6 +5,7 @@ on time, so that a resumed run ends with the same bytes as one never interrupted
 the progress line.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tqdm
@@ -24,6 +25,22 @@ log = logging.getLogger('seqmodels')
 
 Row = dict[str, Any]
 LINE_SECONDS = 5.0  # between two progress lines where there is no terminal
+
+
+@contextlib.contextmanager
+def held() -> Iterator[list[logging.LogRecord]]:
+  """Keeps back what is logged inside; the records are given to whoever asked, for `log.handle`."""
+  records: list[logging.LogRecord] = []
+
+  def keep(record: logging.LogRecord) -> bool:
+    records.append(record)
+    return False
+
+  log.addFilter(keep)
+  try:
+    yield records
+  finally:
+    log.removeFilter(keep)
 
 
 class MetricsWriter:

@@ -42,10 +42,9 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
     if self._written():
       return
     self._contents = [source.read(file) for file in self.files]
-    log.info('preparing %s in %s', self.name, source.data_folder())
     tfds.disable_progress_bar()
     try:
-      with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the log line says
+      with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints much
         self.download_and_prepare(file_format='array_record')
     except OSError as error:
       # Another process may have renamed its own finished copy into place first.
@@ -53,6 +52,7 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
         raise InputError(f'data_dir={str(source.data_folder())!r} cannot be written: {error}') from error
     finally:
       del self._contents
+    log.info('%s is prepared in %s', self.name, source.data_folder())
 
   def _written(self) -> bool:
     # TFDS renames the folder into place when everything is in it; its own is_prepared() warns when it is not there.

@@ -1,18 +1,22 @@
 """Texts as arrays of ids: which units a text has, its vocabulary, its splits. Kept in memory, one array a split."""
 
 import functools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
 from seqmodels.errors import InputError, unknown
+from tasks.datasets.words import PLAIN, PREPARED, Words
+from tasks.datasets.words import unknown as unknown_word
+from tasks.datasets.words import vocabulary as vocabulary_of
 
-END_OF_SENTENCE, UNKNOWN = '<eos>', '<unk>'
+VOCABULARY = 10_000  # words; as many as the Penn Treebank was prepared with
 UNITS = {
-  'embedded': ('character', 'byte'),
-  'tinyshakespeare': ('character', 'byte'),
-  'enwik8': ('byte',),
+  'embedded': ('character', 'byte', 'word'),
+  'tinyshakespeare': ('character', 'byte', 'word'),
+  'enwik8': ('byte', 'word'),
   'ptb': ('word', 'character'),
 }  # the first is the usual one
 SPLITS = {'90/5/5': (0.9, 0.95), '90/10': (0.9, 1.0)}  # ends of training and validation, for texts without own splits
@@ -20,12 +24,16 @@ SPLITS = {'90/5/5': (0.9, 0.95), '90/10': (0.9, 1.0)}  # ends of training and va
 
 @dataclass(frozen=True)
 class Corpus:
-  """`vocabulary` None: ids are bytes. `before` is the id that stands in front of a split's first token."""
+  """`vocabulary` None: ids are bytes. `before` is the id that stands in front of a split's first token.
+
+  words: how a text is cut into words, where these are the units.
+  """
 
   unit: str
   vocabulary: tuple[str, ...] | None
   ids: dict[str, np.ndarray]
   before: dict[str, int]
+  words: Words | None = None
 
   @property
   def size(self) -> int:
@@ -39,12 +47,16 @@ class Corpus:
     """Ids of a text. Words outside the vocabulary are `<unk>`; characters outside it raise InputError."""
     if self.unit == 'byte':
       return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
-    if self.unit == 'word':
-      return np.array([self._index.get(word, self._index[UNKNOWN]) for word in _words(text)], np.int64)
+    if self.words is not None:
+      found = list(self.words.split(text))
+      if found and found[0] not in self._index and f' {found[0]}' in self._index:
+        found[0] = f' {found[0]}'  # a prompt may begin in the middle of a sentence
+      return np.array([*_word_ids(found, self._index)], np.int64)
     strange = sorted(set(text) - set(self._index))
     if strange:
       listed = ' '.join(map(repr, strange[:10]))
-      raise InputError(f'prompt has {len(strange)} characters outside the vocabulary: {listed}')
+      more = f' and {len(strange) - 10} more' if len(strange) > 10 else ''
+      raise InputError(f'characters outside the vocabulary: {listed}{more}')
     return np.array([self._index[character] for character in text], np.int64)
 
   def decode(self, ids: np.ndarray) -> str:
@@ -52,9 +64,7 @@ class Corpus:
     if self.vocabulary is None:
       return np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
     tokens = [self.vocabulary[int(i)] for i in ids]
-    if self.unit == 'word':
-      return ''.join('\n' if token == END_OF_SENTENCE else f'{token} ' for token in tokens)
-    return ''.join(tokens)
+    return ''.join(tokens) if self.words is None else self.words.join(tokens)
 
 
 def check_options(dataset: str, unit: str, split: str) -> str:
@@ -67,20 +77,48 @@ def check_options(dataset: str, unit: str, split: str) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def load(dataset: str, unit: str, split: str) -> Corpus:
-  """A corpus, by the names of UNITS and SPLITS; prepares its data the first time (errors: see source.read)."""
+def load(dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY) -> Corpus:
+  """A corpus, by the names of UNITS and SPLITS; prepares its data the first time (errors: see source.read).
+
+  vocabulary: most words that are told apart, by their frequency in the training split.
+  """
   texts = _texts(dataset)
+  if unit == 'word':
+    decoded = {
+      name: text.decode(errors='replace') for name, text in texts.items()
+    }  # enwik8's cuts may split characters
+    return _of_words(decoded, PREPARED if dataset == 'ptb' else PLAIN, split, vocabulary)
+  tokens: tuple[str, ...] | None = None
   if unit == 'byte':
-    ids, vocabulary = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}, None
-  elif unit == 'word':
-    ids, vocabulary = _word_ids({name: _words(text.decode()) for name, text in texts.items()})
+    ids = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
   else:
-    ids, vocabulary = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
+    ids, tokens = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
   if 'full' in ids:
-    return _cut(unit, vocabulary, ids['full'], SPLITS[split])
-  # What stands before a file's first sentence is the end of another.
-  before = {'train': ids['train'][-1], 'validation': ids['train'][-1], 'test': ids['validation'][-1]}
-  return Corpus(unit, vocabulary, ids, {name: int(i) for name, i in before.items()})
+    return _cut(unit, tokens, ids['full'], SPLITS[split])
+  return Corpus(unit, tokens, ids, _before(ids))
+
+
+def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
+  """What stands before a file's first sentence is the end of another."""
+  return {name: int(ids['validation' if name == 'test' else 'train'][-1]) for name in ids}
+
+
+def _of_words(texts: dict[str, str], words: Words, split: str, size: int) -> Corpus:
+  """A text without splits of its own is cut as for characters, so that both units have the same text to predict."""
+  if 'full' in texts:
+    text, ends = texts['full'], [int(end * len(texts['full'])) for end in SPLITS[split]]
+    parts = {'train': text[: ends[0]], 'validation': text[ends[0] : ends[1]], 'test': text[ends[1] :]}
+    texts = {name: part for name, part in parts.items() if part}
+  vocabulary = vocabulary_of(words.split(texts['train']), words.unknown, size)
+  index = {word: i for i, word in enumerate(vocabulary)}
+  ids = {name: np.fromiter(_word_ids(words.split(text), index), np.int32) for name, text in texts.items()}
+  return Corpus('word', vocabulary, ids, _before(ids), words)
+
+
+def _word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
+  for word in words:
+    found = index.get(word)
+    yield index[unknown_word(word)] if found is None else found
 
 
 def _texts(dataset: str) -> dict[str, bytes]:
@@ -103,29 +141,11 @@ def embedded_text() -> str:
   return '\n\n'.join(topics[name] for name in sorted(topics))
 
 
-def _words(text: str) -> list[str]:
-  """Words, with the end of the sentence at the end of each line (Mikolov et al. 2010)."""
-  return text.replace('\n', f' {END_OF_SENTENCE} ').split()
-
-
 def _characters(dataset: str, text: bytes) -> str:
   if dataset != 'ptb':
     return text.decode()
   # The usual character version: words joined by `_`, a new line after each sentence (Mikolov et al. 2012).
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
-
-
-def _word_ids(words: dict[str, list[str]]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-  """Words of the training split by frequency, ties by spelling (as Zaremba et al. 2014 number them)."""
-  counts: dict[str, int] = {}
-  for word in words['train']:
-    counts[word] = counts.get(word, 0) + 1
-  vocabulary = tuple(sorted(counts, key=lambda word: (-counts[word], word)))
-  index = {word: i for i, word in enumerate(vocabulary)}
-  unknown = index.get(UNKNOWN, 0)
-  return {
-    name: np.array([index.get(word, unknown) for word in text], np.int32) for name, text in words.items()
-  }, vocabulary
 
 
 def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

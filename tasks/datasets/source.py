@@ -4,6 +4,7 @@ A file is looked for in `downloads_dir` (for machines without a network), packed
 then at its official address. Whatever the way, the checksum of its unpacked content decides.
 """
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -69,11 +70,16 @@ def read(file: RawFile) -> bytes:
   path = _local(file)
   if path is not None:
     return _verified(file, path)
-  path = _download(file)
+  path = _download_path(file)
+  absent = [folder for folder in path.parents if not folder.exists()]  # the innermost first
   try:
+    _download(file, path)
     return _verified(file, path)
   except InputError:
-    path.unlink()
+    with contextlib.suppress(OSError):
+      path.unlink(missing_ok=True)
+      for folder in absent:
+        folder.rmdir()
     raise
 
 
@@ -93,10 +99,9 @@ def _download_path(file: RawFile) -> pathlib.Path:
   return data_folder() / 'downloads' / (file.name + ending)
 
 
-def _download(file: RawFile) -> pathlib.Path:
+def _download(file: RawFile, path: pathlib.Path) -> None:
   import pooch
 
-  path = _download_path(file)
   known = None if path.suffix == '.zip' else f'sha256:{file.sha256}'  # a .zip is judged by what is in it
   pooch.get_logger().setLevel('WARNING')
   try:
@@ -109,7 +114,6 @@ def _download(file: RawFile) -> pathlib.Path:
       f'{file.name} is in no folder and {file.url} cannot be fetched to {path.parent} ({type(error).__name__}); put the'
       f' file into a folder as {file.name} and give it as --downloads_dir'
     ) from error
-  return path
 
 
 def _verified(file: RawFile, path: pathlib.Path) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 
 from seqmodels.beam import beam_search
 from seqmodels.config import ModelConfig
-from seqmodels.models import build
+from seqmodels.errors import InputError
+from seqmodels.models import Model, build
 from seqmodels.spec import Spec, Tokens
 
 N, LENGTH = 4, 3
@@ -60,3 +61,35 @@ def test_ended_beams_keep_their_score_and_the_penalty_counts_their_tokens(model_
     for rank in range(4):
       assert ended[tuple(np.asarray(tokens[row, rank]).tolist())] == pytest.approx(float(scores[row, rank]), abs=1e-5)
     assert float(scores[row, 0]) == pytest.approx(max(ended.values()), abs=1e-5)
+
+
+class Chain(Model):
+  """A Markov chain in a model's place: its parameter is the matrix of transition probabilities."""
+
+  def __init__(self):
+    self.config, self.spec = ModelConfig(), Spec('causal', Tokens(3), Tokens(3), 8)
+
+  def init_state(self, batch, max_length):
+    return {'nothing': jnp.zeros((batch, 1))}
+
+  def apply(self, params, tokens, state, **_):
+    return jnp.log(params['transitions'])[tokens], state
+
+
+def test_a_penalty_lets_longer_continuations_win_over_one_that_has_ended():
+  """Ending at once is the likeliest; three tokens that do not end have the better score at a penalty of 2."""
+  chain, transitions = Chain(), jnp.array([[0.05, 0.45, 0.5], [0.05, 0.9, 0.05], [1 / 3, 1 / 3, 1 / 3]])
+
+  def search(penalty):
+    params, prompt = {'transitions': transitions}, jnp.array([[0]])
+    return beam_search(chain, params, prompt, 3, beams=1, stop=2, length_penalty=penalty)
+
+  tokens, scores = search(0.0)
+  assert tokens.tolist() == [[[2, 2, 2]]]
+  assert float(scores[0, 0]) == pytest.approx(np.log(0.5))
+  tokens, scores = search(2.0)
+  assert tokens.tolist() == [[[1, 1, 1]]]
+  assert float(scores[0, 0]) == pytest.approx(np.log(0.45 * 0.9**2) / (8 / 6) ** 2)
+  for penalty in (-1.0, float('nan'), float('inf')):
+    with pytest.raises(InputError, match='length_penalty'):
+      search(penalty)

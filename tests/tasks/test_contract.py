@@ -14,7 +14,7 @@ import tasks
 from seqmodels.errors import InputError
 from seqmodels.spec import Tokens
 from tasks.base import Batch, Shard
-from tasks.pipeline import cut
+from tasks.pipeline import cut, shuffled
 
 SMALL = {
   'adding': {'length': 9, 'examples': 50, 'evaluation_examples': 23},
@@ -119,6 +119,12 @@ def test_an_epoch_has_every_training_example_once(task):
   epochs = [sorted(itertools.chain.from_iterable(map(fingerprints, part))) for part in (batches[:5], batches[5:])]
   assert epochs[0] == epochs[1] == sorted(fingerprints(task.arrays('train', np.arange(50), seed=1)))
   assert not np.array_equal(batches[0].inputs, batches[5].inputs)
+
+
+def test_batches_made_together_are_those_made_alone(task):
+  for number, batch in enumerate(take(task.dataset('train', 3, seed=1, shard=Shard(1, 2)), 20)):
+    positions, count = (3 * number + np.arange(3)) * 2 + 1, task.count('train')
+    assert_equal(batch, task.arrays('train', shuffled(positions, count, 1) if count else positions, 1))
 
 
 def test_shards_partition_the_validation_split(task):
@@ -233,7 +239,10 @@ def test_bad_requests_are_one_line(task):
     ('language', {'length': 0}, 'task.length=0'),
     ('language', {'length': 'long'}, "task.length='long' must be of type int"),
     ('language', {'length': True}, 'task.length=True must be of type int'),
-    ('language', {'unit': 'word'}, "task.unit of embedded='word' is not known; allowed: auto, byte, character"),
+    ('language', {'unit': 'sentence'}, "task.unit of embedded='sentence' is not known; allowed: auto, byte, char"),
+    ('language', {'dataset': 'enwik8', 'unit': 'character'}, 'allowed: auto, byte, word'),
+    ('language', {'vocabulary': 500}, 'task.vocabulary=500 has no meaning with task.unit=character'),
+    ('language', {'unit': 'word', 'vocabulary': 2}, 'task.vocabulary=2 must be at least 3'),
     ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
     ('language', {'split': '80/20'}, 'task.split'),
     ('language', {'objective': 'maskd'}, "task.objective='maskd' is not known; nearest: masked"),

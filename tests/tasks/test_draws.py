@@ -1,8 +1,10 @@
 """Random numbers by example number: uniform, independent of their company, permutations and choices as they say."""
 
 import numpy as np
+import pytest
 
 from tasks import draws
+from tasks.recall import Recall
 
 ROWS = np.arange(20_000)
 
@@ -58,9 +60,58 @@ def test_distinct_draws_every_ordered_choice_equally_often():
   assert sorted(draws.distinct(draws.words(4, ROWS[:1], 6), 6)[0]) == list(range(6))
 
 
+def distinct_by_definition(words: np.ndarray, below: int) -> np.ndarray:
+  """Each draw in turn steps over the numbers already taken, from the smallest on."""
+  chosen = np.zeros(words.shape, np.int64)
+  for i in range(words.shape[1]):
+    rank = (words[:, i] % np.uint64(below - i)).astype(np.int64)
+    chosen[:, i] = skipping_by_definition(rank[:, None], np.sort(chosen[:, :i], axis=1))[:, 0]
+  return chosen
+
+
+def skipping_by_definition(rank: np.ndarray, taken: np.ndarray) -> np.ndarray:
+  rank = rank.copy()
+  for j in range(taken.shape[1]):
+    rank += rank >= taken[:, j : j + 1]
+  return rank
+
+
+@pytest.mark.parametrize(('count', 'below'), [(1, 1), (1, 9), (2, 2), (4, 256), (7, 7), (32, 33), (64, 4096)])
+def test_distinct_draws_and_skipping_are_those_of_the_definition(count, below):
+  words = draws.words(8, ROWS[:50], count)
+  chosen = draws.distinct(words, below)
+  assert chosen.dtype == np.int64
+  np.testing.assert_array_equal(chosen, distinct_by_definition(words, below))
+  mixed = draws.distinct(words, np.where(np.arange(50) % 2, below, below + 5))
+  np.testing.assert_array_equal(mixed[1::2], chosen[1::2])
+  np.testing.assert_array_equal(mixed[::2], distinct_by_definition(words[::2], below + 5))
+  if below > count:
+    ranks, taken = draws.integers(draws.words(9, ROWS[:50], 40), below - count), np.sort(chosen, axis=1)
+    np.testing.assert_array_equal(draws.skipping(ranks, taken, below), skipping_by_definition(ranks, taken))
+
+
+def test_examples_of_recall_are_drawn_stream_by_stream():
+  """As if each stream were drawn alone, by definition: the examples of experiments stay what they were."""
+  task, rows = Recall(pairs=5, queries=3, length=40, vocabulary=64), ROWS[:50] * 7
+  words = lambda name, columns: draws.words(draws.key(task.key('train', 3), name), rows, columns)
+  batch = task.arrays('train', rows, seed=3)
+  keys, values, chosen = (
+    distinct_by_definition(words(name, count), below)
+    for name, count, below in (('keys', 5, 32), ('values', 5, 32), ('chosen', 3, 5))
+  )
+  np.testing.assert_array_equal(batch.inputs[:, 0:10:2], keys)
+  np.testing.assert_array_equal(batch.inputs[:, 1:10:2], 32 + values)
+  fillers = skipping_by_definition((words('fillers', 40) % np.uint64(59)).astype(np.int64), np.sort(keys, axis=1))
+  asked = batch.weights > 0
+  np.testing.assert_array_equal(batch.inputs[:, 10:][~asked[:, 10:]], fillers[:, 10:][~asked[:, 10:]])
+  for row in range(50):
+    answers = sorted(batch.targets[row][asked[row]].tolist())
+    assert answers == sorted((32 + values[row, chosen[row]]).tolist())
+
+
 def test_skipping_lists_what_is_not_taken():
   taken = np.array([[0, 3, 4]])
-  assert draws.skipping(np.arange(4)[None, :], taken).tolist() == [[1, 2, 5, 6]]
+  assert draws.skipping(np.arange(4)[None, :], taken, 7).tolist() == [[1, 2, 5, 6]]
 
 
 def test_weighted_draws_in_proportion_to_the_weights():

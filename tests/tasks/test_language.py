@@ -1,5 +1,6 @@
 """Language: every token counted once, streams that carry on, text in and out. On the embedded text."""
 
+import collections
 import itertools
 import math
 from pydoc_data.topics import topics
@@ -12,7 +13,7 @@ import pytest
 import tasks
 from seqmodels.errors import InputError
 from tasks.base import Shard
-from tasks.datasets import corpora
+from tasks.datasets import corpora, words
 
 TEXT = '\n\n'.join(topics[name] for name in sorted(topics))
 CUT = (0, int(0.9 * len(TEXT)), int(0.95 * len(TEXT)), len(TEXT))
@@ -118,7 +119,7 @@ def test_the_last_tenth_can_be_the_validation_split():
 def test_text_goes_in_and_out():
   task = tasks.make('language', {})
   assert task.decode(task.encode('The "with" statement\n')) == 'The "with" statement\n'
-  with pytest.raises(InputError, match=r"prompt has 2 characters outside the vocabulary: 'λ' '樹'"):
+  with pytest.raises(InputError, match=r"characters outside the vocabulary: 'λ' '樹'"):
     task.encode('a 樹 λ λ')
   task = tasks.make('language', {'unit': 'byte'})
   assert task.spec.input.size == 256
@@ -151,13 +152,66 @@ def test_the_unigram_baseline_is_a_count():
 
 
 def test_words_are_numbered_by_frequency_and_lines_end_sentences():
-  words = {'train': corpora._words(' b a a <unk> \n a c \n'), 'test': corpora._words(' z a \n')}
-  ids, vocabulary = corpora._word_ids(words)
-  assert vocabulary == ('a', '<eos>', '<unk>', 'b', 'c')
-  assert [ids['train'].tolist(), ids['test'].tolist()] == [[3, 0, 0, 2, 1, 0, 4, 1], [2, 0, 1]]
-  corpus = corpora.Corpus('word', vocabulary, ids, {})
+  texts = {'train': ' b a a <unk> \n a c \n', 'validation': ' z a \n'}
+  corpus = corpora._of_words(texts, words.PREPARED, '90/5/5', 10)
+  assert corpus.vocabulary == ('a', '<eos>', '<unk>', 'b', 'c')
+  assert [ids.tolist() for ids in corpus.ids.values()] == [[3, 0, 0, 2, 1, 0, 4, 1], [2, 0, 1]]
+  assert corpus.before == {'train': 1, 'validation': 1}
   assert corpus.encode('a new c\n').tolist() == [0, 2, 4, 1]
   assert ''.join(corpus.decode(np.array([i])) for i in (0, 2, 4, 1)) == corpus.decode(np.array([0, 2, 4, 1]))
+  small = corpora._of_words(texts, words.PREPARED, '90/5/5', 3)
+  assert small.vocabulary == ('a', '<eos>', '<unk>')
+  assert small.ids['train'].tolist() == [2, 0, 0, 2, 1, 0, 2, 1]
+
+
+def test_plain_text_is_cut_into_words_and_punctuation_that_join_to_it():
+  text = "  if x:\n\tDon't stop--the __init__ (of `A`)...  \n"
+  pieces = list(words.PLAIN.split(text))
+  assert pieces[:6] == [' ', ' if', ' x', ':', '\n', '\t']
+  assert pieces[6:] == [
+    "Don't",
+    ' stop',
+    '--',
+    'the',
+    ' __init__',
+    ' (',
+    'of',
+    ' `',
+    'A',
+    '`',
+    ')',
+    '...',
+    ' ',
+    ' ',
+    '\n',
+  ]
+  assert ''.join(words.PLAIN.split(TEXT)) == TEXT
+
+
+def test_words_of_a_text_come_from_its_training_split_and_read_as_it():
+  task = tasks.make('language', {'unit': 'word', 'vocabulary': 1000})
+  assert task.spec.output.size == 1000
+  train = task.decode(task.text.ids['train'])
+  assert len(task.text.ids['train']) < CUT[1] / 3
+  counts = collections.Counter(words.PLAIN.split(TEXT[: CUT[1]]))
+  assert set(task.text.vocabulary) - {'<unk>', ' <unk>'} <= counts.keys()
+  rarest = min(counts[word] for word in task.text.vocabulary if 'unk' not in word)
+  assert sum(count > rarest for count in counts.values()) <= 998
+  for told, word in zip(task.text.ids['train'].tolist(), words.PLAIN.split(TEXT[: CUT[1]]), strict=True):
+    assert task.text.vocabulary[told] in (word, '<unk>', ' <unk>')
+    assert task.text.vocabulary[told].startswith(' ') == word.startswith(' ')
+  whole = tasks.make('language', {'unit': 'word'})
+  assert whole.decode(whole.text.ids['train']) == TEXT[: CUT[1]] != train
+  assert '<unk>' in whole.decode(whole.text.ids['validation'])
+  assert whole.decode(whole.encode('The class statement')) == 'The class statement'
+  assert whole.decode(whole.encode('The qwertz statement')) == 'The <unk> statement'
+  assert 'bits' not in whole.baselines()['unigram']
+
+
+def test_a_prompt_of_words_may_begin_inside_a_sentence():
+  corpus = corpora._of_words({'train': 'We read on', 'validation': 'on'}, words.PLAIN, '90/5/5', 10)
+  assert corpus.decode(corpus.encode('read on')) == ' read on'
+  assert corpus.decode(corpus.encode('We on')) == 'We on'
 
 
 def test_masked_tokens_are_hidden_as_bert_hides_them():

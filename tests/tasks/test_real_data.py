@@ -1,6 +1,7 @@
 """The published counts of the real data, from a folder that SEQMODELS_DOWNLOADS_DIR names (skipped without one)."""
 
 import gzip
+import logging
 import os
 import pathlib
 import shutil
@@ -44,6 +45,8 @@ def test_texts_have_the_published_counts():
   assert sizes({'dataset': 'tinyshakespeare'}) == (65, (1_003_854, 55_770, 55_770))
   assert sizes({'dataset': 'tinyshakespeare', 'split': '90/10'}) == (65, (1_003_854, 111_540))
   assert sizes({'dataset': 'ptb'}) == (10_000, (929_589, 73_760, 82_430))
+  text = tasks.make('language', {'dataset': 'tinyshakespeare', 'unit': 'word'}).text
+  assert (text.size, text.decode(text.ids['train'][:4])) == (10_000, 'First Citizen:\n')
   assert sizes({'dataset': 'ptb', 'unit': 'character'}) == (50, (5_017_482, 393_042, 442_423))
 
 
@@ -99,6 +102,23 @@ def test_damaged_prepared_data_are_refused():
     sizes({'dataset': 'tinyshakespeare'})
   assert '\n' not in str(caught.value)
   path.write_bytes(content)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, caplog):
+  (tmp_path / 'file').write_text('')
+  kept = (source.downloads_folder(), source.data_folder())
+  source.configure(FOLDER, tmp_path / 'file' / 'data')
+  corpora.load.cache_clear()
+  log = logging.getLogger('seqmodels')
+  log.addHandler(caplog.handler)
+  try:
+    with pytest.raises(InputError, match=r'data_dir=.* cannot be written') as caught:
+      sizes({'dataset': 'tinyshakespeare'})
+  finally:
+    log.removeHandler(caplog.handler)
+    source.configure(*kept)
+  assert '\n' not in str(caught.value)
+  assert not caplog.messages
 
 
 def test_a_corrupted_copy_is_refused_before_anything_is_written(tmp_path):

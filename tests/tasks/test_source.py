@@ -109,7 +109,7 @@ def test_a_wrong_download_is_refused_and_nothing_is_kept(folders, server, file, 
   with pytest.raises(InputError, match='is refused') as caught:
     source.read(raw(f'{address}/{file}'))
   assert '\n' not in str(caught.value)
-  assert not [path for path in folders[1].rglob('*') if path.is_file()]
+  assert not folders[1].exists()
 
 
 def test_a_missing_file_without_network_says_what_to_do(folders, server):
@@ -117,7 +117,11 @@ def test_a_missing_file_without_network_says_what_to_do(folders, server):
     with pytest.raises(InputError, match=r'put the file into a folder as plays/play\.txt .*--downloads_dir') as caught:
       source.read(raw(url))
     assert '\n' not in str(caught.value)
-    assert not [path for path in folders[1].rglob('*') if path.is_file()]
+    assert not folders[1].exists()
+  (folders[1] / 'downloads').mkdir(parents=True)
+  with pytest.raises(InputError):
+    source.read(raw())
+  assert [*folders[1].rglob('*')] == [folders[1] / 'downloads'], 'what was there stays there'
 
 
 def test_a_data_folder_that_cannot_be_written_is_one_line(folders, server, tmp_path):
