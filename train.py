@@ -95,7 +95,7 @@ def train(config: Any, workdir: str | pathlib.Path, *, devices: int = 0) -> dict
 
 def about(run: Run) -> str:
   """The first line of a run."""
-  figures = sizing.summary(run.model)
+  figures = sizing.summary(run.model, run.settings.segment, run.settings.memory)
   return (
     f'{device_line()} | {figures["parameters"]:,} parameters, {figures["non_embedding"]:,} non-embedding'
     f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'
