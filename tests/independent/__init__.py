@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from tests.contract import Case, D, draw_input
+from tests.cases import Case, D, draw_input
 
 LENGTH = 33  # not a multiple of any chunk
 

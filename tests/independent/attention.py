@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from tests.contract import Case, draw_input
+from tests.cases import Case, draw_input
 from tests.independent import LENGTH, Check, mixer_deviation, positions
 from tests.independent.attention_loop import Sees, attention, causal
 

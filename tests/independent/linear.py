@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.contract import Case, D, draw_input
+from tests.cases import Case, D, draw_input
 from tests.independent import LENGTH, Check, mixer_deviation
 
 HEADS = 2

@@ -10,7 +10,7 @@ import numpy as np
 from seqmodels.config import ModelConfig
 from seqmodels.models import build
 from seqmodels.spec import Spec, Vectors
-from tests.contract import D, draw_input
+from tests.cases import D, draw_input
 from tests.independent import LENGTH, Check, mixer_deviation
 from tests.independent.attention_loop import attention
 
