@@ -1,4 +1,4 @@
-"""What the contract's checks are run on: a mixer as a `Case`, and inputs, documents, padding and segments drawn for it."""
+"""What the contract's checks are run on: a mixer as a `Case`, and inputs, documents, padding and segments drawn."""
 
 import dataclasses
 import functools
@@ -56,8 +56,8 @@ class Case:
     return jax.tree.map(lambda a: (1.5 * a + 0.1 * random.normal(size=a.shape)).astype(a.dtype), jax.device_get(params))
 
   def fitted(self, **changes: Any) -> 'Case':
-    """Another mixer whose parameters are the values of this one's, in other shapes; what this one has not is drawn.
-    That spares compiling an initialisation."""
+    """Another mixer whose parameters are the values of this one's, in other shapes; what this one has not, or not
+    enough of, is drawn. That spares compiling an initialisation."""
     other = dataclasses.replace(self, **changes)
     values = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(self.params)}
     random = np.random.default_rng(1)
@@ -65,7 +65,7 @@ class Case:
     def fit(path, leaf):
       name = jax.tree_util.keystr(path)
       forward = name.replace('backward', 'forward')
-      if forward not in values:
+      if forward not in values or values[forward].size < leaf.size:
         return (0.5 * random.normal(size=leaf.shape)).astype(leaf.dtype)
       return np.resize(values[name] if name in values else values[forward].ravel()[::-1], leaf.shape)
 
@@ -139,10 +139,12 @@ def draw_input(seed: int = 0, length: int = T) -> np.ndarray:
   return np.random.default_rng(seed).normal(size=(B, length, D)).astype(np.float32)
 
 
-def draw_flags(seed: int = 0, reset: float = 0.25, padding: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+def draw_flags(
+  seed: int = 0, reset: float = 0.25, padding: float = 0.25, length: int = T
+) -> tuple[np.ndarray, np.ndarray]:
   """(reset, mask): a few documents a row, some of them starting on padding; the first token of a row may be padding."""
   random = np.random.default_rng(seed)
-  return random.random((B, T)) < reset, random.random((B, T)) >= padding
+  return random.random((B, length)) < reset, random.random((B, length)) >= padding
 
 
 def draw_lengths(seed: int) -> tuple[int, ...]:
