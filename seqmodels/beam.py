@@ -40,8 +40,10 @@ def beam_search(
   check_positive(beams=beams)
   if not 0 <= length_penalty < math.inf:
     raise InputError(f'length_penalty={length_penalty} must be a finite number, 0 or greater')
-  logits, state = prefill(model, params, prompt, mask, prompt.shape[1] + length, source, source_mask)
-  return _search(model, params, logits, state, length_penalty, length=length, beams=beams, stop=stop)
+  room = prompt.shape[1] + length
+  logits, state = prefill(model, params, prompt, mask, room, source, source_mask)
+  how = {'length': length, 'room': room, 'beams': beams, 'stop': stop}
+  return _search(model, params, logits, state, length_penalty, **how)
 
 
 class Search(NamedTuple):
@@ -56,7 +58,7 @@ class Search(NamedTuple):
   ended_scores: Float[Array, 'b w']
 
 
-@partial(jax.jit, static_argnames=('model', 'length', 'beams', 'stop'))
+@partial(jax.jit, static_argnames=('model', 'length', 'room', 'beams', 'stop'))
 def _search(
   model: Model,
   params: Params,
@@ -65,12 +67,13 @@ def _search(
   penalty: float | Float[Array, ''],
   *,
   length: int,
+  room: int,
   beams: int,
   stop: int,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
   b, n = logits.shape
   wide = min(2, n) * beams  # each beam has one way to end, so that enough are left that go on
-  axes = batch_axes(model.init_state)
+  axes = batch_axes(model.init_state, room)
 
   def rows(state: State, index: Int[Array, 'r']) -> State:
     return jax.tree.map(lambda leaf, axis: leaf if axis < 0 else jnp.take(leaf, index, axis=axis), state, axes)

@@ -155,13 +155,13 @@ def _check_position(position: str, pattern: tuple[str, ...]) -> None:
     )
 
 
-def batch_axes(init_state: Callable[[int, int], State]) -> Any:
-  """The batch axis of every leaf of a state (scanned layers lead with an axis over layers); -1: it has none."""
+def batch_axes(init_state: Callable[[int, int], State], max_length: int = 1) -> Any:
+  """The batch axis of every leaf of the states for `max_length`; -1: it has none. Scanned layers lead with theirs."""
 
   def differing(two: jax.ShapeDtypeStruct, three: jax.ShapeDtypeStruct) -> int:
     return next((i for i, (a, b) in enumerate(zip(two.shape, three.shape, strict=True)) if a != b), -1)
 
-  two, three = (jax.eval_shape(lambda n=n: init_state(n, 1)) for n in (2, 3))
+  two, three = (jax.eval_shape(lambda n=n: init_state(n, max_length)) for n in (2, 3))
   return jax.tree.map(differing, two, three)
 
 

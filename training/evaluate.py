@@ -56,7 +56,7 @@ def evaluate(
   mesh = mesh or meshes.make_mesh(1)
   stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
-    shardings = meshes.carry_shardings(batch_axes(model.init_state), mesh)
+    shardings = meshes.carry_shardings(batch_axes(model.init_state, settings.memory), mesh)
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   for batch in stream:

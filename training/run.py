@@ -75,7 +75,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   evaluating.check(model, task, evaluation, mesh)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
-  axes = batch_axes(model.init_state) if settings.segment else None
+  axes = batch_axes(model.init_state, settings.memory) if settings.segment else None
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   seed = settings.seed if model.config.dropout or model.stochastic else None

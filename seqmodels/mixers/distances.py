@@ -79,8 +79,9 @@ class Sinusoids(nnx.Module, Relative):
     self.position_bias = nnx.Param(jnp.zeros(shape[1:]))
 
   def flops(self, length: int, met: float, distances: int) -> float:
-    if length == 1:  # the projection goes onto the query, which then meets the sinusoids themselves
-      return 2.0 * self.heads * self.width * met
+    if length == 1:  # the projection goes onto the query, which is turned and meets the sinusoids themselves (`met`)
+      blocks, waves = -(-int(met) // BLOCK), 2 * ((self.width + 1) // 2)
+      return 2.0 * self.heads * waves * blocks * (min(BLOCK, met) + 2)
     return 2.0 * self.width * met + 2.0 * self.projection.size * (distances / length - 1)
 
   def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:

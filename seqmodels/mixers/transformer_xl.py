@@ -53,12 +53,13 @@ class TransformerXL(Attention):
     }
 
   def mixing_flops(self, length: int, memory: int = 0) -> float:
-    """The memory's keys and values are projected in every call; for one token the query is (`_decode_from`)."""
+    """The memory's keys and values are projected in every call; for one token the query is (`_decode`)."""
     keys_and_values = 2 * self.width * self.kv_heads * self.key_width  # weights
     if length > 1 or not memory:
       return super().mixing_flops(length, memory) + 2.0 * keys_and_values * memory / length
     onto = 2.0 * (2 * self.width**2 - keys_and_values)  # of each head, less what is among the weights
-    return onto + 6.0 * self.heads * self.width * memory  # key, value and distance, each as wide as the model
+    both = 4.0 * self.heads * self.width * memory  # keys and values, each as wide as the model
+    return onto + both + self.distances.flops(1, memory, memory)
 
   def _mix(
     self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None

@@ -4,11 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from tests.contract import Case, draw_input
-from tests.independent import LENGTH, Check, mixer_deviation, positions
+from tests.cases import draw_input
+from tests.independent import LENGTH, Check, drawn, in_float64, mixer_deviation, packed_deviation, positions
 from tests.independent.attention_loop import Sees, attention, causal
 
 
@@ -30,13 +29,17 @@ def transformer_xl(params: Any, x: np.ndarray, memory: int = LENGTH) -> np.ndarr
 
 def in_segments(memory: int, segment: int) -> float:
   """The same, the mixer reading segments with a memory."""
-  case = Case('transformer_xl', (('heads', 2),))
+  case = drawn('transformer_xl', (('heads', 2),), True)
   x = draw_input(0, LENGTH)
   lengths = [min(segment, LENGTH - start) for start in range(0, LENGTH, segment)]
   actual, _ = case.run_segments(x, lengths, max_length=memory)
-  params = jax.tree.map(lambda a: np.asarray(a, np.float64), case.params)
-  expected = [transformer_xl(params, row, memory) for row in np.asarray(x, np.float64)]
+  expected = [transformer_xl(in_float64(case), row, memory) for row in np.asarray(x, np.float64)]
   return float(np.abs(np.asarray(actual) - np.stack(expected)).max())
+
+
+def packed() -> float:
+  reference = functools.partial(transformer_xl, memory=9)
+  return packed_deviation('transformer_xl', reference, segment=3, memory=9, heads=2)
 
 
 def check(against: str, reference: Callable[[Any, np.ndarray], np.ndarray], name: str, **how: Any) -> Check:
@@ -60,4 +63,5 @@ CHECKS = (
   seen('sparse', 'the same over the strided pattern, Child et al. (2019)', strided(5, True), True, stride=5),
   check('NumPy loop over the four terms, Dai et al. (2019)', transformer_xl, 'transformer_xl'),
   Check('mixer', 'transformer_xl', 'the same in segments of 6 with a memory of 9', lambda: in_segments(9, 6)),
+  Check('mixer', 'transformer_xl', 'the same in segments of 3 with a memory of 9, documents and padding', packed),
 )

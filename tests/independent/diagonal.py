@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.independent import Check, mixer_deviation
+from tests.independent import Check, Direction, both_ways, mixer_deviation, one_way
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -105,30 +105,28 @@ def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
   return np.stack(ys)
 
 
-Direction = Callable[[Any, np.ndarray], np.ndarray]
-
-
-def one_way(direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
-  return direction(params['forward'], x) + params.get('skip', 0.0) * x
-
-
-def both_ways(direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
-  y = np.concatenate([direction(params['forward'], x), direction(params['backward'], x[::-1])[::-1]], axis=1)
-  return y + params.get('skip', 0.0) * x
+def with_skip(read: Callable[..., np.ndarray], direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
+  return read(direction, params, x) + params.get('skip', 0.0) * x
 
 
 def check(name: str, direction: Direction, against: str, *, causal: bool = True, **options: Any) -> Check:
-  reference = functools.partial(one_way if causal else both_ways, direction)
+  reference = functools.partial(with_skip, one_way if causal else both_ways, direction)
   return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
 
 
 CHECKS = (
   check('min_gru', min_gru, 'NumPy loop over the equations, Feng et al. (2024)'),
+  check('min_gru', min_gru, 'NumPy loop both ways, Feng et al. (2024)', causal=False),
   check('min_lstm', min_lstm, 'NumPy loop over the equations, Feng et al. (2024)'),
   check('min_lstm', min_lstm, 'NumPy loop both ways, Feng et al. (2024)', causal=False),
   check('lru', linear_recurrence, 'NumPy loop in complex128, Orvieto et al. (2023)', state_size=6, max_phase=1.5),
   check(
-    'lru', linear_recurrence, 'NumPy loop both ways in complex128, Orvieto et al. (2023)', causal=False, max_phase=1.5
+    'lru',
+    linear_recurrence,
+    'NumPy loop both ways in complex128, Orvieto et al. (2023)',
+    causal=False,
+    state_size=6,
+    max_phase=1.5,
   ),
   check('rg_lru', griffin, 'NumPy loop over the equations, De et al. (2024)', heads=4, expansion=1.5),
   check('rg_lru', griffin, 'NumPy loop both ways, De et al. (2024)', causal=False),

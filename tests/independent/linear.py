@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.contract import Case, D, draw_input
-from tests.independent import LENGTH, Check, mixer_deviation
+from tests.cases import Case, D, draw_input
+from tests.independent import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
 
 HEADS = 2
 
@@ -206,15 +206,6 @@ def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
   return (sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
 
 
-def forward(form: Callable[..., Any], params: Any, x: np.ndarray) -> np.ndarray:
-  return form(params['forward'], x)
-
-
-def both_ways(form: Callable[..., Any], params: Any, x: np.ndarray) -> np.ndarray:
-  """The second half of the outputs reads from the end (Schuster & Paliwal, 1997)."""
-  return np.concatenate([form(params['forward'], x), form(params['backward'], x[::-1])[::-1]], axis=-1)
-
-
 def check(
   name: str,
   against: str,
@@ -227,8 +218,12 @@ def check(
   return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
 
 
-def direction(name: str, paper: str, form: Callable[..., Any], **options: Any) -> Check:
-  return check(name, f'NumPy loop over the equations, {paper}', functools.partial(forward, form), **options)
+def directions(name: str, paper: str, form: Direction, **options: Any) -> tuple[Check, Check]:
+  """The causal and the bidirectional form."""
+  return (
+    check(name, f'NumPy loop over the equations, {paper}', functools.partial(one_way, form), **options),
+    check(name, f'NumPy loop both ways, {paper}', functools.partial(both_ways, form), causal=False, **options),
+  )
 
 
 elu = functools.partial(feature_attention, elu_features)
@@ -254,18 +249,15 @@ CHECKS = (
   # Small queries and keys: the error of a feature grows as exp(|q + k|²).
   Check('mixer', 'performer', 'NumPy softmax attention, with 4,096 features', softmax_deviation, tolerance=0.02),
   check('linformer', 'NumPy matrices, Wang et al. (2020), equation 7', linformer, causal=False, length=40, rank=8),
-  direction('retention', 'Sun et al. (2023), equations 5 to 8', still),
+  *directions('retention', 'Sun et al. (2023), equations 5 to 8', still),
   check(
     'retention',
     'NumPy loop with complex rotations, Sun et al. (2023)',
-    functools.partial(forward, turned),
+    functools.partial(one_way, turned),
     position='rotary',
   ),
-  check(
-    'retention', 'NumPy loops from both ends, Sun et al. (2023)', functools.partial(both_ways, still), causal=False
-  ),
-  direction('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
-  direction('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
-  direction('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
-  direction('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
+  *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
+  *directions('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
+  *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
+  *directions('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
 )

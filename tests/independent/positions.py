@@ -10,7 +10,7 @@ import numpy as np
 from seqmodels.config import ModelConfig
 from seqmodels.models import build
 from seqmodels.spec import Spec, Vectors
-from tests.contract import D, draw_input
+from tests.cases import D, draw_input
 from tests.independent import LENGTH, Check, mixer_deviation
 from tests.independent.attention_loop import attention
 
@@ -31,21 +31,23 @@ def rotary(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) ->
 
 
 def shaw(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
-  """Shaw et al. (2018), equation 4, with distances clipped at 64 (never here: see the tests of `clipping`)."""
+  """Shaw et al. (2018), equation 4, with distances clipped at 64."""
   table = params['distances']['table']
   middle = 0 if len(table) == 65 else 64
-  return q @ (k + table[middle + i - j]) / np.sqrt(K)
+  return q @ (k + table[middle + max(-64, min(64, i - j))]) / np.sqrt(K)
+
+
+@functools.cache
+def t5_bucket(distance: int, count: int) -> int:
+  exact = count // 2
+  edges = [exact * (128 / exact) ** (n / (count - exact)) for n in range(1, count - exact)]
+  return distance if distance < exact else exact + sum(edge <= distance + 1e-9 for edge in edges)
 
 
 def t5(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
   """Raffel et al. (2020), section 2.1; the buckets by search: the first whose upper edge lies beyond the distance."""
-  both = any(name == 'both' for name in params)
-  count = 16 if both else 32
-  exact = count // 2
-  edges = [exact * (128 / exact) ** (n / (count - exact)) for n in range(1, count - exact)]
-  distance = abs(i - j)
-  bucket = distance if distance < exact else exact + sum(edge <= distance + 1e-9 for edge in edges)
-  return q @ k / np.sqrt(K) + params['distances']['table'][bucket + (count if j > i else 0), h]
+  count = 16 if 'both' in params else 32
+  return q @ k / np.sqrt(K) + params['distances']['table'][t5_bucket(abs(i - j), count) + (count if j > i else 0), h]
 
 
 def alibi(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.ndarray) -> float:
@@ -61,7 +63,9 @@ def transformer_xl(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.nda
   return (q @ k + q @ r + u @ k + v @ r) / np.sqrt(K)
 
 
-def inside(position: str, score: Callable[..., float], paper: str, *, both: bool = False) -> Check:
+def inside(
+  position: str, score: Callable[..., float], paper: str, *, both: bool = False, tokens: int = LENGTH
+) -> Check:
   def reference(params: Any, x: np.ndarray) -> np.ndarray:
     if both:
       params = params | {'both': True}
@@ -69,7 +73,8 @@ def inside(position: str, score: Callable[..., float], paper: str, *, both: bool
     return attention(params, x, HEADS, score=functools.partial(score, params), sees=sees)
 
   against = f'NumPy loop over pairs, {paper}' + (', both directions' if both else '')
-  how: dict[str, Any] = {'heads': HEADS, 'position': position, 'causal': not both}
+  how: dict[str, Any] = {'heads': HEADS, 'position': position, 'causal': not both, 'tokens': tokens}
+  how['rows'] = 2 if tokens == LENGTH else 1  # the loop is slow
   return Check('position', position, against, lambda: mixer_deviation('attention', reference, **how))
 
 
@@ -98,10 +103,10 @@ CHECKS = (
   added('sinusoidal', lambda p, i: wave(i, D), 'the formula added in NumPy, Vaswani et al. (2017)'),
   added('learned', lambda p, i: p['position_table'][i], 'the table added in NumPy'),
   inside('rotary', rotary, 'Su et al. (2021) in complex numbers'),
-  inside('relative', shaw, 'Shaw et al. (2018)'),
-  inside('relative', shaw, 'Shaw et al. (2018)', both=True),
-  inside('t5', t5, 'Raffel et al. (2020)'),
-  inside('t5', t5, 'Raffel et al. (2020)', both=True),
+  inside('relative', shaw, 'Shaw et al. (2018), distances up to 69, clipped at 64', tokens=70),
+  inside('relative', shaw, 'Shaw et al. (2018), distances up to 69, clipped at 64', tokens=70, both=True),
+  inside('t5', t5, 'Raffel et al. (2020), distances up to 134, one bucket from 128 on', tokens=135),
+  inside('t5', t5, 'Raffel et al. (2020), distances up to 134, one bucket from 128 on', tokens=135, both=True),
   inside('alibi', alibi, 'Press et al. (2022)'),
   inside('alibi', alibi, 'Press et al. (2022)', both=True),
   inside('transformer_xl', transformer_xl, 'Dai et al. (2019), section 3.3'),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.independent import Check, mixer_deviation
+from tests.independent import Check, both_ways, mixer_deviation, one_way
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -35,8 +35,7 @@ def gru_step(x, carry, weights):
   return ((1 - z) * n + z * h,)
 
 
-def loop(step: Callable[..., Any], carries: int, params: Any, x: np.ndarray) -> np.ndarray:
-  weights = params['forward']
+def loop(step: Callable[..., Any], carries: int, weights: Any, x: np.ndarray) -> np.ndarray:
   carry = tuple(np.zeros(weights['recurrent_kernel'].shape[0]) for _ in range(carries))
   ys = []
   for row in x:
@@ -45,13 +44,18 @@ def loop(step: Callable[..., Any], carries: int, params: Any, x: np.ndarray) -> 
   return np.stack(ys)
 
 
-def check(name: str, step: Callable[..., Any], carries: int, paper: str) -> Check:
-  reference = functools.partial(loop, step, carries)
-  return Check('mixer', name, f'NumPy loop over the equations, {paper}', lambda: mixer_deviation(name, reference))
+def check(name: str, step: Callable[..., Any], carries: int, paper: str, causal: bool) -> Check:
+  reference = functools.partial(one_way if causal else both_ways, functools.partial(loop, step, carries))
+  against = f'NumPy loop over the equations, {paper}' if causal else f'NumPy loop both ways, {paper}'
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal))
 
 
-CHECKS = (
-  check('rnn', rnn_step, 1, 'Elman (1990)'),
-  check('lstm', lstm_step, 2, 'Hochreiter & Schmidhuber (1997), Gers et al. (2000)'),
-  check('gru', gru_step, 1, 'Cho et al. (2014), reset after the product'),
+CHECKS = tuple(
+  check(*how, causal)
+  for how in (
+    ('rnn', rnn_step, 1, 'Elman (1990)'),
+    ('lstm', lstm_step, 2, 'Hochreiter & Schmidhuber (1997), Gers et al. (2000)'),
+    ('gru', gru_step, 1, 'Cho et al. (2014), reset after the product'),
+  )
+  for causal in (True, False)
 )

@@ -5,8 +5,8 @@ import functools
 import pytest
 
 from seqmodels.mixers import MIXERS
-from tests import contract
-from tests.contract import Case
+from tests import bidirectional, contract
+from tests.cases import Case
 
 GROUPED = (('heads', 4), ('kv_heads', 2), ('position', 'rotary'), ('implementation', 'blockwise'))
 # Options small enough for the contract's lengths; without an entry, a mixer's defaults.
@@ -31,6 +31,12 @@ def case(name, options=()):
 
 CAUSAL = [name for name, mixer in MIXERS.items() if mixer.can_be_causal]
 CASES = [*((name, SMALL.get(name, ())) for name in CAUSAL), ('attention', GROUPED), ('attention', RELATIVE)]
+# Every encoding that acts inside a mixer, and none, where no case has it.
+POSITIONS = sorted(
+  {(name, position) for name in CAUSAL if MIXERS[name].positions for position in ('none', *MIXERS[name].positions)}
+  - {(name, dict(options).get('position', 'none')) for name, options in CASES}
+  - {('transformer_xl', 'transformer_xl')}  # it has no other
+)
 
 
 @pytest.mark.parametrize(('name', 'options'), CASES, ids=lambda value: value if isinstance(value, str) else len(value))
@@ -44,6 +50,21 @@ def test_implementations_agree(name, implementation):
   contract.check_implementations_agree(case(name, SMALL.get(name, ())), implementation)
 
 
-@pytest.mark.parametrize('name', MIXERS)
-def test_bidirectional(name):
-  contract.check_bidirectional(case(name, SMALL.get(name, ())))
+@pytest.mark.parametrize(('name', 'position'), POSITIONS)
+def test_position_inside(name, position):
+  others = [(option, value) for option, value in SMALL.get(name, ()) if option != 'position']
+  contract.check_any_segments(case(name, SMALL.get(name, ())).fitted(options=(*others, ('position', position))))
+
+
+@functools.cache
+def both_ways(name, position):
+  return bidirectional.form(case(name, SMALL.get(name, ())), position)
+
+
+BOTH_WAYS = [*((name, 'none') for name in MIXERS), ('linformer', 'rotary')]
+
+
+@pytest.mark.parametrize(('name', 'position'), BOTH_WAYS)
+@pytest.mark.parametrize('check', bidirectional.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
+def test_bidirectional(name, position, check):
+  check(both_ways(name, position))

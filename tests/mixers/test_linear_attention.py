@@ -8,7 +8,7 @@ from flax import nnx
 
 from seqmodels.errors import InputError
 from seqmodels.mixers import MIXERS, make_mixer, performer
-from tests.contract import B, Case, D, T, draw_input
+from tests.cases import B, Case, D, T, draw_input
 from tests.independent.linear import linformer
 
 LINEAR = ('linear_attention', 'performer', 'retention', 'ssd', 'gla', 'gated_delta', 'mlstm')

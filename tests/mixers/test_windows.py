@@ -13,7 +13,8 @@ from seqmodels.errors import InputError
 from seqmodels.mixers import make_mixer
 from seqmodels.mixers.sparse import Sparse
 from seqmodels.mixers.transformer_xl import TransformerXL
-from tests.contract import B, Case, D, close
+from tests.cases import B, Case, D
+from tests.contract import close
 from tests.independent.attention import strided, windowed
 from tests.independent.attention_loop import attention
 
