@@ -15,6 +15,7 @@ from seqmodels.kernels import recurrent
 from training import mesh as meshes
 
 SHAPES = ((32, 128, 256), (32, 128, 512), (16, 512, 512))  # batch, length, width (of input and carry)
+PRODUCT = (4096, 256, 1024)  # what bounds every layer: how fast the libraries' matmuls are on this machine
 GATES = {'lstm': 4, 'gru': 3, 'rnn': 1}
 LARGEST_DEVIATION = 2e-3  # of gradients summed over batch × length in float32, in different orders
 
@@ -23,7 +24,7 @@ Arrays = tuple[np.ndarray, ...]
 
 def works() -> list[Work]:
   limits = {'lstm': (1.25, 1.0), 'gru': (0.7, 0.5), 'rnn': (0.6, 0.45)}
-  found = []
+  found = [Work('matmul {}×{}×{}'.format(*PRODUCT), 'matmul', None, None, product)]
   for cell, (at_most, aim) in limits.items():
     for shape in SHAPES:
       build = partial(against_torch, cell, *shape)
@@ -67,6 +68,18 @@ def ours(cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int
   arguments = (split(x), jax.device_put(weights, meshes.replicated(mesh)), split(carry), split(dy))
   compiled = compile_program(both, *arguments).call
   return lambda: compiled(*arguments)
+
+
+def product() -> Sides:
+  """One matmul, forward only."""
+  rows, inner, across = PRODUCT
+  random = np.random.default_rng(0)
+  a, b = random.standard_normal((rows, inner), np.float32), random.standard_normal((inner, across), np.float32)
+  arguments, tensors = jax.device_put((a, b)), (to_torch(a), to_torch(b))
+  compiled = compile_program(lambda a, b: (a @ b,), *arguments).call
+  calls = {OURS: lambda: compiled(*arguments), 'PyTorch': finished(lambda: (tensors[0] @ tensors[1],))}
+  off = check(deviation(calls[OURS](), calls['PyTorch']()), LARGEST_DEVIATION, 'matmul')
+  return Sides(calls, off, columns={'width': inner, 'dtype': 'float32'})
 
 
 def against_torch(cell: str, batch: int, length: int, width: int) -> Sides:

@@ -1,6 +1,6 @@
 """The speed of this project beside its peers, in one process, interleaved, with the same number of threads.
 
-  python -m benchmarks.peers [--work=lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode] [--seconds=10]
+  python -m benchmarks.peers [--work=matmul,lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode] [--seconds=10]
                              [--out=results/<device>/peers] [--busy=0.15]
 
 Ratios are time here ÷ time there: medians of pairs with a bootstrap interval of 95 %. Forward and backward, float32,
@@ -21,7 +21,7 @@ from absl import flags
 from seqmodels.errors import InputError, unknown
 from training import runtime
 
-GROUPS = ('lstm', 'gru', 'rnn', 'flax', 'attention', 'linear', 'diagonal', 'gpt', 'lm', 'decode')
+GROUPS = ('matmul', 'lstm', 'gru', 'rnn', 'flax', 'attention', 'linear', 'diagonal', 'gpt', 'lm', 'decode')
 
 
 def parse(argv: Sequence[str]) -> tuple[list[str], float, pathlib.Path | None, float]:

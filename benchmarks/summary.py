@@ -13,7 +13,7 @@ from benchmarks.work import OURS
 from records import Row
 from report import figures, markdown
 
-MISSED, MET, AIMED = 'missed', 'met', 'aim reached'
+MISSED, MET, AIMED, REFERENCE = 'missed', 'met', 'aim reached', 'reference'
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
@@ -22,6 +22,8 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def verdict(row: Row) -> str:
+  if row['at_most'] is None:
+    return REFERENCE
   return MISSED if row['value'] > row['at_most'] else MET if row['value'] > row['aim'] else AIMED
 
 
@@ -36,7 +38,9 @@ def line(rows: Sequence[Row]) -> str:
   text = f'{row["work"]}: {interval(row)} of {row["peer"]} ({ours * 1e3:.4g} ms, {theirs * 1e3:.4g} ms)'
   others = [r for r in rows if r['metric'] == 'ratio' and r is not row]
   more = [f'{r["side"]} ÷ {r["peer"]} {r["value"]:.2f}' for r in others]
-  limits = f'at most {row["at_most"]:g}, aim {row["aim"]:g}: {verdict(row)}'
+  limits = verdict(row)
+  if limits != REFERENCE:
+    limits = f'at most {row["at_most"]:g}, aim {row["aim"]:g}: {limits}'
   return (
     f'{text}; {limits}' + ''.join(f'; {m}' for m in more) + f'; {row["rejected"]} of {row["rounds"]} rounds left out'
   )
@@ -67,7 +71,7 @@ def table(rows: Sequence[Row]) -> str:
   lines = []
   for row in judged(rows):
     ours, theirs = (f'{seconds(rows, row["work"], side) * 1e3:.4g}' for side in (OURS, row['peer']))
-    limits = f'{row["at_most"]:g}', f'{row["aim"]:g}'
+    limits = ('–' if row[name] is None else f'{row[name]:g}' for name in ('at_most', 'aim'))
     lines.append([row['work'], ours, row['peer'], theirs, interval(row), *limits, verdict(row)])
   first = rows[0]
   versions = ', '.join(f'{name} {version}' for name, version in first['versions'].items())
@@ -103,8 +107,9 @@ def draw(rows: Sequence[Row]) -> str:
       colour = '#D55E00' if verdict(row) == MISSED else '#0072B2'
       axes.plot([row['low'], row['high']], [place, place], '-', color=colour, linewidth=1.6)
       axes.plot([row['value']], [place], 'o', color=colour, markersize=4)
-      axes.plot([row['at_most']], [place], '|', color='#6f6f6f', markersize=11, markeredgewidth=1.6)
-      axes.plot([row['aim']], [place], '|', color='#009E73', markersize=8)
+      if verdict(row) != REFERENCE:
+        axes.plot([row['at_most']], [place], '|', color='#6f6f6f', markersize=11, markeredgewidth=1.6)
+        axes.plot([row['aim']], [place], '|', color='#009E73', markersize=8)
     axes.axvline(1.0, color='#6f6f6f', linewidth=0.6)
     axes.set_xscale('log', base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')

@@ -45,13 +45,14 @@ class Work:
   """A row of the table. `build` makes both sides; it raises Absent where one of them is missing.
 
   group    what `--work` names
-  at_most  the ratio (time here ÷ time of the fastest peer) that must not be exceeded; aim: the one to reach
+  at_most  the ratio (time here ÷ time of the fastest peer) that must not be exceeded; aim: the one to reach. None: the
+           row only tells what the compilers make of this machine
   """
 
   name: str
   group: str
-  at_most: float
-  aim: float
+  at_most: float | None
+  aim: float | None
   build: Callable[[], Sides]
 
 
