@@ -50,7 +50,7 @@ def check_long(case: Case) -> None:
   assert whole.shape == x.shape
   case = case.of_order_one(np.asarray(whole))
   whole = np.asarray(case.run(x)[0])
-  assert 0.25 < np.sqrt(np.mean(whole**2)) < 1.1
+  assert 0.25 < np.sqrt(np.mean(whole**2)) < 1.1, 'name the last weights in cases.LAST'
   for lengths in ((128, 1, 128), (1,) * LONG):
     y, _ = case.run_segments(x, lengths, max_length=LONG)
     assert np.abs(y - whole).max() <= 1e-5

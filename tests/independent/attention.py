@@ -21,10 +21,10 @@ def strided(stride: int, both: bool = False) -> Sees:
   return lambda i, j: (both or j <= i) and (abs(i - j) < stride or (j + 1) % stride == 0)
 
 
-def transformer_xl(params: Any, x: np.ndarray, memory: int = LENGTH) -> np.ndarray:
+def transformer_xl(params: Any, x: np.ndarray, memory: int = LENGTH, both: bool = False) -> np.ndarray:
   """Dai et al. (2019), section 3.3, with the last `memory` tokens in reach."""
   score = functools.partial(positions.transformer_xl, params)
-  return attention(params, x, 2, score=score, sees=lambda i, j: 0 <= i - j < memory)
+  return attention(params, x, 2, score=score, sees=lambda i, j: both or 0 <= i - j < memory)
 
 
 def in_segments(memory: int, segment: int) -> float:
@@ -62,6 +62,12 @@ CHECKS = (
   seen('sparse', 'the same over the strided pattern, Child et al. (2019)', strided(5), False, stride=5),
   seen('sparse', 'the same over the strided pattern, Child et al. (2019)', strided(5, True), True, stride=5),
   check('NumPy loop over the four terms, Dai et al. (2019)', transformer_xl, 'transformer_xl'),
+  check(
+    'NumPy loop over the four terms, Dai et al. (2019), both directions',
+    functools.partial(transformer_xl, both=True),
+    'transformer_xl',
+    causal=False,
+  ),
   Check('mixer', 'transformer_xl', 'the same in segments of 6 with a memory of 9', lambda: in_segments(9, 6)),
   Check('mixer', 'transformer_xl', 'the same in segments of 3 with a memory of 9, documents and padding', packed),
 )

@@ -103,6 +103,7 @@ CHECKS = (
   added('sinusoidal', lambda p, i: wave(i, D), 'the formula added in NumPy, Vaswani et al. (2017)'),
   added('learned', lambda p, i: p['position_table'][i], 'the table added in NumPy'),
   inside('rotary', rotary, 'Su et al. (2021) in complex numbers'),
+  inside('rotary', rotary, 'Su et al. (2021) in complex numbers', both=True),
   inside('relative', shaw, 'Shaw et al. (2018), distances up to 69, clipped at 64', tokens=70),
   inside('relative', shaw, 'Shaw et al. (2018), distances up to 69, clipped at 64', tokens=70, both=True),
   inside('t5', t5, 'Raffel et al. (2020), distances up to 134, one bucket from 128 on', tokens=135),
@@ -110,4 +111,5 @@ CHECKS = (
   inside('alibi', alibi, 'Press et al. (2022)'),
   inside('alibi', alibi, 'Press et al. (2022)', both=True),
   inside('transformer_xl', transformer_xl, 'Dai et al. (2019), section 3.3'),
+  inside('transformer_xl', transformer_xl, 'Dai et al. (2019), section 3.3', both=True),
 )
