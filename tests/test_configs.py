@@ -61,7 +61,7 @@ def no_draws(monkeypatch):
 @pytest.mark.parametrize('name', ARCHITECTURES)
 def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
   tokens = Tokens(11)
-  for budget in (1e5, 1e6, 1e7, 1e8):
+  for budget in (1e5, 1e7):
     config = from_dict(configs.base.make('copying', f'{name},params={budget:g}').model.to_dict())
     kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
     more = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
