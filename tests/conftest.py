@@ -1,5 +1,6 @@
 """Strict JAX for every test: array types are checked, rank promotion and warnings are errors, two CPU devices."""
 
+import gc
 import os
 import pathlib
 import sys
@@ -24,3 +25,6 @@ jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 jax.config.update('jax_num_cpu_devices', 2)
 
 install_import_hook('seqmodels', 'tests.typecheck.check')
+
+# Tracing makes many small objects that live on: a tenth of the suite's time went into looking for garbage among them.
+gc.set_threshold(100_000, 50, 50)
