@@ -20,7 +20,7 @@ from tasks.base import Batch, Shard, Task
 ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
 # What is made at once: example numbers of so many batches, and examples of so many positions (no fewer than a batch).
 # For one small batch alone the calls of NumPy take almost as long; what does not fit the caches takes longer.
-ORDERED, TOGETHER = 16, 16_384
+ORDERED, TOGETHER = 16, 65_536
 
 
 class IndexedTask(Task):
