@@ -18,6 +18,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.arguments import read_flags
 from seqmodels.errors import InputError
 from training import runtime
 
@@ -41,12 +42,7 @@ def parse(argv: Sequence[str]) -> tuple[list[int], float, pathlib.Path | None]:
   flags.DEFINE_list('positions', ['100', '1000', '4000', '16000'], 'positions to measure at', flag_values=values)
   flags.DEFINE_float('seconds', 60.0, 'time for all positions together', 0.0, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
-  try:
-    rest = values(list(argv))[1:]
-  except flags.Error as error:
-    raise InputError(' '.join(str(error).split())) from error
-  if rest:
-    raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
+  read_flags(values, argv)
   if not all(text.isdecimal() and int(text) > 0 for text in values.positions):
     raise InputError(f'--positions={",".join(values.positions)} must be whole numbers above 0')
   positions = sorted({int(text) for text in values.positions})
@@ -130,17 +126,25 @@ def table(rows: list[dict[str, Any]]) -> str:
   positions = sorted({row['position'] for row in tokens})
   lines = []
   for name in dict.fromkeys(row['side'] for row in tokens):
-    found = {row['position']: row['value'] for row in tokens if row['side'] == name}
-    lines.append([name, *(f'{found[p] * 1e6:.0f}' for p in positions)])
+    found = {row['position']: row for row in tokens if row['side'] == name}
+    lines.append([name, *(bounded(found[p], lambda seconds: seconds * 1e6) for p in positions)])
   speed = [
-    [row['side'], f'{row["length"] / row["value"]:,.0f}'] for row in rows if row['metric'] == 'generation_seconds'
+    [row['side'], bounded(row, lambda seconds: GENERATED / seconds)]
+    for row in rows
+    if row['metric'] == 'generation_seconds'
   ]
   return (
     f'# Decoding on {rows[0]["device_kind"]}\n\n2 layers of width 256, batch 1, float32, greedy.\n\n'
-    f'Microseconds a token at a position, medians:\n\n'
+    f'Microseconds a token at a position, medians with their 95 % intervals:\n\n'
     f'{markdown.grid(("", *(f"{p:,}" for p in positions)), lines)}\n\n'
     f'Tokens a second over {GENERATED} tokens from nothing:\n\n{markdown.grid(("", "tokens/s"), speed)}\n'
   )
+
+
+def bounded(row: dict[str, Any], shown: Callable[[float], float]) -> str:
+  """`499 [490, 512]`: a row's median and interval of seconds, as `shown`."""
+  low, high = sorted(shown(row[end]) for end in ('low', 'high'))
+  return f'{shown(row["value"]):,.0f} [{low:,.0f}, {high:,.0f}]'
 
 
 def main(argv: Sequence[str]) -> int:

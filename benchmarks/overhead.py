@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from benchmarks.arguments import read_flags
 from seqmodels.errors import InputError
 from training import runtime
 
@@ -62,12 +63,7 @@ def parse(argv: Sequence[str]) -> Arguments:
   flags.DEFINE_float('seconds', 20.0, 'time for the steps of each config', 0.0, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
   flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
-  try:
-    rest = values(list(argv))[1:]
-  except flags.Error as error:
-    raise InputError(' '.join(str(error).split())) from error
-  if rest:
-    raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
+  read_flags(values, argv)
   for config in values.config:
     module = config.partition(':')[0]
     if not module.startswith('configs/') or not (ROOT / module).is_file():

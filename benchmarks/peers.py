@@ -18,6 +18,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.arguments import read_flags
 from seqmodels.errors import InputError, unknown
 from training import runtime
 
@@ -30,12 +31,7 @@ def parse(argv: Sequence[str]) -> tuple[list[str], float, pathlib.Path | None, f
   flags.DEFINE_float('seconds', 10.0, 'time for each row, without compiling', 0.0, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
   flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
-  try:
-    rest = values(list(argv))[1:]
-  except flags.Error as error:
-    raise InputError(' '.join(str(error).split())) from error
-  if rest:
-    raise InputError(f'{rest[0]!r} is not expected: flags begin with --')
+  read_flags(values, argv)
   for group in values.work:
     if group not in GROUPS:
       raise unknown('--work', group, GROUPS)

@@ -79,7 +79,8 @@ Judge = Callable[[Sequence[Row]], Verdict]
 class Claim:
   """A statement, how it is tested, and the thresholds, written down before anything was measured.
 
-  beside: experiments that are run and shown with it, without which it can be judged all the same.
+  beside: experiments that are run and shown with it, without which it can be judged all the same. revised: what of the
+  rule was changed after records had been seen, for the report to tell; empty: nothing.
   """
 
   number: int
@@ -93,6 +94,12 @@ class Claim:
   plots: tuple[Plot, ...] = ()
   beside: tuple[str, ...] = ()
   quality: Quality | None = None
+  revised: str = ''
+
+  @property
+  def thresholds(self) -> str:
+    told = f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
+    return f'{told} Changed after records had been seen: {self.revised}.' if self.revised else told
 
 
 @dataclass(frozen=True)

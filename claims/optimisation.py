@@ -67,5 +67,7 @@ CLAIMS = (
         y_label='log₁₀ of the norm of ∂h_T/∂h_t',
       ),
     ),
+    revised='decades count whether lost or gained in each seed; before, a seed that vanished and one that exploded '
+    'cancelled out',
   ),
 )

@@ -165,6 +165,7 @@ CLAIMS = (
         y_label='bytes',
       ),
     ),
+    revised='the leanest backend decides, in place of each of them, at 2,048 tokens, in place of the longest length',
   ),
   Claim(
     50,

@@ -98,5 +98,8 @@ CLAIMS = (
     ),
     ('baselines',),
     Quality('token_index', 'loss', 'index', 'token {}', False, TEACHER_FORCED),
+    'the gap grows by its slope over all bands, in place of the last band less the first; the RNN is the best on '
+    'validation, in place of that with the lowest loss at the end; and an RNN that ties or wins at the end contradicts '
+    'by itself',
   ),
 )

@@ -136,7 +136,7 @@ def claim(section: Section, figures: Sequence[str]) -> str:
     f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
     f'<p>{escape(verdict.text)}</p>{reason}{notes}{scores}{drawn}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
-    f'<p>Supported if {escape(about.supported_if)}. Contradicted if {escape(about.contradicted_if)}.</p></details>'
+    f'<p>{escape(about.thresholds)}</p></details>'
     f'<pre>{escape(section.command)}</pre></article>'
   )
 

@@ -72,10 +72,7 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
   parts += [f'![{about.title}]({path})' for path in figures]
   if verdict.ladder:
     parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
-  parts.append(
-    f'Protocol: {about.protocol}\n\nSupported if {about.supported_if}. Contradicted if {about.contradicted_if}.\n\n'
-    f'```\n{section.command}\n```'
-  )
+  parts.append(f'Protocol: {about.protocol}\n\n{about.thresholds}\n\n```\n{section.command}\n```')
   return [part for part in parts if part]
 
 

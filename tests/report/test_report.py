@@ -1,6 +1,7 @@
 """The pages: complete, self-contained, and the same numbers as the verdicts."""
 
 import dataclasses
+import html
 import re
 
 import pytest
@@ -28,29 +29,38 @@ def written(tmp_path_factory):
 
 
 def test_the_page_needs_nothing_but_itself(written):
-  html = written[1].html.read_text()
-  assert html.count('<svg') > len(CLAIMS)
-  assert not re.findall(r'<(?:script|link|img|iframe|object)\b', html)
-  assert not re.findall(r'(?:src|href)\s*=\s*"(?!#)[^"]*"', html)
-  assert '@import' not in html
-  assert not re.findall(r'url\((?!#)', html)
-  ids = re.findall(r'\bid="([^"]+)"', html)
+  text = written[1].html.read_text()
+  assert text.count('<svg') > len(CLAIMS)
+  assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
+  assert not re.findall(r'(?:src|href)\s*=\s*"(?!#)[^"]*"', text)
+  assert '@import' not in text
+  assert not re.findall(r'url\((?!#)', text)
+  ids = re.findall(r'\bid="([^"]+)"', text)
   assert len(ids) == len(set(ids))
-  assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+  assert set(re.findall(r'href="#([^"]+)"', text)) <= set(ids)
 
 
 def test_every_claim_has_its_anchor_verdict_and_command(written):
   page, paths, _ = written
-  html, text = paths.html.read_text(), paths.markdown.read_text()
+  page_html, text = paths.html.read_text(), paths.markdown.read_text()
   for section in page.sections:
     number = section.claim.number
-    assert f'id="claim-{number}"' in html
-    assert f'--claims={number} ' in html
+    assert f'id="claim-{number}"' in page_html
+    assert f'--claims={number} ' in page_html
     assert f'## {number}. {section.claim.title}: {section.verdict.status}' in text
   assert [s.claim.number for s in page.sections] == list(CLAIMS)
   assert {s.number for s in page.rest} == set(STATEMENTS) - set(CLAIMS)
-  assert 'a &lt;device&gt;' in html
-  assert 'no &lt;memory&gt;' in html
+  assert 'a &lt;device&gt;' in page_html
+  assert 'no &lt;memory&gt;' in page_html
+
+
+def test_rules_changed_after_a_look_at_records_are_told_on_both_pages(written):
+  _, paths, _ = written
+  revised = [claim.revised for claim in CLAIMS.values() if claim.revised]
+  assert revised
+  for text in (html.unescape(paths.html.read_text()), paths.markdown.read_text()):
+    assert text.count('Changed after records had been seen: ') == len(revised)
+    assert all(f'Changed after records had been seen: {rule}.' in text for rule in revised)
 
 
 def test_the_markdown_page_finds_its_figures(written):
