@@ -25,7 +25,7 @@ class Decoding(Experiment):
   """
 
   name = 'decoding'
-  version = 2
+  version = 3
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:

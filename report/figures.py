@@ -21,7 +21,7 @@ COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn':
 OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
 FEW = 6  # series whose names have room beside the axes
 GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
-STYLES = ('-', '--', ':', '-.')
+STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
@@ -66,7 +66,7 @@ def lines(axes: Any, series: Series) -> None:
     colour, style, marker = look(label, i, styles)
     x = np.array([p[0] for p in points], float)
     y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
-    axes.plot(x, y, style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
+    axes.plot(x, y, linestyle=style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
     bounded = np.isfinite(low) & np.isfinite(high)
     if bounded.sum() > 1:
       axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
@@ -144,7 +144,7 @@ def interval(rows: Sequence[Row]) -> statistics.Interval:
   return base.seeds(rows)
 
 
-def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, str, str]:
+def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, Any, str]:
   """Colour from the architecture's name, line style and marker by the number of its series so far."""
   if label.endswith(NO_MODEL):
     count = styles[NO_MODEL] = styles.get(NO_MODEL, -1) + 1
@@ -170,6 +170,7 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
   axes.set_xlabel(plot.x_label)
   axes.set_ylabel(plot.y_label or plot.metric)
   axes.grid(alpha=0.25, linewidth=0.6)
+  axes.set_axisbelow(True)
   for side in ('top', 'right'):
     axes.spines[side].set_visible(False)
 
