@@ -1,0 +1,146 @@
+// Matrix products. The right operand is packed into panels of NV vectors of columns, in which a row of the panel follows
+// the other; the left one is read where it lies or packed likewise into panels of MR rows (Goto & van de Geijn, 2008).
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "threads.h"
+#include "vector.h"
+
+namespace seqmodels {
+
+// Memory for panels, aligned to a cache line, not filled.
+class Buffer {
+ public:
+  explicit Buffer(size_t floats)
+      : data_(static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 127) / 64 * 64)), std::free) {}
+  float* get() const { return data_.get(); }
+
+ private:
+  std::unique_ptr<float, decltype(&std::free)> data_;
+};
+
+// A matrix in memory: element (i, j) is data[i * row + j * column].
+struct Matrix {
+  const float* data;
+  int64_t row, column;
+  const float& at(int64_t i, int64_t j) const { return data[i * row + j * column]; }
+  Matrix from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
+};
+
+// sums[i][j] += Σ_k a(i, k) · b[k][j] for MR rows and NV vectors of columns; a(i, k) = a[i * row + k * column].
+template <int MR, int NV>
+inline __attribute__((always_inline)) void multiply(int64_t depth, const float* a, int64_t row, int64_t column,
+                                                    const float* b, Vector (&sums)[MR][NV]) {
+  for (int64_t k = 0; k < depth; ++k, a += column, b += NV * W) {
+    Vector right[NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) right[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vector left = all(a[i * row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) sums[i][j] += left * right[j];
+    }
+  }
+}
+
+// Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind.
+template <int N>
+void pack(Matrix b, int64_t depth, int64_t n, float* to) {
+  n = std::min<int64_t>(n, N);
+  if (b.row == 1 && b.column != 1) {  // along the columns, a few rows at a time so that what is written stays close
+    for (int64_t first = 0; first < depth; first += 16) {
+      const int64_t last = std::min<int64_t>(depth, first + 16);
+      for (int64_t j = 0; j < n; ++j)
+        for (int64_t k = first; k < last; ++k) to[k * N + j] = b.at(k, j);
+      for (int64_t k = first; k < last; ++k)
+        for (int64_t j = n; j < N; ++j) to[k * N + j] = 0;
+    }
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k, to += N) {
+    if (b.column == 1) {
+      std::memcpy(to, &b.at(k, 0), sizeof(float) * n);
+    } else {
+      for (int64_t j = 0; j < n; ++j) to[j] = b.at(k, j);
+    }
+    for (int64_t j = n; j < N; ++j) to[j] = 0;
+  }
+}
+
+// The block of a big product: MR × NV vectors of sums, and how much of the operands is packed at a time.
+constexpr int NV = 2;
+constexpr int MR = REGISTERS == 32 ? 14 : 6;
+constexpr int NR = NV * W;
+constexpr int64_t DEPTH = 256, ROWS = 14 * 16, COLUMNS = 2048;
+
+// One block: sums of rows [0, m) and columns [0, n) onto what lies at c, or instead of it.
+inline void block(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool onto) {
+  Vector sums[MR][NV] = {};
+  multiply<MR, NV>(depth, a, 1, MR, b, sums);
+  if (m == MR && n == NR) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        float* to = c + i * ldc + j * W;
+        store(to, onto ? sums[i][j] + load(to) : sums[i][j]);
+      }
+    return;
+  }
+  alignas(64) float whole[MR * NR];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) store(whole + i * NR + j * W, sums[i][j]);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = whole[i * NR + j] + (onto ? c[i * ldc + j] : 0.0f);
+}
+
+// c [m n] = a [m k] · b [k n], or onto it, on this thread.
+inline void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, bool onto = false) {
+  const auto up = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
+  Buffer left(up(std::min(m, ROWS), MR) * std::min(k, DEPTH)), right(up(std::min(n, COLUMNS), NR) * std::min(k, DEPTH));
+  for (int64_t j = 0; j < n; j += COLUMNS) {
+    const int64_t columns = std::min(COLUMNS, n - j);
+    for (int64_t p = 0; p < k; p += DEPTH) {
+      const int64_t depth = std::min(DEPTH, k - p);
+      for (int64_t jj = 0; jj < columns; jj += NR)
+        pack<NR>(b.from(p, j + jj), depth, columns - jj, right.get() + jj * depth);
+      for (int64_t i = 0; i < m; i += ROWS) {
+        const int64_t rows = std::min(ROWS, m - i);
+        for (int64_t ii = 0; ii < rows; ii += MR) {
+          const Matrix from = a.from(i + ii, p);
+          pack<MR>({from.data, from.column, from.row}, depth, rows - ii, left.get() + ii * depth);
+        }
+        for (int64_t jj = 0; jj < columns; jj += NR)
+          for (int64_t ii = 0; ii < rows; ii += MR)
+            block(depth, left.get() + ii * depth, right.get() + jj * depth, c + (i + ii) * ldc + j + jj, ldc,
+                  std::min<int64_t>(MR, rows - ii), std::min<int64_t>(NR, columns - jj), onto || p > 0);
+      }
+    }
+  }
+}
+
+// The same on all threads: each has a share of the rows or of the columns, whichever there are more of.
+inline void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
+                 bool onto = false) {
+  const int parts = 2 * threads.count();  // more than threads, for one may be late
+  if (m >= n) {
+    threads.loop(parts, [&](int i) {
+      const int64_t first = edge(m, i, parts, MR), last = edge(m, i + 1, parts, MR);
+      if (first < last) gemm(last - first, n, k, a.from(first, 0), b, c + first * ldc, ldc, onto);
+    });
+  } else {
+    threads.loop(parts, [&](int i) {
+      const int64_t first = edge(n, i, parts, NR), last = edge(n, i + 1, parts, NR);
+      if (first < last) gemm(m, last - first, k, a, b.from(0, first), c + first, ldc, onto);
+    });
+  }
+}
+
+}  // namespace seqmodels
