@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.base import Row
-from experiments.subjects import VOCABULARY, Subject, random_params, token_spec
+from experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 
@@ -20,12 +20,12 @@ _passed: dict[str, dict[str, float]] = {}
 def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Subject], list[Row]]:
   """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
 
-  A vendor's kernel that this device does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
+  A kernel that this machine does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
   """
   admitted: list[Subject] = []
   rows: list[Row] = []
   for subject in subjects:
-    if subject.backend == 'vendor' and (reason := unavailable(subject, dtype)):
+    if subject.backend in ON_SOME_DEVICES and (reason := unavailable(subject, dtype)):
       who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
       rows.append({'metric': 'unavailable', 'value': None, 'error': reason, **who})
       continue

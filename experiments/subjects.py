@@ -85,11 +85,16 @@ def columns(subject: Subject, model: models.Model, length: int) -> Row:
 LADDER = (
   Subject('lstm', 'scan'),
   Subject('lstm', 'fused'),
+  Subject('lstm', 'native'),
   Subject('gru', 'fused'),
+  Subject('gru', 'native'),
   Subject('transformer', 'materialised'),
   Subject('transformer', 'blockwise'),
+  Subject('transformer', 'native'),
 )
-FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'))
+ENDS = (Subject('lstm', 'fused'), Subject('transformer', 'materialised'))
+FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'), Subject('rnn', 'native'))
+ON_SOME_DEVICES = ('native', 'vendor')  # rungs that are left out where they cannot be had
 # What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
 # not see the state; attention that sees fewer keys, or keeps a state of fixed size.
 OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')

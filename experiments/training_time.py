@@ -10,6 +10,7 @@ import numpy as np
 from experiments import gate, program, timing
 from experiments.base import Cell, Experiment, Row, Scale
 from experiments.subjects import (
+  ENDS,
   FULL_LADDER,
   LADDER,
   OTHER_RUNGS,
@@ -28,7 +29,7 @@ from training.settings import TrainSettings
 from training.step import init_train_state, make_step
 
 LADDERS: dict[str, Sequence[Subject]] = {
-  'ends': (LADDER[1], LADDER[3]),
+  'ends': ENDS,
   'laptop': LADDER,
   'full': FULL_LADDER,
   'others': (*REFERENCES, *OTHER_RUNGS),

@@ -1,8 +1,10 @@
-"""Gated and plain recurrences as pure functions of arrays, each in two implementations.
+"""Gated and plain recurrences as pure functions of arrays, each in several implementations.
 
 `scan`   one `lax.scan` that does everything inside the step, input projection included: the ladder's lowest rung.
 `fused`  the input projection hoisted out of the scan as one matmul, one recurrent matmul and one tanh for all gates,
          and an own backward pass (`fused_recurrent.py`); the LSTM on CPU in the form of `recurrent_columns.py`.
+`native` the layer in C++ for CPUs, in float32 (`native/recurrent.py`).
+`auto`   `native` where it is built and the process has one CPU device, else `fused`.
 `vendor` the LSTM of the GPU's vendor (`vendor_recurrent.py`). It knows no flags: with one, and for one token, `fused`
          runs.
 
@@ -22,9 +24,11 @@ from seqmodels.errors import unknown
 from seqmodels.kernels import fused_recurrent as fused
 from seqmodels.kernels import recurrent_columns as columns
 from seqmodels.kernels import vendor_recurrent as vendor
+from seqmodels.kernels.native import recurrent as native
+from seqmodels.kernels.native import suits
 from seqmodels.notation import Activations, Flags
 
-IMPLEMENTATIONS = ('fused', 'scan')
+IMPLEMENTATIONS = ('auto', 'fused', 'native', 'scan')
 
 Outputs = Float[Array, 'b t e']
 Carry = Float[Array, 'b e']
@@ -39,11 +43,14 @@ def rnn(
   *,
   reset: Flags | None = None,
   mask: Flags | None = None,
-  implementation: str = 'fused',
+  implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """The simple recurrent network h' = tanh(W x + U h + b) (Elman, 1990). Returns (all h, the last h)."""
-  if _is_fused(implementation, x):
+  implementation = _chosen(implementation, x, h, input_kernel)
+  if implementation == 'native':
+    return native.rnn(x, h, input_kernel, recurrent_kernel, bias, reset=reset, mask=mask)
+  if implementation == 'fused':
     z = _project(x, input_kernel, bias, dtype)
     y, h = fused.rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
@@ -66,7 +73,7 @@ def lstm(
   *,
   reset: Flags | None = None,
   mask: Flags | None = None,
-  implementation: str = 'fused',
+  implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry, Carry]:
   """The LSTM with a forget gate (Hochreiter & Schmidhuber, 1997; Gers et al., 2000). Returns (all h, last h, last c).
@@ -78,7 +85,10 @@ def lstm(
     if reset is None and mask is None and x.shape[1] > 1:
       return vendor.lstm(x, h, c, input_kernel, recurrent_kernel, bias)
     implementation = 'fused'
-  if _is_fused(implementation, x):
+  implementation = _chosen(implementation, x, h, input_kernel)
+  if implementation == 'native':
+    return native.lstm(x, h, c, input_kernel, recurrent_kernel, bias, reset=reset, mask=mask)
+  if implementation == 'fused':
     half = fused.gate_scale((True, True, False, True), h.shape[-1])
     w, u, scaled_bias = input_kernel * half[None, :], recurrent_kernel * half[None, :], bias * half
     if columns.suits(x.shape[0]):
@@ -107,7 +117,7 @@ def gru(
   *,
   reset: Flags | None = None,
   mask: Flags | None = None,
-  implementation: str = 'fused',
+  implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """The GRU (Cho et al., 2014) in the "reset after" form of cuDNN and PyTorch. Returns (all h, the last h).
@@ -115,7 +125,11 @@ def gru(
   The reset gate multiplies U_n h + b_hn (`recurrent_bias`) instead of h, so that one recurrent matmul serves all gates.
   Gates lie along the last axis of the weights in the order reset, update, new; h' = (1 - z) n + z h.
   """
-  if _is_fused(implementation, x):
+  implementation = _chosen(implementation, x, h, input_kernel)
+  if implementation == 'native':
+    weights = input_kernel, recurrent_kernel, bias, recurrent_bias
+    return native.gru(x, h, *weights, reset=reset, mask=mask)
+  if implementation == 'fused':
     half = fused.gate_scale((True, True, False), h.shape[-1])
     z = _project(x, input_kernel * half[None, :], bias * half, dtype)
     u = recurrent_kernel * half[None, :]
@@ -134,11 +148,16 @@ def gru(
   return y, h
 
 
-def _is_fused(implementation: str, x: jax.Array) -> bool:
+def _chosen(implementation: str, x: jax.Array, h: jax.Array, kernel: jax.Array) -> str:
+  """`native`, `fused` or `scan`."""
   if implementation not in IMPLEMENTATIONS:
     raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
   # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
-  return implementation == 'fused' and x.shape[1] > 1
+  if x.shape[1] == 1 and implementation != 'native':
+    return 'scan'
+  if implementation == 'auto':
+    return 'native' if suits(x, h, kernel) else 'fused'
+  return implementation
 
 
 def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: DTypeLike) -> jax.Array:

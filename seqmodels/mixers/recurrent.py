@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import unknown
-from seqmodels.kernels import recurrent, vendor_recurrent
+from seqmodels.kernels import native, recurrent, vendor_recurrent
 from seqmodels.mixers.base import Direction, Directional
 
 
@@ -82,7 +82,8 @@ class GRURecurrence(Recurrence):
 class Recurrent(Directional):
   """A cell over time; see `Directional` for the two-directional form.
 
-  implementation: `fused` or `scan`; of the LSTM on an NVIDIA GPU in float32 also `vendor` (see `kernels/recurrent.py`).
+  implementation: `auto`, `fused`, `scan`; in float32 on a CPU `native`; of the LSTM in float32 on an NVIDIA GPU
+  `vendor` (see `kernels/recurrent.py`).
   """
 
   implementations = recurrent.IMPLEMENTATIONS
@@ -96,13 +97,15 @@ class Recurrent(Directional):
     rngs: nnx.Rngs,
     causal: bool = True,
     dtype: DTypeLike = jnp.float32,
-    implementation: str = 'fused',
+    implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
     if implementation in self.on_some_devices:
       vendor_recurrent.check(self.dtype)
     elif implementation not in self.implementations:
       raise unknown('mixer.implementation', implementation, (*self.implementations, *self.on_some_devices))
+    if implementation == 'native':
+      native.check(self.dtype)
     how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
     self.set_directions(lambda size: self.recurrence(width, size, **how))
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax.experimental import rnn as vendor_rnn
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import fused_recurrent, recurrent, recurrent_columns, vendor_recurrent
+from seqmodels.kernels import fused_recurrent, native, recurrent, recurrent_columns, vendor_recurrent
 from seqmodels.mixers import make_mixer
 
 B, T, D, E = 3, 9, 5, 4
@@ -86,6 +86,11 @@ def draw(name, length=T, seed=0):
   return normal(B, length, D), carry, weights, reset, mask
 
 
+def skip_without(implementation):
+  if implementation == 'native' and not native.available():
+    pytest.skip('the native kernels are not built')
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def run(name, implementation, x, carry, weights, reset, mask):
   y, *carry = CELLS[name][0](x, *carry, *weights, reset=reset, mask=mask, implementation=implementation)
@@ -94,9 +99,10 @@ def run(name, implementation, x, carry, weights, reset, mask):
 
 @pytest.mark.parametrize(
   ('name', 'implementation'),
-  [(name, how) for name in CELLS for how in recurrent.IMPLEMENTATIONS if (name, how) != ('columns', 'scan')],
+  [(name, how) for name in CELLS for how in recurrent.IMPLEMENTATIONS if name != 'columns' or how == 'fused'],
 )
 def test_equals_the_equations(name, implementation):
+  skip_without(implementation)
   x, carry, weights, reset, mask = draw(name)
   for flags in ((None, None), (reset, mask)):
     expected = loop(STEPS[name], x, carry, weights, *flags)
@@ -113,8 +119,12 @@ def test_one_token_equals_the_equations(name):
 
 
 @pytest.mark.parametrize('flagged', [False, True])
-@pytest.mark.parametrize('name', CELLS)
-def test_own_backward_equals_autodiff(name, flagged):
+@pytest.mark.parametrize(
+  ('name', 'implementation'),
+  [*((name, 'fused') for name in CELLS), *((name, 'native') for name in STEPS if name != 'columns')],
+)
+def test_own_backward_equals_autodiff(name, flagged, implementation):
+  skip_without(implementation)
   x, carry, weights, reset, mask = draw(name, seed=1)
   flags = (reset, mask) if flagged else (None, None)
   cotangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), (x[..., :E], carry))
@@ -126,7 +136,7 @@ def test_own_backward_equals_autodiff(name, flagged):
 
     return of(x, carry, weights)
 
-  expected, actual = gradient('scan'), gradient('fused')
+  expected, actual = gradient('scan'), gradient(implementation)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5), actual, expected)
   assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(actual))
 
@@ -185,5 +195,5 @@ def test_the_vendors_lstm_is_refused_elsewhere():
     recurrent.lstm(x, *carry, *weights, implementation='vendor')
   with pytest.raises(InputError, match='vendor needs an NVIDIA GPU'):
     make_mixer('lstm', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
-  with pytest.raises(InputError, match=r"'vendor'.*fused, scan"):
+  with pytest.raises(InputError, match=r"'vendor'.*fused, native, scan"):
     make_mixer('gru', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 
+from seqmodels.kernels import native
 from seqmodels.mixers import MIXERS
 from tests import bidirectional, contract
 from tests.cases import Case
@@ -21,6 +22,8 @@ SMALL = {
   'gated_delta': (('heads', 2), ('chunk', 4)),
   'mlstm': (('chunk', 4),),
 }
+HALF = (contract.check_bfloat16, contract.check_state_keeps_its_shape)
+NATIVE = (('implementation', 'native'),)
 RELATIVE = (('heads', 2), ('position', 'relative'))
 
 
@@ -31,6 +34,7 @@ def case(name, options=()):
 
 CAUSAL = [name for name, mixer in MIXERS.items() if mixer.can_be_causal]
 CASES = [*((name, SMALL.get(name, ())) for name in CAUSAL), ('attention', GROUPED), ('attention', RELATIVE)]
+CASES += [(name, NATIVE) for name in ('rnn', 'lstm', 'gru')]
 # Every encoding that acts inside a mixer, and none, where no case has it.
 POSITIONS = sorted(
   {(name, position) for name in CAUSAL if MIXERS[name].positions for position in ('none', *MIXERS[name].positions)}
@@ -42,6 +46,8 @@ POSITIONS = sorted(
 @pytest.mark.parametrize(('name', 'options'), CASES, ids=lambda value: value if isinstance(value, str) else len(value))
 @pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
 def test_contract(name, options, check):
+  if options == NATIVE and (not native.available() or check in HALF):
+    pytest.skip('the native kernels are not built, or not for this type')
   check(case(name, options))
 
 

@@ -18,7 +18,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,7 +29,10 @@ from seqmodels.errors import InputError
 FOLDER = pathlib.Path(__file__).parent
 CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
-HANDLERS = ('seqmodels_matmul',)
+HANDLERS = (
+  'matmul',
+  *(f'{cell}_{way}' for cell in ('rnn', 'lstm', 'gru') for way in ('forward', 'backward')),
+)
 
 Result = jax.ShapeDtypeStruct
 
@@ -42,9 +45,9 @@ def suits(*arrays: jax.Array) -> bool:
   return jax.device_count() == 1 and all(a.dtype == jnp.float32 for a in arrays) and available()
 
 
-def check(*arrays: jax.Array) -> None:
-  """Raises InputError where `implementation=native` cannot be had."""
-  if any(a.dtype != jnp.float32 for a in arrays):
+def check(*what: Any) -> None:
+  """Raises InputError where `implementation=native` cannot be had for such arrays or types."""
+  if any(jnp.dtype(getattr(a, 'dtype', a)) != jnp.float32 for a in what):
     raise InputError('mixer.implementation=native computes in float32; model.dtype must be float32')
   if not available():
     where = (
@@ -58,9 +61,15 @@ def available() -> bool:
   return jax.default_backend() == 'cpu' and _load()
 
 
-def call(name: str, results: Any, *arrays: jax.Array, **attributes: Any) -> Any:
-  """The handler `seqmodels_<name>`. vmap calls it for each example."""
-  return jax.ffi.ffi_call(f'seqmodels_{name}', results, vmap_method='sequential')(*arrays, **attributes)
+def call(
+  name: str, results: Any, *arrays: jax.Array, in_place: Mapping[int, int] | None = None, **attributes: Any
+) -> Any:
+  """The handler `seqmodels_<name>`. vmap calls it for each example.
+
+  in_place: {number of an argument: number of the result that is written over it}
+  """
+  how: dict[str, Any] = {'vmap_method': 'sequential', 'input_output_aliases': dict(in_place or {})}
+  return jax.ffi.ffi_call(f'seqmodels_{name}', results, **how)(*arrays, **attributes)
 
 
 def results(*shapes: Sequence[int]) -> tuple[Result, ...]:
@@ -121,5 +130,7 @@ def _load() -> bool:
   except OSError:
     return False
   for name in HANDLERS:
-    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform='cpu')
+    jax.ffi.register_ffi_target(
+      f'seqmodels_{name}', jax.ffi.pycapsule(getattr(loaded, f'seqmodels_{name}')), platform='cpu'
+    )
   return True

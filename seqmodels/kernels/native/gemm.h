@@ -101,8 +101,10 @@ inline void block(int64_t depth, const float* a, const float* b, float* c, int64
     for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = whole[i * NR + j] + (onto ? c[i * ldc + j] : 0.0f);
 }
 
-// c [m n] = a [m k] · b [k n], or onto it, on this thread.
-inline void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, bool onto = false) {
+// c [m n] = a [m k] · b [k n], or onto it, on this thread. pack_left(i, p, rows, depth, to) packs `depth` columns from p on
+// of the rows from i on.
+template <typename PackLeft>
+void gemm(int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc, bool onto = false) {
   const auto up = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
   Buffer left(up(std::min(m, ROWS), MR) * std::min(k, DEPTH)), right(up(std::min(n, COLUMNS), NR) * std::min(k, DEPTH));
   for (int64_t j = 0; j < n; j += COLUMNS) {
@@ -113,10 +115,7 @@ inline void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, 
         pack<NR>(b.from(p, j + jj), depth, columns - jj, right.get() + jj * depth);
       for (int64_t i = 0; i < m; i += ROWS) {
         const int64_t rows = std::min(ROWS, m - i);
-        for (int64_t ii = 0; ii < rows; ii += MR) {
-          const Matrix from = a.from(i + ii, p);
-          pack<MR>({from.data, from.column, from.row}, depth, rows - ii, left.get() + ii * depth);
-        }
+        for (int64_t ii = 0; ii < rows; ii += MR) pack_left(i + ii, p, rows - ii, depth, left.get() + ii * depth);
         for (int64_t jj = 0; jj < columns; jj += NR)
           for (int64_t ii = 0; ii < rows; ii += MR)
             block(depth, left.get() + ii * depth, right.get() + jj * depth, c + (i + ii) * ldc + j + jj, ldc,
@@ -126,19 +125,31 @@ inline void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, 
   }
 }
 
+// Packs what lies in memory.
+inline auto from_matrix(Matrix a) {
+  return [a](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
+    const Matrix part = a.from(i, p);
+    pack<MR>({part.data, part.column, part.row}, depth, rows, to);
+  };
+}
+
 // The same on all threads: each has a share of the rows or of the columns, whichever there are more of.
-inline void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
-                 bool onto = false) {
+template <typename PackLeft>
+void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc,
+          bool onto = false) {
   const int parts = 2 * threads.count();  // more than threads, for one may be late
   if (m >= n) {
-    threads.loop(parts, [&](int i) {
-      const int64_t first = edge(m, i, parts, MR), last = edge(m, i + 1, parts, MR);
-      if (first < last) gemm(last - first, n, k, a.from(first, 0), b, c + first * ldc, ldc, onto);
+    threads.loop(parts, [&](int part) {
+      const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
+      const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
+        pack_left(first + i, p, rows, depth, to);
+      };
+      if (first < last) gemm(last - first, n, k, rest, b, c + first * ldc, ldc, onto);
     });
   } else {
-    threads.loop(parts, [&](int i) {
-      const int64_t first = edge(n, i, parts, NR), last = edge(n, i + 1, parts, NR);
-      if (first < last) gemm(m, last - first, k, a, b.from(0, first), c + first, ldc, onto);
+    threads.loop(parts, [&](int part) {
+      const int64_t first = edge(n, part, parts, NR), last = edge(n, part + 1, parts, NR);
+      if (first < last) gemm(m, last - first, k, pack_left, b.from(0, first), c + first, ldc, onto);
     });
   }
 }

@@ -11,7 +11,7 @@ static ffi::Error Matmul(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> a, ffi::Buf
   const int64_t m = left[turn_a], k = left[!turn_a], n = right[!turn_b];
   const Matrix from_a = turn_a ? Matrix{a.typed_data(), 1, m} : Matrix{a.typed_data(), k, 1};
   const Matrix from_b = turn_b ? Matrix{b.typed_data(), 1, k} : Matrix{b.typed_data(), n, 1};
-  gemm(Threads(pool), m, n, k, from_a, from_b, c->typed_data(), n);
+  gemm(Threads(pool), m, n, k, from_matrix(from_a), from_b, c->typed_data(), n);
   return ffi::Error::Success();
 }
 
