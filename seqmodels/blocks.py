@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import projection
+from seqmodels.kernels.native import feedforward
 from seqmodels.mixers import make_mixer
 from seqmodels.mixers.attention import choose_heads
 from seqmodels.notation import Activations, Flags, Key, State
@@ -48,7 +50,7 @@ class Dense(nnx.Module):
     self.dtype = dtype
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = x.astype(self.dtype) @ self.weight[...].astype(self.dtype)
+    y = projection.dot(x, self.weight[...], self.dtype)
     return y if self.bias is None else y + _row(self.bias[...].astype(self.dtype), y.ndim)
 
 
@@ -65,7 +67,10 @@ class FeedForward(nnx.Module):
     return 2 * width + 1
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    return self.down(jax.nn.gelu(self.up(x), approximate=True))
+    up, down = self.up, self.down
+    if up.bias is None or down.bias is None or not feedforward.suits(x, up.weight[...]):
+      return down(jax.nn.gelu(up(x), approximate=True))
+    return feedforward.feedforward(x, up.weight[...], up.bias[...], down.weight[...], down.bias[...])
 
 
 def dropout(x: jax.Array, rate: float, key: Key | None) -> jax.Array:

@@ -1,10 +1,17 @@
-"""Projections in front of time-major scans."""
+"""Projections: products of activations and weights."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.kernels.native import products
 from seqmodels.notation import Activations
+
+
+def dot(x: Float[Array, '*b d'], kernel: Float[Array, 'd n'], dtype: DTypeLike) -> Float[Array, '*b n']:
+  """x @ kernel in `dtype`."""
+  x, kernel = x.astype(dtype), kernel.astype(dtype)
+  return products.dot(x, kernel) if products.suits(x, kernel) else jnp.dot(x, kernel)
 
 
 def time_major(

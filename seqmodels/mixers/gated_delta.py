@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import delta as kernel
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.mixers import heads as by_head
@@ -59,19 +59,21 @@ class GatedDeltaDirection(Direction):
     return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
-    mixed, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), (2 * self.size + self.inner,), axis=-1)
+    mixed, gate = jnp.split(
+      projection.dot(x, self.input_kernel[...], self.dtype), (2 * self.size + self.inner,), axis=-1
+    )
     mixed, inputs = causal_depthwise(mixed, self.taps[...], state['inputs'], reset, mask)
     q, k, v = jnp.split(jax.nn.silu(mixed), (self.size, 2 * self.size), axis=-1)
     q, k, v = (by_head.split_heads(a, self.heads) for a in (q, k, v))
     q, k = by_head.unit(q), by_head.unit(k)
     q = q * q.shape[-1] ** -0.5
-    gates = by_head.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32)
+    gates = projection.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32)
     beta, step = jnp.split(gates, 2, axis=-1)
     log_decay, _ = by_head.decay(step, self.decay_rate[...], self.decay_bias[...])
     how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
     y, s = kernel.gated_delta(q, k, v, jax.nn.sigmoid(beta), log_decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
-    return by_head.dot(y, self.output_kernel[...], self.dtype), {'s': s, 'inputs': inputs}
+    return projection.dot(y, self.output_kernel[...], self.dtype), {'s': s, 'inputs': inputs}
 
 
 class GatedDelta(Directional):

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import gated_linear_attention as kernel
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
@@ -56,7 +56,7 @@ class GLADirection(Direction):
     return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
-    joined = by_head.dot(x, self.input_kernel[...], self.dtype)
+    joined = projection.dot(x, self.input_kernel[...], self.dtype)
     keys, size = self.key_size, self.size
     ends = keys, 2 * keys, 2 * keys + size, 2 * keys + 2 * size
     q, k, v, gate, low = jnp.split(joined, ends, axis=-1)
@@ -67,7 +67,7 @@ class GLADirection(Direction):
     q = q * q.shape[-1] ** -0.5
     y, s = kernel.gated_linear_attention(q, k, v, decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
-    return by_head.dot(y, self.output_kernel[...], self.dtype), {'s': s}
+    return projection.dot(y, self.output_kernel[...], self.dtype), {'s': s}
 
 
 class GLA(Directional):

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, unknown
@@ -83,8 +82,3 @@ def decay(
   """The log decay -exp(rate) Δ and the step Δ = softplus(step + bias)."""
   step = jax.nn.softplus(step + bias[None, None, :])
   return -jnp.exp(rate)[None, None, :] * step, step
-
-
-def dot(x: jax.Array, kernel: jax.Array, dtype: DTypeLike) -> jax.Array:
-  """`x @ kernel` in `dtype`."""
-  return jnp.dot(x.astype(dtype), kernel.astype(dtype))

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels import positions
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Mixer
@@ -98,7 +98,7 @@ class FeatureAttention(Mixer):
     if reset is not None and mask is not None:
       reset = reset & mask
     start = self.init_state(x.shape[0], 0) if state is None else state
-    joined = by_head.split_heads(by_head.dot(x, self.qkv_kernel[...], self.dtype), 3 * self.heads)
+    joined = by_head.split_heads(projection.dot(x, self.qkv_kernel[...], self.dtype), 3 * self.heads)
     q, k, v = jnp.split(joined, 3, axis=2)
     # A state remembers keys under the fixed features: no other draw goes with it.
     q, k, log_input = self.features(q, k, rngs if state is None else None)
@@ -115,7 +115,7 @@ class FeatureAttention(Mixer):
       sums, new = self._sums(q, k, v, start, how)
       y, n = sums.y, sums.n
     y = (y / (n[..., None] + self.epsilon)).reshape(x.shape)
-    return by_head.dot(y, self.output_kernel[...], self.dtype), None if state is None else new
+    return projection.dot(y, self.output_kernel[...], self.dtype), None if state is None else new
 
   def _sums(
     self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, how: dict[str, Any]

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from seqmodels import positions
 from seqmodels.errors import InputError, check_positive
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Mixer
 from seqmodels.notation import Activations, Flags, State
@@ -82,7 +83,7 @@ class Linformer(Mixer):
     if reset is not None and mask is not None:
       reset = reset & mask
     where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], reset, mask)
-    joined = by_head.split_heads(by_head.dot(x, self.qkv_kernel[...], self.dtype), 3 * self.heads)
+    joined = by_head.split_heads(projection.dot(x, self.qkv_kernel[...], self.dtype), 3 * self.heads)
     q, k, v = jnp.split(joined, 3, axis=2)
     if self.position == 'rotary':
       q, k = positions.rotary(q, where), positions.rotary(k, where)
@@ -90,7 +91,7 @@ class Linformer(Mixer):
     e, f = (table[...].astype(self.dtype)[where] for table in (self.key_mixture, self.value_mixture))
     y = _together(q, k, v, e, f, mask) if reset is None else _by_document(q, k, v, e, f, reset, mask)
     y = y.astype(self.dtype).reshape(x.shape)
-    return by_head.dot(y, self.output_kernel[...], self.dtype), None
+    return projection.dot(y, self.output_kernel[...], self.dtype), None
 
 
 def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, mask: Flags | None) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
@@ -48,9 +48,11 @@ class MLSTMDirection(Direction):
     return kernel.flops(width, width, self.heads, length, chunk=self.chunk, implementation=self.implementation)
 
   def __call__(self, x, state, reset, mask):
-    q, k, v, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), 4, axis=-1)
+    q, k, v, gate = jnp.split(projection.dot(x, self.input_kernel[...], self.dtype), 4, axis=-1)
     q, k, v = (by_head.split_heads(a, self.heads) for a in (q, k, v))
-    gates = by_head.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32) + self.gates_bias[...][None, None, :]
+    gates = (
+      projection.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32) + self.gates_bias[...][None, None, :]
+    )
     log_input, forget = jnp.split(gates, 2, axis=-1)
     (y, n, m), new = kernel.linear_attention(
       q,
@@ -67,7 +69,7 @@ class MLSTMDirection(Direction):
     )
     y = y / jnp.maximum(jnp.abs(n), jnp.exp(jnp.minimum(-m, LARGEST_EXPONENT)))[..., None]
     y = jax.nn.sigmoid(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
-    return by_head.dot(y, self.output_kernel[...], self.dtype), new
+    return projection.dot(y, self.output_kernel[...], self.dtype), new
 
 
 class MLSTM(Directional):

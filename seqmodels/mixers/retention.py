@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from seqmodels import positions
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
@@ -52,7 +52,7 @@ class RetentionDirection(Direction):
 
   def __call__(self, x, state, reset, mask):
     size, inner, (b, t, _) = self.size, self.inner, x.shape
-    joined = by_head.dot(x, self.input_kernel[...], self.dtype)
+    joined = projection.dot(x, self.input_kernel[...], self.dtype)
     q, k, v, gate = jnp.split(joined, (size, 2 * size, 2 * size + inner), axis=-1)
     q, k, v = (by_head.split_heads(a, self.heads) for a in (q, k, v))
     new = {}
@@ -75,7 +75,7 @@ class RetentionDirection(Direction):
     )
     y = by_head.group_norm(y, self.norm_scale[...], self.norm_bias[...])
     y = jax.nn.silu(gate.astype(jnp.float32)) * y
-    return by_head.dot(y, self.output_kernel[...], self.dtype), new | memory
+    return projection.dot(y, self.output_kernel[...], self.dtype), new | memory
 
 
 class Retention(Directional):

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks
+from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.mixers import heads as by_head
@@ -62,11 +62,11 @@ class SSDDirection(Direction):
     return kernel.flops(self.state_width, self.inner // self.heads, self.heads, length, **how)
 
   def __call__(self, x, state, reset, mask):
-    mixed, gate = jnp.split(by_head.dot(x, self.input_kernel[...], self.dtype), (self.taps.shape[1],), axis=-1)
+    mixed, gate = jnp.split(projection.dot(x, self.input_kernel[...], self.dtype), (self.taps.shape[1],), axis=-1)
     mixed, inputs = causal_depthwise(mixed, self.taps[...], state['inputs'], reset, mask)
     mixed = jax.nn.silu(mixed + self.taps_bias[...].astype(self.dtype)[None, None, :])
     values, b, c = jnp.split(mixed, (self.inner, self.inner + self.state_width), axis=-1)
-    step = by_head.dot(x, self.step_kernel[...], self.dtype).astype(jnp.float32)
+    step = projection.dot(x, self.step_kernel[...], self.dtype).astype(jnp.float32)
     log_decay, step = by_head.decay(step, self.decay_rate[...], self.decay_bias[...])
     values = by_head.split_heads(values, self.heads).astype(jnp.float32)
     (y, _, _), memory = kernel.linear_attention(
@@ -84,7 +84,7 @@ class SSDDirection(Direction):
     y = (y + self.skip[...][None, None, :, None] * values).reshape(*x.shape[:2], self.inner)
     y = y * jax.nn.silu(gate.astype(jnp.float32))
     y = by_head.rms_norm(y[:, :, None], self.norm_scale[...])
-    return by_head.dot(y, self.output_kernel[...], self.dtype), memory | {'inputs': inputs}
+    return projection.dot(y, self.output_kernel[...], self.dtype), memory | {'inputs': inputs}
 
 
 class SSD(Directional):

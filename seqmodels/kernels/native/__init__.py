@@ -7,7 +7,8 @@ same arithmetic without it. They are for float32 on one CPU device, and are buil
     python -m seqmodels.kernels.native
 
 with the C++ compiler of the machine (`CXX`, else `c++`) and for its processor. Where they have not been built, nothing
-is missing: every one of them is a further form of a kernel written in JAX, which then runs.
+is missing: every one of them is a further form of a kernel written in JAX, which then runs. `SEQMODELS_NATIVE=0` in the
+environment leaves them out.
 """
 
 import ctypes
@@ -31,6 +32,8 @@ CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
 HANDLERS = (
   'matmul',
+  'feedforward_forward',
+  'feedforward_backward',
   *(f'{cell}_{way}' for cell in ('rnn', 'lstm', 'gru') for way in ('forward', 'backward')),
 )
 
@@ -68,6 +71,7 @@ def call(
 
   in_place: {number of an argument: number of the result that is written over it}
   """
+  check(*(a for a in arrays if a.dtype != bool))
   how: dict[str, Any] = {'vmap_method': 'sequential', 'input_output_aliases': dict(in_place or {})}
   return jax.ffi.ffi_call(f'seqmodels_{name}', results, **how)(*arrays, **attributes)
 
@@ -123,7 +127,7 @@ def _processor() -> str:
 @functools.cache
 def _load() -> bool:
   path = library()
-  if not path.exists():
+  if os.environ.get('SEQMODELS_NATIVE') == '0' or not path.exists():
     return False
   try:
     loaded = ctypes.cdll.LoadLibrary(str(path))

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <vector>
+#include <utility>
 
 #include "threads.h"
 #include "vector.h"
@@ -101,28 +101,64 @@ inline void block(int64_t depth, const float* a, const float* b, float* c, int64
     for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = whole[i * NR + j] + (onto ? c[i * ldc + j] : 0.0f);
 }
 
+inline int64_t round_up(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
+
+// All columns of a right operand, panel by panel.
+struct Panels {
+  int64_t depth, columns;
+  Buffer data;
+
+  Panels(const Threads& threads, Matrix b, int64_t depth, int64_t columns)
+      : depth(depth), columns(columns), data(depth * round_up(columns, NR)) {
+    threads.loop((columns + NR - 1) / NR, [&](int panel) {
+      pack<NR>(b.from(0, panel * NR), depth, columns - panel * NR, data.get() + panel * NR * depth);
+    });
+  }
+  const float* at(int64_t column, int64_t k) const { return data.get() + column * depth + k * NR; }
+};
+
 // c [m n] = a [m k] · b [k n], or onto it, on this thread. pack_left(i, p, rows, depth, to) packs `depth` columns from p on
-// of the rows from i on.
-template <typename PackLeft>
-void gemm(int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc, bool onto = false) {
-  const auto up = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
-  Buffer left(up(std::min(m, ROWS), MR) * std::min(k, DEPTH)), right(up(std::min(n, COLUMNS), NR) * std::min(k, DEPTH));
+// of the rows from i on; right(j, p, columns, depth) is where the panels lie of columns from j on at the same depth, and how
+// far they are apart.
+template <typename PackLeft, typename Right>
+void by_panels(int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Right&& right, float* c, int64_t ldc, bool onto) {
+  const Buffer left(round_up(std::min(m, ROWS), MR) * std::min(k, DEPTH));
   for (int64_t j = 0; j < n; j += COLUMNS) {
     const int64_t columns = std::min(COLUMNS, n - j);
     for (int64_t p = 0; p < k; p += DEPTH) {
       const int64_t depth = std::min(DEPTH, k - p);
-      for (int64_t jj = 0; jj < columns; jj += NR)
-        pack<NR>(b.from(p, j + jj), depth, columns - jj, right.get() + jj * depth);
+      const auto [panels, stride] = right(j, p, columns, depth);
       for (int64_t i = 0; i < m; i += ROWS) {
         const int64_t rows = std::min(ROWS, m - i);
         for (int64_t ii = 0; ii < rows; ii += MR) pack_left(i + ii, p, rows - ii, depth, left.get() + ii * depth);
         for (int64_t jj = 0; jj < columns; jj += NR)
           for (int64_t ii = 0; ii < rows; ii += MR)
-            block(depth, left.get() + ii * depth, right.get() + jj * depth, c + (i + ii) * ldc + j + jj, ldc,
+            block(depth, left.get() + ii * depth, panels + jj / NR * stride, c + (i + ii) * ldc + j + jj, ldc,
                   std::min<int64_t>(MR, rows - ii), std::min<int64_t>(NR, columns - jj), onto || p > 0);
       }
     }
   }
+}
+
+// The same with a right operand in memory, packed as it is needed.
+template <typename PackLeft>
+void gemm(int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc, bool onto = false) {
+  const Buffer packed(round_up(std::min(n, COLUMNS), NR) * std::min(k, DEPTH));
+  const auto right = [&](int64_t j, int64_t p, int64_t columns, int64_t depth) {
+    for (int64_t jj = 0; jj < columns; jj += NR)
+      pack<NR>(b.from(p, j + jj), depth, columns - jj, packed.get() + jj * depth);
+    return std::pair<const float*, int64_t>(packed.get(), NR * depth);
+  };
+  by_panels(m, n, k, pack_left, right, c, ldc, onto);
+}
+
+// The same with a right operand that has been packed.
+template <typename PackLeft>
+void gemm(int64_t m, PackLeft&& pack_left, const Panels& b, float* c, int64_t ldc, bool onto = false) {
+  const auto right = [&](int64_t j, int64_t p, int64_t, int64_t) {
+    return std::pair<const float*, int64_t>(b.at(j, p), NR * b.depth);
+  };
+  by_panels(m, b.columns, b.depth, pack_left, right, c, ldc, onto);
 }
 
 // Packs what lies in memory.
@@ -139,12 +175,13 @@ void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pa
           bool onto = false) {
   const int parts = 2 * threads.count();  // more than threads, for one may be late
   if (m >= n) {
+    const Panels panels(threads, b, k, n);
     threads.loop(parts, [&](int part) {
       const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
       const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
         pack_left(first + i, p, rows, depth, to);
       };
-      if (first < last) gemm(last - first, n, k, rest, b, c + first * ldc, ldc, onto);
+      if (first < last) gemm(last - first, rest, panels, c + first * ldc, ldc, onto);
     });
   } else {
     threads.loop(parts, [&](int part) {

@@ -53,8 +53,10 @@ inline float largest(Vector v) {
   return found;
 }
 
-// tanh as a rational function (the coefficients of Eigen and XLA); within 3 units in the last place.
+// tanh as a rational function (the coefficients of Eigen and XLA), within 3 units in the last place; exactly one from
+// where it rounds to one, so that slopes of it vanish there.
 inline Vector tanh(Vector x) {
+  const auto far_up = x > 9.0f, far_down = x < -9.0f;
   const Vector bound = all(7.90531110763549805f);
   x = maximum(minimum(x, bound), -bound);
   const Vector y = x * x;
@@ -69,7 +71,7 @@ inline Vector tanh(Vector x) {
   q = q * y + 1.18534705686654e-04f;
   q = q * y + 2.26843463243900e-03f;
   q = q * y + 4.89352518554385e-03f;
-  return x * p / q;
+  return far_up ? all(1) : far_down ? all(-1) : x * p / q;
 }
 
 inline Vector sigmoid(Vector x) { return 0.5f * tanh(0.5f * x) + 0.5f; }
