@@ -25,7 +25,7 @@ class Decoding(Experiment):
   """
 
   name = 'decoding'
-  version = 3
+  version = 4
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:

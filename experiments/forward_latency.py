@@ -18,7 +18,7 @@ class ForwardLatency(Experiment):
   """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
 
   name = 'forward_latency'
-  version = 2
+  version = 3
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:

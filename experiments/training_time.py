@@ -54,7 +54,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
-  version = 2
+  version = 3
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
