@@ -4,6 +4,7 @@ import functools
 
 import pytest
 
+from seqmodels.kernels import native
 from seqmodels.mixers import MIXERS
 from tests import bidirectional, contract
 from tests.cases import Case
@@ -47,6 +48,8 @@ def test_contract(name, options, check):
 
 @pytest.mark.parametrize(('name', 'implementation'), [(c.name, other) for c, other in contract.other_implementations()])
 def test_implementations_agree(name, implementation):
+  if implementation == 'native' and not native.available():
+    pytest.skip('python -m seqmodels.kernels.native')
   contract.check_implementations_agree(case(name, SMALL.get(name, ())), implementation)
 
 

@@ -33,8 +33,8 @@ class Head {
   void take(const float* q, int64_t head, int64_t first) {
     first_ = first;
     n_ = std::min(QUERIES, z_.t - first);
-    copy_rows(q + at(head) * z_.k, z_.h * z_.k, n_, z_.k, QUERIES, z_.scale(), queries_);
-    turn_rows(queries_, z_.kw, turned_);
+    copy_rows(q + at(head) * z_.k, z_.h * z_.k, n_, z_.k, whole(n_), z_.scale(), queries_);
+    turn_rows(queries_, whole(n_), z_.kw, turned_);
     if (!z_.position) return;
     for (int64_t i = 0; i < QUERIES; ++i) {
       lower_[i] = i < n_ ? z_.lower[row_ * z_.t + first + i] : 0;
@@ -123,7 +123,7 @@ static void forward(Head& head, const Sizes& z, int64_t h, float* out, float* lo
   float* sums = weights + KEYS * QUERIES;
   Softmax softmax;
   for (int j = 0; j < VECTORS; ++j) softmax.top[j] = all(MASKED), softmax.total[j] = all(0);
-  std::fill(sums, sums + QUERIES * z.vw, 0.0f);
+  std::fill(sums, sums + head.queries() * z.vw, 0.0f);
   bool begun = false;
   head.each_block([&](const Mask& mask, int64_t key) {
     head.scores(mask, key, weights);
@@ -159,8 +159,8 @@ struct Backward {
     alignas(64) float log_sums[QUERIES] = {}, deltas[QUERIES] = {};
     std::copy_n(log_sum + head.log_sum_at(h), head.queries(), log_sums);
     take(head, z, h, rows, deltas);
-    turn_rows(rows, z.vw, turned);
-    std::fill(sums, sums + QUERIES * z.kw, 0.0f);
+    turn_rows(rows, whole(head.queries()), z.vw, turned);
+    std::fill(sums, sums + head.queries() * z.kw, 0.0f);
     head.each_block([&](const Mask& mask, int64_t key) {
       head.scores(mask, key, weights);
       seqmodels::scores(mask, z.v, head.value_rows(key), z.vw, turned, scores_);
@@ -179,7 +179,7 @@ struct Backward {
   void take(const Head& head, const Sizes& z, int64_t h, float* rows, float* deltas) const {
     const int64_t stride = z.h * z.v;
     const float* from = out + head.at(h) * z.v;
-    copy_rows(dout + head.at(h) * z.v, stride, head.queries(), z.v, QUERIES, 1, rows);
+    copy_rows(dout + head.at(h) * z.v, stride, head.queries(), z.v, whole(head.queries()), 1, rows);
     for (int64_t i = 0; i < head.queries(); i += W) {
       Vector products[W] = {};
       for (int64_t r = 0; r < std::min<int64_t>(W, head.queries() - i); ++r)
@@ -218,9 +218,8 @@ using Result = ffi::ResultBuffer<ffi::F32>;
 
 static ffi::ErrorOr<Sizes> sizes(Floats q, Floats k, Floats v, bool causal, ffi::RemainingArgs bounds) {
   const auto a = q.dimensions(), b = k.dimensions();
-  const auto up = [](int64_t n) { return (n + W - 1) / W * W; };
   const int64_t width = v.dimensions()[3];
-  Sizes z{a[0], a[1], b[1], a[2], b[2], a[3], width, up(a[3]), up(width), causal};
+  Sizes z{a[0], a[1], b[1], a[2], b[2], a[3], width, whole(a[3]), whole(width), causal};
   if (bounds.size() == 3) {
     const int32_t** to[] = {&z.lower, &z.upper, &z.position};
     for (int i = 0; i < 3; ++i) {

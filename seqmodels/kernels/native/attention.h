@@ -26,6 +26,8 @@ inline float* scratch(size_t floats) {
   return held.get();
 }
 
+inline int64_t whole(int64_t n) { return (n + W - 1) / W * W; }  // in whole vectors
+
 // Rows of `width` floats, `stride` apart, as rows of whole vectors, times `scale`; zeros behind, and in rows [n, rows).
 inline void copy_rows(const float* from, int64_t stride, int64_t n, int64_t width, int64_t rows, float scale, float* to) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -51,9 +53,9 @@ inline void turn(Vector (&rows)[W]) {
   }
 }
 
-// [QUERIES, width] to [width, QUERIES]; width is of whole vectors.
-inline void turn_rows(const float* from, int64_t width, float* to) {
-  for (int64_t i = 0; i < QUERIES; i += W)
+// The first n rows of [QUERIES, width] to [width, QUERIES]; n and width are of whole vectors.
+inline void turn_rows(const float* from, int64_t n, int64_t width, float* to) {
+  for (int64_t i = 0; i < n; i += W)
     for (int64_t j = 0; j < width; j += W) {
       Vector rows[W];
 #pragma GCC unroll 16
@@ -76,7 +78,8 @@ struct Product {
 };
 
 template <int MR, int NV>
-__attribute__((noinline)) void tile(const Product& p) {
+__attribute__((noinline)) void tile(const Product& product) {
+  const Product p = product;  // in registers: a store to c might otherwise change it
   Vector sums[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
@@ -110,7 +113,7 @@ struct Mask {
 
   int64_t first(int64_t key) const { return std::max<int64_t>(0, key + ahead); }  // query that may see the key
   int64_t end(int64_t queries) const { return std::clamp<int64_t>(queries - ahead, 0, keys); }  // of keys they may see
-  int64_t vectors() const { return (queries + W - 1) / W; }
+  int64_t vectors() const { return whole(queries) / W; }
 
   // Puts MASKED where the queries of vector j do not see a key before end((j + 1) W).
   void hide(int64_t j, float* scores) const {
