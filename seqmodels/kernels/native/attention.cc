@@ -96,25 +96,33 @@ struct Softmax {
       mask.hide(j, scores);
       const int64_t last = mask.end((j + 1) * W);
       float* column = scores + j * W;
-      Vector tops[4] = {top[j], top[j], top[j], top[j]};
-      int64_t i = 0;
-      for (; i + 4 <= last; i += 4)
-        for (int u = 0; u < 4; ++u) tops[u] = maximum(tops[u], load(column + (i + u) * QUERIES));
-      for (; i < last; ++i) tops[0] = maximum(tops[0], load(column + i * QUERIES));
-      const Vector now = maximum(maximum(tops[0], tops[1]), maximum(tops[2], tops[3]));
+      const Vector now = largest(top[j], column, last);
       const Vector scaling = exp(top[j] - now), base = now > MASKED / 2 ? now : all(0);
-      Vector sums[2] = {total[j] * scaling, all(0)};
-      for (i = 0; i < last; ++i) {
+      Vector sum = total[j] * scaling;
+      int64_t i = 0;
+      for (; i < last; ++i) {
         const Vector weight = exp(load(column + i * QUERIES) - base);
-        sums[i & 1] += weight;
+        sum += weight;
         store(column + i * QUERIES, weight);
       }
       for (; i < mask.keys; ++i) store(column + i * QUERIES, Vector{});
       moved |= std::memcmp(&now, &top[j], sizeof(now)) != 0;
-      total[j] = sums[0] + sums[1], top[j] = now;
+      total[j] = sum, top[j] = now;
       store(factor + j * W, scaling);
     }
     return moved;
+  }
+
+  // Four at a time, for each of them waits for the one before.
+  static Vector largest(Vector top, const float* column, int64_t rows) {
+    Vector a = top, b = top, c = top, d = top;
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4, column += 4 * QUERIES) {
+      a = maximum(a, load(column)), b = maximum(b, load(column + QUERIES));
+      c = maximum(c, load(column + 2 * QUERIES)), d = maximum(d, load(column + 3 * QUERIES));
+    }
+    for (; i < rows; ++i, column += QUERIES) a = maximum(a, load(column));
+    return maximum(maximum(a, b), maximum(c, d));
   }
 };
 

@@ -38,6 +38,13 @@ inline void copy_rows(const float* from, int64_t stride, int64_t n, int64_t widt
 
 // Turns W vectors of W.
 inline void turn(Vector (&rows)[W]) {
+#if defined(__clang__)  // has no shuffle by a vector
+  for (int i = 0; i < W; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float kept = rows[i][j];
+      rows[i][j] = rows[j][i], rows[j][i] = kept;
+    }
+#else
   Integers lane;
   for (int i = 0; i < W; ++i) lane[i] = i;
 #pragma GCC unroll 4
@@ -51,6 +58,7 @@ inline void turn(Vector (&rows)[W]) {
       rows[i + d] = __builtin_shuffle(a, b, high);
     }
   }
+#endif
 }
 
 // The first n rows of [QUERIES, width] to [width, QUERIES]; n and width are of whole vectors.
