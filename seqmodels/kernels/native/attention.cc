@@ -1,5 +1,5 @@
-// Softmax attention and its gradient (Dao et al., 2022): a block of scores exists at a time. The forward pass keeps each
-// query's log-sum-exp, from which the backward pass computes the weights again.
+// Softmax attention and its gradient (Dao et al., 2022): a block of scores exists at a time. The forward pass keeps
+// each query's log-sum-exp, from which the backward pass computes the weights again.
 #include "attention.h"
 
 #include <cmath>
@@ -143,12 +143,14 @@ static void forward(Head& head, const Sizes& z, int64_t h, float* out, float* lo
     onto_queries(mask, weights, head.value_rows(key), z.vw, sums);
   });
   out += head.at(h) * z.v, log_sum += head.log_sum_at(h);
+  float inverse[QUERIES];
   for (int64_t i = 0; i < head.queries(); ++i) {
-    const float total = softmax.total[i / W][i % W], inverse = total > 0 ? 1 / total : 0;
+    const float total = softmax.total[i / W][i % W];
+    inverse[i] = total > 0 ? 1 / total : 0;
     log_sum[i] = total > 0 ? softmax.top[i / W][i % W] + std::log(total) : 0;
-    for (int64_t j = 0; j < z.v; j += W)
-      store(out + i * z.h * z.v + j, inverse * load(sums + i * z.vw + j), static_cast<int>(std::min<int64_t>(W, z.v - j)));
   }
+  const auto row = [&](int64_t i, int64_t j) { return inverse[i] * load(sums + i * z.vw + j); };
+  write_rows(row, head.queries(), z.v, out, z.h * z.v);
 }
 
 // The gradient of one block of queries: dq, and what it adds to dk [s, kw] and dv [s, vw].
@@ -177,10 +179,8 @@ struct Backward {
       onto_keys(mask, scores_, head.query_rows(), z.kw, dk + key * z.kw);
       onto_queries(mask, scores_, head.key_rows(key), z.kw, sums);
     });
-    float* to = dq + head.at(h) * z.k;
-    for (int64_t i = 0; i < head.queries(); ++i)
-      for (int64_t j = 0; j < z.k; j += W)
-        store(to + i * z.h * z.k + j, z.scale() * load(sums + i * z.kw + j), static_cast<int>(std::min<int64_t>(W, z.k - j)));
+    const auto row = [&, scale = z.scale()](int64_t i, int64_t j) { return scale * load(sums + i * z.kw + j); };
+    write_rows(row, head.queries(), z.k, dq + head.at(h) * z.k, z.h * z.k);
   }
 
   // The rows of dout, and deltas = Σ dout · out.
@@ -190,10 +190,13 @@ struct Backward {
     copy_rows(dout + head.at(h) * z.v, stride, head.queries(), z.v, whole(head.queries()), 1, rows);
     for (int64_t i = 0; i < head.queries(); i += W) {
       Vector products[W] = {};
-      for (int64_t r = 0; r < std::min<int64_t>(W, head.queries() - i); ++r)
+      for (int64_t r = 0; r < std::min<int64_t>(W, head.queries() - i); ++r) {
+        fetch(from, stride, i + r, head.queries(), z.v);
+        Vector total = {};
         for (int64_t j = 0; j < z.v; j += W)
-          products[r] += load(rows + (i + r) * z.vw + j) *
-                         load(from + (i + r) * stride + j, static_cast<int>(std::min<int64_t>(W, z.v - j)));
+          total += load(rows + (i + r) * z.vw + j) * load_row(from + (i + r) * stride, j, z.v);
+        products[r] = total;
+      }
       turn(products);
       for (int r = 1; r < W; ++r) products[0] += products[r];
       store(deltas + i, products[0]);
@@ -239,7 +242,7 @@ static ffi::ErrorOr<Sizes> sizes(Floats q, Floats k, Floats v, bool causal, ffi:
   return z;
 }
 
-// body(head, h) for each block of queries that falls to part `part` of a key head.
+// body(h) for each block of queries that falls to part `part` of a key head.
 template <typename Body>
 static void each_query_block(Head& head, const Sizes& z, const float* q, int64_t key_head, int64_t part, int64_t parts,
                              Body&& body) {
@@ -268,31 +271,28 @@ static ffi::Error Forward(ffi::ThreadPool pool, Floats q, Floats k, Floats v, ff
   return ffi::Error::Success();
 }
 
-// Rows of whole vectors, summed over `parts` that lie `apart`, to rows of `width` floats, `stride` apart.
-static void write_sums(const float* from, int64_t parts, int64_t apart, int64_t rows, int64_t width, float* to,
-                       int64_t stride) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < width; j += W, from += W) {
-      Vector total = load(from);
-      for (int64_t part = 1; part < parts; ++part) total += load(from + part * apart);
-      store(to + i * stride + j, total, static_cast<int>(std::min<int64_t>(W, width - j)));
-    }
-}
-
 static ffi::Error BackwardHandler(ffi::ThreadPool pool, Floats q, Floats k, Floats v, Floats out, Floats log_sum,
-                                  Floats dout, ffi::RemainingArgs bounds, Result dq, Result dk, Result dv, bool causal) {
+                                  Floats dout, ffi::RemainingArgs bounds, Result dq, Result dk, Result dv,
+                                  bool causal) {
   const auto found = sizes(q, k, v, causal, bounds);
   if (!found) return found.error();
   const Sizes& z = *found;
   const Threads threads(pool);
   const int64_t parts = parts_of(z, threads, 2), each = z.s * (z.kw + z.vw);
-  // Parts of a head have sums of their own, which are joined in their order.
+  // Parts of a head have sums of their own, which are added in their order.
   const Buffer partial(parts == 1 ? 0 : z.b * z.g * parts * each);
   const Backward backward{out.typed_data(), log_sum.typed_data(), dout.typed_data(), dq->typed_data()};
   const auto write = [&](const float* sums, int64_t row, int64_t g) {
+    const auto rows = [&](const float* from, int64_t width) {
+      return [=](int64_t i, int64_t j) {
+        Vector total = load(from + i * width + j);
+        for (int64_t part = 1; part < parts; ++part) total += load(from + part * each + i * width + j);
+        return total;
+      };
+    };
     const int64_t at = row * z.s * z.g + g;
-    write_sums(sums, parts, each, z.s, z.k, dk->typed_data() + at * z.k, z.g * z.k);
-    write_sums(sums + z.s * z.kw, parts, each, z.s, z.v, dv->typed_data() + at * z.v, z.g * z.v);
+    write_rows(rows(sums, z.kw), z.s, z.k, dk->typed_data() + at * z.k, z.g * z.k);
+    write_rows(rows(sums + z.s * z.kw, z.vw), z.s, z.v, dv->typed_data() + at * z.v, z.g * z.v);
   };
   threads.loop(z.b * z.g * parts, [&](int task) {
     const int64_t row = task / parts / z.g, g = task / parts % z.g;

@@ -28,11 +28,34 @@ inline float* scratch(size_t floats) {
 
 inline int64_t whole(int64_t n) { return (n + W - 1) / W * W; }  // in whole vectors
 
+// Asks for the row some rows after row i of n: they lie too far apart for the processor to see it coming.
+template <int WRITE = 0>
+inline void fetch(const float* rows, int64_t stride, int64_t i, int64_t n, int64_t width) {
+  rows += std::min(i + 16, n - 1) * stride;
+  for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(rows + j, WRITE);
+}
+
+inline Vector load_row(const float* row, int64_t j, int64_t width) {
+  return load(row + j, static_cast<int>(std::min<int64_t>(W, width - j)));
+}
+
 // Rows of `width` floats, `stride` apart, as rows of whole vectors, times `scale`; zeros behind, and in rows [n, rows).
-inline void copy_rows(const float* from, int64_t stride, int64_t n, int64_t width, int64_t rows, float scale, float* to) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < width; j += W, to += W)
-      store(to, i < n ? scale * load(from + i * stride + j, static_cast<int>(std::min<int64_t>(W, width - j))) : Vector{});
+inline void copy_rows(const float* from, int64_t stride, int64_t n, int64_t width, int64_t rows, float scale,
+                      float* to) {
+  for (int64_t i = 0; i < n; ++i) {
+    fetch(from, stride, i, n, width);
+    for (int64_t j = 0; j < width; j += W, to += W) store(to, scale * load_row(from + i * stride, j, width));
+  }
+  std::fill_n(to, (rows - n) * whole(width), 0.0f);
+}
+
+// vector(i, j), which is columns [j, j + W) of row i, to n rows of `width` floats, `stride` apart.
+template <typename Get>
+inline void write_rows(Get&& vector, int64_t n, int64_t width, float* to, int64_t stride) {
+  for (int64_t i = 0; i < n; ++i) {
+    fetch<1>(to, stride, i, n, width);
+    for (int64_t j = 0; j < width; j += W)
+      store(to + i * stride + j, vector(i, j), static_cast<int>(std::min<int64_t>(W, width - j)));
   }
 }
 
@@ -116,7 +139,7 @@ inline void tile_of(int64_t m, int64_t n, const Product& p) {
 // Which of a block's queries see which of its keys.
 struct Mask {
   int64_t queries, keys;
-  int64_t ahead;                              // query j sees no key i with i + ahead > j
+  int64_t ahead;                            // query j sees no key i with i + ahead > j
   const int32_t *lower, *upper, *position;  // null where they hide nothing in this block
 
   int64_t first(int64_t key) const { return std::max<int64_t>(0, key + ahead); }  // query that may see the key
