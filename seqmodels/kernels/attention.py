@@ -60,7 +60,7 @@ def attention(
     implementation = choose(q, k, v, relative)
   if implementation == 'native':
     if relative is not None:
-      raise InputError('mixer.implementation=native knows no positions that add to the scores by distance')
+      raise InputError('mixer.implementation=native adds nothing to scores by distance: choose another, or no such position')
     return native_attention.attention(q, k, v, causal=causal, bounds=bounds)
   if implementation == 'blockwise' and relative is None:
     return blockwise(q, k, v, causal=causal, bounds=bounds)
