@@ -60,7 +60,7 @@ def attention(
     implementation = choose(q, k, v, relative)
   if implementation == 'native':
     if relative is not None:
-      raise InputError('mixer.implementation=native adds nothing to scores by distance: choose another, or no such position')
+      raise InputError('mixer.implementation=native has no positions by distance; choose another implementation')
     return native_attention.attention(q, k, v, causal=causal, bounds=bounds)
   if implementation == 'blockwise' and relative is None:
     return blockwise(q, k, v, causal=causal, bounds=bounds)
