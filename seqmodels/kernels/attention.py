@@ -1,8 +1,9 @@
-"""Softmax attention (Vaswani et al., 2017), multi-head or grouped-query (Ainslie et al., 2023), in three forms.
+"""Softmax attention (Vaswani et al., 2017), multi-head or grouped-query (Ainslie et al., 2023), in four forms.
 
 `materialised`  the t × s scores exist at once: quadratic memory.
 `blockwise`     scores exist a block of queries at a time, also in the backward pass: linear memory (`blockwise.py`).
 `fused`         `jax.nn.dot_product_attention`: cuDNN on a GPU in half precision, else whatever XLA makes of it.
+`native`        in C++ (`native/attention.cc`), float32 on CPU where it has been built: linear memory; no `relative`.
 `auto`          the fastest of them that is known for the backend, type and length.
 
 Masks are intervals. With `bounds = (lower, upper, key_position)`, query i of a row sees the keys j with
@@ -20,12 +21,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from seqmodels.errors import unknown
+from seqmodels.errors import InputError, unknown
+from seqmodels.kernels import native
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.blockwise import blockwise, choose_block
+from seqmodels.kernels.native import attention as native_attention
 from seqmodels.kernels.relative import Relative
 
-IMPLEMENTATIONS = ('auto', 'materialised', 'blockwise', 'fused')
+WITH_DISTANCES = ('auto', 'materialised', 'blockwise', 'fused')  # that can have `relative`
+IMPLEMENTATIONS = (*WITH_DISTANCES, 'native')
 
 Queries = Float[Array, 'b t h k']
 Keys = Float[Array, 'b s g k']
@@ -33,6 +37,7 @@ Values = Float[Array, 'b s g v']
 Bounds = tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']]
 
 LONGEST_WITH_DISTANCES = 512  # tokens up to which all scores at once are the faster form with `relative`
+SHORTEST_NATIVE = 8  # tokens from which on the form in C++ is the faster one
 MASKED = -1e30  # finite, so that a row that sees nothing has no nan in its gradient
 
 
@@ -49,10 +54,14 @@ def attention(
 ) -> Float[Array, 'b t h v']:
   """softmax(q kᵀ / √key width) v for every head; h is a multiple of g.
 
-  Raises InputError on an unknown implementation.
+  Raises InputError on an unknown implementation, and on `native` where it cannot be had.
   """
   if implementation == 'auto':
-    implementation = choose(q, k, relative)
+    implementation = choose(q, k, v, relative)
+  if implementation == 'native':
+    if relative is not None:
+      raise InputError('mixer.implementation=native has no positions by distance; choose another implementation')
+    return native_attention.attention(q, k, v, causal=causal, bounds=bounds)
   if implementation == 'blockwise' and relative is None:
     return blockwise(q, k, v, causal=causal, bounds=bounds)
   forms: dict[str, Any] = {'materialised': materialised, 'blockwise': rematerialised, 'fused': fused}
@@ -61,10 +70,12 @@ def attention(
   return forms[implementation](q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
 
 
-def choose(q: jax.Array, k: jax.Array, relative: Relative | None = None) -> str:
+def choose(q: jax.Array, k: jax.Array, v: jax.Array, relative: Relative | None = None) -> str:
   """The implementation that `auto` stands for."""
   if relative is not None:
     return 'materialised' if q.shape[1] <= LONGEST_WITH_DISTANCES else 'blockwise'
+  if q.shape[1] >= SHORTEST_NATIVE and native.suits(q, k, v):
+    return 'native'
   if q.shape[1] <= 64:
     return 'materialised'
   return 'fused' if _has_cudnn(q) else 'blockwise'

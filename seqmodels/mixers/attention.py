@@ -41,7 +41,7 @@ class Attention(Mixer):
   kv_heads        key/value heads, which divide the heads; 0: as many as heads; 1: multi-query (Shazeer, 2019)
   position        `rotary` turns queries and keys (Su et al., 2021); `relative`, `t5`, `alibi` and `transformer_xl` add
                   to the scores by distance (`distances.py`); every other encoding is added outside
-  implementation  `auto`, `materialised`, `blockwise` or `fused` (see `kernels/attention.py`)
+  implementation  `auto`, `materialised`, `blockwise`, `fused` or `native` (see `kernels/attention.py`)
   decode          one token reads the cache's filled `prefix`, rounded up to a power of two, or the `full` cache
 
   The state holds the keys and values of the current document, position p in slot p mod max_length, and `end`, the

@@ -27,6 +27,7 @@ class TransformerXL(Attention):
   evaluation may be longer than in training.
   """
 
+  implementations = kernel.WITH_DISTANCES
   positions = ('transformer_xl',)
 
   def __init__(

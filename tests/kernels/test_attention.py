@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import attention, blockwise
+from seqmodels.kernels import attention, blockwise, native
+from seqmodels.kernels.relative import Relative
 
 B, T, H, G, K = 2, 11, 4, 2, 6
-FORMS = ('materialised', 'blockwise', 'fused')
+built = pytest.mark.skipif(not native.available(), reason='python -m seqmodels.kernels.native')
+NATIVE = pytest.param('native', marks=built)
+FORMS = ('materialised', 'blockwise', 'fused', NATIVE)
 
 
 def loop(q, k, v, causal, bounds):
@@ -63,7 +66,7 @@ def test_equals_the_loop(form, causal, bounded):
   np.testing.assert_allclose(run(form, causal, q, k, v, bounds), loop(q, k, v, causal, bounds), atol=2e-6)
 
 
-@pytest.mark.parametrize('form', ['materialised', 'blockwise'])
+@pytest.mark.parametrize('form', ['materialised', 'blockwise', NATIVE])
 def test_other_keys_than_queries(form):
   q, k, v, bounds = draw(t=5, s=13)
   np.testing.assert_allclose(run(form, False, q, k, v, bounds), loop(q, k, v, False, bounds), atol=2e-6)
@@ -107,7 +110,7 @@ def test_every_part_is_covered_once():
     assert len(parts) <= blockwise.MAX_PARTS
 
 
-@pytest.mark.parametrize('form', ['materialised', 'blockwise'])
+@pytest.mark.parametrize('form', ['materialised', 'blockwise', NATIVE])
 def test_a_query_that_sees_nothing(form):
   q, k, v, _ = draw()
   nothing = jnp.ones((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32)
@@ -122,11 +125,91 @@ def temporaries(form, t):
   return jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
 
 
+# Blocks are of 64 queries and 64 keys, vectors of up to 16, tiles of up to 14 rows.
+@built
+@pytest.mark.parametrize(('causal', 'bounded'), [(True, False), (False, False), (False, True), (True, True)])
+@pytest.mark.parametrize(
+  ('t', 's', 'heads', 'widths'),
+  [
+    (1, 1, (2, 1), (3, 2)),
+    (37, 37, (2, 2), (5, 7)),
+    (37, 53, (4, 2), (5, 7)),
+    (1, 77, (2, 2), (8, 8)),
+    (64, 64, (2, 2), (16, 64)),
+    (130, 130, (1, 1), (64, 80)),
+    (300, 300, (6, 1), (20, 33)),
+  ],
+)
+def test_native_equals_the_materialised_form(t, s, heads, widths, causal, bounded):
+  if causal and t != s:
+    causal, bounded = False, True
+  random = np.random.default_rng(t + s)
+  (h, g), (key, value) = heads, widths
+  shapes = (t, h, key), (s, g, key), (s, g, value), (t, h, value)
+  q, k, v, weight = (random.normal(size=(B, *shape)).astype(np.float32) for shape in shapes)
+  bounds = documents(random, t, s) if bounded else None
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def everything(form, q, k, v, bounds):
+    out, back = jax.vjp(lambda *a: run(form, causal, *a, bounds), q, k, v)
+    return out, *back(weight)
+
+  results = (everything(form, q, k, v, bounds) for form in ('native', 'materialised'))
+  for actual, expected in zip(*results, strict=True):
+    np.testing.assert_allclose(actual, expected, atol=2e-6 * max(1, np.abs(expected).max()))
+
+
+def documents(random, t, s):
+  """Bounds of documents that follow each other, with padding, queries that see nothing, and whole blocks unseen."""
+  starts = np.sort(random.integers(0, s, (B, 3)))
+  index = np.sort(random.integers(0, s, (B, t)))
+  lower = np.take_along_axis(np.pad(starts, ((0, 0), (1, 0))), (index[:, :, None] >= starts[:, None]).sum(-1), axis=1)
+  upper = np.where(random.random((B, t)) < 0.1, lower - 1, index)
+  position = np.where(random.random((B, s)) < 0.2, -1, np.arange(s))
+  return tuple(a.astype(np.int32) for a in (lower, upper, position))
+
+
+@built
+def test_native_is_the_same_every_time_and_under_vmap():
+  q, k, v, bounds = draw(70, 70)
+  gradient = jax.grad(lambda *a: (run('native', True, *a, bounds) ** 2).sum(), (0, 1, 2))
+  first = jax.jit(gradient)(q, k, v)
+  jax.tree.map(np.testing.assert_array_equal, jax.jit(gradient)(q, k, v), first)
+  twice = jax.jit(jax.vmap(gradient))(*(jnp.stack([jnp.zeros_like(a), a]) for a in (q, k, v)))
+  jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), twice, first)
+
+
+def test_native_says_why_it_cannot_be_had(monkeypatch):
+  q, k, v, _ = draw()
+  with pytest.raises(InputError, match='by distance'):
+    attention.attention(q, k, v, relative=Relative(), implementation='native')
+  with pytest.raises(InputError, match='float32'):
+    attention.attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), implementation='native')
+  monkeypatch.setattr(native, 'available', lambda: False)
+  with pytest.raises(InputError, match=r'native is (not built: run|for CPUs)'):
+    attention.attention(q, k, v, implementation='native')
+
+
+def test_auto_is_native_where_that_suits(monkeypatch):
+  long, short = (jnp.zeros((B, t, H, K)) for t in (128, 4))
+  monkeypatch.setattr(native, 'suits', lambda *arrays: True)
+  assert attention.choose(long, long, long) == 'native'
+  assert attention.choose(long, long, long, Relative()) == 'materialised'
+  assert attention.choose(short, short, short) == 'materialised'
+  monkeypatch.setattr(native, 'suits', lambda *arrays: False)
+  assert attention.choose(long, long, long) == 'blockwise'
+
+
 def test_memory_is_linear_blockwise_and_quadratic_materialised():
   short, long = temporaries('blockwise', 4096), temporaries('blockwise', 32768)
   assert long < 8.1 * short
   scores = 4 * 4096**2
   assert temporaries('materialised', 4096) > 2 * scores > 4 * short
+
+
+@built
+def test_memory_is_linear_in_the_native_form():
+  assert temporaries('native', 32768) < 8.1 * temporaries('native', 4096)
 
 
 def test_refuses_an_unknown_implementation():

@@ -32,6 +32,8 @@ CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
 HANDLERS = (
   'matmul',
+  'attention_forward',
+  'attention_backward',
   'feedforward_forward',
   'feedforward_backward',
   *(f'{cell}_{way}' for cell in ('rnn', 'lstm', 'gru') for way in ('forward', 'backward')),
@@ -71,7 +73,7 @@ def call(
 
   in_place: {number of an argument: number of the result that is written over it}
   """
-  check(*(a for a in arrays if a.dtype != bool))
+  check(*(a for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)))
   how: dict[str, Any] = {'vmap_method': 'sequential', 'input_output_aliases': dict(in_place or {})}
   return jax.ffi.ffi_call(f'seqmodels_{name}', results, **how)(*arrays, **attributes)
 

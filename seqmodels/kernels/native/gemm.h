@@ -31,11 +31,12 @@ struct Matrix {
   Matrix from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// sums[i][j] += Σ_k a(i, k) · b[k][j] for MR rows and NV vectors of columns; a(i, k) = a[i * row + k * column].
+// sums[i][j] += Σ_k a(i, k) · b[k][j] for MR rows and NV vectors of columns; a(i, k) = a[i * row + k * column], and a
+// row of b follows the one before after ldb.
 template <int MR, int NV>
 inline __attribute__((always_inline)) void multiply(int64_t depth, const float* a, int64_t row, int64_t column,
-                                                    const float* b, Vector (&sums)[MR][NV]) {
-  for (int64_t k = 0; k < depth; ++k, a += column, b += NV * W) {
+                                                    const float* b, Vector (&sums)[MR][NV], int64_t ldb = NV * W) {
+  for (int64_t k = 0; k < depth; ++k, a += column, b += ldb) {
     Vector right[NV];
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) right[j] = load(b + j * W);
