@@ -29,7 +29,11 @@ from seqmodels.errors import InputError
 FOLDER = pathlib.Path(__file__).parent
 CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
-HANDLERS = ('seqmodels_matmul',)
+HANDLERS = (
+  'seqmodels_matmul',
+  'seqmodels_diagonal_forward',
+  'seqmodels_diagonal_backward',
+)
 
 Result = jax.ShapeDtypeStruct
 
