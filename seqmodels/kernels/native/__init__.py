@@ -33,6 +33,8 @@ HANDLERS = (
   'seqmodels_matmul',
   'seqmodels_diagonal_forward',
   'seqmodels_diagonal_backward',
+  'seqmodels_linear_forward',
+  'seqmodels_linear_backward',
 )
 
 Result = jax.ShapeDtypeStruct
