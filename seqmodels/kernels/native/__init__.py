@@ -18,7 +18,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +35,7 @@ HANDLERS = (
   'seqmodels_diagonal_backward',
   'seqmodels_linear_forward',
   'seqmodels_linear_backward',
+  'seqmodels_ring',
 )
 
 Result = jax.ShapeDtypeStruct
@@ -64,9 +65,12 @@ def available() -> bool:
   return jax.default_backend() == 'cpu' and _load()
 
 
-def call(name: str, results: Any, *arrays: jax.Array, **attributes: Any) -> Any:
-  """The handler `seqmodels_<name>`. vmap calls it for each example."""
-  return jax.ffi.ffi_call(f'seqmodels_{name}', results, vmap_method='sequential')(*arrays, **attributes)
+def call(
+  name: str, results: Any, *arrays: jax.Array, in_place: Mapping[int, int] | None = None, **attributes: Any
+) -> Any:
+  """The handler `seqmodels_<name>`. vmap calls it for each example. in_place: which result is which array, changed."""
+  how: dict[str, Any] = {'vmap_method': 'sequential', 'input_output_aliases': dict(in_place or {})}
+  return jax.ffi.ffi_call(f'seqmodels_{name}', results, **how)(*arrays, **attributes)
 
 
 def results(*shapes: Sequence[int]) -> tuple[Result, ...]:
