@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import make_mixer
 from seqmodels.mixers.attention import choose_heads
 from seqmodels.notation import Activations, Flags, Key, State
@@ -48,7 +49,7 @@ class Dense(nnx.Module):
     self.dtype = dtype
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = x.astype(self.dtype) @ self.weight[...].astype(self.dtype)
+    y = projection.dot(x.astype(self.dtype), self.weight[...].astype(self.dtype))
     return y if self.bias is None else y + _row(self.bias[...].astype(self.dtype), y.ndim)
 
 

@@ -1,10 +1,40 @@
-"""Projections in front of time-major scans."""
+"""Projections: of a few tokens, and in front of time-major scans."""
 
+import math
+
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.kernels import native
 from seqmodels.notation import Activations
+
+FEW = 2  # rows
+WEIGHTS = 65_536, 524_288  # with fewer, a second thread wakes too late; more of them XLA divides among its threads too
+
+
+def dot(x: Float[Array, '*n d'], kernel: Float[Array, 'd z'], to: DTypeLike | None = None) -> Float[Array, '*n z']:
+  """x @ kernel in their dtype, or accumulated to another.
+
+  For a token or two all threads read the weights, where XLA would read them on one.
+  """
+  rows = math.prod(x.shape[:-1])
+  if not (0 < rows <= FEW and WEIGHTS[0] <= kernel.size <= WEIGHTS[1] and native.suits(x, kernel)):
+    return jnp.dot(x, kernel, preferred_element_type=to)
+  return few_rows(x.reshape(rows, -1), kernel).reshape(*x.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def few_rows(x: Float[Array, 'n d'], kernel: Float[Array, 'd z']) -> Float[Array, 'n z']:
+  """x @ kernel in native code: each thread reads some of the weights' rows, one after the other as they lie."""
+  return native.call('few_rows', native.results((x.shape[0], kernel.shape[1]))[0], x, kernel)
+
+
+few_rows.defvjp(
+  lambda x, kernel: (few_rows(x, kernel), (x, kernel)),
+  lambda saved, dy: (jnp.dot(dy, saved[1].T), jnp.dot(saved[0].T, dy)),
+)
 
 
 def time_major(

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import fused_recurrent as fused
+from seqmodels.kernels import projection
 from seqmodels.kernels import recurrent_columns as columns
 from seqmodels.kernels import vendor_recurrent as vendor
 from seqmodels.notation import Activations, Flags
@@ -151,7 +152,7 @@ def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: DTypeLike)
 
 def _dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
   """`a @ kernel` in the kernel's dtype, accumulated in float32."""
-  return jnp.dot(a.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
+  return projection.dot(a.astype(kernel.dtype), kernel, jnp.float32)
 
 
 def _time_major(flags: jax.Array | None) -> jax.Array | None:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from seqmodels import positions
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.kernels import relative as by_distance
 from seqmodels.mixers import ring
 from seqmodels.mixers.base import Mixer
@@ -190,11 +191,11 @@ class Attention(Mixer):
   def _join(self, out: jax.Array) -> Activations:
     """The heads [b t h k] joined and projected."""
     out = out.reshape(out.shape[0], -1, self.width)
-    return jnp.dot(out, self.output_kernel[...].astype(self.dtype))
+    return projection.dot(out, self.output_kernel[...].astype(self.dtype))
 
   def _project(self, x: Activations, where: Int[Array, 'b t']) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Queries [b t h k], keys [b t g k] and values [b t g k] of the tokens at positions `where`."""
-    joined = jnp.dot(x.astype(self.dtype), self.qkv_kernel[...].astype(self.dtype))
+    joined = projection.dot(x.astype(self.dtype), self.qkv_kernel[...].astype(self.dtype))
     joined = joined.reshape(*x.shape[:2], -1, self.key_width)
     if self.position == 'rotary':
       turned = positions.rotary(joined[:, :, : self.heads + self.kv_heads], where)

@@ -36,6 +36,7 @@ HANDLERS = (
   'seqmodels_linear_forward',
   'seqmodels_linear_backward',
   'seqmodels_ring',
+  'seqmodels_few_rows',
 )
 
 Result = jax.ShapeDtypeStruct
