@@ -25,16 +25,16 @@ def dot(x: Float[Array, '*n d'], kernel: Float[Array, 'd z'], to: DTypeLike | No
   return few_rows(x.reshape(rows, -1), kernel).reshape(*x.shape[:-1], -1)
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def few_rows(x: Float[Array, 'n d'], kernel: Float[Array, 'd z']) -> Float[Array, 'n z']:
   """x @ kernel in native code: each thread reads some of the weights' rows, one after the other as they lie."""
   return native.call('few_rows', native.results((x.shape[0], kernel.shape[1]))[0], x, kernel)
 
 
-few_rows.defvjp(
-  lambda x, kernel: (few_rows(x, kernel), (x, kernel)),
-  lambda saved, dy: (jnp.dot(dy, saved[1].T), jnp.dot(saved[0].T, dy)),
-)
+@few_rows.defjvp
+def _few_rows_jvp(primals, tangents):
+  (x, kernel), (dx, dkernel) = primals, tangents
+  return few_rows(x, kernel), jnp.dot(dx, kernel) + jnp.dot(x, dkernel)
 
 
 def time_major(

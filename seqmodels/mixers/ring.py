@@ -145,7 +145,7 @@ def suits_native(q: jax.Array, k: Ring, v: Ring) -> bool:
   return native.suits(q, *k.blocks, *v.blocks)
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def write_and_read(
   q: Float[Array, 'b h k'],
   new: tuple[Float[Array, 'b g k'], Float[Array, 'b g v']],
@@ -157,7 +157,7 @@ def write_and_read(
   """A token's key and value go into the rings, in place, and its queries over the filled slots, in one native call.
 
   end: the tokens so far, this one included; mask: see `write`, or empty. In XLA it is some forty operations, which take
-  longer to begin than to run. The gradient is theirs.
+  longer to begin than to run. The derivative is theirs.
   """
   blocks = (*k, *v)
   results = native.results((*q.shape[:2], new[1].shape[-1]), *(block.shape for block in blocks))
@@ -166,12 +166,9 @@ def write_and_read(
   return out, tuple(after[: len(k)]), tuple(after[len(k) :])
 
 
-def _write_and_read_forward(*arguments):
-  return write_and_read(*arguments), arguments
-
-
-def _write_and_read_backward(saved, gradients):
-  *arrays, end, mask = saved
+@write_and_read.defjvp
+def _write_and_read_jvp(primals, tangents):
+  *arrays, end, mask = primals
 
   def in_jax(q, new, k, v):
     rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
@@ -181,7 +178,4 @@ def _write_and_read_backward(saved, gradients):
     k, v = rings['k'].blocks, rings['v'].blocks
     return attention.over_slots(q, [attention.Slots(k, v, visible)]), k, v
 
-  return *jax.vjp(in_jax, *arrays)[1](gradients), None, None
-
-
-write_and_read.defvjp(_write_and_read_forward, _write_and_read_backward)
+  return write_and_read(*primals), jax.jvp(in_jax, tuple(arrays), tuple(tangents[:4]))[1]
