@@ -2,7 +2,8 @@
 
 `scan`         one `lax.scan`: the fastest on CPU, where a step is one fused pass over memory
 `associative`  `lax.associative_scan`, log2(t) passes: for accelerators, where t steps are t kernel launches
-`auto`         scan on CPU, else associative
+`native`       C++ for one CPU device, real numbers only: channels over threads, forward and backward one pass each
+`auto`         native where it is built, else scan on CPU, else associative
 
 The backward pass is the same recurrence in reverse, dh_t = dy_t + a_{t+1} · dh_{t+1}.
 """
@@ -15,9 +16,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from seqmodels.errors import unknown
+from seqmodels.kernels import native
 from seqmodels.notation import Flags
 
-IMPLEMENTATIONS = ('auto', 'scan', 'associative')
+ROTATING = ('auto', 'scan', 'associative')
+IMPLEMENTATIONS = (*ROTATING, 'native')
 
 Sequence = Inexact[Array, 't b e']
 Carry = Inexact[Array, 'b e']
@@ -39,9 +42,9 @@ def diagonal(
 
   a, b and h are all float32 or all complex64. The flags are batch-major, `[b t]`; they are folded into a and b, so that
   the recurrence itself knows nothing of them: a reset makes a zero, padding makes a one and b zero. Raises InputError
-  on an unknown implementation.
+  on an unknown implementation, and on `native` where it cannot be had.
   """
-  implementation = _chosen(implementation)
+  implementation = _chosen(implementation, IMPLEMENTATIONS, a, b, h)
   if mask is not None:
     padding = ~mask.T[:, :, None]
     a, b = jnp.where(padding, 1, a), jnp.where(padding, 0, b)
@@ -68,7 +71,7 @@ def rotating(
   On CPU a scan over pairs is three to four times as fast as one over complex64, forward + backward, and autodiff
   through it as fast as an own backward pass.
   """
-  implementation = _chosen(implementation)
+  implementation = _chosen(implementation, ROTATING)
   if implementation == 'associative' and b[0].shape[0] > 1:
     decay = jnp.broadcast_to(jax.lax.complex(*a)[None, None, :], b[0].shape)
     flags = {'reset': reset, 'mask': mask}
@@ -89,12 +92,17 @@ def rotating(
   return hs, last
 
 
-def _chosen(implementation: str) -> str:
-  if implementation not in IMPLEMENTATIONS:
-    raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
-  if implementation == 'auto':
-    return 'scan' if jax.default_backend() == 'cpu' else 'associative'
-  return implementation
+def _chosen(implementation: str, allowed: tuple[str, ...], *arrays: jax.Array) -> str:
+  """arrays: what native code would be given; none where there is none."""
+  if implementation not in allowed:
+    raise unknown('mixer.implementation', implementation, allowed)
+  if implementation == 'native':
+    native.check(*arrays)
+  if implementation != 'auto':
+    return implementation
+  if arrays and native.suits(*arrays):
+    return 'native'
+  return 'scan' if jax.default_backend() == 'cpu' else 'associative'
 
 
 def _associative(a: jax.Array, b: jax.Array, reverse: bool = False) -> jax.Array:
@@ -110,6 +118,8 @@ def _associative(a: jax.Array, b: jax.Array, reverse: bool = False) -> jax.Array
 def _recurrence(a: Sequence, b: Sequence, h: Carry, implementation: str) -> Sequence:
   if implementation == 'associative':
     return _associative(a, b.at[0].add(a[0] * h))
+  if implementation == 'native':
+    return native.call('diagonal_forward', native.results(a.shape)[0], a, b, h)
 
   def step(h, now):
     a, b = now
@@ -127,6 +137,8 @@ def _forward(a, b, h, implementation):
 def _backward(implementation, saved, dhs):
   """Cotangents are not conjugated: JAX's convention for complex products."""
   a, h, hs = saved
+  if implementation == 'native':
+    return native.call('diagonal_backward', native.results(a.shape, a.shape, h.shape), a, h, hs, dhs)
   before = jnp.concatenate([h[None], hs[:-1]])
   if implementation == 'associative':
     dh = _associative(jnp.concatenate([a[1:], jnp.zeros_like(a[:1])]), dhs, reverse=True)

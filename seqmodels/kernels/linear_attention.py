@@ -2,6 +2,9 @@
 
 `chunked`  a scan over chunks: a masked matmul inside each, the state between them (Hua et al., 2022; Sun et al., 2023).
 `scan`     one token at a time: the ladder's lowest rung, and what decodes.
+`native`   chunked, in C++ for one CPU device (`native/linear_attention.cc`); without decay and weights of inputs, and
+           with keys of their own for every head.
+`auto`     native where it is built and can be, else chunked.
 
 The state is a dict of float32 arrays, and its entries say what is computed:
 
@@ -15,16 +18,20 @@ matmuls read `dtype` and accumulate in float32; log weights are float32. Nothing
 no gradient.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.kernels import chunks
+from seqmodels.errors import InputError, unknown
+from seqmodels.kernels import chunks, native
 from seqmodels.notation import Flags
 
+IMPLEMENTATIONS = ('auto', *chunks.IMPLEMENTATIONS, 'native')
 NOTHING = -1e30  # the log of no weight; finite, so that differences of two of them are zero
 
 State = dict[str, jax.Array]
@@ -59,7 +66,7 @@ def linear_attention(
   reset: Flags | None = None,
   mask: Flags | None = None,
   chunk: int = 0,
-  implementation: str = 'chunked',
+  implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Sums, State]:
   """The sums at every position, in float32, and the last state.
@@ -69,7 +76,7 @@ def linear_attention(
   log_input  log i, of any size; wanted exactly where the state has a stabiliser
   chunk      tokens at a time, a power of two; 0: chosen
 
-  Raises InputError on a chunk that is no power of two or an unknown implementation.
+  Raises InputError on a chunk that is no power of two, an unknown implementation, and `native` where it cannot be had.
   """
   length = q.shape[1]
   k = chunks.only(mask, k)
@@ -78,7 +85,11 @@ def linear_attention(
     log_input = log_input.astype(jnp.float32)
     log_input = log_input if mask is None else jnp.where(mask[:, :, None], log_input, NOTHING)
   q, k, v = (a.astype(dtype) for a in (q, k, v))
-  if not chunks.is_chunked(implementation, length):
+  logs_or_shared = log_decay is not None or log_input is not None or k.shape[2] != v.shape[2]
+  implementation = _chosen(implementation, logs_or_shared, q, k, v)
+  if implementation == 'native' and length > 1:
+    return _in_one_call(q, k, v, state, reset, chunks.choose(chunk, length))
+  if not is_chunked(implementation, length):
     state, sums = jax.lax.scan(_token, state, chunks.time_major((q, k, v, log_decay, log_input, reset)))
     return chunks.time_major(sums), state
   size = chunks.choose(chunk, length)
@@ -88,15 +99,63 @@ def linear_attention(
   return jax.tree.map(lambda a: chunks.join(a, length), sums), state
 
 
+def is_chunked(implementation: str, length: int) -> bool:
+  """Whether so many tokens are read in chunks; `scan` alone is not. Raises InputError on an unknown implementation."""
+  if implementation not in IMPLEMENTATIONS:
+    raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+  return implementation != 'scan' and length > 1
+
+
+def _chosen(implementation: str, logs_or_shared: bool, *arrays: jax.Array) -> str:
+  if implementation == 'native':
+    native.check(*arrays)
+    if logs_or_shared:
+      raise InputError('mixer.implementation=native is for sums without decay, without weights and without shared keys')
+  if implementation != 'auto':
+    return implementation
+  return 'native' if not logs_or_shared and native.suits(*arrays) else 'chunked'
+
+
 def flops(
   k: int, v: int, heads: int, length: int, *, chunk: int, implementation: str, key_heads: int | None = None
 ) -> float:
   """FLOPs a token of the sums over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
   recurrent = 4.0 * heads * k * v
-  if not chunks.is_chunked(implementation, length):
+  if not is_chunked(implementation, length):
     return recurrent
   pairs = (heads if key_heads is None else key_heads) * k + heads * v  # scores, and what they weigh
   return recurrent + 2.0 * chunks.choose(chunk, length) * pairs
+
+
+def _in_one_call(
+  q: jax.Array, k: jax.Array, v: jax.Array, state: State, reset: Flags | None, size: int
+) -> tuple[Sums, State]:
+  nothing = jnp.zeros((0,), jnp.float32)
+  flags = jnp.zeros((0,), bool) if reset is None else reset
+  y, n, *ends = _native(q, k, v, state['s'], state.get('n', nothing), flags, size)
+  end = dict(zip(('s', 'n'), ends, strict=True))
+  return Sums(y, n if 'n' in state else None, None), {name: end[name] for name in state}
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
+def _native(
+  q: jax.Array, k: jax.Array, v: jax.Array, s: jax.Array, n: jax.Array, reset: jax.Array, size: int
+) -> tuple[jax.Array, ...]:
+  """(y, sums, last s, last n); n and reset may be empty."""
+  results = native.results(v.shape, v.shape[:3] if n.size else (0,), s.shape, n.shape)
+  return tuple(native.call('linear_forward', results, q, k, v, s, n, reset, chunk=np.int64(size)))
+
+
+def _native_forward(q, k, v, s, n, reset, size):
+  return _native(q, k, v, s, n, reset, size), (q, k, v, s, n, reset)
+
+
+def _native_backward(size, saved, gradients):
+  results = native.results(*(a.shape for a in saved[:5]))
+  return *native.call('linear_backward', results, *saved, *gradients, chunk=np.int64(size)), None
+
+
+_native.defvjp(_native_forward, _native_backward)
 
 
 def _token(state: State, now: Any) -> tuple[State, Sums]:
@@ -178,7 +237,7 @@ def whole(
   reset: Flags | None = None,
   mask: Flags | None = None,
   chunk: int = 0,
-  implementation: str = 'chunked',
+  implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> Sums:
   """The sums without decay over all of each query's document: the bidirectional form, always with its normaliser.

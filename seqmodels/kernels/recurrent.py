@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import fused_recurrent as fused
+from seqmodels.kernels import projection
 from seqmodels.kernels import recurrent_columns as columns
 from seqmodels.kernels import vendor_recurrent as vendor
 from seqmodels.kernels.native import recurrent as native
@@ -55,9 +56,11 @@ def rnn(
     y, h = fused.rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
+  dot = _dot_of(x)
+
   def step(carry, x, w, u):
     (h,) = carry
-    return (jnp.tanh(_dot(x, w) + _dot(h, u) + bias[None, :]),)
+    return (jnp.tanh(dot(x, w) + dot(h, u) + bias[None, :]),)
 
   y, (h,) = _scan(step, x, (h,), (input_kernel, recurrent_kernel), reset, mask, dtype)
   return y, h
@@ -97,9 +100,11 @@ def lstm(
     y, h, c = fused.lstm(z, h, c, u, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h, c
 
+  dot = _dot_of(x)
+
   def step(carry, x, w, u):
     h, c = carry
-    i, f, g, o = jnp.split(_dot(x, w) + _dot(h, u) + bias[None, :], 4, axis=-1)
+    i, f, g, o = jnp.split(dot(x, w) + dot(h, u) + bias[None, :], 4, axis=-1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
@@ -136,10 +141,12 @@ def gru(
     y, h = fused.gru(z, h, u, recurrent_bias, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
+  dot = _dot_of(x)
+
   def step(carry, x, w, u):
     (h,) = carry
-    r_in, z_in, n_in = jnp.split(_dot(x, w) + bias[None, :], 3, axis=-1)
-    r_rec, z_rec, n_rec = jnp.split(_dot(h, u), 3, axis=-1)
+    r_in, z_in, n_in = jnp.split(dot(x, w) + bias[None, :], 3, axis=-1)
+    r_rec, z_rec, n_rec = jnp.split(dot(h, u), 3, axis=-1)
     r, z = jax.nn.sigmoid(r_in + r_rec), jax.nn.sigmoid(z_in + z_rec)
     n = jnp.tanh(n_in + r * (n_rec + recurrent_bias[None, :]))
     return ((1 - z) * n + z * h,)
@@ -171,6 +178,13 @@ def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: DTypeLike)
 def _dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
   """`a @ kernel` in the kernel's dtype, accumulated in float32."""
   return jnp.dot(a.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
+
+
+def _dot_of(x: jax.Array) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """`_dot`; of the one token that is decoded, as fast as weights can be read."""
+  if x.shape[1] > 1:
+    return _dot
+  return lambda a, kernel: projection.dot(a, kernel, kernel.dtype, jnp.float32)
 
 
 def _time_major(flags: jax.Array | None) -> jax.Array | None:

@@ -42,7 +42,8 @@ class Attention(Mixer):
   position        `rotary` turns queries and keys (Su et al., 2021); `relative`, `t5`, `alibi` and `transformer_xl` add
                   to the scores by distance (`distances.py`); every other encoding is added outside
   implementation  `auto`, `materialised`, `blockwise`, `fused` or `native` (see `kernels/attention.py`)
-  decode          one token reads the cache's filled `prefix`, rounded up to a power of two, or the `full` cache
+  decode          one token reads the cache's filled `prefix`, rounded up to a power of two (native code: not rounded),
+                  or the `full` cache
 
   The state holds the keys and values of the current document, position p in slot p mod max_length, and `end`, the
   number of the document's tokens so far. A query sees the last max_length positions, its own included.
@@ -149,6 +150,10 @@ class Attention(Mixer):
     q, k, v = self._project(x, where)
     if state is None:
       out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
+    elif length == 1 and self._is_native(q, state):
+      rings, flags = [state[name].blocks for name in 'kv'], jnp.zeros((0,), bool) if mask is None else mask[:, 0]
+      out, *rings = ring.write_and_read(q[:, 0], (k[:, 0], v[:, 0]), *rings, end, flags)
+      state = {'k': ring.Ring(rings[0]), 'v': ring.Ring(rings[1]), 'end': end}
     elif length == 1:
       state = self._write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
@@ -157,6 +162,12 @@ class Attention(Mixer):
       out = self._after(q, k, v, state, reset, mask)
       state = self._write(state, k, v, where, end, reset, mask)
     return self._join(out), state
+
+  def _is_native(self, q: Float[Array, 'b 1 h k'], state: State) -> bool:
+    """Whether one token is one native call: there are no other rings, and nothing is added to the scores."""
+    if self.relative is not None or self.decode != 'prefix' or state.keys() != {'k', 'v', 'end'}:
+      return False
+    return ring.suits_native(q, state['k'], state['v'])
 
   def check_fits(self, length: int, slots: int) -> None:
     """Raises InputError for a segment that a ring of so many slots cannot hold."""

@@ -1,6 +1,7 @@
 """What mixers with a matrix for a state share: how many heads, which positions, and norms head by head."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +38,10 @@ def multiple(heads: int, position: str = 'none') -> int:
   return max(heads, 1) * (2 if position == 'rotary' else 1)
 
 
-def check_chunked(implementation: str, chunk: int) -> None:
+def check_chunked(implementation: str, chunk: int, allowed: Sequence[str] = chunks.IMPLEMENTATIONS) -> None:
   """Raises InputError on an unknown implementation or a bad chunk."""
-  chunks.is_chunked(implementation, 1)
+  if implementation not in allowed:
+    raise unknown('mixer.implementation', implementation, allowed)
   chunks.choose(chunk, 1)
 
 

@@ -8,8 +8,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels import positions
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Mixer
 from seqmodels.notation import Activations, Flags, State
@@ -25,14 +25,14 @@ class FeatureAttention(Mixer):
 
   heads           0: chosen from the width
   position        `rotary` turns φ(q) and φ(k) in the numerator only (Su et al., 2021, equation 19)
-  implementation  `chunked` or `scan` (see `kernels/linear_attention.py`)
+  implementation  `auto`, `chunked`, `scan` or `native` (see `kernels/linear_attention.py`)
   chunk           tokens at a time, a power of two; 0: chosen
 
   The bidirectional form sums over all tokens of the document. The state is float32 `[b h k v]`, and `[b h k]` of the
   normaliser.
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations: tuple[str, ...] = kernel.IMPLEMENTATIONS
   positions = ('rotary',)
   stabilised = False
   epsilon = 1e-6  # added to the normaliser, as in the paper's code
@@ -46,11 +46,11 @@ class FeatureAttention(Mixer):
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
     position: str = 'none',
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    by_head.check_chunked(implementation, chunk, self.implementations)
     self.heads = by_head.count_heads(width, heads, position)
     self.position, self.implementation, self.chunk = position, implementation, chunk
     self.feature_width = width // self.heads

@@ -73,7 +73,7 @@ class LRU(Directional):
   implementation  `auto`, `scan` or `associative` (see `kernels/diagonal.py`)
   """
 
-  implementations = diagonal.IMPLEMENTATIONS
+  implementations = diagonal.ROTATING
 
   def __init__(
     self,

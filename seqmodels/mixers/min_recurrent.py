@@ -70,7 +70,7 @@ class MinLSTMRecurrence(MinimalRecurrence):
 
 
 class MinimalRecurrent(Directional):
-  """implementation: `auto`, `scan` or `associative` (see `kernels/diagonal.py`)."""
+  """implementation: `auto`, `scan`, `associative` or `native` (see `kernels/diagonal.py`)."""
 
   implementations = diagonal.IMPLEMENTATIONS
   recurrence: type[MinimalRecurrence]

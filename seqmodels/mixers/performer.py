@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError
+from seqmodels.kernels import chunks
 from seqmodels.mixers.linear_attention import FeatureAttention
 
 EPSILON = 1e-8  # added to every feature, the largest of which is 1, so that no normaliser is zero
@@ -30,6 +31,7 @@ class Performer(FeatureAttention):
                 seed's. To redraw every n steps, go on from a checkpoint with another `feature_seed`
   """
 
+  implementations = ('auto', *chunks.IMPLEMENTATIONS)
   stabilised = True
   epsilon = 1e-12  # for queries that see nothing; its square is a number too
 
@@ -42,7 +44,7 @@ class Performer(FeatureAttention):
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
     position: str = 'none',
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
     features: int = 0,
     feature_seed: int = 0,

@@ -93,7 +93,7 @@ class RGLRU(Directional):
   expansion       recurrent width as a multiple of a direction's output, rounded to a multiple of the heads
   heads           blocks of the block-diagonal gates; 0: one for each 64 channels
   temporal_width  taps of the convolution
-  implementation  `auto`, `scan` or `associative` (see `kernels/diagonal.py`)
+  implementation  `auto`, `scan`, `associative` or `native` (see `kernels/diagonal.py`)
   """
 
   implementations = diagonal.IMPLEMENTATIONS

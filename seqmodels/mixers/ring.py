@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from seqmodels.kernels import attention, native
 from seqmodels.notation import Flags
 
 DECODE = ('prefix', 'full')
@@ -135,3 +136,46 @@ def read_filled(
   # the whole ring at every step to suit the matmul.
   needed = jnp.searchsorted(jnp.array([0, *lengths]), jnp.minimum(end, slots).max())
   return jax.lax.switch(needed, [lambda: nothing, *(functools.partial(read, length) for length in lengths)])
+
+
+Blocks = tuple[jax.Array, ...]
+
+
+def suits_native(q: jax.Array, k: Ring, v: Ring) -> bool:
+  return native.suits(q, *k.blocks, *v.blocks)
+
+
+@jax.custom_jvp
+def write_and_read(
+  q: Float[Array, 'b h k'],
+  new: tuple[Float[Array, 'b g k'], Float[Array, 'b g v']],
+  k: Blocks,
+  v: Blocks,
+  end: Int[Array, ' b'],
+  mask: Bool[Array, ' _'],
+) -> tuple[Float[Array, 'b h v'], Blocks, Blocks]:
+  """A token's key and value go into the rings, in place, and its queries over the filled slots, in one native call.
+
+  end: the tokens so far, this one included; mask: see `write`, or empty. In XLA it is some forty operations, which take
+  longer to begin than to run. The derivative is theirs.
+  """
+  blocks = (*k, *v)
+  results = native.results((*q.shape[:2], new[1].shape[-1]), *(block.shape for block in blocks))
+  in_place = {5 + i: 1 + i for i in range(len(blocks))}
+  out, *after = native.call('ring', results, q, *new, end, mask, *blocks, in_place=in_place)
+  return out, tuple(after[: len(k)]), tuple(after[len(k) :])
+
+
+@write_and_read.defjvp
+def _write_and_read_jvp(primals, tangents):
+  *arrays, end, mask = primals
+
+  def in_jax(q, new, k, v):
+    rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
+    tokens = {name: a[:, None] for name, a in zip('kv', new, strict=True)}
+    rings = write(rings, tokens, end[:, None] - 1, end, None, mask[:, None] if mask.size else None)
+    visible = jnp.arange(slots)[None, :] < end[:, None]
+    k, v = rings['k'].blocks, rings['v'].blocks
+    return attention.over_slots(q, [attention.Slots(k, v, visible)]), k, v
+
+  return write_and_read(*primals), jax.jvp(in_jax, tuple(arrays), tuple(tangents[:4]))[1]

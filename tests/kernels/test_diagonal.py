@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels.diagonal import IMPLEMENTATIONS, diagonal, rotating
+from seqmodels.kernels import native
+from seqmodels.kernels.diagonal import IMPLEMENTATIONS, ROTATING, diagonal, rotating
 
 B, T, E = 3, 11, 4
+BUILT = pytest.mark.skipif(not native.available(), reason='native kernels are not built')
+FORMS = [pytest.param(form, marks=BUILT if form == 'native' else ()) for form in IMPLEMENTATIONS[1:]]
 
 
 def loop(a, b, h, reset, mask):
@@ -59,7 +62,7 @@ def close(actual, expected):
     np.testing.assert_allclose(a, e, rtol=1e-5, atol=5e-6)
 
 
-@pytest.mark.parametrize('implementation', IMPLEMENTATIONS[1:])
+@pytest.mark.parametrize('implementation', FORMS)
 @pytest.mark.parametrize('length', [1, T])
 def test_real_equals_the_loop_and_its_adjoint(length, implementation):
   normal, reset, mask = draw(length)
@@ -72,7 +75,28 @@ def test_real_equals_the_loop_and_its_adjoint(length, implementation):
   close(pullback((d_hs, d_last)), [value.real for value in by_hand])
 
 
-@pytest.mark.parametrize('implementation', IMPLEMENTATIONS[1:])
+@BUILT
+@pytest.mark.parametrize('channels', [3, 1001, 2048])
+def test_native_in_slices_of_channels(channels):
+  """Fewer channels than a vector holds, several slices whose last ends inside a vector, and whole ones."""
+  random = np.random.default_rng(2)
+  normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+  shape = 7, 1, channels
+  arrays = jax.nn.sigmoid(normal(*shape)), normal(*shape), normal(*shape[1:])
+  results = []
+  for form in ('scan', 'native'):
+    outputs, pullback = jax.vjp(lambda *x, form=form: diagonal(*x, implementation=form), *arrays)
+    results.append((outputs, pullback(outputs)))
+  close(*results)
+
+
+def test_native_refuses_complex_numbers():
+  a = jnp.zeros((2, 1, 1), jnp.complex64)
+  with pytest.raises(InputError, match='float32'):
+    diagonal(a, a, a[0], implementation='native')
+
+
+@pytest.mark.parametrize('implementation', ROTATING[1:])
 @pytest.mark.parametrize('length', [1, T])
 def test_rotating_equals_the_complex_loop_and_its_adjoint(length, implementation):
   normal, reset, mask = draw(length, 1)

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention
+from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention, native
 
 B, T, H, K, V = 2, 13, 2, 4, 3
+BUILT = pytest.mark.skipif(not native.available(), reason='native kernels are not built')
 FORMS = ('plain', 'decay', 'stabilised', 'vector', 'delta')
+# Heads, widths, length, chunk, normaliser: parts of vectors, tiles of one to four vectors, a last chunk that is cut.
+SHAPES = ((2, 4, 3, 13, 4, True), (1, 20, 33, 70, 0, True), (1, 64, 64, 64, 32, False), (1, 70, 130, 5, 2, True))
 
 
 def draw(t=T, seed=0):
@@ -91,6 +94,43 @@ def check(form, implementation, a, flags=True):
 @pytest.mark.parametrize('form', FORMS)
 def test_equals_the_recurrence(form, implementation):
   check(form, implementation, draw())
+
+
+@BUILT
+def test_native_equals_the_recurrence():
+  check('plain', 'native', draw())
+  check('plain', 'native', draw(), flags=False)
+
+
+@BUILT
+@pytest.mark.parametrize(('heads', 'k', 'v', 'length', 'chunk', 'normalised'), SHAPES)
+def test_native_gradients(heads, k, v, length, chunk, normalised):
+  """Of all that is differentiable, through everything that is returned, with documents, as the scan's."""
+  random = np.random.default_rng(3)
+  normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+  arrays = [normal(B, length, heads, width) for width in (k, k, v)]
+  state = {'s': normal(B, heads, k, v)} | ({'n': normal(B, heads, k)} if normalised else {})
+  reset, results = jnp.asarray(random.random((B, length)) < 0.1), []
+  weights = None
+  for form in ('scan', 'native'):
+    how = {'reset': reset, 'chunk': chunk, 'implementation': form}
+    run = jax.jit(lambda *a, how=how: linear_attention.linear_attention(*a, **how))
+    outputs, pullback = jax.vjp(run, *arrays, state)
+    weights = weights or jax.tree.map(lambda a: normal(*a.shape), outputs)
+    results.append(jax.tree.leaves((outputs, pullback(weights))))
+  for expected, actual in zip(*results, strict=True):
+    np.testing.assert_allclose(actual, expected, atol=2e-6 * np.abs(expected).max())
+
+
+def test_native_is_for_the_plain_sums():
+  a = draw(2)
+  arrays, state = [a[name] for name in ('q', 'k', 'v')], {'s': a['s']}
+  if not native.available():
+    with pytest.raises(InputError, match=r'not built|for CPUs'):
+      linear_attention.linear_attention(*arrays, state, implementation='native')
+    return
+  with pytest.raises(InputError, match='without decay'):
+    linear_attention.linear_attention(*arrays, state, log_decay=a['log_decay'], implementation='native')
 
 
 @pytest.mark.parametrize('form', FORMS)

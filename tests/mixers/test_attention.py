@@ -11,6 +11,7 @@ from flax import nnx
 
 from seqmodels import positions
 from seqmodels.errors import InputError
+from seqmodels.kernels import native
 from seqmodels.mixers.attention import Attention, choose_heads
 from tests.contract import close
 
@@ -102,6 +103,48 @@ def test_a_prefix_is_all_that_a_token_reads():
   program = jax.jit(lambda s, x: mixer()(x, s)).lower(state, x[:1, :1]).as_text()
   for prefix in (64, 128, 256, 512, 1000):
     assert f'tensor<1x2x1x{prefix}xf32>' in program
+
+
+@pytest.fixture
+def in_native_code(monkeypatch):
+  """What happens on one device happens on two."""
+  if not native.available():
+    pytest.skip('native kernels are not built')
+  monkeypatch.setattr(native, 'suits', lambda *arrays: True)
+
+
+@pytest.mark.parametrize(('slots', 'heads', 'kv_heads', 'width'), [(6, 2, 2, 8), (150, 4, 2, 80), (70, 3, 1, 96)])
+def test_native_decoding_equals_reading_everything(in_native_code, slots, heads, kv_heads, width):
+  """In a ring of several blocks that is full and begins anew, with rows, documents and padding of their own."""
+  random = np.random.default_rng(4)
+  whole, one = (
+    Attention(width, rngs=nnx.Rngs(0), heads=heads, kv_heads=kv_heads, decode=decode) for decode in ('full', 'prefix')
+  )
+  text = jnp.asarray(random.normal(size=(B, slots + 20, width)), jnp.float32)
+  reset, mask = (jnp.asarray(random.random(text.shape[:2]) < share) for share in (0.01, 0.8))
+  mask = mask.at[:, :2].set(False)  # there is nothing to see at first
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def decode(call, text, reset, mask):
+    def step(state, now):
+      y, state = call(now[0][:, None], state, reset=now[1][:, None], mask=now[2][:, None])
+      return state, y[:, 0]
+
+    return jax.lax.scan(step, whole.init_state(B, slots), jax.tree.map(lambda a: a.swapaxes(0, 1), (text, reset, mask)))
+
+  close(decode(one, text, reset, mask), decode(whole, text, reset, mask))
+
+
+def test_gradients_of_native_decoding(in_native_code):
+  _, state = apply(decode='full')(x[:, :3], mixer().init_state(B, SLOTS), None, None)
+
+  def loss(form, x, state):
+    y, after = form(x[:, 3:4], state)
+    return sum((a**2).sum() for a in jax.tree.leaves((y, after)) if a.dtype == jnp.float32)
+
+  numbers = {'k': state['k'], 'v': state['v']}
+  gradient = lambda form: jax.grad(lambda x, a: loss(form, x, a | {'end': state['end']}), argnums=(0, 1))(x, numbers)
+  close(gradient(mixer(decode='prefix')), gradient(mixer(decode='full')))
 
 
 def test_rotary_is_multiplication_by_unit_complex_numbers():

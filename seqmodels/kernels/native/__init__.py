@@ -30,13 +30,12 @@ from seqmodels.errors import InputError
 FOLDER = pathlib.Path(__file__).parent
 CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
+LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal', 'feedforward')
 HANDLERS = (
   'matmul',
-  'attention_forward',
-  'attention_backward',
-  'feedforward_forward',
-  'feedforward_backward',
-  *(f'{cell}_{way}' for cell in ('rnn', 'lstm', 'gru') for way in ('forward', 'backward')),
+  'few_rows',
+  'ring',
+  *(f'{layer}_{way}' for layer in LAYERS for way in ('forward', 'backward')),
 )
 
 Result = jax.ShapeDtypeStruct
