@@ -59,31 +59,6 @@ inline void write_rows(Get&& vector, int64_t n, int64_t width, float* to, int64_
   }
 }
 
-// Turns W vectors of W.
-inline void turn(Vector (&rows)[W]) {
-#if defined(__clang__)  // has no shuffle by a vector
-  for (int i = 0; i < W; ++i)
-    for (int j = 0; j < i; ++j) {
-      const float kept = rows[i][j];
-      rows[i][j] = rows[j][i], rows[j][i] = kept;
-    }
-#else
-  Integers lane;
-  for (int i = 0; i < W; ++i) lane[i] = i;
-#pragma GCC unroll 4
-  for (int d = 1; d < W; d *= 2) {
-    const Integers low = (lane & d) == 0 ? lane : lane - d + W, high = (lane & d) == 0 ? lane + d : lane + W;
-#pragma GCC unroll 16
-    for (int i = 0; i < W; ++i) {
-      if (i & d) continue;
-      const Vector a = rows[i], b = rows[i + d];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + d] = __builtin_shuffle(a, b, high);
-    }
-  }
-#endif
-}
-
 // The first n rows of [QUERIES, width] to [width, QUERIES]; n and width are of whole vectors.
 inline void turn_rows(const float* from, int64_t n, int64_t width, float* to) {
   for (int64_t i = 0; i < n; i += W)

@@ -66,8 +66,12 @@ class Backward {
     for (int64_t k = p; k < p + depth; ++k, to += N) {
       const int64_t b = k / s_.time, t = k % s_.time;
       const float* h = t ? saved_.hs + (k - 1) * e : s_.h0 + b * e;
+      if (n == N && !s_.resets(b, t)) {
+        std::memcpy(to, h + i, sizeof(float) * N);
+        continue;
+      }
       std::fill_n(to, N, 0.0f);
-      if (!s_.resets(b, t)) std::memcpy(to, h + i, n * sizeof(float));
+      if (!s_.resets(b, t)) std::memcpy(to, h + i, sizeof(float) * n);
     }
   }
 
@@ -82,16 +86,18 @@ class Backward {
       own(saved_.dh + (first + row) * e, dh + row * padded_);
       if (Cell::has_c) own(saved_.dc + (first + row) * e, dc + row * padded_);
     }
+    const Buffer packed(rows * depth_);
     for (int64_t t = s_.time - 1; t >= 0; --t) {
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = row * padded_;
         cell(first + row, t, from, to, dh + at, dc + at, direct + at, sums);
       }
       team.wait();
+      pack_rows<MR>({found_.dz + (first * s_.time + t) * S * e, s_.time * S * e, 1}, rows, depth_, packed.get());
       for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel)
         by_blocks<MR>(rows, [&](int64_t row, auto number) {
           const int64_t at = row * padded_ + panel * COLUMNS;
-          through<number()>(back + panel * depth_ * COLUMNS, first + row, t, direct + at, dh + at);
+          through<number()>(back + panel * depth_ * COLUMNS, packed.get() + row * depth_, first + row, t, direct + at, dh + at);
         });
     }
     for (int64_t row = 0; row < rows; ++row) {
@@ -126,14 +132,13 @@ class Backward {
 
   // dh of R sequences from b on = direct + gradients at the sums that came from h, through U.
   template <int R>
-  void through(const float* back, int64_t b, int64_t t, const float* direct, float* dh) const {
-    const int64_t width = S * s_.units;
+  void through(const float* back, const float* packed, int64_t b, int64_t t, const float* direct, float* dh) const {
     Vector sums[R][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) sums[i][v] = load(direct + i * padded_ + v * W);
-    multiply<R, NV>(depth_, found_.dz + (b * s_.time + t) * width, s_.time * width, 1, back, sums);
+    multiply<R, NV>(depth_, packed, 1, R, back, sums);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const bool forgets = s_.resets(b + i, t);

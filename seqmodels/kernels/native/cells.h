@@ -75,7 +75,7 @@ struct Lstm {
 // The GRU, "reset after": gates reset, update, new. The new gate's two sums stay apart. It saves the reset and update
 // gates, U_n h + b_n, and the new gate; gradients are those at the same four, the third being at U_n h + b_n.
 struct Gru {
-  static constexpr int gates = 3, slots = 4, recurrent = 3, vectors = 1, rows = REGISTERS == 32 ? 8 : 3;
+  static constexpr int gates = 3, slots = 4, recurrent = 3, vectors = 1, rows = REGISTERS == 32 ? 6 : 3;
   static constexpr bool has_c = false;
   static constexpr bool begins_with_input(int gate) { return gate < 2; }
 

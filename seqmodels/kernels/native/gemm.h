@@ -49,26 +49,32 @@ inline __attribute__((always_inline)) void multiply(int64_t depth, const float* 
   }
 }
 
-// Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind.
+// Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind. What it writes may reach a vector's rest
+// beyond the panel's end.
 template <int N>
 void pack(Matrix b, int64_t depth, int64_t n, float* to) {
   n = std::min<int64_t>(n, N);
-  if (b.row == 1 && b.column != 1) {  // along the columns, a few rows at a time so that what is written stays close
-    for (int64_t first = 0; first < depth; first += 16) {
-      const int64_t last = std::min<int64_t>(depth, first + 16);
-      for (int64_t j = 0; j < n; ++j)
-        for (int64_t k = first; k < last; ++k) to[k * N + j] = b.at(k, j);
-      for (int64_t k = first; k < last; ++k)
-        for (int64_t j = n; j < N; ++j) to[k * N + j] = 0;
+  if (b.row == 1 && b.column != 1) {
+    for (int64_t k = 0; k < depth; k += W) {
+      const int count = static_cast<int>(std::min<int64_t>(W, depth - k));
+      for (int64_t j = 0; j < N; j += W) {
+        Vector rows[W];
+#pragma GCC unroll 16
+        for (int i = 0; i < W; ++i) rows[i] = j + i < n ? load(&b.at(k, j + i), count) : Vector{};
+        turn(rows);
+#pragma GCC unroll 16
+        for (int i = 0; i < W; ++i)
+          if (i < count) store(to + (k + i) * N + j, rows[i]);
+      }
     }
     return;
   }
+  if (b.column == 1 && n == N) {
+    for (int64_t k = 0; k < depth; ++k, to += N) std::memcpy(to, &b.at(k, 0), sizeof(float) * N);
+    return;
+  }
   for (int64_t k = 0; k < depth; ++k, to += N) {
-    if (b.column == 1) {
-      std::memcpy(to, &b.at(k, 0), sizeof(float) * n);
-    } else {
-      for (int64_t j = 0; j < n; ++j) to[j] = b.at(k, j);
-    }
+    for (int64_t j = 0; j < n; ++j) to[j] = b.at(k, j);
     for (int64_t j = n; j < N; ++j) to[j] = 0;
   }
 }

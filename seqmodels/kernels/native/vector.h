@@ -94,4 +94,29 @@ inline Vector exp(Vector x) {
   return tiny ? all(0) : p * reinterpret_cast<Vector>(power);
 }
 
+// Turns W vectors of W.
+inline void turn(Vector (&rows)[W]) {
+#if defined(__clang__)  // has no shuffle by a vector
+  for (int i = 0; i < W; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float kept = rows[i][j];
+      rows[i][j] = rows[j][i], rows[j][i] = kept;
+    }
+#else
+  Integers lane;
+  for (int i = 0; i < W; ++i) lane[i] = i;
+#pragma GCC unroll 4
+  for (int d = 1; d < W; d *= 2) {
+    const Integers low = (lane & d) == 0 ? lane : lane - d + W, high = (lane & d) == 0 ? lane + d : lane + W;
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) {
+      if (i & d) continue;
+      const Vector a = rows[i], b = rows[i + d];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + d] = __builtin_shuffle(a, b, high);
+    }
+  }
+#endif
+}
+
 }  // namespace seqmodels
