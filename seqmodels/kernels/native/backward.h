@@ -90,6 +90,7 @@ class Backward {
     for (int64_t t = s_.time - 1; t >= 0; --t) {
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = row * padded_;
+        if (row + 1 < rows) fetch(first + row + 1, t, from, to);
         cell(first + row, t, from, to, dh + at, dc + at, direct + at, sums);
       }
       team.wait();
@@ -103,6 +104,17 @@ class Backward {
     for (int64_t row = 0; row < rows; ++row) {
       own(dh + row * padded_, found_.dh + (first + row) * e);
       if (Cell::has_c) own(dc + row * padded_, found_.dc + (first + row) * e);
+    }
+  }
+
+  // Asks for what `cell` will read: sequences lie too far apart for the processor to see it coming.
+  void fetch(int64_t b, int64_t t, int64_t from, int64_t to) const {
+    const int64_t e = s_.units, at = b * s_.time + t;
+    for (int64_t i = from; i < to; i += 16) {
+      __builtin_prefetch(saved_.dhs + at * e + i);
+      if (Cell::has_c) __builtin_prefetch(saved_.cs + at * e + i);
+      if (!Cell::has_c) __builtin_prefetch(saved_.hs + at * e + i);
+      for (int slot = 0; slot < S; ++slot) __builtin_prefetch(found_.dz + (at * S + slot) * e + i, 1);
     }
   }
 

@@ -180,22 +180,31 @@ inline auto from_matrix(Matrix a) {
 template <typename PackLeft>
 void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc,
           bool onto = false) {
-  const int parts = 2 * threads.count();  // more than threads, for one may be late
-  if (m >= n) {
-    const Panels panels(threads, b, k, n);
+  // A right operand that many rows meet is packed once, for all; a deep one passes through the caches as it is packed.
+  const bool shallow = k <= m;
+  const int parts = shallow ? 2 * threads.count() : threads.count();  // more than threads, for one may be late
+  if (m < n) {
+    threads.loop(parts, [&](int part) {
+      const int64_t first = edge(n, part, parts, NR), last = edge(n, part + 1, parts, NR);
+      if (first < last) gemm(m, last - first, k, pack_left, b.from(0, first), c + first, ldc, onto);
+    });
+    return;
+  }
+  const auto of_rows = [&](auto&& rows_of) {
     threads.loop(parts, [&](int part) {
       const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
       const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
         pack_left(first + i, p, rows, depth, to);
       };
-      if (first < last) gemm(last - first, rest, panels, c + first * ldc, ldc, onto);
+      if (first < last) rows_of(last - first, rest, c + first * ldc);
     });
-  } else {
-    threads.loop(parts, [&](int part) {
-      const int64_t first = edge(n, part, parts, NR), last = edge(n, part + 1, parts, NR);
-      if (first < last) gemm(m, last - first, k, pack_left, b.from(0, first), c + first, ldc, onto);
-    });
+  };
+  if (!shallow) {
+    of_rows([&](int64_t rows, auto& left, float* to) { gemm(rows, n, k, left, b, to, ldc, onto); });
+    return;
   }
+  const Panels panels(threads, b, k, n);
+  of_rows([&](int64_t rows, auto& left, float* to) { gemm(rows, left, panels, to, ldc, onto); });
 }
 
 }  // namespace seqmodels

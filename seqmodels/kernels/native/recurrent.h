@@ -44,13 +44,21 @@ struct Share {
   int64_t last(int64_t n) const { return edge(n, member + 1, members, 1); }
 };
 
-// f(first, number) for blocks of at most MOST rows, the number being known to the compiler.
+// f(n) with n, from 1 to MOST, as something that the compiler knows.
+template <int MOST, typename F>
+inline void as_constant(int64_t n, F&& f) {
+  if (n == MOST) return f(std::integral_constant<int, MOST>{});
+  if constexpr (MOST > 1) as_constant<MOST - 1>(n, f);
+}
+
+// f(first, number) for blocks of at most MOST rows, as even as can be: every block reads all weights.
 template <int MOST, typename F>
 inline void by_blocks(int64_t rows, F&& f) {
-  int64_t first = 0;
-  for (; first + MOST <= rows; first += MOST) f(first, std::integral_constant<int, MOST>{});
-  if constexpr (MOST > 1) {
-    by_blocks<MOST - 1>(rows - first, [&](int64_t i, auto number) { f(first + i, number); });
+  const int64_t blocks = (rows + MOST - 1) / MOST;
+  for (int64_t i = 0, first = 0; i < blocks; ++i) {
+    const int64_t number = rows / blocks + (i < rows % blocks);
+    as_constant<MOST>(number, [&](auto constant) { f(first, constant); });
+    first += number;
   }
 }
 
