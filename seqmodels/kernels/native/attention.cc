@@ -22,8 +22,13 @@ struct Sizes {
 class Head {
  public:
   Head(const Sizes& sizes, int64_t row, int64_t key_head, const float* k, const float* v, float* memory)
-      : z_(sizes), row_(row), keys_(memory), values_(keys_ + z_.s * z_.kw), queries_(values_ + z_.s * z_.vw),
-        turned_(queries_ + QUERIES * z_.kw), rest(turned_ + QUERIES * z_.kw) {
+      : z_(sizes),
+        row_(row),
+        keys_(memory),
+        values_(keys_ + z_.s * z_.kw),
+        queries_(values_ + z_.s * z_.vw),
+        turned_(queries_ + QUERIES * z_.kw),
+        rest(turned_ + QUERIES * z_.kw) {
     copy_rows(k + (row * z_.s * z_.g + key_head) * z_.k, z_.g * z_.k, z_.s, z_.k, z_.s, 1, keys_);
     copy_rows(v + (row * z_.s * z_.g + key_head) * z_.v, z_.g * z_.v, z_.s, z_.v, z_.s, 1, values_);
   }
@@ -304,8 +309,7 @@ static ffi::Error BackwardHandler(ffi::ThreadPool pool, Floats q, Floats k, Floa
                      [&](int64_t h) { backward.run(head, z, h, sums, sums + z.s * z.kw); });
     if (parts == 1) write(sums, row, g);
   });
-  if (parts > 1)
-    threads.loop(z.b * z.g, [&](int i) { write(partial.get() + i * parts * each, i / z.g, i % z.g); });
+  if (parts > 1) threads.loop(z.b * z.g, [&](int i) { write(partial.get() + i * parts * each, i / z.g, i % z.g); });
   return ffi::Error::Success();
 }
 

@@ -157,8 +157,13 @@ inline void onto_keys(const Mask& mask, const float* weights, const float* rows,
     for (int64_t i = 0; i < mask.keys && mask.first(i) < mask.queries; i += step) {
       const int64_t first = mask.first(i);
       tile_of(std::min(step, mask.keys - i), n,
-              {mask.queries - first, {weights + i * QUERIES + first, QUERIES, 1}, rows + first * width + j, width,
-               to + i * width + j, width, true});
+              {mask.queries - first,
+               {weights + i * QUERIES + first, QUERIES, 1},
+               rows + first * width + j,
+               width,
+               to + i * width + j,
+               width,
+               true});
     }
   }
 }

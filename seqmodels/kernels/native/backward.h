@@ -1,5 +1,5 @@
-// The backward pass of recurrent layers: a walk back through time that leaves the gradients at all sums, and one product
-// over all positions for each array of weights (as cuDNN does: Appleyard et al., 2016).
+// The backward pass of recurrent layers: a walk back through time that leaves the gradients at all sums, and one
+// product over all positions for each array of weights (as cuDNN does: Appleyard et al., 2016).
 #pragma once
 
 #include "cells.h"
@@ -7,14 +7,14 @@
 namespace seqmodels {
 
 struct Saved {
-  const float *hs, *saved, *cs;   // of the forward pass
-  const float *dhs, *dh, *dc;     // gradients at all h [b t e], and at the last h and c
+  const float *hs, *saved, *cs;  // of the forward pass
+  const float *dhs, *dh, *dc;    // gradients at all h [b t e], and at the last h and c
 };
 
 struct Found {
-  float *dx, *dh, *dc;            // at the inputs, and at the first h and c
+  float *dx, *dh, *dc;  // at the inputs, and at the first h and c
   float *dw, *du, *dbias, *dbias_n;
-  float *dz;                      // at the sums: [b t slots*e]; may be the memory of `saved`
+  float* dz;  // at the sums: [b t slots*e]; may be the memory of `saved`
 };
 
 template <typename Cell>
@@ -23,8 +23,13 @@ class Backward {
   static constexpr int S = Cell::slots, NV = 4, MR = REGISTERS == 32 ? 6 : 2, COLUMNS = NV * W;
 
   Backward(const Threads& threads, const Sequences& s, const Saved& saved, const Found& found)
-      : threads_(threads), s_(s), saved_(saved), found_(found), panels_((s.units + COLUMNS - 1) / COLUMNS),
-        padded_(panels_ * COLUMNS), depth_(Cell::recurrent * s.units) {}
+      : threads_(threads),
+        s_(s),
+        saved_(saved),
+        found_(found),
+        panels_((s.units + COLUMNS - 1) / COLUMNS),
+        padded_(panels_ * COLUMNS),
+        depth_(Cell::recurrent * s.units) {}
 
   void run() const {
     const int64_t e = s_.units, d = s_.inputs, positions = s_.batch * s_.time, width = S * e, gates = Cell::gates * e;
@@ -55,7 +60,9 @@ class Backward {
       at_inputs(S - 1, together, e, true);
       std::copy_n(sums.get() + together * e, e, found_.dbias_n);
     }
-    gemm(threads_, e, depth_, positions, [this](auto... what) { pack_before(what...); }, {found_.dz, width, 1}, found_.du, gates);
+    gemm(
+        threads_, e, depth_, positions, [this](auto... what) { pack_before(what...); }, {found_.dz, width, 1},
+        found_.du, gates);
   }
 
  private:
@@ -98,7 +105,8 @@ class Backward {
       for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel)
         by_blocks<MR>(rows, [&](int64_t row, auto number) {
           const int64_t at = row * padded_ + panel * COLUMNS;
-          through<number()>(back + panel * depth_ * COLUMNS, packed.get() + row * depth_, first + row, t, direct + at, dh + at);
+          through<number()>(back + panel * depth_ * COLUMNS, packed.get() + row * depth_, first + row, t, direct + at,
+                            dh + at);
         });
     }
     for (int64_t row = 0; row < rows; ++row) {
@@ -119,7 +127,8 @@ class Backward {
   }
 
   // Units [from, to) of one sequence at one position: gradients at their sums, and what reaches h directly.
-  void cell(int64_t b, int64_t t, int64_t from, int64_t to, const float* dh, float* dc, float* direct, float* sums) const {
+  void cell(int64_t b, int64_t t, int64_t from, int64_t to, const float* dh, float* dc, float* direct,
+            float* sums) const {
     const int64_t e = s_.units;
     float* at = found_.dz + (b * s_.time + t) * S * e;
     const bool keeps = s_.keeps(b, t), forgets = s_.resets(b, t);

@@ -25,7 +25,8 @@ struct Elman {
   static constexpr bool has_c = false;
   static constexpr bool begins_with_input(int) { return true; }
 
-  static Vector forward(const Sequences&, const Outputs&, const Place&, const Vector (&sums)[1], const float*, Vector, float*) {
+  static Vector forward(const Sequences&, const Outputs&, const Place&, const Vector (&sums)[1], const float*, Vector,
+                        float*) {
     return tanh(sums[0]);
   }
 
@@ -43,8 +44,8 @@ struct Lstm {
   static constexpr bool has_c = true;
   static constexpr bool begins_with_input(int) { return true; }
 
-  static Vector forward(const Sequences& s, const Outputs& out, const Place& p, const Vector (&sums)[4], const float*, Vector,
-                        float* c) {
+  static Vector forward(const Sequences& s, const Outputs& out, const Place& p, const Vector (&sums)[4], const float*,
+                        Vector, float* c) {
     const Vector i = sigmoid(sums[0]), f = sigmoid(sums[1]), g = tanh(sums[2]), o = sigmoid(sums[3]);
     const Vector next = f * load(c) + i * g;
     store(c, next);
@@ -62,7 +63,8 @@ struct Lstm {
     const Vector tanh_c = tanh(load(g.cs + flat(s, p, 1, 0), p.n));
     Vector before{};
     if (!s.resets(p.b, p.t))
-      before = p.t ? load(g.cs + flat(s, {p.b, p.t - 1, p.first, p.n}, 1, 0), p.n) : load(s.c0 + p.b * s.units + p.first, p.n);
+      before = p.t ? load(g.cs + flat(s, {p.b, p.t - 1, p.first, p.n}, 1, 0), p.n)
+                   : load(s.c0 + p.b * s.units + p.first, p.n);
     const Vector dc = g.dc + g.dh * o * (1.0f - tanh_c * tanh_c);
     const Vector at[] = {dc * n * i * (1.0f - i), dc * before * f * (1.0f - f), dc * i * (1.0f - n * n),
                          g.dh * tanh_c * o * (1.0f - o)};
@@ -79,8 +81,8 @@ struct Gru {
   static constexpr bool has_c = false;
   static constexpr bool begins_with_input(int gate) { return gate < 2; }
 
-  static Vector forward(const Sequences& s, const Outputs& out, const Place& p, const Vector (&sums)[3], const float* z, Vector h,
-                        float*) {
+  static Vector forward(const Sequences& s, const Outputs& out, const Place& p, const Vector (&sums)[3], const float* z,
+                        Vector h, float*) {
     const Vector r = sigmoid(sums[0]), update = sigmoid(sums[1]);
     const Vector from_h = sums[2] + load(s.bias_n + p.first, p.n), n = tanh(load(z + 2 * W) + r * from_h);
     if (out.saved) {
@@ -96,7 +98,8 @@ struct Gru {
     const auto [r, update, from_h, n] = value;
     Vector h{};
     if (!s.resets(p.b, p.t))
-      h = p.t ? load(g.hs + flat(s, {p.b, p.t - 1, p.first, p.n}, 1, 0), p.n) : load(s.h0 + p.b * s.units + p.first, p.n);
+      h = p.t ? load(g.hs + flat(s, {p.b, p.t - 1, p.first, p.n}, 1, 0), p.n)
+              : load(s.h0 + p.b * s.units + p.first, p.n);
     const Vector at_n = g.dh * (1.0f - update) * (1.0f - n * n);
     const Vector at[] = {at_n * from_h * r * (1.0f - r), g.dh * (h - n) * update * (1.0f - update), at_n * r, at_n};
     for (int slot = 0; slot < 4; ++slot) store(g.at_sums + slot * s.units + p.first, at[slot], p.n);

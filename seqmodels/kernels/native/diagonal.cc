@@ -31,9 +31,8 @@ static ffi::Error Forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> a, ffi::Bu
     const float *before = h.typed_data(), *decay = a.typed_data(), *input = b.typed_data();
     float* to = hs->typed_data();
     for (int64_t t = 0; t < length; ++t, before = to, to += size, decay += size, input += size)
-      each(first, last, [&](int64_t j, int n) {
-        store(to + j, load(decay + j, n) * load(before + j, n) + load(input + j, n), n);
-      });
+      each(first, last,
+           [&](int64_t j, int n) { store(to + j, load(decay + j, n) * load(before + j, n) + load(input + j, n), n); });
   });
   return ffi::Error::Success();
 }

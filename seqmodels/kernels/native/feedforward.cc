@@ -37,7 +37,8 @@ using Floats = ffi::Buffer<ffi::F32>;
 using Result = ffi::ResultBuffer<ffi::F32>;
 
 // z has no elements where it is not wanted.
-static ffi::Error Forward(ffi::ThreadPool pool, Floats x, Floats w1, Floats b1, Floats w2, Floats b2, Result y, Result z) {
+static ffi::Error Forward(ffi::ThreadPool pool, Floats x, Floats w1, Floats b1, Floats w2, Floats b2, Result y,
+                          Result z) {
   const Threads threads(pool);
   const int64_t rows = x.dimensions()[0], d = x.dimensions()[1], hidden = w1.dimensions()[1], n = w2.dimensions()[1];
   const Panels up(threads, {w1.typed_data(), hidden, 1}, d, hidden), down(threads, {w2.typed_data(), n, 1}, hidden, n);
@@ -61,8 +62,8 @@ static ffi::Error Forward(ffi::ThreadPool pool, Floats x, Floats w1, Floats b1, 
 }
 
 // dz may be the memory of z.
-static ffi::Error Backward(ffi::ThreadPool pool, Floats x, Floats w1, Floats w2, Floats z, Floats dy, Result dx, Result dw1,
-                           Result db1, Result dw2, Result db2, Result dz) {
+static ffi::Error Backward(ffi::ThreadPool pool, Floats x, Floats w1, Floats w2, Floats z, Floats dy, Result dx,
+                           Result dw1, Result db1, Result dw2, Result db2, Result dz) {
   const Threads threads(pool);
   const int64_t rows = x.dimensions()[0], d = x.dimensions()[1], hidden = w1.dimensions()[1], n = w2.dimensions()[1];
   const float* sums = z.typed_data();
@@ -84,7 +85,8 @@ static ffi::Error Backward(ffi::ThreadPool pool, Floats x, Floats w1, Floats w2,
     std::fill_n(sum_y, n, 0.0f);
     gemm(count, from_matrix(out.from(first, 0)), down, inner.get(), hidden);
     for (int64_t row = 0; row < count; ++row) {
-      const float *before = sums + (first + row) * hidden, *dh = inner.get() + row * hidden, *at_y = &out.at(first + row, 0);
+      const float *before = sums + (first + row) * hidden, *dh = inner.get() + row * hidden,
+                  *at_y = &out.at(first + row, 0);
       float* to = dz->typed_data() + (first + row) * hidden;
       each(hidden, to, [&](int64_t i, int n) {
         const Vector at = load(dh + i, n) * gelu_slope(load(before + i, n));
@@ -97,7 +99,8 @@ static ffi::Error Backward(ffi::ThreadPool pool, Floats x, Floats w1, Floats w2,
   });
   add_up(of_z.get(), tiles, hidden, db1->typed_data());
   add_up(of_y.get(), tiles, n, db2->typed_data());
-  gemm(threads, d, hidden, rows, from_matrix({x.typed_data(), 1, d}), {dz->typed_data(), hidden, 1}, dw1->typed_data(), hidden);
+  gemm(threads, d, hidden, rows, from_matrix({x.typed_data(), 1, d}), {dz->typed_data(), hidden, 1}, dw1->typed_data(),
+       hidden);
   return ffi::Error::Success();
 }
 

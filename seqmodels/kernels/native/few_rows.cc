@@ -18,8 +18,8 @@ inline __attribute__((always_inline)) void each(int64_t columns, To&& to) {
 }
 
 // sums [m n] += x [m, first to last] · w [first to last, n]
-static void add(int64_t m, int64_t n, int64_t d, int64_t first, int64_t last, const float* x, const float* w, float* sums,
-                int64_t lds) {
+static void add(int64_t m, int64_t n, int64_t d, int64_t first, int64_t last, const float* x, const float* w,
+                float* sums, int64_t lds) {
   int64_t k = first;
   for (; k + AT_ONCE <= last; k += AT_ONCE)
     each(n, [&](int64_t j, int width) {
@@ -41,9 +41,10 @@ static void add(int64_t m, int64_t n, int64_t d, int64_t first, int64_t last, co
 
 static ffi::Error FewRows(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Buffer<ffi::F32> w,
                           ffi::ResultBuffer<ffi::F32> y) {
-  const int64_t m = x.dimensions()[0], d = x.dimensions()[1], n = w.dimensions()[1], size = up(m * n, W);
+  const int64_t m = x.dimensions()[0], d = x.dimensions()[1], n = w.dimensions()[1], size = round_up(m * n, W);
   const Threads threads(pool);
-  const int parts = static_cast<int>(std::clamp<int64_t>(d * n / SHARE, 1, threads.count() > 1 ? 2 * threads.count() : 1));
+  const int parts =
+      static_cast<int>(std::clamp<int64_t>(d * n / SHARE, 1, threads.count() > 1 ? 2 * threads.count() : 1));
   float* to = y->typed_data();
   std::fill(to, to + m * n, 0.0f);
   if (parts == 1) {

@@ -1,5 +1,6 @@
-// Matrix products. The right operand is packed into panels of NV vectors of columns, in which a row of the panel follows
-// the other; the left one is read where it lies or packed likewise into panels of MR rows (Goto & van de Geijn, 2008).
+// Matrix products. The right operand is packed into panels of NV vectors of columns, in which a row of the panel
+// follows the other; the left one is read where it lies or packed likewise into panels of MR rows (Goto & van de Geijn,
+// 2008).
 #pragma once
 
 #include <algorithm>
@@ -49,8 +50,8 @@ inline __attribute__((always_inline)) void multiply(int64_t depth, const float* 
   }
 }
 
-// Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind. What it writes may reach a vector's rest
-// beyond the panel's end.
+// Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind. What it writes may reach a vector's
+// rest beyond the panel's end.
 template <int N>
 void pack(Matrix b, int64_t depth, int64_t n, float* to) {
   n = std::min<int64_t>(n, N);
@@ -86,7 +87,8 @@ constexpr int NR = NV * W;
 constexpr int64_t DEPTH = 256, ROWS = 14 * 16, COLUMNS = 2048;
 
 // One block: sums of rows [0, m) and columns [0, n) onto what lies at c, or instead of it.
-inline void block(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool onto) {
+inline void block(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
+                  bool onto) {
   Vector sums[MR][NV] = {};
   multiply<MR, NV>(depth, a, 1, MR, b, sums);
   if (m == MR && n == NR) {
@@ -124,9 +126,9 @@ struct Panels {
   const float* at(int64_t column, int64_t k) const { return data.get() + column * depth + k * NR; }
 };
 
-// c [m n] = a [m k] · b [k n], or onto it, on this thread. pack_left(i, p, rows, depth, to) packs `depth` columns from p on
-// of the rows from i on; right(j, p, columns, depth) is where the panels lie of columns from j on at the same depth, and how
-// far they are apart.
+// c [m n] = a [m k] · b [k n], or onto it, on this thread. pack_left(i, p, rows, depth, to) packs `depth` columns from
+// p on of the rows from i on; right(j, p, columns, depth) is where the panels lie of columns from j on at the same
+// depth, and how far they are apart.
 template <typename PackLeft, typename Right>
 void by_panels(int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Right&& right, float* c, int64_t ldc, bool onto) {
   const Buffer left(round_up(std::min(m, ROWS), MR) * std::min(k, DEPTH));
@@ -178,8 +180,8 @@ inline auto from_matrix(Matrix a) {
 
 // The same on all threads: each has a share of the rows or of the columns, whichever there are more of.
 template <typename PackLeft>
-void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c, int64_t ldc,
-          bool onto = false) {
+void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c,
+          int64_t ldc, bool onto = false) {
   // A right operand that many rows meet is packed once, for all; a deep one passes through the caches as it is packed.
   const bool shallow = k <= m;
   const int parts = shallow ? 2 * threads.count() : threads.count();  // more than threads, for one may be late

@@ -13,11 +13,15 @@ using Results = ffi::ResultBuffer<ffi::F32>;
 // The sizes of a call, and those of a chunk's matrices: all of them multiples of a vector, zeros behind.
 struct Sizes {
   int64_t b, t, h, k, v, chunk;
-  int64_t rows = up(chunk, TILE), c = up(chunk, W), K = up(k, W), V = up(v, W);
+  int64_t rows = round_up(chunk, TILE), c = round_up(chunk, W), K = round_up(k, W), V = round_up(v, W);
 
   Sizes(const Floats& keys, const Floats& values, int64_t chunk)
-      : b(keys.dimensions()[0]), t(keys.dimensions()[1]), h(keys.dimensions()[2]), k(keys.dimensions()[3]),
-        v(values.dimensions()[3]), chunk(chunk) {}
+      : b(keys.dimensions()[0]),
+        t(keys.dimensions()[1]),
+        h(keys.dimensions()[2]),
+        k(keys.dimensions()[3]),
+        v(values.dimensions()[3]),
+        chunk(chunk) {}
   int64_t chunks() const { return (t + chunk - 1) / chunk; }
 };
 
@@ -25,8 +29,13 @@ struct Sizes {
 class Head {
  public:
   Head(const Sizes& n, int64_t task, const bool* reset)
-      : n_(n), row_(task / n.h), head_(task % n.h), task_(task), reset_(reset),
-        memory_(8 * n.c * std::max(n.K, n.V) + 4 * n.c * n.c + 3 * n.K * n.V + n.K + 2 * n.c + W), free_(memory_.get()) {
+      : n_(n),
+        row_(task / n.h),
+        head_(task % n.h),
+        task_(task),
+        reset_(reset),
+        memory_(8 * n.c * std::max(n.K, n.V) + 4 * n.c * n.c + 3 * n.K * n.V + n.K + 2 * n.c + W),
+        free_(memory_.get()) {
     triangle_ = take(n.c * n.c), pairs_ = take(n.c * n.c), keep = take(n.c);
     for (int64_t i = 0; i < n.c; ++i)
       for (int64_t j = 0; j < n.c; ++j) triangle_[i * n.c + j] = j <= i;
@@ -68,7 +77,8 @@ class Head {
   void write(const float* from, int64_t width, int64_t ldf, float* to) const {
     to += ((row_ * n_.t + first_) * n_.h + head_) * width;
     for (int64_t i = 0; i < count_; ++i, to += n_.h * width, from += ldf)
-      for (int64_t j = 0; j < width; j += W) store(to + j, load(from + j), static_cast<int>(std::min<int64_t>(W, width - j)));
+      for (int64_t j = 0; j < width; j += W)
+        store(to + j, load(from + j), static_cast<int>(std::min<int64_t>(W, width - j)));
   }
   // This head's part of an array [b h rows columns], with zeros around.
   void read_state(const float* from, int64_t rows, int64_t columns, float* to, int64_t ldt) const {
@@ -95,7 +105,7 @@ class Head {
   void scores(const float* left, int64_t depth, const float* right, float* to, const float* plus = nullptr) const {
     lower_product(n_.rows, depth, {left, depth, 1}, right, n_.c, to, n_.c);
     for (int64_t i = 0; i < n_.rows; ++i)
-      for (int64_t j = 0; j < up(i / TILE * TILE + TILE, W); j += W) {
+      for (int64_t j = 0; j < round_up(i / TILE * TILE + TILE, W); j += W) {
         float* at = to + i * n_.c + j;
         store(at, load(weights + i * n_.c + j) * (load(at) + (plus ? plus[i] : 0.0f)));
       }
@@ -257,13 +267,22 @@ static ffi::Error Backward(ffi::ThreadPool pool, Floats q, Floats k, Floats v, F
                            ffi::Buffer<ffi::PRED> reset, Floats dy, Floats dsums, Floats ds_end, Floats dn_end,
                            Results dq, Results dk, Results dv, Results ds, Results dn, int64_t chunk) {
   const Sizes n(k, v, chunk);
-  const Pass all{q.typed_data(), k.typed_data(), v.typed_data(), s.typed_data(),
-                 normaliser.element_count() ? normaliser.typed_data() : nullptr, dy.typed_data(), dsums.typed_data(),
-                 ds_end.typed_data(), dn_end.typed_data(), dq->typed_data(), dk->typed_data(), dv->typed_data(),
-                 ds->typed_data(), dn->typed_data()};
-  Threads(pool).loop(static_cast<int>(2 * n.b * n.h), [&](int i) {
-    (i % 2 ? gradients_of_keys : gradients_of_queries)(n, i / 2, flags(reset), all);
-  });
+  const Pass all{q.typed_data(),
+                 k.typed_data(),
+                 v.typed_data(),
+                 s.typed_data(),
+                 normaliser.element_count() ? normaliser.typed_data() : nullptr,
+                 dy.typed_data(),
+                 dsums.typed_data(),
+                 ds_end.typed_data(),
+                 dn_end.typed_data(),
+                 dq->typed_data(),
+                 dk->typed_data(),
+                 dv->typed_data(),
+                 ds->typed_data(),
+                 dn->typed_data()};
+  Threads(pool).loop(static_cast<int>(2 * n.b * n.h),
+                     [&](int i) { (i % 2 ? gradients_of_keys : gradients_of_queries)(n, i / 2, flags(reset), all); });
   return ffi::Error::Success();
 }
 

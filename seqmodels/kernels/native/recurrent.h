@@ -14,17 +14,17 @@ namespace seqmodels {
 // none.
 struct Sequences {
   int64_t batch, time, inputs, units;
-  const float *x, *h0, *c0;           // [b t d], [b e]
-  const float *w, *u, *bias, *bias_n; // [d g*e], [e g*e], [g*e], [e]
-  const bool *reset, *mask;           // [b t]
+  const float *x, *h0, *c0;            // [b t d], [b e]
+  const float *w, *u, *bias, *bias_n;  // [d g*e], [e g*e], [g*e], [e]
+  const bool *reset, *mask;            // [b t]
 
   bool resets(int64_t b, int64_t t) const { return reset && reset[b * time + t]; }
   bool keeps(int64_t b, int64_t t) const { return mask && !mask[b * time + t]; }
 };
 
 struct Outputs {
-  float *hs, *h, *c;     // [b t e], [b e]
-  float *saved, *cs;     // [b t slots*e], [b t e]; null: nothing is saved
+  float *hs, *h, *c;  // [b t e], [b e]
+  float *saved, *cs;  // [b t slots*e], [b t e]; null: nothing is saved
 };
 
 // Where one vector of units stands: of sequence b at position t, units from `first` on, `n` of them.
@@ -62,8 +62,8 @@ inline void by_blocks(int64_t rows, F&& f) {
   }
 }
 
-// Rows of a left operand, block by block as `by_blocks` has them: element (i, k) of a block of R rows that begins with row
-// `first` is at (first * depth + k * R + i).
+// Rows of a left operand, block by block as `by_blocks` has them: element (i, k) of a block of R rows that begins with
+// row `first` is at (first * depth + k * R + i).
 template <int MOST>
 void pack_rows(Matrix a, int64_t rows, int64_t depth, float* to) {
   by_blocks<MOST>(rows, [&](int64_t first, auto number) {
@@ -90,8 +90,8 @@ class Layer {
     const Buffer states(3 * s_.batch * padded_), z(s_.batch * MR * panels_ * COLUMNS);
     std::fill_n(states.get(), 3 * s_.batch * padded_, 0.0f);
     in_tasks([&](int, int64_t first, int64_t rows, Share share, Team& team) {
-      walk(w.get(), u.get(), states.get() + 3 * first * padded_, z.get() + first * MR * panels_ * COLUMNS, out, first, rows,
-           share, team);
+      walk(w.get(), u.get(), states.get() + 3 * first * padded_, z.get() + first * MR * panels_ * COLUMNS, out, first,
+           rows, share, team);
     });
   }
 
@@ -137,7 +137,8 @@ class Layer {
                Share share) const {
     const int64_t width = panels_ * COLUMNS, size = count * s_.inputs;
     for (int64_t row = 0; row < rows; ++row)
-      pack_rows<MR>({s_.x + ((first + row) * s_.time + start) * s_.inputs, s_.inputs, 1}, count, s_.inputs, packed + row * size);
+      pack_rows<MR>({s_.x + ((first + row) * s_.time + start) * s_.inputs, s_.inputs, 1}, count, s_.inputs,
+                    packed + row * size);
     for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel) {
       alignas(64) float bias[COLUMNS];
       pack_gates(s_.bias, 1, panel, bias);
@@ -195,14 +196,15 @@ class Layer {
 
   // R sequences from b on at position t: one panel's units. packed, z, h, next and c are those of the first of them.
   template <int R>
-  void step(const float* u, int64_t panel, const float* packed, const float* z, int64_t z_row, const float* h, float* next,
-            float* c, const Outputs& out, int64_t b, int64_t t) const {
+  void step(const float* u, int64_t panel, const float* packed, const float* z, int64_t z_row, const float* h,
+            float* next, float* c, const Outputs& out, int64_t b, int64_t t) const {
     z += panel * COLUMNS;
     Vector sums[R][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) sums[i][v] = Cell::begins_with_input(v / Cell::vectors) ? load(z + i * z_row + v * W) : Vector{};
+      for (int v = 0; v < NV; ++v)
+        sums[i][v] = Cell::begins_with_input(v / Cell::vectors) ? load(z + i * z_row + v * W) : Vector{};
     multiply<R, NV>(s_.units, packed, 1, R, u + panel * s_.units * COLUMNS, sums);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)

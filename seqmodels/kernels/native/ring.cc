@@ -138,7 +138,7 @@ static ffi::Error Ring(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buffe
     float* to = out->typed_data() + task * v;
     std::fill(to, to + v, 0.0f);
     if (count <= 0) return;
-    Buffer scores(up(count, W) + W);
+    Buffer scores(round_up(count, W) + W);
     const auto each = [&](auto&& use) {
       for (const Block& block : ring)
         if (block.first < count) use(block, std::min(block.slots, count - block.first));

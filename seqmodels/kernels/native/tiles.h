@@ -7,10 +7,8 @@
 
 namespace seqmodels {
 
-constexpr int TILE = 4;                              // rows at a time
+constexpr int TILE = 4;                                // rows at a time
 constexpr int TILE_VECTORS = REGISTERS == 32 ? 4 : 2;  // vectors of columns at a time
-
-inline int64_t up(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
 
 enum class Part { ALL, LOWER, UPPER };  // of a left operand: where it is not zero
 
@@ -36,8 +34,8 @@ inline void tile(int64_t depth, Matrix left, const float* right, int64_t ldr, fl
 }
 
 // to [rows columns] = left [rows depth] · right [depth columns], or onto it. rows: a multiple of TILE; columns: of W.
-inline void product(int64_t rows, int64_t columns, int64_t depth, Matrix left, const float* right, int64_t ldr, float* to,
-                    int64_t ldt, bool onto = false, Part part = Part::ALL) {
+inline void product(int64_t rows, int64_t columns, int64_t depth, Matrix left, const float* right, int64_t ldr,
+                    float* to, int64_t ldt, bool onto = false, Part part = Part::ALL) {
   for (int64_t i = 0; i < rows; i += TILE) {
     const int64_t first = part == Part::UPPER ? std::min(i, depth) : 0;
     const int64_t last = part == Part::LOWER ? std::min(i + TILE, depth) : depth;
@@ -46,10 +44,17 @@ inline void product(int64_t rows, int64_t columns, int64_t depth, Matrix left, c
     for (int64_t j = 0; j < columns; j += TILE_VECTORS * W) {
       float* c = to + i * ldt + j;
       switch (std::min<int64_t>(TILE_VECTORS, (columns - j) / W)) {
-        case 1: tile<1>(last - first, a, b + j, ldr, c, ldt, onto); break;
-        case 2: tile<2>(last - first, a, b + j, ldr, c, ldt, onto); break;
-        case 3: tile<3>(last - first, a, b + j, ldr, c, ldt, onto); break;
-        default: tile<TILE_VECTORS>(last - first, a, b + j, ldr, c, ldt, onto);
+        case 1:
+          tile<1>(last - first, a, b + j, ldr, c, ldt, onto);
+          break;
+        case 2:
+          tile<2>(last - first, a, b + j, ldr, c, ldt, onto);
+          break;
+        case 3:
+          tile<3>(last - first, a, b + j, ldr, c, ldt, onto);
+          break;
+        default:
+          tile<TILE_VECTORS>(last - first, a, b + j, ldr, c, ldt, onto);
       }
     }
   }
@@ -59,7 +64,7 @@ inline void product(int64_t rows, int64_t columns, int64_t depth, Matrix left, c
 inline void lower_product(int64_t rows, int64_t depth, Matrix left, const float* right, int64_t ldr, float* to,
                           int64_t ldt) {
   for (int64_t i = 0; i < rows; i += TILE)
-    product(TILE, up(i + TILE, W), depth, left.from(i, 0), right, ldr, to + i * ldt, ldt);
+    product(TILE, round_up(i + TILE, W), depth, left.from(i, 0), right, ldr, to + i * ldt, ldt);
 }
 
 template <int H, size_t... I>

@@ -7,8 +7,8 @@
 namespace seqmodels {
 
 #if defined(__AVX512F__)
-constexpr int W = 16;         // floats in a vector
-constexpr int REGISTERS = 32; // vectors that the processor holds
+constexpr int W = 16;          // floats in a vector
+constexpr int REGISTERS = 32;  // vectors that the processor holds
 #elif defined(__AVX__)
 constexpr int W = 8;
 constexpr int REGISTERS = 16;
