@@ -63,6 +63,7 @@ def flattest(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | No
 
 def sequential_steps(records: Sequence[Row]) -> Verdict:
   steps = where(records, 'training_time', 'sequential_steps')
+  steps = [row for row in steps if row.get('backend') != 'native']  # whose loops are not in the compiled program
   times = [r for r in where(records, 'training_time', 'step_seconds') if 64 <= r['length'] <= 1024]
   if not steps or not times:
     return not_measured('training_time')
@@ -154,6 +155,7 @@ CLAIMS = (
         'sequential_steps',
         'length',
         where={'architecture': COMPARED},
+        without={'backend': ('native',)},
         log_x=True,
         log_y=True,
         x_label='tokens in a sequence',

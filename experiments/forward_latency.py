@@ -77,7 +77,7 @@ class ForwardLatency(Experiment):
       if is_reference(subject, cell):
         continue
       flops = sizing.sequence_flops(model, length)
-      if subject.backend != 'native':  # what these allocate, the compiler does not know
+      if subject.seen_by_the_compiler:
         yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
       yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
     measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])

@@ -29,6 +29,11 @@ class Subject:
   def name(self) -> str:
     return ' '.join(part for part in (self.architecture, self.backend, self.block) if part)
 
+  @property
+  def seen_by_the_compiler(self) -> bool:
+    """Whether its loops and temporaries stand in the compiled program; those of native code do not."""
+    return self.backend != 'native'
+
   def build(self, spec: Spec, **fields: Any) -> models.Model:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'

@@ -103,6 +103,8 @@ class TrainingTime(Experiment):
       compiled, steps[subject.name] = made
       if is_reference(subject, cell):
         continue
+      if not subject.seen_by_the_compiler:
+        continue
       more = {
         'temporary_bytes': (compiled.temporary_bytes, 'B'),
         'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),

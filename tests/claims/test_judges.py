@@ -309,3 +309,10 @@ def test_only_what_learned_to_recall_is_judged():
 def test_seeds_that_vanish_and_explode_do_not_cancel_out():
   rows_ = [{**r, 'value': r['value'] * (-1) ** r['seed']} for r in gradients(-30.0, -12.0)]
   assert CLAIMS[14].judge(rows_).status == 'supported'
+
+
+def test_loops_in_native_code_are_no_steps_of_the_program():
+  records = training(lambda t: 1.0 * t, lambda t: 1.0)
+  hidden = [{**row, 'backend': 'native', 'value': 1} for row in records if row['metric'] == 'sequential_steps']
+  judge = CLAIMS[1].judge
+  assert judge([*records, *hidden]).status == judge(records).status == 'supported'
