@@ -10,12 +10,13 @@ from tests.independent.everything import ALL
 
 
 def main(path: str) -> None:
+  form = 'native code' if native.available() else 'JAX'
   lines = [
     '# Independent checks',
     '',
     'Every mixer and position encoding beside a formulation that shares no code with it. Deviations are the largest',
     f'absolute ones, outputs being of order 1, in float32 on {jax.default_backend()} with JAX {jax.__version__},',
-    f'in the forms that `auto` stands for here: {"native code" if native.available() else "JAX"} wherever there is a choice.',
+    f'in the forms that `auto` stands for here: {form} wherever there is a choice.',
     '`tests/independent/` holds the references; `python -m tests.independent docs/independent-checks.md` writes this.',
     '',
     '| What | Checked against | Largest deviation | Allowed |',
