@@ -97,4 +97,7 @@ def test_without_a_compiler_one_line_says_so(monkeypatch, tmp_path):
   monkeypatch.setenv('PATH', '/usr/bin:/bin')
   with pytest.raises(InputError, match=r'compiler false failed'):
     native.build()
+  monkeypatch.setenv('CXX', 'no-such-compiler')
+  with pytest.raises(InputError, match='no-such-compiler cannot be run'):
+    native.build()
   assert not list(tmp_path.iterdir())

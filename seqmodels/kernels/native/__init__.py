@@ -92,16 +92,20 @@ def build() -> pathlib.Path:
   path.parent.mkdir(parents=True, exist_ok=True)
   objects = {source: path.with_name(f'{path.stem}-{source.stem}.{os.getpid()}.o') for source in _sources()}
   command = [*compiler.split(), *FLAGS, '-isystem', jax.ffi.include_dir()]
-  jobs = {to: subprocess.Popen([*command, '-c', str(source), '-o', str(to)]) for source, to in objects.items()}
-  failed = [to.name for to, job in jobs.items() if job.wait()]
-  if failed:
-    raise InputError(f'the C++ compiler {compiler} failed')
-  # The library appears whole or not at all, whoever else builds it at the same time.
   unfinished = path.with_suffix(f'.{os.getpid()}.tmp')
-  subprocess.run([*command, '-shared', *map(str, objects.values()), '-o', str(unfinished)], check=True)
-  unfinished.replace(path)
-  for to in objects.values():
-    to.unlink()
+  link = [*command, '-shared', *map(str, objects.values()), '-o', str(unfinished)]
+  try:
+    jobs = [subprocess.Popen([*command, '-c', str(source), '-o', str(to)]) for source, to in objects.items()]
+    codes = [job.wait() for job in jobs]  # of all of them, so that none still writes
+    if any(codes) or subprocess.run(link, check=False).returncode:
+      raise InputError(f'the C++ compiler {compiler} failed')
+    # The library appears whole or not at all, whoever else builds it at the same time.
+    unfinished.replace(path)
+  except OSError as error:
+    raise InputError(f'the C++ compiler {compiler} cannot be run: {error}') from error
+  finally:
+    for to in (*objects.values(), unfinished):
+      to.unlink(missing_ok=True)
   return path
 
 
