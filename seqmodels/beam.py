@@ -72,6 +72,7 @@ def _search(
   stop: int,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
   b, n = logits.shape
+  prepared = model.prepare(params, length)
   wide = min(2, n) * beams  # each beam has one way to end, so that enough are left that go on
   axes = batch_axes(model.init_state, room)
 
@@ -102,7 +103,7 @@ def _search(
     scores, alive = jax.lax.top_k(jnp.where(stops, -jnp.inf, found), beams)
     parent, token = (jnp.take_along_axis(x, alive, axis=1) for x in (parent, token))
     state = rows(now.state, (jnp.arange(b)[:, None] * beams + parent).reshape(-1))
-    outputs, state = model.apply(params, token.reshape(-1, 1), state)
+    outputs, state = model.apply(prepared.params, token.reshape(-1, 1), state, projections=prepared.projections)
     tokens = jnp.take_along_axis(tokens, alive[:, :, None], axis=1)
     return Search(now.step + 1, tokens, scores, outputs[:, 0], state, ended, ended_scores)
 

@@ -176,6 +176,10 @@ class Block(nnx.Module):
     assert memory.encoded is not None
     return {'mixer': self.mixer.init_state(batch, max_length), 'cross': self.cross.read(memory.encoded)}
 
+  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+    """See `Mixer.project`; a call that is given `projected` still needs its `x`."""
+    return self.mixer.project(x if self.norm_mixer is None else self.norm_mixer(x))
+
   def __call__(
     self,
     x: Activations,
@@ -185,12 +189,15 @@ class Block(nnx.Module):
     mask: Flags | None = None,
     rngs: Key | None = None,
     memory: Memory | None = None,
+    projected: Float[Array, 'b t z'] | None = None,
   ) -> tuple[Activations, State | None]:
     """The mixer contract (seqmodels/mixers/base.py), with everything around the mixer added."""
     keys: tuple[Key | None, ...] = (None, None, None) if rngs is None else tuple(jax.random.split(rngs, 3))
     own = state if self.cross is None or state is None else state['mixer']
     y = self.norm_mixer(x) if self.norm_mixer is not None else x
-    y, own = self.mixer(y, own, reset=reset, mask=mask, rngs=None if keys[0] is None else nnx.Rngs(keys[0]))
+    given: dict[str, Any] = {} if projected is None else {'projected': projected}
+    rngs_mixer = None if keys[0] is None else nnx.Rngs(keys[0])
+    y, own = self.mixer(y, own, reset=reset, mask=mask, rngs=rngs_mixer, **given)
     y = dropout(y, self.rate, keys[1])
     x = x + y if self.residual else y
     if self.cross is None:

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from seqmodels.blocks import Memory
 from seqmodels.config import ModelConfig
@@ -46,6 +47,10 @@ class EncoderDecoder(nnx.Module):
         f'{config.pattern}'
       )
 
+  def projections(self) -> Float[Array, 'v z'] | None:
+    """See `Network.projections`; of the decoder."""
+    return self.decoder.projections()
+
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
     """The state of a decoder that has read nothing: a source of padding, `source_length` long (0: the spec's)."""
     if not self.cross_attention:
@@ -78,12 +83,14 @@ class EncoderDecoder(nnx.Module):
     key: Key | None,
     source: Source | None,
     source_mask: SourceMask | None,
+    projections: Float[Array, 'v z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
+    """projections: of the decoder."""
     if (source is None) == (state is None):
       raise InputError('a seq2seq model needs either a source, or the state that model.start made of one')
     if state is not None:
       memory = Memory(None, state['source_mask']) if self.cross_attention else None
-      outputs, after = self.decoder(inputs, state['decoder'], reset, mask, key, memory)
+      outputs, after = self.decoder(inputs, state['decoder'], reset, mask, key, memory, projections)
       return outputs, state | {'decoder': after}
     assert source is not None
     keys: tuple[Key | None, ...] = (None, None) if key is None else tuple(jax.random.split(key))

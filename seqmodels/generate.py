@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.errors import InputError
-from seqmodels.models import Model
+from seqmodels.models import Model, Prepared
 from seqmodels.network import Source, SourceMask
 from seqmodels.notation import Key, Params, State
 
@@ -99,7 +99,7 @@ def prefill(
 @partial(jax.jit, static_argnames=('model', 'sampling', 'steps'), donate_argnames=('state',))
 def decode(
   model: Model,
-  params: Params,
+  prepared: Prepared,
   logits: Float[Array, 'b n'],
   state: State,
   done: Bool[Array, 'b'],
@@ -124,7 +124,7 @@ def decode(
       token = jnp.where(done, sampling.stop, token)
       done = done | (token == sampling.stop)
     tokens = jax.lax.dynamic_update_slice_in_dim(tokens, token[:, None], i, axis=1)
-    outputs, state = model.apply(params, token[:, None], state)
+    outputs, state = model.apply(prepared.params, token[:, None], state, projections=prepared.projections)
     return i + 1, tokens, outputs[:, 0], state, done
 
   _, tokens, logits, state, done = jax.lax.while_loop(go_on, step, (jnp.int32(0), tokens, logits, state, done))
@@ -160,6 +160,7 @@ def generate(
   check_request(model, before, length, source)
   room = _room(before + min(chunk or length, length), before + length)
   logits, state = prefill(model, params, prompt, mask, room, source, source_mask)
+  prepared = model.prepare(params, length)
   done = jnp.zeros((prompt.shape[0],), bool)
   made = 0
   while made < length and not (sampling.stop >= 0 and bool(done.all())):
@@ -168,7 +169,7 @@ def generate(
       room = _room(before + made + steps, before + length)
       state = grow(model, state, room)
     tokens, logits, state, done = decode(
-      model, params, logits, state, done, key, jnp.int32(made), sampling=sampling, steps=steps
+      model, prepared, logits, state, done, key, jnp.int32(made), sampling=sampling, steps=steps
     )
     made += steps
     yield tokens

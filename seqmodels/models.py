@@ -1,10 +1,12 @@
 """Whole models. `build(config, spec)` gives a Model: a graph split once from its parameters, and pure functions."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
+from jaxtyping import Array, Float
 
 from seqmodels import widths
 from seqmodels.blocks import FeedForward
@@ -17,6 +19,15 @@ from seqmodels.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Flags, Key, Params, State
 from seqmodels.positions import ADDITIVE
 from seqmodels.spec import Spec, Tokens
+
+LARGEST_TABLE = 2**24  # floats
+
+
+class Prepared(NamedTuple):
+  """What many single tokens are computed with: the parameters, and what follows from them alone."""
+
+  params: Params
+  projections: Float[Array, 'v z'] | None
 
 
 class Model:
@@ -79,18 +90,37 @@ class Model:
     key: Key | None = None,
     source: Source | None = None,
     source_mask: SourceMask | None = None,
+    projections: Float[Array, 'v z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
     """Outputs in float32, [b t n] or [b n] as spec.readout says, and the state after the segment.
 
     state None: from the start, and no state is wanted. key None: evaluation, no dropout. source: for seq2seq models
-    without a state. Call it inside `jax.jit`.
+    without a state. projections: what `prepare` made of the same parameters. Call it inside `jax.jit`.
     """
     network = nnx.merge(self.graph, params)
     if isinstance(network, EncoderDecoder):
-      return network(inputs, state, reset, mask, key, source, source_mask)
+      return network(inputs, state, reset, mask, key, source, source_mask, projections)
     if source is not None:
       raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    return network(inputs, state, reset, mask, key)
+    return network(inputs, state, reset, mask, key, None, projections)
+
+  def prepare(self, params: Params, tokens: int) -> Prepared:
+    """What `apply` reads for `tokens` tokens one by one, computed once, outside of their loop.
+
+    What the first layer computes of a token alone becomes a table over the vocabulary, where that is no more work than
+    to compute it for `tokens` tokens. These weights, of two LSTM layers a quarter of all, are then not read again.
+    """
+    shape = self._projections_shape
+    if shape is None or shape.shape[0] > tokens or shape.size > LARGEST_TABLE:
+      return Prepared(params, None)
+    return Prepared(params, jax.jit(self._projections)(params))
+
+  def _projections(self, params: Params) -> Float[Array, 'v z'] | None:
+    return nnx.merge(self.graph, params).projections()
+
+  @functools.cached_property
+  def _projections_shape(self) -> jax.ShapeDtypeStruct | None:
+    return jax.eval_shape(self._projections, self.abstract_params)
 
   def networks(self) -> dict[str, tuple[Network, Params]]:
     """The parts, `encoder` before `decoder` for seq2seq, with abstract parameters: for reading, not for running."""

@@ -63,8 +63,9 @@ class Network(nnx.Module):
     mask: Flags | None,
     key: Key | None,
     memory: Memory | None = None,
+    projections: Float[Array, 'v z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
-    x, state = self.features(inputs, state, reset, mask, key, memory)
+    x, state = self.features(inputs, state, reset, mask, key, memory, projections)
     if self.spec.readout == 'last':
       x = _last(x, mask)
     elif self.spec.readout == 'mean':
@@ -79,8 +80,13 @@ class Network(nnx.Module):
     mask: Flags | None,
     key: Key | None,
     memory: Memory | None = None,
+    projections: Float[Array, 'v z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
-    """What the output layer reads: the stack's outputs, normalised where the blocks are residual."""
+    """What the output layer reads: the stack's outputs, normalised where the blocks are residual.
+
+    projections: what the method of that name gave; it says nothing of an input with dropout (a key).
+    """
+    assert projections is None or key is None
     keys: tuple[Key | None, ...] = (None, None) if key is None else tuple(jax.random.split(key))
     x = self._embed(inputs)
     new_state: dict[str, Any] = {}
@@ -92,8 +98,21 @@ class Network(nnx.Module):
       x = x + self._encoding(position).astype(x.dtype)
     x = dropout(x, self.config.dropout, keys[0])
     stack_state = None if state is None else state['stack']
-    x, new_state['stack'] = self.stack(x, stack_state, reset=reset, mask=mask, rngs=keys[1], memory=memory)
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'rngs': keys[1], 'memory': memory}
+    if projections is not None:
+      how['projected'] = jnp.take(projections, inputs, axis=0)
+    x, new_state['stack'] = self.stack(x, stack_state, **how)
     return x if self.norm is None else self.norm(x), None if state is None else new_state
+
+  def projections(self) -> Float[Array, 'v z'] | None:
+    """What the first mixer computes of each token of the vocabulary alone (`Mixer.project`).
+
+    None where it computes nothing of that kind, and where its input is not a token's alone.
+    """
+    if not isinstance(self.spec.input, Tokens) or self.config.position in ADDITIVE:
+      return None
+    projected = self.stack.project(self._embed(jnp.arange(self.spec.input.size)[None]))
+    return None if projected is None else projected[0]
 
   def _embed(self, inputs: jax.Array) -> jax.Array:
     """Components of unit variance, whatever the width (Vaswani et al. 2017, section 3.4)."""

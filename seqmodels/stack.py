@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from seqmodels.blocks import Block, Memory
 from seqmodels.config import ModelConfig
@@ -45,6 +46,10 @@ class Stack(nnx.Module):
       return tuple(states)
     return tuple(_stack(states[j :: self.period]) for j in range(self.period))
 
+  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+    """See `Mixer.project`; of the first layer. A scan has one program for all layers: they cannot be given it."""
+    return None if self.scanned else self.block(0).project(x)
+
   def __call__(
     self,
     x: Activations,
@@ -54,19 +59,21 @@ class Stack(nnx.Module):
     mask: Flags | None = None,
     rngs: Key | None = None,
     memory: Memory | None = None,
+    projected: Float[Array, 'b t z'] | None = None,
   ) -> tuple[Activations, State | None]:
-    run = self._scan if self.scanned else self._unroll
-    return run(x, state, (reset, mask, memory), rngs)
+    shared = reset, mask, memory
+    return self._scan(x, state, shared, rngs) if self.scanned else self._unroll(x, state, shared, rngs, projected)
 
   def _unroll(
-    self, x: Activations, state: State | None, shared: Any, key: Key | None
+    self, x: Activations, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None
   ) -> tuple[Activations, State | None]:
     states = []
     for i in range(self.depth):
       layer_key = None if key is None else jax.random.fold_in(key, i)
       graph, params = nnx.split(self.block(i))
       apply = _apply(graph, self.remat)
-      x, layer_state = apply(nnx.to_pure_dict(params), x, None if state is None else state[i], shared, layer_key)
+      own, given = None if state is None else state[i], projected if i == 0 else None
+      x, layer_state = apply(nnx.to_pure_dict(params), x, own, shared, layer_key, given)
       states.append(layer_state)
     return x, None if state is None else tuple(states)
 
@@ -96,10 +103,11 @@ def _apply(graph: Any, remat: bool) -> Any:
   """The block of `graph` as a pure function of its parameters, recomputed in the backward pass if `remat`."""
 
   def apply(
-    params: Any, x: jax.Array, state: State | None, shared: Any, key: Key | None
+    params: Any, x: jax.Array, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None = None
   ) -> tuple[jax.Array, State | None]:
     reset, mask, memory = shared
-    return nnx.merge(graph, params)(x, state, reset=reset, mask=mask, rngs=key, memory=memory)
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'rngs': key, 'memory': memory, 'projected': projected}
+    return nnx.merge(graph, params)(x, state, **how)
 
   return jax.checkpoint(apply) if remat else apply
 

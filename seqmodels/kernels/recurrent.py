@@ -8,6 +8,8 @@
 `vendor` the LSTM of the GPU's vendor (`vendor_recurrent.py`). It knows no flags: with one, and for one token, `fused`
          runs.
 
+Given `projected`, the input's share of every gate, all run step by step: that is for single tokens.
+
 Rules of all: the carry is float32; matmuls read `dtype` and accumulate in float32; `reset` clears the carry before a
 position; a position whose `mask` is false leaves the carry as it is. Neither costs anything when it is None.
 """
@@ -33,6 +35,14 @@ IMPLEMENTATIONS = ('auto', 'fused', 'native', 'scan')
 
 Outputs = Float[Array, 'b t e']
 Carry = Float[Array, 'b e']
+Projected = Float[Array, 'b t z']
+
+
+def project(
+  x: Activations, kernel: Float[Array, 'd z'], bias: Float[Array, ' z'], dtype: DTypeLike
+) -> Float[Array, 'b t z']:
+  """The input's share of every gate, in float32."""
+  return projection.dot(x, kernel, dtype, jnp.float32) + bias[None, None, :]
 
 
 def rnn(
@@ -42,13 +52,14 @@ def rnn(
   recurrent_kernel: Float[Array, 'e e'],
   bias: Float[Array, ' e'],
   *,
+  projected: Projected | None = None,
   reset: Flags | None = None,
   mask: Flags | None = None,
   implementation: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """The simple recurrent network h' = tanh(W x + U h + b) (Elman, 1990). Returns (all h, the last h)."""
-  implementation = _chosen(implementation, x, h, input_kernel)
+  implementation = _chosen(implementation, x, h, input_kernel, projected)
   if implementation == 'native':
     return native.rnn(x, h, input_kernel, recurrent_kernel, bias, reset=reset, mask=mask)
   if implementation == 'fused':
@@ -56,13 +67,10 @@ def rnn(
     y, h = fused.rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
-  dot = _dot_of(x)
+  def cell(z, from_h, h):
+    return (jnp.tanh(z + from_h),)
 
-  def step(carry, x, w, u):
-    (h,) = carry
-    return (jnp.tanh(dot(x, w) + dot(h, u) + bias[None, :]),)
-
-  y, (h,) = _scan(step, x, (h,), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  y, (h,) = _scan(cell, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h
 
 
@@ -74,6 +82,7 @@ def lstm(
   recurrent_kernel: Float[Array, 'e 4*e'],
   bias: Float[Array, ' 4*e'],
   *,
+  projected: Projected | None = None,
   reset: Flags | None = None,
   mask: Flags | None = None,
   implementation: str = 'auto',
@@ -85,10 +94,10 @@ def lstm(
   """
   if implementation == 'vendor':
     vendor.check(dtype)
-    if reset is None and mask is None and x.shape[1] > 1:
+    if reset is None and mask is None and projected is None and x.shape[1] > 1:
       return vendor.lstm(x, h, c, input_kernel, recurrent_kernel, bias)
     implementation = 'fused'
-  implementation = _chosen(implementation, x, h, input_kernel)
+  implementation = _chosen(implementation, x, h, input_kernel, projected)
   if implementation == 'native':
     return native.lstm(x, h, c, input_kernel, recurrent_kernel, bias, reset=reset, mask=mask)
   if implementation == 'fused':
@@ -100,15 +109,13 @@ def lstm(
     y, h, c = fused.lstm(z, h, c, u, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h, c
 
-  dot = _dot_of(x)
-
-  def step(carry, x, w, u):
-    h, c = carry
-    i, f, g, o = jnp.split(dot(x, w) + dot(h, u) + bias[None, :], 4, axis=-1)
+  def cell(z, from_h, h, c):
+    del h
+    i, f, g, o = jnp.split(z + from_h, 4, axis=-1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
-  y, (h, c) = _scan(step, x, (h, c), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  y, (h, c) = _scan(cell, x, (h, c), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h, c
 
 
@@ -120,6 +127,7 @@ def gru(
   bias: Float[Array, ' 3*e'],
   recurrent_bias: Float[Array, ' e'],
   *,
+  projected: Projected | None = None,
   reset: Flags | None = None,
   mask: Flags | None = None,
   implementation: str = 'auto',
@@ -130,7 +138,7 @@ def gru(
   The reset gate multiplies U_n h + b_hn (`recurrent_bias`) instead of h, so that one recurrent matmul serves all gates.
   Gates lie along the last axis of the weights in the order reset, update, new; h' = (1 - z) n + z h.
   """
-  implementation = _chosen(implementation, x, h, input_kernel)
+  implementation = _chosen(implementation, x, h, input_kernel, projected)
   if implementation == 'native':
     weights = input_kernel, recurrent_kernel, bias, recurrent_bias
     return native.gru(x, h, *weights, reset=reset, mask=mask)
@@ -141,24 +149,23 @@ def gru(
     y, h = fused.gru(z, h, u, recurrent_bias, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
-  dot = _dot_of(x)
-
-  def step(carry, x, w, u):
-    (h,) = carry
-    r_in, z_in, n_in = jnp.split(dot(x, w) + bias[None, :], 3, axis=-1)
-    r_rec, z_rec, n_rec = jnp.split(dot(h, u), 3, axis=-1)
+  def cell(projected, from_h, h):
+    r_in, z_in, n_in = jnp.split(projected, 3, axis=-1)
+    r_rec, z_rec, n_rec = jnp.split(from_h, 3, axis=-1)
     r, z = jax.nn.sigmoid(r_in + r_rec), jax.nn.sigmoid(z_in + z_rec)
     n = jnp.tanh(n_in + r * (n_rec + recurrent_bias[None, :]))
     return ((1 - z) * n + z * h,)
 
-  y, (h,) = _scan(step, x, (h,), (input_kernel, recurrent_kernel), reset, mask, dtype)
+  y, (h,) = _scan(cell, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h
 
 
-def _chosen(implementation: str, x: jax.Array, h: jax.Array, kernel: jax.Array) -> str:
+def _chosen(implementation: str, x: jax.Array, h: jax.Array, kernel: jax.Array, projected: jax.Array | None) -> str:
   """`native`, `fused` or `scan`."""
   if implementation not in IMPLEMENTATIONS:
     raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
+  if projected is not None:
+    return 'scan'
   # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
   if x.shape[1] == 1 and implementation != 'native':
     return 'scan'
@@ -180,9 +187,9 @@ def _dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
   return jnp.dot(a.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
 
 
-def _dot_of(x: jax.Array) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def _dot_of(length: int) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """`_dot`; of the one token that is decoded, as fast as weights can be read."""
-  if x.shape[1] > 1:
+  if length > 1:
     return _dot
   return lambda a, kernel: projection.dot(a, kernel, kernel.dtype, jnp.float32)
 
@@ -196,25 +203,31 @@ def _batch_major(y: jax.Array, dtype: DTypeLike) -> jax.Array:
 
 
 def _scan(
-  step: Callable[..., tuple[jax.Array, ...]],
+  cell: Callable[..., tuple[jax.Array, ...]],
   x: jax.Array,
   carry: tuple[jax.Array, ...],
-  kernels: tuple[jax.Array, ...],
+  weights: tuple[jax.Array, jax.Array, jax.Array],
+  projected: jax.Array | None,
   reset: jax.Array | None,
   mask: jax.Array | None,
   dtype: DTypeLike,
 ) -> tuple[jax.Array, Any]:
-  """Runs `step` position by position; its first result is the output."""
-  kernels = tuple(kernel.astype(dtype) for kernel in kernels)
+  """Runs cell(the input's share of the gates, h's share, *carry) position by position; the output is its first
+  result."""
+  w, u, bias = weights
+  w, u = w.astype(dtype), u.astype(dtype)
+  dot = _dot_of(x.shape[1])
 
   def body(carry, now):
     x, reset, mask = now
     if reset is not None:
       carry = tuple(jnp.where(reset[:, None], 0.0, a) for a in carry)
-    new = step(carry, x, *kernels)
+    z = x if projected is not None else dot(x, w) + bias[None, :]
+    new = cell(z, dot(carry[0], u), *carry)
     if mask is not None:
       new = tuple(jnp.where(mask[:, None], a, old) for a, old in zip(new, carry, strict=True))
     return new, new[0].astype(dtype)
 
-  carry, y = jax.lax.scan(body, carry, (x.swapaxes(0, 1), _time_major(reset), _time_major(mask)))
+  inputs = (x if projected is None else projected).swapaxes(0, 1)
+  carry, y = jax.lax.scan(body, carry, (inputs, _time_major(reset), _time_major(mask)))
   return y.swapaxes(0, 1), carry

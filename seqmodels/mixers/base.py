@@ -58,6 +58,14 @@ class Mixer(nnx.Module):
   ) -> tuple[Activations, State | None]:
     raise NotImplementedError
 
+  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+    """What it computes first, of each token alone; None: nothing that a call could be given.
+
+    A mixer that has something here also takes it in a call, as `projected`, and then reads nothing else of `x`.
+    """
+    del x
+    return None
+
   def mixing_flops(self, length: int, memory: int = 0) -> float:
     """Forward FLOPs a token beyond two per weight, the mean over `length` tokens read in one call.
 
@@ -116,6 +124,11 @@ class Direction(nnx.Module):
   ) -> tuple[Float[Array, 'b t e'], State]:
     raise NotImplementedError
 
+  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+    """See `Mixer.project`."""
+    del x
+    return None
+
   def mixing_flops(self, length: int) -> float:
     """See `Mixer.mixing_flops`; of one token the recurrent form."""
     del length
@@ -141,6 +154,9 @@ class Directional(Mixer):
     del max_length
     return self.forward.init_state(batch)
 
+  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+    return self.forward.project(x) if self.causal else None
+
   def mixing_flops(self, length: int, memory: int = 0) -> float:
     del memory
     return self.forward.mixing_flops(length) + (0.0 if self.causal else self.backward.mixing_flops(length))
@@ -153,13 +169,15 @@ class Directional(Mixer):
     reset: Flags | None = None,
     mask: Flags | None = None,
     rngs: nnx.Rngs | None = None,
+    projected: Float[Array, 'b t z'] | None = None,
   ) -> tuple[Activations, State | None]:
     del rngs
     self.check_call(x, state)
     if reset is not None and mask is not None:
       reset = reset & mask
     start = self.forward.init_state(x.shape[0]) if state is None else state
-    y, end = self.forward(x, start, reset, mask)
+    given: dict[str, Any] = {} if projected is None else {'projected': projected}
+    y, end = self.forward(x, start, reset, mask, **given)
     if not self.causal:
       y = jnp.concatenate([y, self._from_the_end(x, reset, mask)], axis=-1)
     return y, None if state is None else end

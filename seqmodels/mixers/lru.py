@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import diagonal
@@ -110,6 +111,7 @@ class LRU(Directional):
     reset: Flags | None = None,
     mask: Flags | None = None,
     rngs: nnx.Rngs | None = None,
+    projected: Float[Array, 'b t z'] | None = None,
   ) -> tuple[Activations, State | None]:
-    y, state = super().__call__(x, state, reset=reset, mask=mask, rngs=rngs)
+    y, state = super().__call__(x, state, reset=reset, mask=mask, rngs=rngs, projected=projected)
     return y + self.skip[...].astype(self.dtype)[None, None, :] * x.astype(self.dtype), state

@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import diagonal
 from seqmodels.kernels.projection import time_major
 from seqmodels.mixers.base import Direction, Directional
+from seqmodels.notation import Activations
 
 
 class MinimalRecurrence(Direction):
@@ -39,8 +41,14 @@ class MinimalRecurrence(Direction):
     """(a, b) of h = a h + b."""
     raise NotImplementedError
 
-  def __call__(self, x, state, reset, mask):
-    projected = time_major(x, self.kernel[...], self.bias[...], self.dtype)
+  def project(self, x: Activations) -> Float[Array, 'b t z']:
+    return self._project(x).swapaxes(0, 1)
+
+  def _project(self, x: Activations) -> Float[Array, 't b z']:
+    return time_major(x, self.kernel[...], self.bias[...], self.dtype)
+
+  def __call__(self, x, state, reset, mask, projected=None):
+    projected = self._project(x) if projected is None else projected.swapaxes(0, 1)
     a, b = self.decay_and_input(*jnp.split(projected, self.projections, axis=-1))
     how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation}
     y, h = diagonal.diagonal(a, b, state['h'], **how)

@@ -1,15 +1,18 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import native, recurrent, vendor_recurrent
 from seqmodels.mixers.base import Direction, Directional
+from seqmodels.notation import Activations
 
 
 class Recurrence(Direction):
@@ -20,6 +23,7 @@ class Recurrence(Direction):
 
   gates: int
   carries: tuple[str, ...] = ('h',)
+  kernel: Callable[..., Any]
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     key = rngs.params()
@@ -37,15 +41,22 @@ class Recurrence(Direction):
   def init_state(self, batch: int) -> dict[str, jax.Array]:
     return {name: jnp.zeros((batch, self.size), jnp.float32) for name in self.carries}
 
+  def project(self, x: Activations) -> Float[Array, 'b t z']:
+    return recurrent.project(x, self.input_kernel[...], self.bias[...], self.dtype)
+
+  def weights(self) -> tuple[jax.Array, ...]:
+    return self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
+
+  def __call__(self, x, state, reset, mask, projected=None):
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    carry = (state[name] for name in self.carries)
+    y, *carry = self.kernel(x, *carry, *self.weights(), projected=projected, **how)
+    return y, dict(zip(self.carries, carry, strict=True))
+
 
 class RNNRecurrence(Recurrence):
   gates = 1
-
-  def __call__(self, x, state, reset, mask):
-    weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
-    y, h = recurrent.rnn(x, state['h'], *weights, **how)
-    return y, {'h': h}
+  kernel = staticmethod(recurrent.rnn)
 
 
 class LSTMRecurrence(Recurrence):
@@ -53,30 +64,23 @@ class LSTMRecurrence(Recurrence):
 
   gates = 4
   carries = ('h', 'c')
+  kernel = staticmethod(recurrent.lstm)
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
     self.bias[...] = self.bias[...].at[size : 2 * size].set(1.0)
 
-  def __call__(self, x, state, reset, mask):
-    weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
-    y, h, c = recurrent.lstm(x, state['h'], state['c'], *weights, **how)
-    return y, {'h': h, 'c': c}
-
 
 class GRURecurrence(Recurrence):
   gates = 3
+  kernel = staticmethod(recurrent.gru)
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
     self.recurrent_bias = nnx.Param(jnp.zeros((size,), jnp.float32))
 
-  def __call__(self, x, state, reset, mask):
-    weights = self.input_kernel[...], self.recurrent_kernel[...], self.bias[...], self.recurrent_bias[...]
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
-    y, h = recurrent.gru(x, state['h'], *weights, **how)
-    return y, {'h': h}
+  def weights(self) -> tuple[jax.Array, ...]:
+    return *super().weights(), self.recurrent_bias[...]
 
 
 class Recurrent(Directional):

@@ -10,7 +10,7 @@ import pytest
 from seqmodels.beam import beam_search
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
-from seqmodels.models import Model, build
+from seqmodels.models import Model, Prepared, build
 from seqmodels.spec import Spec, Tokens
 
 N, LENGTH = 4, 3
@@ -71,6 +71,9 @@ class Chain(Model):
 
   def init_state(self, batch, max_length):
     return {'nothing': jnp.zeros((batch, 1))}
+
+  def prepare(self, params, tokens):
+    return Prepared(params, None)
 
   def apply(self, params, tokens, state, **_):
     return jnp.log(params['transitions'])[tokens], state
