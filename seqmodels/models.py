@@ -113,14 +113,11 @@ class Model:
     shape = self._projections_shape
     if shape is None or shape.shape[0] > tokens or shape.size > LARGEST_TABLE:
       return Prepared(params, None)
-    return Prepared(params, jax.jit(self._projections)(params))
-
-  def _projections(self, params: Params) -> Float[Array, 'v z'] | None:
-    return nnx.merge(self.graph, params).projections()
+    return Prepared(params, _projections(self, params))
 
   @functools.cached_property
   def _projections_shape(self) -> jax.ShapeDtypeStruct | None:
-    return jax.eval_shape(self._projections, self.abstract_params)
+    return jax.eval_shape(functools.partial(_projections, self), self.abstract_params)
 
   def networks(self) -> dict[str, tuple[Network, Params]]:
     """The parts, `encoder` before `decoder` for seq2seq, with abstract parameters: for reading, not for running."""
@@ -141,6 +138,11 @@ class Model:
   def network(self) -> Network:
     """The part that writes: the model itself, or the decoder."""
     return list(self.networks().values())[-1][0]
+
+
+@functools.partial(jax.jit, static_argnames=('model',))
+def _projections(model: Model, params: Params) -> Float[Array, 'v z'] | None:
+  return nnx.merge(model.graph, params).projections()
 
 
 def build(config: ModelConfig, spec: Spec) -> Model:
