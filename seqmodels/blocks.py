@@ -166,6 +166,11 @@ class Block(nnx.Module):
     self.norm_cross = Norm(config.width, config.norm) if self.residual and cross_attention else None
     self.norm_feedforward = Norm(config.width, config.norm) if self.residual and hidden else None
 
+  @property
+  def bare(self) -> bool:
+    """Whether there is nothing around the mixer, without dropout."""
+    return not self.residual and self.cross is None and self.feedforward is None
+
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
     state = self.mixer.init_state(batch, max_length)
     return state if self.cross is None else {'mixer': state, 'cross': self.cross.init_state(batch, source_length)}

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.blocks import Block, Memory
 from seqmodels.config import ModelConfig
+from seqmodels.mixers import recurrent
 from seqmodels.notation import Activations, Flags, Key, State
 
 
@@ -67,6 +68,12 @@ class Stack(nnx.Module):
   def _unroll(
     self, x: Activations, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None
   ) -> tuple[Activations, State | None]:
+    blocks = [self.block(i) for i in range(self.depth)]
+    if x.shape[1] == 1 and state is not None and key is None and all(block.bare for block in blocks):
+      reset, mask, _ = shared
+      found = recurrent.one_token([block.mixer for block in blocks], x, state, reset, mask, projected)
+      if found is not None:
+        return found
     states = []
     for i in range(self.depth):
       layer_key = None if key is None else jax.random.fold_in(key, i)

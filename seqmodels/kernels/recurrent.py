@@ -14,7 +14,8 @@ Rules of all: the carry is float32; matmuls read `dtype` and accumulate in float
 position; a position whose `mask` is false leaves the carry as it is. Neither costs anything when it is None.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -67,10 +68,7 @@ def rnn(
     y, h = fused.rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
-  def cell(z, from_h, h):
-    return (jnp.tanh(z + from_h),)
-
-  y, (h,) = _scan(cell, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
+  y, (h,) = _scan(_elman_cell, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h
 
 
@@ -109,13 +107,7 @@ def lstm(
     y, h, c = fused.lstm(z, h, c, u, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h, c
 
-  def cell(z, from_h, h, c):
-    del h
-    i, f, g, o = jnp.split(z + from_h, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(c), c
-
-  y, (h, c) = _scan(cell, x, (h, c), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
+  y, (h, c) = _scan(_lstm_cell, x, (h, c), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h, c
 
 
@@ -149,15 +141,70 @@ def gru(
     y, h = fused.gru(z, h, u, recurrent_bias, _time_major(reset), _time_major(mask), jnp.dtype(dtype))
     return _batch_major(y, dtype), h
 
-  def cell(projected, from_h, h):
-    r_in, z_in, n_in = jnp.split(projected, 3, axis=-1)
-    r_rec, z_rec, n_rec = jnp.split(from_h, 3, axis=-1)
-    r, z = jax.nn.sigmoid(r_in + r_rec), jax.nn.sigmoid(z_in + z_rec)
-    n = jnp.tanh(n_in + r * (n_rec + recurrent_bias[None, :]))
-    return ((1 - z) * n + z * h,)
-
+  cell = functools.partial(_gru_cell, recurrent_bias)
   y, (h,) = _scan(cell, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
   return y, h
+
+
+def _elman_cell(z, from_h, h):
+  del h
+  return (jnp.tanh(z + from_h),)
+
+
+def _lstm_cell(z, from_h, h, c):
+  del h
+  i, f, g, o = jnp.split(z + from_h, 4, axis=-1)
+  c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+  return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def _gru_cell(recurrent_bias, z, from_h, h):
+  r_in, z_in, n_in = jnp.split(z, 3, axis=-1)
+  r_rec, z_rec, n_rec = jnp.split(from_h, 3, axis=-1)
+  r, update = jax.nn.sigmoid(r_in + r_rec), jax.nn.sigmoid(z_in + z_rec)
+  n = jnp.tanh(n_in + r * (n_rec + recurrent_bias[None, :]))
+  return ((1 - update) * n + update * h,)
+
+
+def step(
+  cell: str,
+  projected: Float[Array, 'b z'],
+  carries: Sequence[tuple[Carry, ...]],
+  weights: Sequence[tuple[jax.Array, ...]],
+) -> Sequence[tuple[Carry, ...]]:
+  """One token of `rnn`, `lstm` or `gru` layers of one width that follow each other, in one native call.
+
+  Returns their carries, of which the last one's first is the output. projected: the input's share of the first one's
+  gates; weights: those that the layers take, in their order.
+  """
+  return _step(cell, projected, list(carries), list(weights))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _step(cell, projected, carries, weights):
+  return native.step(cell, projected, carries, weights)
+
+
+@_step.defjvp
+def _step_jvp(cell, primals, tangents):
+  _, derivative = jax.jvp(functools.partial(_step_in_jax, cell), primals, tangents)
+  return _step(cell, *primals), derivative
+
+
+def _step_in_jax(cell, projected, carries, weights):
+  new: list[tuple[Carry, ...]] = []
+  for carry, (w, u, bias, *more) in zip(carries, weights, strict=True):
+    z = new[-1][0] @ w + bias[None, :] if new else projected
+    new.append(CELLS[cell](*more, z, carry[0] @ u, *carry))
+  return new
+
+
+CELLS: dict[str, Callable[..., tuple[jax.Array, ...]]] = {'rnn': _elman_cell, 'lstm': _lstm_cell, 'gru': _gru_cell}
+
+
+def steps_natively(rows: int, *arrays: jax.Array) -> bool:
+  """Whether `step` is the faster one here."""
+  return 0 < rows <= projection.FEW and suits(*arrays)
 
 
 def _chosen(implementation: str, x: jax.Array, h: jax.Array, kernel: jax.Array, projected: jax.Array | None) -> str:

@@ -1,6 +1,6 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
 from seqmodels.kernels import native, recurrent, vendor_recurrent
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import Activations
+from seqmodels.mixers.base import Direction, Directional, Mixer
+from seqmodels.notation import Activations, Flags, State
 
 
 class Recurrence(Direction):
@@ -21,6 +21,7 @@ class Recurrence(Direction):
   Input weights are LeCun normal, recurrent weights orthogonal gate by gate (Saxe et al., 2014), biases zero.
   """
 
+  cell: str
   gates: int
   carries: tuple[str, ...] = ('h',)
   kernel: Callable[..., Any]
@@ -56,7 +57,7 @@ class Recurrence(Direction):
 
 class RNNRecurrence(Recurrence):
   gates = 1
-  kernel = staticmethod(recurrent.rnn)
+  cell, kernel = 'rnn', staticmethod(recurrent.rnn)
 
 
 class LSTMRecurrence(Recurrence):
@@ -64,7 +65,7 @@ class LSTMRecurrence(Recurrence):
 
   gates = 4
   carries = ('h', 'c')
-  kernel = staticmethod(recurrent.lstm)
+  cell, kernel = 'lstm', staticmethod(recurrent.lstm)
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
@@ -73,7 +74,7 @@ class LSTMRecurrence(Recurrence):
 
 class GRURecurrence(Recurrence):
   gates = 3
-  kernel = staticmethod(recurrent.gru)
+  cell, kernel = 'gru', staticmethod(recurrent.gru)
 
   def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
     super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
@@ -110,8 +111,40 @@ class Recurrent(Directional):
       raise unknown('mixer.implementation', implementation, (*self.implementations, *self.on_some_devices))
     if implementation == 'native':
       native.check(self.dtype)
+    self.implementation = implementation
     how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
     self.set_directions(lambda size: self.recurrence(width, size, **how))
+
+  def steps_with(self, first: Mixer) -> bool:
+    """Whether one call may compute a token of both; see `one_token`."""
+    return type(self) is type(first) and self.causal and self.implementation in ('auto', 'native')
+
+
+def one_token(
+  mixers: Sequence[Mixer],
+  x: Float[Array, 'b 1 d'],
+  states: Sequence[State],
+  reset: Flags | None,
+  mask: Flags | None,
+  projected: Float[Array, 'b 1 z'] | None,
+) -> tuple[Activations, tuple[State, ...]] | None:
+  """One token through mixers that follow each other directly, in one native call; None where there is none."""
+  if not all(isinstance(mixer, Recurrent) and mixer.steps_with(mixers[0]) for mixer in mixers):
+    return None
+  layers: list[Recurrence] = [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
+  if not recurrent.steps_natively(x.shape[0], x, layers[0].recurrent_kernel[...]):
+    return None
+  for mixer, state in zip(mixers, states, strict=True):
+    mixer.check_call(x, state)
+  if reset is not None:
+    forgets = reset if mask is None else reset & mask
+    states = jax.tree.map(lambda a: jnp.where(forgets, 0.0, a), states)
+  carries = [tuple(state[name] for name in layers[0].carries) for state in states]
+  z = layers[0].project(x) if projected is None else projected
+  new = recurrent.step(layers[0].cell, z[:, 0], carries, [layer.weights() for layer in layers])
+  if mask is not None:
+    new = jax.tree.map(lambda a, old: jnp.where(mask, a, old), new, carries)
+  return new[-1][0][:, None], tuple(dict(zip(layers[0].carries, carry, strict=True)) for carry in new)
 
 
 class RNN(Recurrent):

@@ -197,3 +197,36 @@ def test_the_vendors_lstm_is_refused_elsewhere():
     make_mixer('lstm', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
   with pytest.raises(InputError, match=r"'vendor'.*fused, native, scan"):
     make_mixer('gru', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
+
+
+@pytest.mark.skipif(not native.available(), reason='the native kernels are not built')
+@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
+@pytest.mark.parametrize(
+  ('layers', 'rows', 'units'), [(1, 1, 1), (2, 2, 5), (3, 1, 40), (1, 2, 131), (2, 1, 300), (3, 2, 160)]
+)
+def test_one_token_through_some_layers(name, layers, rows, units):
+  """Parts of vectors, halves without rows, one thread and several; twice, since the halves change places."""
+  random = np.random.default_rng(0)
+  gates, carries = {'rnn': (1, 1), 'lstm': (4, 2), 'gru': (3, 1)}[name]
+  normal = lambda *shape: random.normal(size=shape).astype(np.float32)
+  sizes = (units, gates * units), (units, gates * units), (gates * units,), (units,)
+  weights = [tuple(units**-0.5 * normal(*size) for size in sizes[: 4 if name == 'gru' else 3]) for _ in range(layers)]
+  before = [tuple(normal(rows, units) for _ in range(carries)) for _ in range(layers)]
+  projected, tangent = normal(rows, gates * units), normal(rows, gates * units)
+  step = jax.jit(functools.partial(recurrent.step, name))
+  found, again = step(projected, before, weights), step(projected, before, weights)
+  jax.tree.map(np.testing.assert_array_equal, found, again)
+  for row in range(rows):
+    # The first input's share is given: as if its weights were one and its bias zero.
+    x, given = projected[row].astype(np.float64), (np.eye(gates * units), 0.0)
+    for i in range(layers):
+      own = tuple(np.asarray(a, np.float64) for a in weights[i])
+      if i == 0:
+        own = (given[0], own[1], np.zeros(gates * units), *own[3:])
+      expected = STEPS[name](x, [np.asarray(a[row], np.float64) for a in before[i]], *own)
+      for actual, exact in zip(found[i], expected, strict=True):
+        np.testing.assert_allclose(actual[row], exact, atol=2e-6)
+      x = expected[0]
+  _, derivative = jax.jvp(lambda z: step(z, before, weights)[-1][0], (projected,), (tangent,))
+  change = [step(projected + s * 1e-2 * tangent, before, weights)[-1][0] for s in (1, -1)]
+  np.testing.assert_allclose(derivative, (change[0] - change[1]) / 2e-2, atol=2e-3 * np.abs(derivative).max() + 1e-4)

@@ -9,6 +9,7 @@ from seqmodels import models
 from seqmodels.beam import beam_search
 from seqmodels.config import ModelConfig
 from seqmodels.generate import Sampling, generate
+from seqmodels.kernels import native, recurrent
 from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens, Vectors
 
@@ -61,24 +62,51 @@ def test_tokens_and_beams_are_the_same(trained, monkeypatch):
 
 def test_outputs_and_states_are_the_same_with_resets_and_padding(trained):
   model, params, source = trained
-  reset = jnp.array([[False, False, True, False], [False, True, False, True]])
-  mask = jnp.array([[True, True, True, True], [True, True, True, False]])
   start = model.start(params, source['source'], 16) if source else model.init_state(2, 16)
-  tokens = jnp.array([[1, 2, 3, 4], [6, 5, 0, 1]])
+  projections = model.prepare(params, LENGTH).projections
+  plain = walk(model, params, start, None)
+  same(walk(model, params, start, projections), plain)
+  same(model.apply(params, TOKENS, start, reset=RESET, mask=MASK, projections=projections), plain)
 
-  def walk(projections):
-    state, found = start, []
-    for t in range(tokens.shape[1]):
-      flags = {'reset': reset[:, t : t + 1], 'mask': mask[:, t : t + 1]}
-      outputs, state = model.apply(params, tokens[:, t : t + 1], state, projections=projections, **flags)
-      found.append(outputs)
-    return jnp.concatenate(found, axis=1), state
 
-  plain, prepared = walk(None), walk(model.prepare(params, LENGTH).projections)
-  whole = model.apply(params, tokens, start, reset=reset, mask=mask, projections=model.prepare(params, N).projections)
-  for other in (prepared, whole):
-    np.testing.assert_allclose(other[0][mask], plain[0][mask], atol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other[1], plain[1])
+@pytest.mark.skipif(not native.available(), reason='the native kernels are not built')
+@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
+def test_one_native_call_for_all_layers_is_the_same(name, monkeypatch):
+  spec, config = CONFIGS[name]
+  model = build(config.replace(depth=3, width=20), spec)
+  params = jax.tree.map(lambda p: 2 * p + (0.3 if p.ndim == 1 else 0.0), model.init(jax.random.key(3)))
+  start = model.init_state(2, 16)
+  projections = model.prepare(params, LENGTH).projections
+  plain = walk(model, params, start, None)
+  one = lambda batch: str(
+    jax.make_jaxpr(model.apply)(params, jnp.zeros((batch, 1), jnp.int32), model.init_state(batch, 16))
+  )
+  assert '_step' not in one(2)
+  monkeypatch.setattr(recurrent, 'suits', lambda *arrays: True)  # as on one device
+  assert one(2).count(f'seqmodels_{name}_step') == 1
+  assert f'seqmodels_{name}_step' not in one(3)
+  for given in (None, projections):
+    same(walk(model, params, start, given), plain)
+
+
+TOKENS = jnp.array([[1, 2, 3, 4], [6, 5, 0, 1]])
+RESET = jnp.array([[False, False, True, False], [False, True, False, True]])
+MASK = jnp.array([[True, True, True, True], [True, True, True, False]])
+
+
+def walk(model, params, state, projections):
+  """Outputs and state of TOKENS one by one."""
+  found = []
+  for t in range(TOKENS.shape[1]):
+    flags = {'reset': RESET[:, t : t + 1], 'mask': MASK[:, t : t + 1]}
+    outputs, state = model.apply(params, TOKENS[:, t : t + 1], state, projections=projections, **flags)
+    found.append(outputs)
+  return jnp.concatenate(found, axis=1), state
+
+
+def same(one, other):
+  np.testing.assert_allclose(one[0][MASK], other[0][MASK], atol=1e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one[1], other[1])
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,13 @@ from seqmodels.errors import InputError
 FOLDER = pathlib.Path(__file__).parent
 CACHE = pathlib.Path('~/.cache/seqmodels/native')
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
-LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal', 'feedforward')
+CELLS = ('rnn', 'lstm', 'gru')
+LAYERS = (*CELLS, 'attention', 'linear', 'diagonal', 'feedforward')
 HANDLERS = (
   'matmul',
   'few_rows',
   'ring',
+  *(f'{cell}_step' for cell in CELLS),
   *(f'{layer}_{way}' for layer in LAYERS for way in ('forward', 'backward')),
 )
 

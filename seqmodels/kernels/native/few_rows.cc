@@ -1,43 +1,9 @@
 // The product of a few rows with a matrix, as in decoding: what it costs is to read the matrix, once, on all threads.
-#include "tiles.h"
+#include "few_rows.h"
 
 namespace ffi = xla::ffi;
 
 namespace seqmodels {
-
-// Below so many floats a thread would take longer to wake than to read its share.
-constexpr int64_t SHARE = 32768;
-constexpr int AT_ONCE = 8;  // rows of the matrix, each read along itself so that the processor fetches ahead
-
-// to(j, width) for every vector of columns j, of which `width` floats are there.
-template <typename To>
-inline __attribute__((always_inline)) void each(int64_t columns, To&& to) {
-  int64_t j = 0;
-  for (; j + W <= columns; j += W) to(j, W);
-  if (j < columns) to(j, static_cast<int>(columns - j));
-}
-
-// sums [m n] += x [m, first to last] · w [first to last, n]
-static void add(int64_t m, int64_t n, int64_t d, int64_t first, int64_t last, const float* x, const float* w,
-                float* sums, int64_t lds) {
-  int64_t k = first;
-  for (; k + AT_ONCE <= last; k += AT_ONCE)
-    each(n, [&](int64_t j, int width) {
-      Vector rows[AT_ONCE];
-#pragma GCC unroll 8
-      for (int r = 0; r < AT_ONCE; ++r) rows[r] = load(w + (k + r) * n + j, width);
-      for (int64_t i = 0; i < m; ++i) {
-        const float* by = x + i * d + k;
-        Vector total = load(sums + i * lds + j, width);
-#pragma GCC unroll 8
-        for (int r = 0; r < AT_ONCE; ++r) total += by[r] * rows[r];
-        store(sums + i * lds + j, total, width);
-      }
-    });
-  for (; k < last; ++k)
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) sums[i * lds + j] += x[i * d + k] * w[k * n + j];
-}
 
 static ffi::Error FewRows(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Buffer<ffi::F32> w,
                           ffi::ResultBuffer<ffi::F32> y) {

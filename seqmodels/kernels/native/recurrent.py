@@ -1,10 +1,12 @@
-"""Recurrent layers in C++ (`recurrent.h`, `cells.h`, `backward.h`), with their own backward passes.
+"""Recurrent layers in C++ (`recurrent.h`, `cells.h`, `backward.h`), with their own backward passes; single tokens
+(`recurrent_step.cc`).
 
 Arguments, results and rules are those of `kernels/recurrent.py`. Nothing is turned or copied on the way: sequences are
 batch-major on both sides.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +46,26 @@ def lstm(x: Activations, h: Carry, c: Carry, *weights: jax.Array, reset: Flags |
 def gru(x: Activations, h: Carry, *weights: jax.Array, reset: Flags | None, mask: Flags | None) -> Any:
   """Returns (all h, the last h)."""
   return _layer('gru', x, h, None, weights, reset, mask)[:2]
+
+
+def step(
+  cell: str, projected: Float[Array, 'b z'], carries: Sequence[Sequence[Carry]], weights: Sequence[Sequence[jax.Array]]
+) -> list[tuple[Carry, ...]]:
+  """The carries of layers of one width that follow each other, after one token.
+
+  projected: the input's share of the first one's gates, so that its own input kernel and bias are not read.
+  """
+  nothing = jnp.zeros(NOTHING, jnp.float32)
+  arrays: list[jax.Array] = []
+  shapes: list[tuple[int, ...]] = []
+  in_place: dict[int, int] = {}
+  for (h, *c), (w, u, bias, *bias_n) in zip(carries, weights, strict=True):
+    first = not arrays
+    in_place |= {1 + len(arrays) + i: len(shapes) + i for i in range(1 + len(c))}
+    arrays += [h, *(c or [nothing]), nothing if first else w, u, nothing if first else bias, *(bias_n or [nothing])]
+    shapes += [h.shape, c[0].shape if c else NOTHING]
+  found = native.call(f'{cell}_step', native.results(*shapes), projected, *arrays, in_place=in_place)
+  return [tuple(found[2 * i : 2 * i + len(carry)]) for i, carry in enumerate(carries)]
 
 
 def _layer(cell, x, h, c, weights, reset, mask):
