@@ -15,6 +15,7 @@ from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.base import grow
+from seqmodels.mixers.recurrent import AHEAD
 from seqmodels.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Flags, Key, Params, State
 from seqmodels.positions import ADDITIVE
@@ -118,6 +119,18 @@ class Model:
   @functools.cached_property
   def _projections_shape(self) -> jax.ShapeDtypeStruct | None:
     return jax.eval_shape(functools.partial(_projections, self), self.abstract_params)
+
+  def look_ahead(self, params: Params, state: State) -> State:
+    """The state with what can be computed of the next token before it is known: for `apply` of one token at a time.
+
+    `without_ahead` makes it an ordinary one again.
+    """
+    return nnx.merge(self.graph, params).look_ahead(state)
+
+  def without_ahead(self, state: State) -> State:
+    if isinstance(state, dict):
+      return {name: self.without_ahead(part) for name, part in state.items() if name != AHEAD}
+    return tuple(map(self.without_ahead, state)) if type(state) is tuple else state
 
   def networks(self) -> dict[str, tuple[Network, Params]]:
     """The parts, `encoder` before `decoder` for seq2seq, with abstract parameters: for reading, not for running."""

@@ -104,6 +104,10 @@ class Network(nnx.Module):
     x, new_state['stack'] = self.stack(x, stack_state, **how)
     return x if self.norm is None else self.norm(x), None if state is None else new_state
 
+  def look_ahead(self, state: State) -> State:
+    """See `Stack.look_ahead`."""
+    return state | {'stack': self.stack.look_ahead(state['stack'])}
+
   def projections(self) -> Float[Array, 'v z'] | None:
     """What the first mixer computes of each token of the vocabulary alone (`Mixer.project`).
 

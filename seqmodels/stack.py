@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from seqmodels.blocks import Block, Memory
 from seqmodels.config import ModelConfig
 from seqmodels.mixers import recurrent
+from seqmodels.mixers.base import Mixer
 from seqmodels.notation import Activations, Flags, Key, State
 
 
@@ -51,6 +52,18 @@ class Stack(nnx.Module):
     """See `Mixer.project`; of the first layer. A scan has one program for all layers: they cannot be given it."""
     return None if self.scanned else self.block(0).project(x)
 
+  def look_ahead(self, state: State) -> State:
+    """The state with what can be computed of the next token before it is known, for calls of one token."""
+    return recurrent.look_ahead(self._mixers, state) if self._bare else state
+
+  @property
+  def _bare(self) -> bool:
+    return not self.scanned and all(self.block(i).bare for i in range(self.depth))
+
+  @property
+  def _mixers(self) -> list[Mixer]:
+    return [self.block(i).mixer for i in range(self.depth)]
+
   def __call__(
     self,
     x: Activations,
@@ -68,10 +81,9 @@ class Stack(nnx.Module):
   def _unroll(
     self, x: Activations, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None
   ) -> tuple[Activations, State | None]:
-    blocks = [self.block(i) for i in range(self.depth)]
-    if x.shape[1] == 1 and state is not None and key is None and all(block.bare for block in blocks):
+    if x.shape[1] == 1 and state is not None and key is None and self._bare:
       reset, mask, _ = shared
-      found = recurrent.one_token([block.mixer for block in blocks], x, state, reset, mask, projected)
+      found = recurrent.one_token(self._mixers, x, state, reset, mask, projected)
       if found is not None:
         return found
     states = []

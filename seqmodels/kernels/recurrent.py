@@ -169,20 +169,30 @@ def _gru_cell(recurrent_bias, z, from_h, h):
 def step(
   cell: str,
   projected: Float[Array, 'b z'],
+  ahead: Float[Array, 'b z'] | None,
   carries: Sequence[tuple[Carry, ...]],
   weights: Sequence[tuple[jax.Array, ...]],
-) -> Sequence[tuple[Carry, ...]]:
+) -> tuple[Sequence[tuple[Carry, ...]], Float[Array, 'b z'] | None]:
   """One token of `rnn`, `lstm` or `gru` layers of one width that follow each other, in one native call.
 
-  Returns their carries, of which the last one's first is the output. projected: the input's share of the first one's
-  gates; weights: those that the layers take, in their order.
+  projected  the input's share of the first one's gates, so that its own input kernel and bias are not read
+  ahead      h's share of them (`look_ahead`); None: it is computed here
+  carries    of each layer; the last one's first becomes the output
+  weights    those that each layer takes, in their order
+
+  Returns the carries, and the next `ahead` if it was given.
   """
-  return _step(cell, projected, list(carries), list(weights))
+  return _step(cell, projected, ahead, list(carries), list(weights))
+
+
+def look_ahead(h: Carry, recurrent_kernel: Float[Array, 'e z']) -> Float[Array, 'b z']:
+  """What `step` computes of the next token before it is known."""
+  return projection.dot(h, recurrent_kernel, jnp.float32)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _step(cell, projected, carries, weights):
-  return native.step(cell, projected, carries, weights)
+def _step(cell, projected, ahead, carries, weights):
+  return native.step(cell, projected, ahead, carries, weights)
 
 
 @_step.defjvp
@@ -191,12 +201,12 @@ def _step_jvp(cell, primals, tangents):
   return _step(cell, *primals), derivative
 
 
-def _step_in_jax(cell, projected, carries, weights):
+def _step_in_jax(cell, projected, ahead, carries, weights):
   new: list[tuple[Carry, ...]] = []
   for carry, (w, u, bias, *more) in zip(carries, weights, strict=True):
     z = new[-1][0] @ w + bias[None, :] if new else projected
-    new.append(CELLS[cell](*more, z, carry[0] @ u, *carry))
-  return new
+    new.append(CELLS[cell](*more, z, carry[0] @ u if new or ahead is None else ahead, *carry))
+  return new, None if ahead is None else new[0][0] @ weights[0][1]
 
 
 CELLS: dict[str, Callable[..., tuple[jax.Array, ...]]] = {'rnn': _elman_cell, 'lstm': _lstm_cell, 'gru': _gru_cell}

@@ -14,6 +14,8 @@ from seqmodels.kernels import native, recurrent, vendor_recurrent
 from seqmodels.mixers.base import Direction, Directional, Mixer
 from seqmodels.notation import Activations, Flags, State
 
+AHEAD = 'ahead'  # in a state: the first layer's recurrent weights times its h
+
 
 class Recurrence(Direction):
   """The weights of a cell.
@@ -129,22 +131,45 @@ def one_token(
   projected: Float[Array, 'b 1 z'] | None,
 ) -> tuple[Activations, tuple[State, ...]] | None:
   """One token through mixers that follow each other directly, in one native call; None where there is none."""
-  if not all(isinstance(mixer, Recurrent) and mixer.steps_with(mixers[0]) for mixer in mixers):
-    return None
-  layers: list[Recurrence] = [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
-  if not recurrent.steps_natively(x.shape[0], x, layers[0].recurrent_kernel[...]):
+  layers = _step_together(mixers, x.shape[0], x)
+  if layers is None:
     return None
   for mixer, state in zip(mixers, states, strict=True):
     mixer.check_call(x, state)
   if reset is not None:
     forgets = reset if mask is None else reset & mask
     states = jax.tree.map(lambda a: jnp.where(forgets, 0.0, a), states)
-  carries = [tuple(state[name] for name in layers[0].carries) for state in states]
+  names, ahead = layers[0].carries, states[0].get(AHEAD)
+  carries = [tuple(state[name] for name in names) for state in states]
   z = layers[0].project(x) if projected is None else projected
-  new = recurrent.step(layers[0].cell, z[:, 0], carries, [layer.weights() for layer in layers])
+  new, ahead = recurrent.step(layers[0].cell, z[:, 0], ahead, carries, [layer.weights() for layer in layers])
+  after = [dict(zip(names, carry, strict=True)) for carry in new]
+  if ahead is not None:
+    after[0][AHEAD] = ahead
   if mask is not None:
-    new = jax.tree.map(lambda a, old: jnp.where(mask, a, old), new, carries)
-  return new[-1][0][:, None], tuple(dict(zip(layers[0].carries, carry, strict=True)) for carry in new)
+    after = jax.tree.map(lambda a, old: jnp.where(mask, a, old), after, list(states))
+  return after[-1]['h'][:, None], tuple(after)
+
+
+def look_ahead(mixers: Sequence[Mixer], states: tuple[State, ...]) -> tuple[State, ...]:
+  """The states for `one_token`, with what it can know of the next one; the same where it cannot.
+
+  A reset clears it like the rest of a state, since it is linear in h.
+  """
+  layers = _step_together(mixers, jax.tree.leaves(states)[0].shape[0])
+  if layers is None:
+    return states
+  ahead = recurrent.look_ahead(states[0]['h'], layers[0].recurrent_kernel[...])
+  return states[0] | {AHEAD: ahead}, *states[1:]
+
+
+def _step_together(mixers: Sequence[Mixer], rows: int, *arrays: jax.Array) -> list[Recurrence] | None:
+  """The layers of which one native call computes a token; None where there is none."""
+  if not all(isinstance(mixer, Recurrent) and mixer.steps_with(mixers[0]) for mixer in mixers):
+    return None
+  layers: list[Recurrence] = [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
+  suits = layers[0].dtype == jnp.float32 and recurrent.steps_natively(rows, layers[0].recurrent_kernel[...], *arrays)
+  return layers if suits else None
 
 
 class RNN(Recurrent):

@@ -204,7 +204,8 @@ def test_the_vendors_lstm_is_refused_elsewhere():
 @pytest.mark.parametrize(
   ('layers', 'rows', 'units'), [(1, 1, 1), (2, 2, 5), (3, 1, 40), (1, 2, 131), (2, 1, 300), (3, 2, 160)]
 )
-def test_one_token_through_some_layers(name, layers, rows, units):
+@pytest.mark.parametrize('how', ['plain', 'ahead'])
+def test_one_token_through_some_layers(name, layers, rows, units, how):
   """Parts of vectors, halves without rows, one thread and several; twice, since the halves change places."""
   random = np.random.default_rng(0)
   gates, carries = {'rnn': (1, 1), 'lstm': (4, 2), 'gru': (3, 1)}[name]
@@ -214,8 +215,13 @@ def test_one_token_through_some_layers(name, layers, rows, units):
   before = [tuple(normal(rows, units) for _ in range(carries)) for _ in range(layers)]
   projected, tangent = normal(rows, gates * units), normal(rows, gates * units)
   step = jax.jit(functools.partial(recurrent.step, name))
-  found, again = step(projected, before, weights), step(projected, before, weights)
-  jax.tree.map(np.testing.assert_array_equal, found, again)
+  ahead = None if how == 'plain' else before[0][0] @ weights[0][1]
+  (found, next_ahead), again = (step(projected, ahead, before, weights) for _ in range(2))
+  jax.tree.map(np.testing.assert_array_equal, (found, next_ahead), again)
+  if ahead is None:
+    assert next_ahead is None
+  else:
+    np.testing.assert_allclose(next_ahead, np.asarray(found[0][0], np.float64) @ weights[0][1], atol=4e-6)
   for row in range(rows):
     # The first input's share is given: as if its weights were one and its bias zero.
     x, given = projected[row].astype(np.float64), (np.eye(gates * units), 0.0)
@@ -227,6 +233,7 @@ def test_one_token_through_some_layers(name, layers, rows, units):
       for actual, exact in zip(found[i], expected, strict=True):
         np.testing.assert_allclose(actual[row], exact, atol=2e-6)
       x = expected[0]
-  _, derivative = jax.jvp(lambda z: step(z, before, weights)[-1][0], (projected,), (tangent,))
-  change = [step(projected + s * 1e-2 * tangent, before, weights)[-1][0] for s in (1, -1)]
+  output = lambda z: step(z, ahead, before, weights)[0][-1][0]
+  _, derivative = jax.jvp(output, (projected,), (tangent,))
+  change = [output(projected + s * 1e-2 * tangent) for s in (1, -1)]
   np.testing.assert_allclose(derivative, (change[0] - change[1]) / 2e-2, atol=2e-3 * np.abs(derivative).max() + 1e-4)

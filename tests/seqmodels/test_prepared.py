@@ -87,6 +87,10 @@ def test_one_native_call_for_all_layers_is_the_same(name, monkeypatch):
   assert f'seqmodels_{name}_step' not in one(3)
   for given in (None, projections):
     same(walk(model, params, start, given), plain)
+    ahead = model.look_ahead(params, start)
+    assert len(jax.tree.leaves(ahead)) == len(jax.tree.leaves(start)) + 1
+    outputs, state = walk(model, params, ahead, given)
+    same((outputs, model.without_ahead(state)), plain)
 
 
 TOKENS = jnp.array([[1, 2, 3, 4], [6, 5, 0, 1]])

@@ -49,23 +49,27 @@ def gru(x: Activations, h: Carry, *weights: jax.Array, reset: Flags | None, mask
 
 
 def step(
-  cell: str, projected: Float[Array, 'b z'], carries: Sequence[Sequence[Carry]], weights: Sequence[Sequence[jax.Array]]
-) -> list[tuple[Carry, ...]]:
-  """The carries of layers of one width that follow each other, after one token.
-
-  projected: the input's share of the first one's gates, so that its own input kernel and bias are not read.
-  """
+  cell: str,
+  projected: Float[Array, 'b z'],
+  ahead: Float[Array, 'b z'] | None,
+  carries: Sequence[Sequence[Carry]],
+  weights: Sequence[Sequence[jax.Array]],
+) -> tuple[list[tuple[Carry, ...]], Float[Array, 'b z'] | None]:
+  """See `kernels/recurrent.py`."""
   nothing = jnp.zeros(NOTHING, jnp.float32)
   arrays: list[jax.Array] = []
   shapes: list[tuple[int, ...]] = []
   in_place: dict[int, int] = {}
   for (h, *c), (w, u, bias, *bias_n) in zip(carries, weights, strict=True):
     first = not arrays
-    in_place |= {1 + len(arrays) + i: len(shapes) + i for i in range(1 + len(c))}
+    in_place |= {2 + len(arrays) + i: 1 + len(shapes) + i for i in range(1 + len(c))}
     arrays += [h, *(c or [nothing]), nothing if first else w, u, nothing if first else bias, *(bias_n or [nothing])]
     shapes += [h.shape, c[0].shape if c else NOTHING]
-  found = native.call(f'{cell}_step', native.results(*shapes), projected, *arrays, in_place=in_place)
-  return [tuple(found[2 * i : 2 * i + len(carry)]) for i, carry in enumerate(carries)]
+  shapes.insert(0, NOTHING if ahead is None else ahead.shape)
+  known = projected, nothing if ahead is None else ahead
+  next_ahead, *found = native.call(f'{cell}_step', native.results(*shapes), *known, *arrays, in_place=in_place)
+  new = [tuple(found[2 * i : 2 * i + len(carry)]) for i, carry in enumerate(carries)]
+  return new, None if ahead is None else next_ahead
 
 
 def _layer(cell, x, h, c, weights, reset, mask):

@@ -1,6 +1,7 @@
 // One token of a few sequences through recurrent layers that follow each other, in one call. What it costs is to read
-// the weights. Every thread reads the same rows of each matrix at every token, and half of those that it reads last it
-// reads first at the next token, while they are still in its cache.
+// the weights. Every thread reads the same rows of each matrix at every token, and what it reads last it reads first at
+// the next token, while it is still in its cache: the last layer's recurrent weights, half of them before and half
+// after all others; or, where the first layer's product with h is known from the token before, both layers'.
 #include <vector>
 
 #include "cells.h"
@@ -22,84 +23,117 @@ class Step {
  public:
   static constexpr int G = Cell::gates;
 
-  Step(const Threads& threads, int64_t rows, int64_t units, const float* projected, std::vector<StepLayer> layers)
+  // ahead: the first layer's u · h, or null; next: that of the new h. [b g*e]
+  Step(const Threads& threads, int64_t rows, int64_t units, const float* projected, const float* ahead, float* next,
+       std::vector<StepLayer> layers)
       : threads_(threads),
         rows_(rows),
         units_(units),
         width_(G * units),
         projected_(projected),
+        ahead_(ahead),
+        next_(next),
         layers_(std::move(layers)),
         shares_(threads.count()),
         sums_(shares_ * layers_.size() * SUMS * size()) {}
 
   void run() {
-    // Which half of the last layer's recurrent weights comes first. It changes no sum.
+    // Which way to go through the weights. It changes no sum.
     static std::atomic<unsigned> calls{0};
-    const int first = calls.fetch_add(1, std::memory_order_relaxed) & 1;
+    const bool back = calls.fetch_add(1, std::memory_order_relaxed) & 1;
     if ((2 * static_cast<int64_t>(layers_.size()) - 1) * units_ * width_ < 2 * SHARE) {
       Team alone;
-      walk(first, 0, alone);
+      walk(back, 0, alone);
     } else {
-      threads_.together([&](int member, Team& team) { walk(first, member, team); });
+      threads_.together([&](int member, Team& team) { walk(back, member, team); });
     }
   }
 
  private:
-  // Of each layer and share of the rows: the sums over the input, and those over each half of the share of h.
-  enum { INPUT, RECURRENT, SUMS = RECURRENT + 2 };
+  // Of each layer and share of the rows: the sums over the input, and those over parts of the share of h.
+  static constexpr int PARTS = 4, INPUT = 0, RECURRENT = 1, SUMS = RECURRENT + PARTS;
 
   int64_t size() const { return round_up(rows_ * width_, W); }
   float* sums(size_t layer, int share, int which) const {
     return sums_.get() + ((layer * shares_ + share) * SUMS + which) * size();
   }
-  int64_t half(int i) const { return edge(units_, i, 2 * shares_, W); }
+  int64_t edge_of(int share, int part = 0) const { return edge(units_, share * PARTS + part, shares_ * PARTS, W); }
 
-  // Share by share and half by half, so that no sum depends on how many members the team has. A member reads no more of
+  // Share by share and part by part, so that no sum depends on how many members the team has. A member reads no more of
   // any h than its own units, which no other writes.
-  void walk(int first, int member, Team& team) {
+  void walk(bool back, int member, Team& team) {
     const int begin = shares_ * member / team.members(), end = shares_ * (member + 1) / team.members();
     const size_t last = layers_.size() - 1;
     const auto multiply = [&](const float* x, const float* w, int64_t from, int64_t to, float* sums) {
       std::fill(sums, sums + size(), 0.0f);
       add(rows_, width_, units_, from, to, x, w, sums, width_);
     };
-    const auto remember = [&](size_t l, int share, int i) {
-      multiply(layers_[l].h, layers_[l].u, half(2 * share + i), half(2 * share + i + 1), sums(l, share, RECURRENT + i));
+    // Parts [from, to) of the product with h, in the order in which they are read.
+    const auto remember = [&](size_t l, const float* h, int from = 0, int to = PARTS) {
+      for (int share = begin; share < end; ++share)
+        for (int i = from; i < to; ++i) {
+          const int part = back ? PARTS - 1 - i : i;
+          multiply(h, layers_[l].u, edge_of(share, part), edge_of(share, part + 1), sums(l, share, RECURRENT + part));
+        }
     };
-    for (int share = begin; share < end; ++share) remember(last, share, first);
-    for (size_t l = 0; l <= last; ++l) {
+    const auto finish = [&](size_t l) {
       for (int share = begin; share < end; ++share) {
-        if (l > 0)
-          multiply(layers_[l - 1].new_h, layers_[l].w, half(2 * share), half(2 * share + 2), sums(l, share, INPUT));
-        if (l < last) remember(l, share, first);
-        remember(l, share, 1 - first);
-        float *one = sums(l, share, RECURRENT), *other = sums(l, share, RECURRENT + 1);
-        for (int64_t j = 0; j < size(); j += W) store(one + j, load(one + j) + load(other + j));
+        float* all = sums(l, share, RECURRENT);
+        for (int part = 1; part < PARTS; ++part)
+          for (int64_t j = 0; j < size(); j += W) store(all + j, load(all + j) + load(all + part * size() + j));
       }
       team.wait();
+    };
+    const auto own_units = [&](auto&& body) {
       for (int64_t row = 0; row < rows_; ++row)
-        for (int64_t j = half(2 * begin); j < half(2 * end); j += W) unit(l, row, j);
+        for (int64_t j = edge_of(begin); j < edge_of(end); j += W) body(row, j);
+    };
+
+    if (!ahead_) remember(last, layers_[last].h, 0, PARTS / 2);
+    for (size_t l = 0; l <= last; ++l) {
+      const float* h = layers_[l].h;
+      if (ahead_ && l == 1) back ? remember(0, layers_[0].new_h) : remember(last, layers_[last].h);
+      if (l > 0)
+        for (int share = begin; share < end; ++share)
+          multiply(layers_[l - 1].new_h, layers_[l].w, edge_of(share), edge_of(share + 1), sums(l, share, INPUT));
+      if (l == last && !ahead_)
+        remember(l, h, PARTS / 2);
+      else if (l == 0 ? !ahead_ : l < last || back)
+        remember(l, h);
+      if (l > 0 || !ahead_) finish(l);
+      own_units([&](int64_t row, int64_t j) { unit(l, row, j); });
     }
+    if (!ahead_) return;
+    if (!back || last == 0) remember(0, layers_[0].new_h);
+    finish(0);
+    own_units([&](int64_t row, int64_t j) {
+      for (int64_t column = row * width_ + j; column < (row + 1) * width_; column += units_)
+        store(next_ + column, total(0, RECURRENT, column, vector_at(j)), vector_at(j));
+    });
+  }
+
+  int vector_at(int64_t j) const { return static_cast<int>(std::min<int64_t>(W, units_ - j)); }
+
+  // Over all shares.
+  Vector total(size_t l, int which, int64_t column, int n) const {
+    Vector found = load(sums(l, 0, which) + column, n);
+    for (int share = 1; share < shares_; ++share) found += load(sums(l, share, which) + column, n);
+    return found;
   }
 
   // The cell of one vector of units.
   void unit(size_t l, int64_t row, int64_t first) {
     const StepLayer& layer = layers_[l];
-    const int n = static_cast<int>(std::min<int64_t>(W, units_ - first));
+    const int n = vector_at(first);
     const int64_t at = row * units_ + first;
-    const auto total = [&](int which, int64_t column) {
-      Vector found = load(sums(l, 0, which) + column, n);
-      for (int share = 1; share < shares_; ++share) found += load(sums(l, share, which) + column, n);
-      return found;
-    };
     alignas(64) float z[G * W], c[W];
     Vector gates[G];
     for (int g = 0; g < G; ++g) {
-      const int64_t column = g * units_ + first;
-      const Vector given = l == 0 ? load(projected_ + row * width_ + column, n)
-                                  : load(layer.bias + column, n) + total(INPUT, row * width_ + column);
+      const int64_t column = row * width_ + g * units_ + first;
+      const Vector given =
+          l == 0 ? load(projected_ + column, n) : load(layer.bias + g * units_ + first, n) + total(l, INPUT, column, n);
       store(z + g * W, given);
-      gates[g] = total(RECURRENT, row * width_ + column);
+      gates[g] = l == 0 && ahead_ ? load(ahead_ + column, n) : total(l, RECURRENT, column, n);
       if (Cell::begins_with_input(g)) gates[g] += given;
     }
     if (Cell::has_c) store(c, load(layer.c + at, n));
@@ -112,7 +146,8 @@ class Step {
 
   const Threads& threads_;
   const int64_t rows_, units_, width_;
-  const float* projected_;
+  const float *projected_, *ahead_;
+  float* next_;
   const std::vector<StepLayer> layers_;
   const int shares_;
   const Buffer sums_;
@@ -120,9 +155,10 @@ class Step {
 
 using Floats = ffi::Buffer<ffi::F32>;
 
-// Arguments after `projected`: six a layer; results: two.
+// Arguments after `ahead` (of no elements: it is not known, and the next is not wanted): six a layer; results: two.
 template <typename Cell>
-ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, Floats ahead, ffi::RemainingArgs args,
+                         ffi::ResultBuffer<ffi::F32> next, ffi::RemainingRets rets) {
   constexpr size_t ARGS = 6, RETS = 2;
   const Threads threads(pool);
   const int64_t rows = projected.dimensions()[0], units = projected.dimensions()[1] / Cell::gates;
@@ -142,12 +178,20 @@ ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, ffi::RemainingA
     }
     layers.push_back({in[0], in[1], in[2], in[3], in[4], in[5], out[0], out[1]});
   }
-  Step<Cell>(threads, rows, units, projected.typed_data(), std::move(layers)).run();
+  Step<Cell>(threads, rows, units, projected.typed_data(), ahead.element_count() ? ahead.typed_data() : nullptr,
+             next->typed_data(), std::move(layers))
+      .run();
   return ffi::Error::Success();
 }
 
 inline auto step_binding() {
-  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().RemainingArgs().RemainingRets();
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Floats>()
+      .Arg<Floats>()
+      .RemainingArgs()
+      .Ret<Floats>()
+      .RemainingRets();
 }
 
 }  // namespace seqmodels
