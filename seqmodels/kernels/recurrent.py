@@ -172,17 +172,19 @@ def step(
   ahead: Float[Array, 'b z'] | None,
   carries: Sequence[tuple[Carry, ...]],
   weights: Sequence[tuple[jax.Array, ...]],
-) -> tuple[Sequence[tuple[Carry, ...]], Float[Array, 'b z'] | None]:
+  head: tuple[Float[Array, 'e n'], Float[Array, ' n']] | None = None,
+) -> tuple[Sequence[tuple[Carry, ...]], Float[Array, 'b z'] | None, Float[Array, 'b n'] | None]:
   """One token of `rnn`, `lstm` or `gru` layers of one width that follow each other, in one native call.
 
   projected  the input's share of the first one's gates, so that its own input kernel and bias are not read
   ahead      h's share of them (`look_ahead`); None: it is computed here
   carries    of each layer; the last one's first becomes the output
   weights    those that each layer takes, in their order
+  head       weights and bias of a dense layer over the output
 
-  Returns the carries, and the next `ahead` if it was given.
+  Returns the carries, the next `ahead` if it was given, and what the head makes of the output if there is one.
   """
-  return _step(cell, projected, ahead, list(carries), list(weights))
+  return _step(cell, projected, ahead, list(carries), list(weights), head)
 
 
 def look_ahead(h: Carry, recurrent_kernel: Float[Array, 'e z']) -> Float[Array, 'b z']:
@@ -191,8 +193,8 @@ def look_ahead(h: Carry, recurrent_kernel: Float[Array, 'e z']) -> Float[Array, 
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _step(cell, projected, ahead, carries, weights):
-  return native.step(cell, projected, ahead, carries, weights)
+def _step(cell, projected, ahead, carries, weights, head):
+  return native.step(cell, projected, ahead, carries, weights, head)
 
 
 @_step.defjvp
@@ -201,12 +203,13 @@ def _step_jvp(cell, primals, tangents):
   return _step(cell, *primals), derivative
 
 
-def _step_in_jax(cell, projected, ahead, carries, weights):
+def _step_in_jax(cell, projected, ahead, carries, weights, head):
   new: list[tuple[Carry, ...]] = []
   for carry, (w, u, bias, *more) in zip(carries, weights, strict=True):
     z = new[-1][0] @ w + bias[None, :] if new else projected
     new.append(CELLS[cell](*more, z, carry[0] @ u if new or ahead is None else ahead, *carry))
-  return new, None if ahead is None else new[0][0] @ weights[0][1]
+  out = None if head is None else new[-1][0] @ head[0] + head[1][None, :]
+  return new, None if ahead is None else new[0][0] @ weights[0][1], out
 
 
 CELLS: dict[str, Callable[..., tuple[jax.Array, ...]]] = {'rnn': _elman_cell, 'lstm': _lstm_cell, 'gru': _gru_cell}

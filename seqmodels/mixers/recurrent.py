@@ -129,11 +129,10 @@ def one_token(
   reset: Flags | None,
   mask: Flags | None,
   projected: Float[Array, 'b 1 z'] | None,
-) -> tuple[Activations, tuple[State, ...]] | None:
-  """One token through mixers that follow each other directly, in one native call; None where there is none."""
-  layers = _step_together(mixers, x.shape[0], x)
-  if layers is None:
-    return None
+  head: tuple[jax.Array, jax.Array] | None,
+) -> tuple[Float[Array, 'b 1 n'], tuple[State, ...]]:
+  """One token through mixers that follow each other directly, and a dense layer behind them, in one native call."""
+  layers = _layers(mixers)
   for mixer, state in zip(mixers, states, strict=True):
     mixer.check_call(x, state)
   if reset is not None:
@@ -142,34 +141,34 @@ def one_token(
   names, ahead = layers[0].carries, states[0].get(AHEAD)
   carries = [tuple(state[name] for name in names) for state in states]
   z = layers[0].project(x) if projected is None else projected
-  new, ahead = recurrent.step(layers[0].cell, z[:, 0], ahead, carries, [layer.weights() for layer in layers])
+  weights = [layer.weights() for layer in layers]
+  new, ahead, out = recurrent.step(layers[0].cell, z[:, 0], ahead, carries, weights, head)
   after = [dict(zip(names, carry, strict=True)) for carry in new]
   if ahead is not None:
     after[0][AHEAD] = ahead
   if mask is not None:
     after = jax.tree.map(lambda a, old: jnp.where(mask, a, old), after, list(states))
-  return after[-1]['h'][:, None], tuple(after)
+  return (after[-1]['h'] if out is None else out)[:, None], tuple(after)
 
 
 def look_ahead(mixers: Sequence[Mixer], states: tuple[State, ...]) -> tuple[State, ...]:
-  """The states for `one_token`, with what it can know of the next one; the same where it cannot.
+  """The states for `one_token`, with what it can know of the next one.
 
   A reset clears it like the rest of a state, since it is linear in h.
   """
-  layers = _step_together(mixers, jax.tree.leaves(states)[0].shape[0])
-  if layers is None:
-    return states
-  ahead = recurrent.look_ahead(states[0]['h'], layers[0].recurrent_kernel[...])
+  ahead = recurrent.look_ahead(states[0]['h'], _layers(mixers)[0].recurrent_kernel[...])
   return states[0] | {AHEAD: ahead}, *states[1:]
 
 
-def _step_together(mixers: Sequence[Mixer], rows: int, *arrays: jax.Array) -> list[Recurrence] | None:
-  """The layers of which one native call computes a token; None where there is none."""
+def in_one_call(mixers: Sequence[Mixer], rows: int) -> bool:
+  """Whether `one_token` is for these mixers and so many rows."""
   if not all(isinstance(mixer, Recurrent) and mixer.steps_with(mixers[0]) for mixer in mixers):
-    return None
-  layers: list[Recurrence] = [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
-  suits = layers[0].dtype == jnp.float32 and recurrent.steps_natively(rows, layers[0].recurrent_kernel[...], *arrays)
-  return layers if suits else None
+    return False
+  return mixers[0].dtype == jnp.float32 and recurrent.steps_natively(rows, _layers(mixers)[0].recurrent_kernel[...])
+
+
+def _layers(mixers: Sequence[Mixer]) -> list[Recurrence]:
+  return [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
 
 
 class RNN(Recurrent):

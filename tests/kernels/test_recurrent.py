@@ -215,12 +215,14 @@ def test_one_token_through_some_layers(name, layers, rows, units, how):
   before = [tuple(normal(rows, units) for _ in range(carries)) for _ in range(layers)]
   projected, tangent = normal(rows, gates * units), normal(rows, gates * units)
   step = jax.jit(functools.partial(recurrent.step, name))
+  head = None if how == 'plain' else (normal(units, 19), normal(19))
   ahead = None if how == 'plain' else before[0][0] @ weights[0][1]
-  (found, next_ahead), again = (step(projected, ahead, before, weights) for _ in range(2))
-  jax.tree.map(np.testing.assert_array_equal, (found, next_ahead), again)
+  (found, next_ahead, out), again = (step(projected, ahead, before, weights, head) for _ in range(2))
+  jax.tree.map(np.testing.assert_array_equal, (found, next_ahead, out), again)
   if ahead is None:
-    assert next_ahead is None
+    assert next_ahead is out is None
   else:
+    np.testing.assert_allclose(out, np.asarray(found[-1][0], np.float64) @ head[0] + head[1], atol=2e-5)
     np.testing.assert_allclose(next_ahead, np.asarray(found[0][0], np.float64) @ weights[0][1], atol=4e-6)
   for row in range(rows):
     # The first input's share is given: as if its weights were one and its bias zero.

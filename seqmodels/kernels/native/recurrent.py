@@ -54,7 +54,8 @@ def step(
   ahead: Float[Array, 'b z'] | None,
   carries: Sequence[Sequence[Carry]],
   weights: Sequence[Sequence[jax.Array]],
-) -> tuple[list[tuple[Carry, ...]], Float[Array, 'b z'] | None]:
+  head: tuple[jax.Array, jax.Array] | None,
+) -> tuple[list[tuple[Carry, ...]], Float[Array, 'b z'] | None, Float[Array, 'b n'] | None]:
   """See `kernels/recurrent.py`."""
   nothing = jnp.zeros(NOTHING, jnp.float32)
   arrays: list[jax.Array] = []
@@ -62,14 +63,18 @@ def step(
   in_place: dict[int, int] = {}
   for (h, *c), (w, u, bias, *bias_n) in zip(carries, weights, strict=True):
     first = not arrays
-    in_place |= {2 + len(arrays) + i: 1 + len(shapes) + i for i in range(1 + len(c))}
+    in_place |= {4 + len(arrays) + i: 2 + len(shapes) + i for i in range(1 + len(c))}
     arrays += [h, *(c or [nothing]), nothing if first else w, u, nothing if first else bias, *(bias_n or [nothing])]
     shapes += [h.shape, c[0].shape if c else NOTHING]
-  shapes.insert(0, NOTHING if ahead is None else ahead.shape)
-  known = projected, nothing if ahead is None else ahead
-  next_ahead, *found = native.call(f'{cell}_step', native.results(*shapes), *known, *arrays, in_place=in_place)
+  shapes = [
+    NOTHING if ahead is None else ahead.shape,
+    NOTHING if head is None else (projected.shape[0], *head[1].shape),
+    *shapes,
+  ]
+  known = projected, nothing if ahead is None else ahead, *(head or (nothing, nothing))
+  next_ahead, out, *found = native.call(f'{cell}_step', native.results(*shapes), *known, *arrays, in_place=in_place)
   new = [tuple(found[2 * i : 2 * i + len(carry)]) for i, carry in enumerate(carries)]
-  return new, None if ahead is None else next_ahead
+  return new, None if ahead is None else next_ahead, None if head is None else out
 
 
 def _layer(cell, x, h, c, weights, reset, mask):

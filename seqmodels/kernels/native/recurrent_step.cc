@@ -18,6 +18,13 @@ struct StepLayer {
   float *new_h, *new_c;                        // [b e]; they may lie where h and c lie
 };
 
+// An output layer over the last h; no columns: there is none.
+struct Head {
+  const float *w, *bias;  // [e n], [n]
+  float* out;             // [b n]
+  int64_t columns;
+};
+
 template <typename Cell>
 class Step {
  public:
@@ -25,7 +32,7 @@ class Step {
 
   // ahead: the first layer's u · h, or null; next: that of the new h. [b g*e]
   Step(const Threads& threads, int64_t rows, int64_t units, const float* projected, const float* ahead, float* next,
-       std::vector<StepLayer> layers)
+       std::vector<StepLayer> layers, Head head)
       : threads_(threads),
         rows_(rows),
         units_(units),
@@ -34,8 +41,9 @@ class Step {
         ahead_(ahead),
         next_(next),
         layers_(std::move(layers)),
+        head_(head),
         shares_(threads.count()),
-        sums_(shares_ * layers_.size() * SUMS * size()) {}
+        sums_(shares_ * (layers_.size() * SUMS * size() + head_size())) {}
 
   void run() {
     // Which way to go through the weights. It changes no sum.
@@ -57,6 +65,8 @@ class Step {
   float* sums(size_t layer, int share, int which) const {
     return sums_.get() + ((layer * shares_ + share) * SUMS + which) * size();
   }
+  int64_t head_size() const { return round_up(rows_ * head_.columns, W); }
+  float* head_sums(int share) const { return sums(layers_.size(), 0, 0) + share * head_size(); }
   int64_t edge_of(int share, int part = 0) const { return edge(units_, share * PARTS + part, shares_ * PARTS, W); }
 
   // Share by share and part by part, so that no sum depends on how many members the team has. A member reads no more of
@@ -103,13 +113,29 @@ class Step {
       if (l > 0 || !ahead_) finish(l);
       own_units([&](int64_t row, int64_t j) { unit(l, row, j); });
     }
-    if (!ahead_) return;
-    if (!back || last == 0) remember(0, layers_[0].new_h);
-    finish(0);
-    own_units([&](int64_t row, int64_t j) {
-      for (int64_t column = row * width_ + j; column < (row + 1) * width_; column += units_)
-        store(next_ + column, total(0, RECURRENT, column, vector_at(j)), vector_at(j));
-    });
+    const int64_t n = head_.columns;
+    if (n > 0)
+      for (int share = begin; share < end; ++share) {
+        std::fill_n(head_sums(share), head_size(), 0.0f);
+        add(rows_, n, units_, edge_of(share), edge_of(share + 1), layers_[last].new_h, head_.w, head_sums(share), n);
+      }
+    if (ahead_) {
+      if (!back || last == 0) remember(0, layers_[0].new_h);
+      finish(0);
+      own_units([&](int64_t row, int64_t j) {
+        for (int64_t column = row * width_ + j; column < (row + 1) * width_; column += units_)
+          store(next_ + column, total(0, RECURRENT, column, vector_at(j)), vector_at(j));
+      });
+    } else if (n > 0) {
+      team.wait();
+    }
+    for (int64_t row = 0; row < rows_ && n > 0; ++row)
+      for (int64_t j = edge(n, member, team.members(), W); j < edge(n, member + 1, team.members(), W); j += W) {
+        const int count = static_cast<int>(std::min<int64_t>(W, n - j));
+        Vector sum = load(head_.bias + j, count);
+        for (int share = 0; share < shares_; ++share) sum += load(head_sums(share) + row * n + j, count);
+        store(head_.out + row * n + j, sum, count);
+      }
   }
 
   int vector_at(int64_t j) const { return static_cast<int>(std::min<int64_t>(W, units_ - j)); }
@@ -149,16 +175,19 @@ class Step {
   const float *projected_, *ahead_;
   float* next_;
   const std::vector<StepLayer> layers_;
+  const Head head_;
   const int shares_;
   const Buffer sums_;
 };
 
 using Floats = ffi::Buffer<ffi::F32>;
 
-// Arguments after `ahead` (of no elements: it is not known, and the next is not wanted): six a layer; results: two.
+// `ahead` of no elements: it is not known, and the next is not wanted; `w` likewise: no output layer. Further
+// arguments: six a layer; further results: two.
 template <typename Cell>
-ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, Floats ahead, ffi::RemainingArgs args,
-                         ffi::ResultBuffer<ffi::F32> next, ffi::RemainingRets rets) {
+ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, Floats ahead, Floats w, Floats bias,
+                         ffi::RemainingArgs args, ffi::ResultBuffer<ffi::F32> next, ffi::ResultBuffer<ffi::F32> out,
+                         ffi::RemainingRets rets) {
   constexpr size_t ARGS = 6, RETS = 2;
   const Threads threads(pool);
   const int64_t rows = projected.dimensions()[0], units = projected.dimensions()[1] / Cell::gates;
@@ -179,7 +208,8 @@ ffi::Error RecurrentStep(ffi::ThreadPool pool, Floats projected, Floats ahead, f
     layers.push_back({in[0], in[1], in[2], in[3], in[4], in[5], out[0], out[1]});
   }
   Step<Cell>(threads, rows, units, projected.typed_data(), ahead.element_count() ? ahead.typed_data() : nullptr,
-             next->typed_data(), std::move(layers))
+             next->typed_data(), std::move(layers),
+             {w.typed_data(), bias.typed_data(), out->typed_data(), static_cast<int64_t>(bias.element_count())})
       .run();
   return ffi::Error::Success();
 }
@@ -189,7 +219,10 @@ inline auto step_binding() {
       .Ctx<ffi::ThreadPool>()
       .Arg<Floats>()
       .Arg<Floats>()
+      .Arg<Floats>()
+      .Arg<Floats>()
       .RemainingArgs()
+      .Ret<Floats>()
       .Ret<Floats>()
       .RemainingRets();
 }
