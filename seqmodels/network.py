@@ -101,7 +101,7 @@ class Network(nnx.Module):
     memory: Memory | None,
     projections: Float[Array, 'v z'] | None,
     head: tuple[jax.Array, jax.Array] | None,
-  ) -> tuple[Float[Array, 'b t n'], State | None, bool]:
+  ) -> tuple[Float[Array, 'b t e'], State | None, bool]:
     """The features, or what `head` makes of them where the stack takes it; the state; and which of both it is."""
     assert projections is None or key is None
     keys: tuple[Key | None, ...] = (None, None) if key is None else tuple(jax.random.split(key))
