@@ -31,8 +31,8 @@ class Subject:
 
   @property
   def seen_by_the_compiler(self) -> bool:
-    """Whether its loops and temporaries stand in the compiled program; those of native code do not."""
-    return self.backend != 'native'
+    """Whether its loops and temporaries stand in the compiled program; those of native code and cuDNN do not."""
+    return self.backend not in ON_SOME_DEVICES
 
   def build(self, spec: Spec, **fields: Any) -> models.Model:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
