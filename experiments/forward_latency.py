@@ -19,7 +19,7 @@ class ForwardLatency(Experiment):
   """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
 
   name = 'forward_latency'
-  version = 3
+  version = 4
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
@@ -79,7 +79,7 @@ class ForwardLatency(Experiment):
       if is_reference(subject, cell):
         continue
       flops = sizing.sequence_flops(model, length)
-      if subject.seen_by_the_compiler:
+      if compiled.seen_by_the_compiler:
         yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
       yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
     measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])

@@ -14,6 +14,7 @@ BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
 TRIPS = re.compile(r'known_trip_count"?:\{"n":"(\d+)"')
 
 
+OPAQUE = ('"seqmodels_', '"cudnn_rnn')  # targets of foreign calls, as the program's text names them
 MOST_TOGETHER = 8  # compilations; each holds its program's description in memory
 
 
@@ -25,6 +26,11 @@ class Program(NamedTuple):
   argument_bytes: int
   output_bytes: int
   text: str
+
+  @property
+  def seen_by_the_compiler(self) -> bool:
+    """Whether all loops and temporaries stand in the program; those inside native kernels and cuDNN's LSTM do not."""
+    return not any(target in self.text for target in OPAQUE)
 
 
 class TooLarge(Exception):

@@ -55,7 +55,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
-  version = 3
+  version = 4
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
@@ -108,7 +108,7 @@ class TrainingTime(Experiment):
       steps[subject.name] = call
       if is_reference(subject, cell):
         continue
-      if not subject.seen_by_the_compiler:
+      if not compiled.seen_by_the_compiler:
         continue
       more = {
         'temporary_bytes': (compiled.temporary_bytes, 'B'),

@@ -11,6 +11,7 @@ from seqmodels.blocks import FeedForward
 from seqmodels.config import ModelConfig
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
+from seqmodels.kernels import native
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.base import grow
 from seqmodels.network import Inputs, Network, Source, SourceMask
@@ -24,7 +25,8 @@ class Model:
 
   def __init__(self, config: ModelConfig, spec: Spec) -> None:
     self.config, self.spec = config, spec
-    abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
+    with native.left_out(not config.native):
+      abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
     self.graph, params = nnx.split(abstract)
     self.abstract_params: Params = nnx.to_pure_dict(params)
 
@@ -66,7 +68,8 @@ class Model:
     network = nnx.merge(self.graph, params)
     if not isinstance(network, EncoderDecoder):
       raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    return network.start(source, max_length, source_mask)
+    with native.left_out(not self.config.native):
+      return network.start(source, max_length, source_mask)
 
   def apply(
     self,
@@ -86,11 +89,12 @@ class Model:
     without a state. Call it inside `jax.jit`.
     """
     network = nnx.merge(self.graph, params)
-    if isinstance(network, EncoderDecoder):
-      return network(inputs, state, reset, mask, key, source, source_mask)
-    if source is not None:
-      raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    return network(inputs, state, reset, mask, key)
+    with native.left_out(not self.config.native):
+      if isinstance(network, EncoderDecoder):
+        return network(inputs, state, reset, mask, key, source, source_mask)
+      if source is not None:
+        raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
+      return network(inputs, state, reset, mask, key)
 
   def networks(self) -> dict[str, tuple[Network, Params]]:
     """The parts, `encoder` before `decoder` for seq2seq, with abstract parameters: for reading, not for running."""
