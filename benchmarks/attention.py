@@ -8,15 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.work import OURS, Sides, Work, check, deviation, finished, to_torch, torch
-from experiments.program import Program, compile_program
+from benchmarks.work import OURS, Absent, Sides, Work, check, deviation, to_torch, torch
+from experiments.program import Program, compile_program, together
 from seqmodels.kernels import attention, diagonal, linear_attention
 
 BATCH, HEADS, WIDTH = 8, 8, 64
 LENGTHS = (128, 256, 512, 1024)
+LONGER = (4096,)  # on GPUs also
 LINEAR_LENGTHS = (512, 2048)
 CHANNELS = 2048
 LARGEST_DEVIATION = 1e-4
+LARGEST_IN_HALF = 5e-2  # bfloat16 has 8 bits of mantissa
 
 
 def works() -> list[Work]:
@@ -27,7 +29,12 @@ def works() -> list[Work]:
   scans = [
     Work(f'diagonal recurrence b1 t{t} e{CHANNELS}', 'diagonal', 0.35, 0.2, partial(scan, t)) for t in (512, 2048)
   ]
-  return [*softmax, *linear, *scans]
+  on_gpu = [
+    Work(f'attention {dtype} b8 h8 k64 t{t}', 'attention_gpu', None, None, partial(softmax_attention, t, dtype))
+    for dtype, lengths in (('float32', LONGER), ('bfloat16', (256, 1024, *LONGER)))
+    for t in lengths
+  ]
+  return [*softmax, *linear, *scans, *on_gpu]
 
 
 def both(function: Callable[..., Any], *arrays: Any) -> Program:
@@ -41,10 +48,10 @@ def both(function: Callable[..., Any], *arrays: Any) -> Program:
   return compile_program(run, *arrays)
 
 
-def torch_both(function: Callable[..., Any], inputs: Any, dy: Any) -> Callable[[], Any]:
-  """The same in PyTorch."""
-  tensors = [to_torch(a, requires_grad=True) for a in inputs]
-  gradient = to_torch(dy)
+def torch_both(function: Callable[..., Any], inputs: Any, dy: Any, dtype: str = '') -> Callable[[], Any]:
+  """The same in PyTorch. dtype: of all tensors, if not the arrays'."""
+  tensors = [to_torch(a, requires_grad=True, dtype=dtype) for a in inputs]
+  gradient = to_torch(dy, dtype=dtype)
 
   def call() -> Any:
     for tensor in tensors:
@@ -53,7 +60,7 @@ def torch_both(function: Callable[..., Any], inputs: Any, dy: Any) -> Callable[[
     y.backward(gradient)
     return y.detach(), *(tensor.grad for tensor in tensors)
 
-  return finished(call)
+  return call
 
 
 def draw(*shape: int, count: int = 4) -> list[np.ndarray]:
@@ -61,32 +68,40 @@ def draw(*shape: int, count: int = 4) -> list[np.ndarray]:
   return [random.standard_normal(shape, np.float32) for _ in range(count)]
 
 
-def softmax_attention(length: int) -> Sides:
+def softmax_attention(length: int, dtype: str = 'float32') -> Sides:
   """Against `scaled_dot_product_attention` and the explicit form, each in the layout that it likes."""
   from benchmarks import torch_models
 
+  if length in LONGER or dtype != 'float32':
+    only_on_gpu()
   arrays = draw(BATCH, length, HEADS, WIDTH)
-  arguments = jax.device_put(arrays)
-  programs = {
-    how: both(partial(attention.attention, causal=True, implementation=how), *arguments)
-    for how in ('auto', 'materialised')
-  }
+  arguments = jax.device_put([jnp.asarray(a, dtype) for a in arrays])
+  others = ('blockwise', 'fused') if jax.default_backend() == 'gpu' else ()
+  forms = ('auto', 'materialised', *others)
+  made = together(
+    [partial(both, partial(attention.attention, causal=True, implementation=how), *arguments) for how in forms]
+  )
+  programs = dict(zip(forms, made, strict=True))
   turned = [np.ascontiguousarray(a.swapaxes(1, 2)) for a in arrays]
   product = partial(torch().nn.functional.scaled_dot_product_attention, is_causal=True)
-  calls = {
-    OURS: lambda: programs['auto'].call(*arguments),
-    f'{OURS}, materialised': lambda: programs['materialised'].call(*arguments),
-    'PyTorch SDPA': torch_both(product, turned[:3], turned[3]),
-    'PyTorch explicit': torch_both(torch_models.explicit_attention, turned[:3], turned[3]),
+  names = {how: OURS if how == 'auto' else f'{OURS}, {how}' for how in programs}
+  calls: dict[str, Callable[..., Any]] = {
+    names[how]: partial(program.call, *arguments) for how, program in programs.items()
   }
-  back = [np.asarray(a.cpu()).swapaxes(1, 2) for a in calls['PyTorch SDPA']()]
-  off = check(deviation(calls[OURS](), back), LARGEST_DEVIATION, 'attention')
-  names = {'auto': OURS, 'materialised': f'{OURS}, materialised'}
+  calls['PyTorch SDPA'] = torch_both(product, turned[:3], turned[3], dtype)
+  calls['PyTorch explicit'] = torch_both(torch_models.explicit_attention, turned[:3], turned[3], dtype)
+  back = [np.asarray(a.float().cpu()).swapaxes(1, 2) for a in calls['PyTorch SDPA']()]
+  off = check(deviation(calls[OURS](), back), LARGEST_DEVIATION if dtype == 'float32' else LARGEST_IN_HALF, 'attention')
   rows = [
     {'metric': 'temporary_bytes', 'value': programs[how].temporary_bytes, 'unit': 'B', 'side': name}
     for how, name in names.items()
   ]
-  return Sides(calls, off, columns=columns(BATCH, length, HEADS * WIDTH), rows=rows)
+  return Sides(calls, off, columns={**columns(BATCH, length, HEADS * WIDTH), 'dtype': dtype}, rows=rows)
+
+
+def only_on_gpu() -> None:
+  if jax.default_backend() != 'gpu':
+    raise Absent('for GPUs')
 
 
 def linear_sums(length: int) -> Sides:
@@ -101,7 +116,7 @@ def linear_sums(length: int) -> Sides:
     return linear_attention.linear_attention(q, k, v, state)[0].y
 
   program = both(sums, *arguments)
-  calls: dict[str, Callable[..., Any]] = {OURS: lambda: program.call(*arguments)}
+  calls: dict[str, Callable[..., Any]] = {OURS: partial(program.call, *arguments)}
   for chunk in (32, 64):
     same = partial(torch_models.linear_attention, chunk=chunk)
     calls[f'PyTorch, chunks of {chunk}'] = torch_both(same, arrays[:3], arrays[3])
@@ -124,7 +139,11 @@ def scan(length: int) -> Sides:
     return jax.lax.associative_scan(join, (a, b))[1]
 
   other = both(associative, *arguments)
-  calls = {OURS: lambda: program.call(*arguments), 'associative_scan': lambda: other.call(*arguments)}
+  calls: dict[str, Callable[..., Any]] = {OURS: partial(program.call, *arguments)}
+  calls['associative_scan'] = partial(other.call, *arguments)
+  if jax.default_backend() == 'gpu':
+    steps = both(lambda a, b: diagonal.diagonal(a, b, start, implementation='scan')[0], *arguments)
+    calls[f'{OURS}, scan'] = partial(steps.call, *arguments)
   off = check(deviation(calls[OURS](), calls['associative_scan']()), LARGEST_DEVIATION, 'diagonal recurrence')
   return Sides(calls, off, columns=columns(1, length, CHANNELS))
 

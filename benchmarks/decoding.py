@@ -93,8 +93,8 @@ def generations() -> list[dict[str, Any]]:
     params = random_params(model)
     calls[name] = partial(greedy, model, params)
     if importlib.util.find_spec('torch') and name in ('attention, prefix of the cache', 'LSTM'):
-      calls[f'PyTorch, {architecture}'] = work.finished(torch_loop(architecture, params))
-  measured = timing.interleave(calls, repeats=20, seconds=30.0, rest=work.REST)
+      calls[f'PyTorch, {architecture}'] = torch_loop(architecture, params)
+  measured = timing.interleave(calls, repeats=20, seconds=30.0, rest=work.REST, wait=work.wait)
   beside = {'length': GENERATED, **FIELDS, 'batch': 1, 'dtype': 'float32'}
   return [timing.timing_row(s, metric='generation_seconds', side=name, **beside) for name, s in measured.items()]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from benchmarks.work import OURS, Sides, Work, check, deviation, finished, to_torch, torch
+from benchmarks.work import OURS, Sides, Work, check, deviation, to_torch, torch
 from experiments.program import compile_program
 from seqmodels.kernels import recurrent
 from training import mesh as meshes
@@ -51,9 +51,11 @@ def draw(cell: str, batch: int, length: int, width: int) -> tuple[np.ndarray, Ar
   return normal(batch, length, width), weights, normal(batch, length, width)
 
 
-def ours(cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1) -> Callable[[], Any]:
+def ours(
+  cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1, implementation: str = 'auto'
+) -> Callable[[], Any]:
   """A compiled call: (outputs, gradients of inputs and weights). The batch is split over `devices`."""
-  kernel = getattr(recurrent, cell)
+  kernel = partial(getattr(recurrent, cell), implementation=implementation)
 
   def layer(x: jax.Array, weights: Any, carry: Any) -> jax.Array:
     return kernel(x, *carry, *weights)[0]
@@ -77,7 +79,7 @@ def product() -> Sides:
   a, b = random.standard_normal((rows, inner), np.float32), random.standard_normal((inner, across), np.float32)
   arguments, tensors = jax.device_put((a, b)), (to_torch(a), to_torch(b))
   compiled = compile_program(lambda a, b: (a @ b,), *arguments).call
-  calls = {OURS: lambda: compiled(*arguments), 'PyTorch': finished(lambda: (tensors[0] @ tensors[1],))}
+  calls = {OURS: lambda: compiled(*arguments), 'PyTorch': lambda: (tensors[0] @ tensors[1],)}
   off = check(deviation(calls[OURS](), calls['PyTorch']()), LARGEST_DEVIATION, 'matmul')
   return Sides(calls, off, columns={'width': inner, 'dtype': 'float32'})
 
@@ -87,6 +89,9 @@ def against_torch(cell: str, batch: int, length: int, width: int) -> Sides:
   calls = {OURS: ours(cell, x, weights, dy), 'PyTorch': torch_layer(cell, x, weights, dy)}
   if jax.device_count() > 1 and jax.default_backend() == 'cpu':
     calls[f'{OURS}, {jax.device_count()} devices'] = ours(cell, x, weights, dy, jax.device_count())
+  if jax.default_backend() == 'gpu':
+    for other in ('scan', 'fused', *(['vendor'] if cell == 'lstm' else [])):
+      calls[f'{OURS}, {other}'] = ours(cell, x, weights, dy, implementation=other)
   y, dx, (dw, du, *_) = calls[OURS]()
   off = deviation((y, dx, dw, du), calls['PyTorch']())
   check(off, LARGEST_DEVIATION, cell)
@@ -119,7 +124,7 @@ def torch_layer(cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray) -> Ca
     of = module.weight_ih_l0.grad, module.weight_hh_l0.grad
     return y.detach(), inputs.grad, of[0].T, of[1].T
 
-  return finished(call)
+  return call
 
 
 def against_flax(batch: int, length: int, width: int) -> Sides:

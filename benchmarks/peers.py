@@ -1,6 +1,6 @@
 """The speed of this project beside its peers, in one process, interleaved, with the same number of threads.
 
-  python -m benchmarks.peers [--work=matmul,lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode] [--seconds=10]
+  python -m benchmarks.peers [--work=matmul,lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode,…] [--seconds=10]
                              [--out=results/<device>/peers] [--busy=0.15]
 
 Ratios are time here ÷ time there: medians of pairs with a bootstrap interval of 95 %. Forward and backward, float32,
@@ -23,18 +23,19 @@ from seqmodels.errors import InputError, unknown
 from training import runtime
 
 GROUPS = ('matmul', 'lstm', 'gru', 'rnn', 'flax', 'attention', 'linear', 'diagonal', 'gpt', 'lm', 'decode')
+ON_GPUS = ('attention_gpu', 'fla', 'gpt_gpu')
 
 
 def parse(argv: Sequence[str]) -> tuple[list[str], float, pathlib.Path | None, float]:
   values = flags.FlagValues()
-  flags.DEFINE_list('work', list(GROUPS), 'groups of rows to measure', flag_values=values)
+  flags.DEFINE_list('work', [], 'groups of rows to measure; default: all that suit the device', flag_values=values)
   flags.DEFINE_float('seconds', 10.0, 'time for each row, without compiling', 0.0, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
   flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
   read_flags(values, argv)
   for group in values.work:
-    if group not in GROUPS:
-      raise unknown('--work', group, GROUPS)
+    if group not in (*GROUPS, *ON_GPUS):
+      raise unknown('--work', group, (*GROUPS, *ON_GPUS))
   out = None if values.out is None else pathlib.Path(values.out)
   return values.work, values.seconds, out, values.busy
 
@@ -44,12 +45,15 @@ def check_peers() -> None:
     raise InputError('PyTorch is not installed; pip install -r requirements-peers.txt')
 
 
-def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: float, settings: dict[str, Any]) -> None:
-  from benchmarks import attention, layers, summary, whole_models, work
+def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: float, settings: dict[str, Any]) -> int:
+  """Returns how many rows failed; the others are measured all the same."""
+  from benchmarks import attention, fla, layers, summary, whole_models, work
 
   torch = work.torch()
   print(f'{runtime.device_line()}, {torch.get_num_threads()} threads, malloc {settings["malloc"]}')
-  for item in (*layers.works(), *attention.works(), *whole_models.works()):
+  groups = groups or (GROUPS if work.torch_device() == 'cpu' else (*GROUPS, *ON_GPUS))
+  failed = 0
+  for item in (*layers.works(), *attention.works(), *whole_models.works(), *fla.works()):
     if item.group not in groups:
       continue
     try:
@@ -57,12 +61,17 @@ def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: f
     except work.Absent as reason:
       print(f'{item.name}: not measured: {reason}', flush=True)
       continue
+    except Exception as error:
+      print(f'{item.name}: failed: {type(error).__name__}: {str(error)[:300]}', file=sys.stderr, flush=True)
+      failed += 1
+      continue
     print(summary.line(rows), flush=True)
     if out is not None:
       about = identity(item.name, settings)
       summary.replace(out / 'records.jsonl', item.name, [{**about, **row} for row in rows])
-  if out is not None:
+  if out is not None and (out / 'records.jsonl').exists():
     summary.write(out)
+  return failed
 
 
 def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -78,17 +87,16 @@ def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Returns the exit code: 2 for bad input, with one line on stderr."""
+  """Returns the exit code: 2 for bad input, with one line on stderr; 1 if a row failed."""
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # its threads go on spinning after a call
   try:
     arguments = parse(argv)
     check_peers()
     settings = runtime.prepare()
-    run(*arguments, settings)
+    return 1 if run(*arguments, settings) else 0
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
-  return 0
 
 
 if __name__ == '__main__':

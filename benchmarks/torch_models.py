@@ -105,9 +105,17 @@ class LanguageLSTM(nn.Module):
 
 
 def training_step(
-  model: nn.Module, logits: Callable[..., torch.Tensor], inputs: Any, targets: Any, compiled: bool = False
-) -> Callable[[], float]:
-  """A call that takes one AdamW step behind clipping, as `experiments.training_time.training_step` does: the loss."""
+  model: nn.Module,
+  logits: Callable[..., torch.Tensor],
+  inputs: Any,
+  targets: Any,
+  compiled: bool = False,
+  dtype: str = 'float32',
+) -> Callable[[], torch.Tensor]:
+  """A call that takes one AdamW step behind clipping, as `experiments.training_time.training_step` does: the loss.
+
+  dtype: of matmuls; parameters and the loss are float32.
+  """
   matrices = [p for p in model.parameters() if p.ndim > 1]
   vectors = [p for p in model.parameters() if p.ndim <= 1]
   groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
@@ -115,17 +123,19 @@ def training_step(
   inputs, targets = to_torch(inputs).long(), to_torch(targets).long()
 
   def loss_of(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(logits(model, inputs).flatten(0, 1), targets.flatten())
+    with torch.autocast(inputs.device.type, getattr(torch, dtype), enabled=dtype != 'float32'):
+      scores = logits(model, inputs)
+    return functional.cross_entropy(scores.float().flatten(0, 1), targets.flatten())
 
   forward = torch.compile(loss_of) if compiled else loss_of
 
-  def step() -> float:
+  def step() -> torch.Tensor:
     optimizer.zero_grad(set_to_none=True)
     loss = forward(inputs, targets)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    return float(loss.detach())
+    return loss.detach()
 
   return step
 

@@ -1,11 +1,14 @@
 """The gates: no number of a model whose forms disagree, that sees the future, or that padding changes."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import program
 from experiments.base import Row
 from experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
 from seqmodels.errors import InputError
@@ -22,15 +25,16 @@ def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Sub
 
   A kernel that this machine does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
   """
+  reasons = {s.name: unavailable(s, dtype) if s.backend in ON_SOME_DEVICES else '' for s in subjects}
+  new = [s for s in subjects if not reasons[s.name] and s.name not in _passed]
+  found = program.together([partial(of_subject, subject) for subject in new])
+  _passed.update(zip((subject.name for subject in new), found, strict=True))
   admitted: list[Subject] = []
   rows: list[Row] = []
   for subject in subjects:
-    if subject.backend in ON_SOME_DEVICES and (reason := unavailable(subject, dtype)):
-      who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
-      rows.append({'metric': 'unavailable', 'value': None, 'error': reason, **who})
+    if reasons[subject.name]:
+      rows.append(lacking(subject, reasons[subject.name]))
       continue
-    if subject.name not in _passed:
-      _passed[subject.name] = deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
     broken = {name: value for name, value in _passed[subject.name].items() if value > TOLERANCE['float32']}
     if not broken:
       admitted.append(subject)
@@ -42,6 +46,18 @@ def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Sub
   return admitted, rows
 
 
+def fitting(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
+  """Which of what `program.together` made fits the device's memory; a row `unavailable` for each that does not."""
+  reasons = [str(one) if isinstance(one, program.TooLarge) else '' for one in made]
+  rows = [lacking(subject, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
+  return [not reason for reason in reasons], rows
+
+
+def lacking(subject: Subject, reason: str) -> Row:
+  who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
+  return {'metric': 'unavailable', 'value': None, 'error': reason, **who}
+
+
 def unavailable(subject: Subject, dtype: str) -> str:
   """Why there is no such model here; empty where there is one."""
   try:
@@ -49,6 +65,12 @@ def unavailable(subject: Subject, dtype: str) -> str:
   except InputError as error:
     return str(error)
   return ''
+
+
+def of_subject(subject: Subject) -> dict[str, float]:
+  """The deviations of a small model, computed with all bits of float32, which GPUs and TPUs use only when told."""
+  with jax.default_matmul_precision('highest'):
+    return deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
 
 
 def deviations(model: Model) -> dict[str, float]:

@@ -126,6 +126,7 @@ class OptimizerBytes(Experiment):
   """Where the bytes of a training step are: parameters, Adam's moments, gradients, activations, other temporaries."""
 
   name = 'optimizer_bytes'
+  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids = {

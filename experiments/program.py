@@ -1,5 +1,6 @@
 """What the compiler says about a program before it runs: its memory and its dependent steps."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,10 @@ BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
 TRIPS = re.compile(r'known_trip_count"?:\{"n":"(\d+)"')
 
 
+OPAQUE = ('"seqmodels_', '"cudnn_rnn')  # targets of foreign calls, as the program's text names them
+MOST_TOGETHER = 8  # compilations; each holds its program's description in memory
+
+
 class Program(NamedTuple):
   """A compiled function and its bytes on the device."""
 
@@ -22,12 +27,32 @@ class Program(NamedTuple):
   output_bytes: int
   text: str
 
+  @property
+  def seen_by_the_compiler(self) -> bool:
+    """Whether all loops and temporaries stand in the program; those inside native kernels and cuDNN's LSTM do not."""
+    return not any(target in self.text for target in OPAQUE)
+
+
+class TooLarge(Exception):
+  """Why a program cannot run here: it needs more memory than the device has."""
+
 
 def compile_program(function: Callable[..., Any], *arguments: Any, donate: Sequence[int] = ()) -> Program:
-  """Compiles ahead of time; arguments may be abstract (jax.ShapeDtypeStruct). A jitted function is taken as it is."""
+  """Compiles ahead of time; arguments may be abstract (jax.ShapeDtypeStruct). A jitted function is taken as it is.
+
+  Raises TooLarge where the device tells its memory and the program needs more.
+  """
   jitted = function if hasattr(function, 'lower') else jax.jit(function, donate_argnums=tuple(donate))
-  compiled = jitted.lower(*arguments).compile()
+  try:
+    compiled = jitted.lower(*arguments).compile()
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    raise TooLarge(str(error).partition('\n')[0]) from error
   memory = compiled.memory_analysis()
+  needed, limit = memory.temp_size_in_bytes + memory.output_size_in_bytes, device_bytes()
+  if needed > limit:
+    raise TooLarge(f'{needed / 1e9:.3g} GB of temporaries and outputs; {limit / 1e9:.3g} GB are there')
   return Program(
     compiled,
     memory.temp_size_in_bytes,
@@ -37,10 +62,24 @@ def compile_program(function: Callable[..., Any], *arguments: Any, donate: Seque
   )
 
 
+def device_bytes() -> float:
+  """Memory that programs may take on the device, less what is taken; infinite where the device does not tell."""
+  told = jax.devices()[0].memory_stats() or {}
+  return told['bytes_limit'] - told.get('bytes_in_use', 0) if 'bytes_limit' in told else float('inf')
+
+
 def together(makers: Sequence[Callable[[], Any]]) -> list[Any]:
-  """Calls functions that compile, two at a time: the compiler leaves half of a small machine idle. In their order."""
-  with ThreadPoolExecutor(2) as pool:
-    return list(pool.map(lambda make: make(), makers))
+  """Calls functions that compile, a few at a time: the compiler leaves half of a small machine idle. In their order;
+  what does not fit the device's memory is the TooLarge that says so."""
+
+  def attempt(make: Callable[[], Any]) -> Any:
+    try:
+      return make()
+    except TooLarge as reason:
+      return reason
+
+  with ThreadPoolExecutor(max(2, min(MOST_TOGETHER, len(os.sched_getaffinity(0))))) as pool:
+    return list(pool.map(attempt, makers))
 
 
 def dependent_steps(text: str) -> int:

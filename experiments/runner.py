@@ -158,7 +158,7 @@ def compiler_flags() -> str:
 
 @functools.cache
 def commit() -> str:
-  """The commit of this code, with + for uncommitted changes; empty outside a repository."""
+  """The commit of this code, with + for uncommitted changes; outside a repository SEQMODELS_COMMIT, or nothing."""
   here = pathlib.Path(__file__).parent
 
   def git(*arguments: str) -> str:
@@ -166,4 +166,6 @@ def commit() -> str:
     return done.stdout.strip() if done.returncode == 0 else ''
 
   head = git('rev-parse', '--short=10', 'HEAD')
-  return f'{head}+' if head and git('status', '--porcelain', '--untracked-files=no') else head
+  if not head:
+    return os.environ.get('SEQMODELS_COMMIT', '')
+  return f'{head}+' if git('status', '--porcelain', '--untracked-files=no') else head

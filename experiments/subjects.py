@@ -29,17 +29,13 @@ class Subject:
   def name(self) -> str:
     return ' '.join(part for part in (self.architecture, self.backend, self.block) if part)
 
-  @property
-  def seen_by_the_compiler(self) -> bool:
-    """Whether its loops and temporaries stand in the compiled program; those of native code do not."""
-    return self.backend != 'native'
-
   def build(self, spec: Spec, **fields: Any) -> models.Model:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
     mixer = values.get('mixer', {}) | ({'implementation': self.backend} if self.backend else {})
-    values = values | {'mixer': mixer} | self.fields | fields
+    # A rung that names a form of JAX is JAX alone, its products and feed-forward layers too.
+    values = values | {'mixer': mixer, 'native': self.backend in ('', 'auto', 'native')} | self.fields | fields
     if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
       values['depth'] = whole_depth(values['depth'], values['pattern'])
     return models.build(config.from_dict(values), spec)

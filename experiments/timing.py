@@ -33,6 +33,7 @@ def interleave(
   fewest: int = statistics.FEWEST,
   rest: float = 0.0,
   watch: Watch | None = None,
+  wait: Callable[[Any], Any] = jax.block_until_ready,
 ) -> dict[str, list[float]]:
   """Seconds a call, `repeats` samples each, in the order measured: sample i of all callables belongs together.
 
@@ -43,14 +44,15 @@ def interleave(
 
   rest: seconds of sleep and one untimed call before each sample, for callables of frameworks whose threads go on
   spinning after a call. watch: rounds that it calls disturbed are left out; `fewest` others are waited for, but for no
-  more than three times as many rounds, so that there may be fewer.
+  more than three times as many rounds, so that there may be fewer. wait: for the results of a sample's last call, and
+  so for those of all its calls.
   """
   setups = setups or {}
   names = list(callables)
   times = {}
   for name in names:
-    _sample(callables[name], 1, setups.get(name))  # the first call pages buffers in
-    once = _sample(callables[name], 1, setups.get(name))
+    _sample(callables[name], 1, setups.get(name), wait)  # the first call pages buffers in
+    once = _sample(callables[name], 1, setups.get(name), wait)
     times[name] = 1 if name in setups else max(1, min(1000, round(shortest / max(once, 1e-7))))
   found: dict[str, list[float]] = {name: [] for name in names}
   start = time.perf_counter()
@@ -69,8 +71,8 @@ def interleave(
         if rest:
           time.sleep(rest)
         if rest or name in setups:
-          _sample(callables[name], 1, setups.get(name))
-        taken[name] = _sample(callables[name], times[name], setups.get(name))
+          _sample(callables[name], 1, setups.get(name), wait)
+        taken[name] = _sample(callables[name], times[name], setups.get(name), wait)
       if watch is None or watch.undisturbed():
         for name in names:
           found[name].append(taken[name])
@@ -80,12 +82,12 @@ def interleave(
   return found
 
 
-def _sample(call: Callable[..., Any], times: int, setup: Callable[[], Any] | None) -> float:
+def _sample(call: Callable[..., Any], times: int, setup: Callable[[], Any] | None, wait: Callable[[Any], Any]) -> float:
   arguments = (setup(),) if setup else ()
   start = time.perf_counter()
   for _ in range(times):
     result = call(*arguments)
-  jax.block_until_ready(result)
+  wait(result)
   return (time.perf_counter() - start) / times
 
 

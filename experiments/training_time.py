@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import compress
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
-  version = 3
+  version = 4
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
@@ -68,8 +69,8 @@ class TrainingTime(Experiment):
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
       'accelerator': [
-        (size, 65536, (64, 256, 512, 1024, 2048, 4096, 8192), 'whole', dtype, 60.0)
-        for size in (1e7, 5e7)
+        (size, 65536, lengths, 'whole', dtype, 10.0)
+        for size, lengths in ((1e7, (1024, 256, 4096, 64, 512, 2048, 8192)), (5e7, (1024, 256, 4096)))
         for dtype in ('bfloat16', 'float32')
       ],
     }
@@ -97,13 +98,17 @@ class TrainingTime(Experiment):
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
     models = [s.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype']) for s in subjects]
     compilations = [partial(training_step, model, task, point['batch']) for model in models]
+    made = program.together(compilations)
+    fits, too_large = gate.fitting(subjects, made)
+    yield from too_large
     steps, beside = {}, {}
-    for subject, model, made in zip(subjects, models, program.together(compilations), strict=True):
+    subjects = list(compress(subjects, fits))
+    for subject, model, (compiled, call) in zip(subjects, compress(models, fits), compress(made, fits), strict=True):
       beside[subject.name] = {**columns(subject, model, cell['length']), **point}
-      compiled, steps[subject.name] = made
+      steps[subject.name] = call
       if is_reference(subject, cell):
         continue
-      if not subject.seen_by_the_compiler:
+      if not compiled.seen_by_the_compiler:
         continue
       more = {
         'temporary_bytes': (compiled.temporary_bytes, 'B'),

@@ -20,8 +20,10 @@ Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in
 COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
 OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
 FEW = 6  # series whose names have room beside the axes
+PANELS, MOST_PANELS = ('size', 'batch'), 3  # what many series are divided by, and how many panels have room
 GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
 STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+RUNGS = {'native': '-', 'fused': '--', 'blockwise': '--', 'scan': ':', 'materialised': ':', 'vendor': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
@@ -29,9 +31,10 @@ INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytic
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
   """The figure as an SVG element, or None where there is nothing to draw."""
-  series = gather(plot, records)
-  if not series:
+  parts = panels(plot, records)
+  if not parts:
     return None
+  labels = list(dict.fromkeys(label for _, series in parts for label in series))
   style: dict[Any, Any] = {
     'svg.fonttype': 'none',
     'svg.hashsalt': plot.title,
@@ -39,31 +42,59 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
     'font.size': 9,
   }
   with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
-    below = len(series) > FEW
-    rows = -(-len(series) // 2) if below else 0
-    figure = Figure(figsize=(6.4, 3.5 + 0.17 * rows), layout='constrained')
-    axes = figure.subplots()
-    places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
-    if isinstance(places[0], str):
-      bars(axes, series, places)
-    else:
-      lines(axes, series)
-    decorate(axes, plot, places)
+    below = len(labels) > FEW
+    columns = 3 if len(parts) > 1 else 2
+    rows = -(-len(labels) // columns) if below else 0
+    figure = Figure(figsize=(6.4 if len(parts) == 1 else 8.4, 3.5 + 0.17 * rows), layout='constrained')
+    known = looks(labels)
+    handles: dict[str, Any] = {}
+    for axes, (title, series) in zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, strict=True):
+      places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
+      if isinstance(places[0], str):
+        bars(axes, series, places, known)
+      else:
+        lines(axes, series, known)
+      decorate(axes, plot, places)
+      axes.set_title(title, fontsize=9)
+      axes.label_outer()
+      handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    legend = [handles[label] for label in labels], labels
     if below:
-      figure.legend(loc='outside lower center', ncols=2, frameon=False, fontsize=8)
-    elif len(series) > 1:
-      figure.legend(loc='outside right upper', frameon=False, fontsize=8)
+      figure.legend(*legend, loc='outside lower center', ncols=columns, frameon=False, fontsize=8)
+    elif len(labels) > 1:
+      figure.legend(*legend, loc='outside right upper', frameon=False, fontsize=8)
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
   text = buffer.getvalue()
   return text[text.index('<svg') :]
 
 
-def lines(axes: Any, series: Series) -> None:
+def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
+  """What is drawn side by side, with titles: where there are many series, a panel for each size, else for each batch.
+
+  One panel without a title where there are few series, or nothing to divide them by; empty where there is nothing.
+  """
+  whole = gather(plot, records)
+  if not whole:
+    return []
+  if len(whole) > FEW:
+    drawn = shown(plot, records)
+    for column in PANELS:
+      values = {row[column] for row in drawn if row.get(column) is not None}
+      if not 1 < len(values) <= MOST_PANELS or column == plot.x:
+        continue
+      parts = [
+        (text(v, column), gather(plot, [r for r in records if r.get(column) in (v, None)])) for v in sorted(values)
+      ]
+      if all(0 < len(series) < len(whole) for _, series in parts):
+        return parts
+  return [('', whole)]
+
+
+def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> None:
   """A line a series, with its intervals as a band."""
-  styles: dict[str, int] = {}
-  for i, (label, points) in enumerate(series.items()):
-    colour, style, marker = look(label, i, styles)
+  for label, points in series.items():
+    colour, style, marker = known[label]
     x = np.array([p[0] for p in points], float)
     y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
     axes.plot(x, y, linestyle=style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
@@ -72,22 +103,26 @@ def lines(axes: Any, series: Series) -> None:
       axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
 
 
-def bars(axes: Any, series: Series, places: Sequence[str]) -> None:
+def bars(axes: Any, series: Series, places: Sequence[str], known: dict[str, tuple[str, Any, str]]) -> None:
   """Bars side by side at every place of an axis of names."""
-  styles: dict[str, int] = {}
   width = 0.8 / len(series)
   for i, (label, points) in enumerate(series.items()):
     shift = (i - (len(series) - 1) / 2) * width
     at = [places.index(p[0]) + shift for p in points]
-    axes.bar(at, [p[1].value for p in points], width, color=look(label, i, styles)[0], label=label)
+    axes.bar(at, [p[1].value for p in points], width, color=known[label][0], label=label)
   axes.set_xticks(range(len(places)), [place.replace(' and ', '\nand ') for place in places])
+
+
+def shown(plot: Plot, records: Sequence[Row]) -> list[Row]:
+  """The rows that a plot is about."""
+  rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
+  rows = [row for row in rows if row.get(plot.x) is not None]
+  return [row for row in rows if not any(row.get(column) in values for column, values in plot.without.items())]
 
 
 def gather(plot: Plot, records: Sequence[Row]) -> Series:
   """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
-  rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
-  rows = [row for row in rows if row.get(plot.x) is not None]
-  rows = [row for row in rows if not any(row.get(column) in values for column, values in plot.without.items())]
+  rows = shown(plot, records)
   if any('selection' in row for row in rows):
     rows = base.tuned(rows, *plot.series, plot.x)
   varying = [column for column in plot.series if len({str(row.get(column)) for row in rows}) > 1]
@@ -144,15 +179,26 @@ def interval(rows: Sequence[Row]) -> statistics.Interval:
   return base.seeds(rows)
 
 
-def look(label: str, index: int, styles: dict[str, int]) -> tuple[str, Any, str]:
-  """Colour from the architecture's name, line style and marker by the number of its series so far."""
+def looks(labels: Sequence[str]) -> dict[str, tuple[str, Any, str]]:
+  """How each series looks, the same in every panel."""
+  taken: dict[str, list[Any]] = {}
+  return {label: look(label, i, taken) for i, label in enumerate(labels)}
+
+
+def look(label: str, index: int, taken: dict[str, list[Any]]) -> tuple[str, Any, str]:
+  """Colour from the architecture, line style from the backend where it is free. taken: styles by architecture."""
+  words = label.split(', ')
   if label.endswith(NO_MODEL):
-    count = styles[NO_MODEL] = styles.get(NO_MODEL, -1) + 1
-    return GREY, STYLES[2 + count % 2], ''
-  architecture = next((name for name in COLOURS if name in label.split(', ')), '')
-  count = styles[architecture] = styles.get(architecture, -1) + 1
+    styles = taken.setdefault(NO_MODEL, [])
+    styles.append(STYLES[2 + len(styles) % 2])
+    return GREY, styles[-1], ''
+  architecture = next((name for name in COLOURS if name in words), '')
+  styles = taken.setdefault(architecture, [])
+  wanted = [RUNGS[word] for word in words if word in RUNGS]
+  free = [style for style in (*wanted, *STYLES) if style not in styles]
+  styles.append(free[0] if free else STYLES[len(styles) % len(STYLES)])
   colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
-  return colour, STYLES[count % len(STYLES)], MARKERS[(index + count) % len(MARKERS)]
+  return colour, styles[-1], MARKERS[(index + len(styles) - 1) % len(MARKERS)]
 
 
 def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:

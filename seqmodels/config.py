@@ -41,6 +41,7 @@ class ModelConfig:
   remat          recompute each block's activations in the backward pass (Chen et al. 2016)
   layers         unroll: one copy of the block's program a layer; scan: one program, scanned over the depth (compile
                  time does not grow with depth); auto: unroll on CPU, where scanned layers are slower, else scan
+  native         products and layers in C++ wherever they suit (float32 on one CPU device); False: JAX alone
   mixer          options for mixers by name; each mixer takes those that it knows
   """
 
@@ -59,6 +60,7 @@ class ModelConfig:
   dtype: str = 'float32'
   remat: bool = False
   layers: str = 'auto'
+  native: bool = True
   mixer: dict[str, Any] = field(default_factory=dict)
   encoder_pattern: tuple[str, ...] = ()
   encoder_depth: int = 0

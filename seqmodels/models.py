@@ -13,6 +13,7 @@ from seqmodels.blocks import FeedForward
 from seqmodels.config import ModelConfig
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import InputError
+from seqmodels.kernels import native
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.base import grow
 from seqmodels.mixers.recurrent import AHEAD
@@ -36,7 +37,8 @@ class Model:
 
   def __init__(self, config: ModelConfig, spec: Spec) -> None:
     self.config, self.spec = config, spec
-    abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
+    with native.left_out(not config.native):
+      abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
     self.graph, params = nnx.split(abstract)
     self.abstract_params: Params = nnx.to_pure_dict(params)
 
@@ -78,7 +80,8 @@ class Model:
     network = nnx.merge(self.graph, params)
     if not isinstance(network, EncoderDecoder):
       raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    return network.start(source, max_length, source_mask)
+    with native.left_out(not self.config.native):
+      return network.start(source, max_length, source_mask)
 
   def apply(
     self,
@@ -99,11 +102,12 @@ class Model:
     without a state. projections: what `prepare` made of the same parameters. Call it inside `jax.jit`.
     """
     network = nnx.merge(self.graph, params)
-    if isinstance(network, EncoderDecoder):
-      return network(inputs, state, reset, mask, key, source, source_mask, projections)
-    if source is not None:
-      raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    return network(inputs, state, reset, mask, key, None, projections)
+    with native.left_out(not self.config.native):
+      if isinstance(network, EncoderDecoder):
+        return network(inputs, state, reset, mask, key, source, source_mask, projections)
+      if source is not None:
+        raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
+      return network(inputs, state, reset, mask, key, None, projections)
 
   def prepare(self, params: Params, tokens: int) -> Prepared:
     """What `apply` reads for `tokens` tokens one by one, computed once, outside of their loop.
@@ -125,7 +129,8 @@ class Model:
 
     `without_ahead` makes it an ordinary one again.
     """
-    return nnx.merge(self.graph, params).look_ahead(state)
+    with native.left_out(not self.config.native):
+      return nnx.merge(self.graph, params).look_ahead(state)
 
   def without_ahead(self, state: State) -> State:
     if isinstance(state, dict):
@@ -155,7 +160,8 @@ class Model:
 
 @functools.partial(jax.jit, static_argnames=('model',))
 def _projections(model: Model, params: Params) -> Float[Array, 'v z'] | None:
-  return nnx.merge(model.graph, params).projections()
+  with native.left_out(not model.config.native):
+    return nnx.merge(model.graph, params).projections()
 
 
 def build(config: ModelConfig, spec: Spec) -> Model:

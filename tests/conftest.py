@@ -1,6 +1,7 @@
 """Strict JAX for every test: array types are checked, rank promotion and warnings are errors, two CPU devices."""
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import sys
@@ -8,9 +9,12 @@ import sys
 CACHE = pathlib.Path.home() / '.cache' / 'seqmodels' / 'compilation'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # on a GPU, which the processes of a run share
 # Tests compile much and run little: without LLVM's optimisations compiling takes a third less, and with the older
-# emitters of fused loops half of the rest.
-FAST_COMPILATION = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+# emitters of fused loops, which JAX 0.11 no longer has (an unknown flag ends the process), half of the rest.
+FAST_COMPILATION = '--xla_backend_optimization_level=0'
+if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11):
+  FAST_COMPILATION += ' --xla_cpu_use_fusion_emitters=false'
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), FAST_COMPILATION]).strip()
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
@@ -23,6 +27,8 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 jax.config.update('jax_num_cpu_devices', 2)
+if jax.default_backend() != 'cpu':
+  jax.config.update('jax_default_matmul_precision', 'highest')  # GPUs and TPUs read float32 with fewer bits unless told
 
 install_import_hook('seqmodels', 'tests.typecheck.check')
 

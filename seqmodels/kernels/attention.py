@@ -37,6 +37,7 @@ Values = Float[Array, 'b s g v']
 Bounds = tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']]
 
 LONGEST_WITH_DISTANCES = 512  # tokens up to which all scores at once are the faster form with `relative`
+SHORT, SHORT_ON_GPU = 64, 256  # tokens up to which all scores at once are the faster form
 SHORTEST_NATIVE = 8  # tokens from which on the form in C++ is the faster one
 MASKED = -1e30  # finite, so that a row that sees nothing has no nan in its gradient
 
@@ -76,9 +77,9 @@ def choose(q: jax.Array, k: jax.Array, v: jax.Array, relative: Relative | None =
     return 'materialised' if q.shape[1] <= LONGEST_WITH_DISTANCES else 'blockwise'
   if q.shape[1] >= SHORTEST_NATIVE and native.suits(q, k, v):
     return 'native'
-  if q.shape[1] <= 64:
-    return 'materialised'
-  return 'fused' if _has_cudnn(q) else 'blockwise'
+  if q.shape[1] > SHORT and _has_cudnn(q):
+    return 'fused'
+  return 'materialised' if q.shape[1] <= (SHORT_ON_GPU if jax.default_backend() == 'gpu' else SHORT) else 'blockwise'
 
 
 def _has_cudnn(q: jax.Array) -> bool:

@@ -79,8 +79,7 @@ class Attention(Mixer):
       raise InputError(
         f'position=rotary needs an even key width; width={width} with heads={heads} gives {width // heads}'
       )
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
+    self.check_implementation(implementation)
     if decode not in ring.DECODE:
       raise unknown('mixer.decode', decode, ring.DECODE)
     self.heads, self.kv_heads, self.key_width = heads, kv_heads, width // heads

@@ -9,7 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.errors import InputError, check_positive
+from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.kernels import chunks, native
 from seqmodels.mixers.ring import Ring
 from seqmodels.notation import Activations, Flags, State
 
@@ -31,6 +32,7 @@ class Mixer(nnx.Module):
 
   can_be_causal: bool = True
   implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
+  on_some_devices: tuple[str, ...] = ()  # further values of it, that the mixer itself refuses elsewhere
   positions: tuple[str, ...] = ()  # the values of `position` that act inside the mixer
   stochastic: bool = False  # draws anew in every training step, so that a call without `rngs` is another thing
 
@@ -80,6 +82,15 @@ class Mixer(nnx.Module):
     """
     del length, memory
     return 0.0
+
+  def check_implementation(self, implementation: str, chunk: int = 0) -> None:
+    """Raises InputError on an unknown implementation, on native code that cannot be had, and on a bad chunk."""
+    allowed = (*self.implementations, *self.on_some_devices)
+    if implementation not in allowed:
+      raise unknown('mixer.implementation', implementation, allowed)
+    if implementation == 'native':
+      native.check(self.dtype)
+    chunks.choose(chunk, 1)
 
   def check_length(self, length: int) -> None:
     """Raises InputError where an input of `length` tokens is too long."""

@@ -101,7 +101,7 @@ class GatedDelta(Directional):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    self.check_implementation(implementation, chunk)
     check_positive(expand=expand, kernel_size=kernel_size)
     how: dict[str, Any] = {
       'heads': heads,

@@ -93,7 +93,7 @@ class GLA(Directional):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    self.check_implementation(implementation, chunk)
     check_positive(gate_rank=gate_rank)
     how: dict[str, Any] = {'heads': heads, 'gate_rank': gate_rank, 'implementation': implementation, 'chunk': chunk}
     make = functools.partial(GLADirection, width, rngs=rngs, dtype=self.dtype, **how)

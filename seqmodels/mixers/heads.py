@@ -1,7 +1,6 @@
 """What mixers with a matrix for a state share: how many heads, which positions, and norms head by head."""
 
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, unknown
-from seqmodels.kernels import chunks
 from seqmodels.mixers.attention import choose_heads
 from seqmodels.positions import ADDITIVE
 
@@ -36,13 +34,6 @@ def count_heads(width: int, heads: int, position: str = 'none') -> int:
 def multiple(heads: int, position: str = 'none') -> int:
   """What the size of a direction must be a multiple of, for `count_heads` to take it."""
   return max(heads, 1) * (2 if position == 'rotary' else 1)
-
-
-def check_chunked(implementation: str, chunk: int, allowed: Sequence[str] = chunks.IMPLEMENTATIONS) -> None:
-  """Raises InputError on an unknown implementation or a bad chunk."""
-  if implementation not in allowed:
-    raise unknown('mixer.implementation', implementation, allowed)
-  chunks.choose(chunk, 1)
 
 
 def split_heads(a: Float[Array, 'b t e'], heads: int) -> Float[Array, 'b t h k']:

@@ -50,7 +50,7 @@ class FeatureAttention(Mixer):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk, self.implementations)
+    self.check_implementation(implementation, chunk)
     self.heads = by_head.count_heads(width, heads, position)
     self.position, self.implementation, self.chunk = position, implementation, chunk
     self.feature_width = width // self.heads

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.errors import InputError, unknown
+from seqmodels.errors import InputError
 from seqmodels.kernels import diagonal
 from seqmodels.kernels.projection import batch_major, time_major
 from seqmodels.mixers.base import Direction, Directional
@@ -90,8 +90,7 @@ class LRU(Directional):
     implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
+    self.check_implementation(implementation)
     if state_size < 0:
       raise InputError(f'mixer.state_size={state_size} must not be negative')
     if not 0 <= r_min < r_max <= 1:

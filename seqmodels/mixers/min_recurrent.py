@@ -14,7 +14,6 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.errors import unknown
 from seqmodels.kernels import diagonal
 from seqmodels.kernels.projection import time_major
 from seqmodels.mixers.base import Direction, Directional
@@ -93,8 +92,7 @@ class MinimalRecurrent(Directional):
     implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
+    self.check_implementation(implementation)
     how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
     self.set_directions(lambda size: self.recurrence(width, size, **how))
 

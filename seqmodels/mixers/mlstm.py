@@ -93,7 +93,7 @@ class MLSTM(Directional):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    self.check_implementation(implementation, chunk)
     how: dict[str, Any] = {'heads': heads, 'implementation': implementation, 'chunk': chunk, 'dtype': self.dtype}
     make = functools.partial(MLSTMDirection, width, rngs=rngs, **how)
     self.set_directions(make, by_head.multiple(heads))

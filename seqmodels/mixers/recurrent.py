@@ -9,8 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.errors import unknown
-from seqmodels.kernels import native, recurrent, vendor_recurrent
+from seqmodels.kernels import recurrent, vendor_recurrent
 from seqmodels.mixers.base import Direction, Directional, Mixer
 from seqmodels.notation import Activations, Flags, State
 
@@ -94,7 +93,6 @@ class Recurrent(Directional):
   """
 
   implementations = recurrent.IMPLEMENTATIONS
-  on_some_devices: tuple[str, ...] = ()  # further values of the option, refused elsewhere
   recurrence: type[Recurrence]
 
   def __init__(
@@ -107,12 +105,9 @@ class Recurrent(Directional):
     implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
+    self.check_implementation(implementation)
     if implementation in self.on_some_devices:
       vendor_recurrent.check(self.dtype)
-    elif implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, (*self.implementations, *self.on_some_devices))
-    if implementation == 'native':
-      native.check(self.dtype)
     self.implementation = implementation
     how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
     self.set_directions(lambda size: self.recurrence(width, size, **how))

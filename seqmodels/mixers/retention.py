@@ -103,7 +103,7 @@ class Retention(Directional):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    self.check_implementation(implementation, chunk)
     check_positive(expand=expand)
     how: dict[str, Any] = {
       'heads': heads,

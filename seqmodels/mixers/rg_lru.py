@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.errors import InputError, check_positive
 from seqmodels.kernels import diagonal
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.kernels.projection import batch_major, time_major
@@ -111,8 +111,7 @@ class RGLRU(Directional):
     implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
+    self.check_implementation(implementation)
     check_positive(expansion=expansion, temporal_width=temporal_width)
     if heads < 0:
       raise InputError(f'heads={heads} must not be negative')

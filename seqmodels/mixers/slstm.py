@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.errors import InputError, unknown
+from seqmodels.errors import InputError
 from seqmodels.kernels import slstm as kernel
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.kernels.projection import time_major
@@ -115,8 +115,7 @@ class SLSTM(Directional):
     implementation: str = 'fused',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if implementation not in self.implementations:
-      raise unknown('mixer.implementation', implementation, self.implementations)
+    self.check_implementation(implementation)
     if temporal_width < 0:
       raise InputError(f'mixer.temporal_width={temporal_width} must not be negative')
     if not heads:

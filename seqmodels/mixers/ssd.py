@@ -114,7 +114,7 @@ class SSD(Directional):
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    by_head.check_chunked(implementation, chunk)
+    self.check_implementation(implementation, chunk)
     check_positive(expand=expand, state_width=state_width, kernel_size=kernel_size)
     shape: dict[str, Any] = {'heads': heads, 'expand': expand, 'state_width': state_width, 'kernel_size': kernel_size}
     how: dict[str, Any] = {'implementation': implementation, 'chunk': chunk, 'dtype': self.dtype}

@@ -8,6 +8,7 @@ from experiments.subjects import LADDER, OTHER_RUNGS, REFERENCES, Subject, token
 from experiments.trained import metric, updates
 from experiments.training_time import LADDERS, is_reference
 from seqmodels import sizing
+from seqmodels.kernels import native
 from tasks.language import Language
 
 QUALITY = ('recall_capacity', 'reach', 'truncation', 'token_index')
@@ -77,6 +78,14 @@ def test_other_rungs_are_measured_beside_rungs_of_the_ladder():
   assert [rung for rung in LADDERS['others'] if is_reference(rung, {'ladder': 'others'})] == list(REFERENCES)
   assert not any(is_reference(rung, {'ladder': 'whole'}) for rung in LADDERS['whole'])
   assert len({rung.name for rung in LADDERS['whole']}) == len(LADDERS['whole'])
+
+
+def test_the_rungs_in_native_code_are_passed_over_where_it_has_not_been_built(monkeypatch):
+  monkeypatch.setattr(native, '_load', lambda: False)
+  rungs = [rung for rung in LADDERS['whole'] if rung.backend == 'native']
+  admitted, rows = gate.admit(rungs)
+  assert (admitted, {row['metric'] for row in rows}) == ([], {'unavailable'})
+  assert {row['architecture'] for row in rows} == {'lstm', 'gru', 'rnn', 'transformer'}
 
 
 def test_a_vendors_kernel_that_is_not_here_is_passed_over():

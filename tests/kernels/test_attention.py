@@ -88,6 +88,7 @@ def test_own_backward_equals_autodiff(t, causal, bounded, monkeypatch):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
+@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='elsewhere all rows and heads go at once')
 @pytest.mark.parametrize(('at_once', 'rows', 'heads'), [(1, 1, 1), (T * 4 * H, 1, G)])
 def test_rows_and_heads_go_in_groups(monkeypatch, at_once, rows, heads):
   q, k, v, bounds = draw(seed=3)

@@ -189,6 +189,20 @@ def test_the_vendors_packed_weights_mean_the_same_lstm():
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), (y, (h_last[0], c_last[0])), expected)
 
 
+@pytest.mark.skipif(jax.default_backend() != 'gpu', reason='cuDNN is for GPUs')
+def test_the_vendors_lstm_is_ours_with_its_gradients():
+  x, carry, weights, _, _ = draw('lstm')
+
+  def total(x, carry, weights, implementation):
+    y, h, c = recurrent.lstm(x, *carry, *weights, implementation=implementation)
+    return jnp.sum(jnp.sin(y)) + jnp.sum(jnp.cos(h)) + jnp.sum(jnp.sin(2 * c))
+
+  gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)), static_argnums=3)
+  actual, expected = (gradient(x, carry, weights, implementation) for implementation in ('vendor', 'scan'))
+  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), actual, expected)
+
+
+@pytest.mark.skipif(jax.default_backend() == 'gpu', reason='it is refused where there is no GPU')
 def test_the_vendors_lstm_is_refused_elsewhere():
   x, carry, weights, _, _ = draw('lstm')
   with pytest.raises(InputError, match='vendor needs an NVIDIA GPU; this is cpu'):

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from seqmodels.errors import InputError
+from seqmodels.kernels import native
 from seqmodels.mixers import GRU, LSTM, MIXERS, RNN, make_mixer, mixer_options
 from seqmodels.mixers.base import Mixer
 
@@ -27,6 +28,16 @@ def test_a_mixer_takes_the_options_it_knows():
 def test_refuses_an_unknown_implementation(name):
   with pytest.raises(InputError, match=r'implementation.*allowed'):
     make_mixer(name, 8, rngs=nnx.Rngs(0), options={'implementation': 'nonsense'})
+
+
+@pytest.mark.parametrize('name', [name for name, mixer in MIXERS.items() if 'native' in mixer.implementations])
+def test_refuses_native_code_that_is_not_there_before_anything_is_computed(name, monkeypatch):
+  make = lambda dtype: make_mixer(name, 8, rngs=nnx.Rngs(0), dtype=dtype, options={'implementation': 'native'})
+  with pytest.raises(InputError, match='native computes in float32'):
+    make('bfloat16')
+  monkeypatch.setattr(native, '_load', lambda: False)
+  with pytest.raises(InputError, match='implementation=native is'):
+    make('float32')
 
 
 @pytest.mark.parametrize(('name', 'per_unit'), [('rnn', 1), ('lstm', 4), ('gru', 3)])

@@ -138,6 +138,26 @@ def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
   ]
 
 
+def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture', 'backend', 'size'))
+  rows = [
+    {'experiment': 'e', 'metric': 'm', 'architecture': a, 'backend': b, 'x': x, 'size': size, 'value': 1.0}
+    for a in ('lstm', 'gru')
+    for b in ('fused', 'native')
+    for size in (1e6, 1e7)
+    for x in (2, 4, 8)
+  ]
+  parts = figures.panels(plot, rows)
+  assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
+  assert [list(series) for _, series in parts] == [['gru, fused', 'gru, native', 'lstm, fused', 'lstm, native']] * 2
+  assert figures.draw(plot, rows).count('M parameters') == 2
+  assert {style for _, style, _ in figures.looks(['gru, native', 'lstm, native']).values()} == {'-'}
+  few = [row for row in rows if row['architecture'] == 'lstm']
+  assert [title for title, _ in figures.panels(plot, few)] == ['']
+  again = figures.looks(list(figures.panels(plot, few)[0][1]))
+  assert len({style for _, style, _ in again.values()}) == 4
+
+
 def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
   found = second_budget(value=lambda index, **_: 2.0 - index / 1e3)
   drawn = figures.gather(CLAIMS[35].plots[0], found)

@@ -11,6 +11,8 @@ is missing: every one of them is a further form of a kernel written in JAX, whic
 environment leaves them out.
 """
 
+import contextlib
+import contextvars
 import ctypes
 import functools
 import hashlib
@@ -19,7 +21,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -42,17 +44,33 @@ HANDLERS = (
 
 Result = jax.ShapeDtypeStruct
 
+_left_out = contextvars.ContextVar('left_out', default=False)
+
+
+@contextlib.contextmanager
+def left_out(wanted: bool = True) -> Iterator[None]:
+  """What is traced inside is JAX alone, if `wanted`: no kernel suits, and `implementation=native` is refused."""
+  token = _left_out.set(wanted)
+  try:
+    yield
+  finally:
+    _left_out.reset(token)
+
 
 def suits(*arrays: jax.Array) -> bool:
   """Whether these kernels can be what `auto` stands for: they are there, and the arrays are float32 on one device.
 
   With several devices XLA would gather the arrays on each of them, since it does not know how to split the call.
   """
-  return jax.device_count() == 1 and all(a.dtype == jnp.float32 for a in arrays) and available()
+  if _left_out.get() or jax.device_count() > 1:
+    return False
+  return all(a.dtype == jnp.float32 for a in arrays) and available()
 
 
 def check(*what: Any) -> None:
   """Raises InputError where `implementation=native` cannot be had for such arrays or types."""
+  if _left_out.get():
+    raise InputError('mixer.implementation=native contradicts model.native=False')
   if any(jnp.dtype(getattr(a, 'dtype', a)) != jnp.float32 for a in what):
     raise InputError('mixer.implementation=native computes in float32; model.dtype must be float32')
   if not available():

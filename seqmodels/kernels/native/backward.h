@@ -2,6 +2,8 @@
 // product over all positions for each array of weights (as cuDNN does: Appleyard et al., 2016).
 #pragma once
 
+#include <vector>
+
 #include "cells.h"
 
 namespace seqmodels {
@@ -20,7 +22,7 @@ struct Found {
 template <typename Cell>
 class Backward {
  public:
-  static constexpr int S = Cell::slots, NV = 4, MR = REGISTERS == 32 ? 6 : 2, COLUMNS = NV * W;
+  static constexpr int S = Cell::slots, NV = 2, MR = REGISTERS == 32 ? 8 : 2, COLUMNS = NV * W;
 
   Backward(const Threads& threads, const Sequences& s, const Saved& saved, const Found& found)
       : threads_(threads),
@@ -47,25 +49,48 @@ class Backward {
     });
     for (int task = 1; task < layer.tasks(); ++task)
       for (int64_t i = 0; i < width; ++i) sums.get()[i] += sums.get()[task * width + i];
-    // Slots of gradients at the input's sums, and the gates that they are of: all, or all but one and the last one.
-    const int together = S == Cell::gates ? S : Cell::gates - 1;
-    const auto at_inputs = [&](int slot, int gate, int64_t number, bool onto) {
-      const Matrix dz{found_.dz + slot * e, width, 1};
-      gemm(threads_, positions, d, number, from_matrix(dz), Matrix{s_.w + gate * e, 1, gates}, found_.dx, d, onto);
-      gemm(threads_, d, number, positions, from_matrix({s_.x, 1, d}), dz, found_.dw + gate * e, gates);
-      std::copy_n(sums.get() + slot * e, number, found_.dbias + gate * e);
-    };
-    at_inputs(0, 0, together * e, false);
-    if (together < S) {
-      at_inputs(S - 1, together, e, true);
-      std::copy_n(sums.get() + together * e, e, found_.dbias_n);
-    }
-    gemm(
-        threads_, e, depth_, positions, [this](auto... what) { pack_before(what...); }, {found_.dz, width, 1},
-        found_.du, gates);
+    for (const Slots& part : slots())
+      gemm(threads_, positions, d, part.number, from_matrix(at_sums(part)), Matrix{s_.w + part.gate * e, 1, gates},
+           found_.dx, d, part.slot > 0);
+    weights();
+    for (const Slots& part : slots())
+      std::copy_n(sums.get() + part.slot * e, part.number, found_.dbias + part.gate * e);
+    if (Cell::gates > 1 && S > Cell::recurrent) std::copy_n(sums.get() + (Cell::gates - 1) * e, e, found_.dbias_n);
   }
 
  private:
+  // Gradients at the input's sums: slots from `slot` on, of the gates from `gate` on; `number` columns.
+  struct Slots {
+    int slot, gate;
+    int64_t number;
+  };
+
+  // Those of all gates lie together, or of all but the last one, whose sum of the input is a slot of its own.
+  std::vector<Slots> slots() const {
+    if (S == Cell::gates) return {{0, 0, S * s_.units}};
+    return {{0, 0, (Cell::gates - 1) * s_.units}, {S - 1, Cell::gates - 1, s_.units}};
+  }
+
+  Matrix at_sums(const Slots& part) const { return {found_.dz + part.slot * s_.units, S * s_.units, 1}; }
+
+  // Gradients at the weights. Each thread has products of its own, or a part of one, so that as little as can be is
+  // packed twice; the largest come first.
+  void weights() const {
+    const int64_t e = s_.units, d = s_.inputs, positions = s_.batch * s_.time, gates = Cell::gates * e;
+    const int parts = std::max(1, threads_.count() / 2), inputs = static_cast<int>(slots().size());
+    threads_.loop((1 + inputs) * parts, [&](int task) {
+      const int part = task % parts, product = task / parts;
+      if (product == 0) {
+        const auto before = [this](auto... what) { pack_before(what...); };
+        part_of_gemm(part, parts, e, depth_, positions, before, {found_.dz, S * e, 1}, found_.du, gates);
+        return;
+      }
+      const Slots of = slots()[product - 1];
+      part_of_gemm(part, parts, d, of.number, positions, from_matrix({s_.x, 1, d}), at_sums(of),
+                   found_.dw + of.gate * e, gates);
+    });
+  }
+
   // The h that each position started from, turned.
   void pack_before(int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) const {
     constexpr int N = seqmodels::MR;
@@ -93,7 +118,7 @@ class Backward {
       own(saved_.dh + (first + row) * e, dh + row * padded_);
       if (Cell::has_c) own(saved_.dc + (first + row) * e, dc + row * padded_);
     }
-    const Buffer packed(rows * depth_);
+    const Buffer dz(rows * depth_);  // of one position: the rows of all are too far apart to be read where they lie
     for (int64_t t = s_.time - 1; t >= 0; --t) {
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = row * padded_;
@@ -101,11 +126,12 @@ class Backward {
         cell(first + row, t, from, to, dh + at, dc + at, direct + at, sums);
       }
       team.wait();
-      pack_rows<MR>({found_.dz + (first * s_.time + t) * S * e, s_.time * S * e, 1}, rows, depth_, packed.get());
+      for (int64_t row = 0; row < rows; ++row)
+        std::copy_n(found_.dz + ((first + row) * s_.time + t) * S * e, depth_, dz.get() + row * depth_);
       for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel)
         by_blocks<MR>(rows, [&](int64_t row, auto number) {
           const int64_t at = row * padded_ + panel * COLUMNS;
-          through<number()>(back + panel * depth_ * COLUMNS, packed.get() + row * depth_, first + row, t, direct + at,
+          through<number()>(back + panel * depth_ * COLUMNS, dz.get() + row * depth_, first + row, t, direct + at,
                             dh + at);
         });
     }
@@ -153,13 +179,13 @@ class Backward {
 
   // dh of R sequences from b on = direct + gradients at the sums that came from h, through U.
   template <int R>
-  void through(const float* back, const float* packed, int64_t b, int64_t t, const float* direct, float* dh) const {
+  void through(const float* back, const float* dz, int64_t b, int64_t t, const float* direct, float* dh) const {
     Vector sums[R][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) sums[i][v] = load(direct + i * padded_ + v * W);
-    multiply<R, NV>(depth_, packed, 1, R, back, sums);
+    multiply_rows<R, NV>(depth_, dz, depth_, back, sums);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const bool forgets = s_.resets(b + i, t);

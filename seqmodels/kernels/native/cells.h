@@ -21,7 +21,7 @@ inline int64_t flat(const Sequences& s, const Place& p, int slots, int slot) {
 
 // Elman's network: h' = tanh(sum).
 struct Elman {
-  static constexpr int gates = 1, slots = 1, recurrent = 1, vectors = 4, rows = REGISTERS == 32 ? 6 : 2;
+  static constexpr int gates = 1, slots = 1, recurrent = 1, vectors = 2, rows = REGISTERS == 32 ? 8 : 2;
   static constexpr bool has_c = false;
   static constexpr bool begins_with_input(int) { return true; }
 

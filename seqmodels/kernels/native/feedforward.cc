@@ -6,7 +6,7 @@ namespace ffi = xla::ffi;
 
 namespace seqmodels {
 
-constexpr int64_t TILE = ROWS;  // rows
+constexpr int64_t TILE = 14 * 16;  // rows
 
 // tanh of what stands in GELU's approximation (Hendrycks & Gimpel, 2016).
 constexpr float SLOPE = 0.7978845608028654f, CUBE = 0.044715f;

@@ -50,6 +50,30 @@ inline __attribute__((always_inline)) void multiply(int64_t depth, const float* 
   }
 }
 
+// The same with a left operand whose rows are `row` apart and are read where they lie: three of them share one pointer,
+// for there are fewer registers for pointers than rows.
+template <int MR, int NV>
+inline __attribute__((always_inline)) void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b,
+                                                         Vector (&sums)[MR][NV]) {
+  constexpr int POINTERS = (MR + 2) / 3;
+  const float* three[POINTERS];
+#pragma GCC unroll 16
+  for (int i = 0; i < POINTERS; ++i) three[i] = a + 3 * i * row;
+  for (int64_t k = 0; k < depth; ++k, b += NV * W) {
+    Vector right[NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) right[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vector left = all(three[i / 3][i % 3 * row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) sums[i][j] += left * right[j];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < POINTERS; ++i) ++three[i];
+  }
+}
+
 // Columns [0, n) of rows [0, depth) as one panel of N columns, with zeros behind. What it writes may reach a vector's
 // rest beyond the panel's end.
 template <int N>
@@ -84,11 +108,14 @@ void pack(Matrix b, int64_t depth, int64_t n, float* to) {
 constexpr int NV = 2;
 constexpr int MR = REGISTERS == 32 ? 14 : 6;
 constexpr int NR = NV * W;
-constexpr int64_t DEPTH = 256, ROWS = 14 * 16, COLUMNS = 2048;
+constexpr int64_t DEPTH = 512, ROWS = 14 * 12, COLUMNS = 2048;
 
 // One block: sums of rows [0, m) and columns [0, n) onto what lies at c, or instead of it.
 inline void block(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
                   bool onto) {
+  // What the sums will go to is asked for in time.
+  for (int64_t i = 0; i < m; ++i)
+    for (int j = 0; j < NV; ++j) __builtin_prefetch(c + i * ldc + j * W, 1);
   Vector sums[MR][NV] = {};
   multiply<MR, NV>(depth, a, 1, MR, b, sums);
   if (m == MR && n == NR) {
@@ -178,35 +205,41 @@ inline auto from_matrix(Matrix a) {
   };
 }
 
-// The same on all threads: each has a share of the rows or of the columns, whichever there are more of.
+// One of several parts of the same: some of the rows or of the columns, whichever there are more of.
+template <typename PackLeft>
+void part_of_gemm(int part, int parts, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c,
+                  int64_t ldc, bool onto = false) {
+  if (m < n) {
+    const int64_t first = edge(n, part, parts, NR), last = edge(n, part + 1, parts, NR);
+    if (first < last) gemm(m, last - first, k, pack_left, b.from(0, first), c + first, ldc, onto);
+    return;
+  }
+  const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
+  const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
+    pack_left(first + i, p, rows, depth, to);
+  };
+  if (first < last) gemm(last - first, n, k, rest, b, c + first * ldc, ldc, onto);
+}
+
+// The same on all threads.
 template <typename PackLeft>
 void gemm(const Threads& threads, int64_t m, int64_t n, int64_t k, PackLeft&& pack_left, Matrix b, float* c,
           int64_t ldc, bool onto = false) {
   // A right operand that many rows meet is packed once, for all; a deep one passes through the caches as it is packed.
   const bool shallow = k <= m;
   const int parts = shallow ? 2 * threads.count() : threads.count();  // more than threads, for one may be late
-  if (m < n) {
-    threads.loop(parts, [&](int part) {
-      const int64_t first = edge(n, part, parts, NR), last = edge(n, part + 1, parts, NR);
-      if (first < last) gemm(m, last - first, k, pack_left, b.from(0, first), c + first, ldc, onto);
-    });
-    return;
-  }
-  const auto of_rows = [&](auto&& rows_of) {
-    threads.loop(parts, [&](int part) {
-      const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
-      const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
-        pack_left(first + i, p, rows, depth, to);
-      };
-      if (first < last) rows_of(last - first, rest, c + first * ldc);
-    });
-  };
-  if (!shallow) {
-    of_rows([&](int64_t rows, auto& left, float* to) { gemm(rows, n, k, left, b, to, ldc, onto); });
+  if (m < n || !shallow) {
+    threads.loop(parts, [&](int part) { part_of_gemm(part, parts, m, n, k, pack_left, b, c, ldc, onto); });
     return;
   }
   const Panels panels(threads, b, k, n);
-  of_rows([&](int64_t rows, auto& left, float* to) { gemm(rows, left, panels, to, ldc, onto); });
+  threads.loop(parts, [&](int part) {
+    const int64_t first = edge(m, part, parts, MR), last = edge(m, part + 1, parts, MR);
+    const auto rest = [&](int64_t i, int64_t p, int64_t rows, int64_t depth, float* to) {
+      pack_left(first + i, p, rows, depth, to);
+    };
+    if (first < last) gemm(last - first, rest, panels, c + first * ldc, ldc, onto);
+  });
 }
 
 }  // namespace seqmodels

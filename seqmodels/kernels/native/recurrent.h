@@ -62,16 +62,6 @@ inline void by_blocks(int64_t rows, F&& f) {
   }
 }
 
-// Rows of a left operand, block by block as `by_blocks` has them: element (i, k) of a block of R rows that begins with
-// row `first` is at (first * depth + k * R + i).
-template <int MOST>
-void pack_rows(Matrix a, int64_t rows, int64_t depth, float* to) {
-  by_blocks<MOST>(rows, [&](int64_t first, auto number) {
-    const Matrix block = a.from(first, 0);
-    pack<number()>({block.data, block.column, block.row}, depth, number(), to + first * depth);
-  });
-}
-
 template <typename Cell>
 class Layer {
  public:
@@ -133,12 +123,8 @@ class Layer {
   }
 
   // Projections of positions [start, start + count) of every row: z [row count panels*COLUMNS].
-  void project(const float* w, int64_t first, int64_t rows, int64_t start, int64_t count, float* packed, float* z,
-               Share share) const {
-    const int64_t width = panels_ * COLUMNS, size = count * s_.inputs;
-    for (int64_t row = 0; row < rows; ++row)
-      pack_rows<MR>({s_.x + ((first + row) * s_.time + start) * s_.inputs, s_.inputs, 1}, count, s_.inputs,
-                    packed + row * size);
+  void project(const float* w, int64_t first, int64_t rows, int64_t start, int64_t count, float* z, Share share) const {
+    const int64_t width = panels_ * COLUMNS;
     for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel) {
       alignas(64) float bias[COLUMNS];
       pack_gates(s_.bias, 1, panel, bias);
@@ -150,7 +136,8 @@ class Layer {
           for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
             for (int v = 0; v < NV; ++v) sums[i][v] = load(bias + v * W);
-          multiply<R, NV>(s_.inputs, packed + row * size + t * s_.inputs, 1, R, w + panel * s_.inputs * COLUMNS, sums);
+          multiply_rows<R, NV>(s_.inputs, s_.x + ((first + row) * s_.time + start + t) * s_.inputs, s_.inputs,
+                               w + panel * s_.inputs * COLUMNS, sums);
 #pragma GCC unroll 16
           for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
@@ -173,17 +160,15 @@ class Layer {
       own(s_.h0 + (first + row) * e, h + row * padded_);
       if (Cell::has_c) own(s_.c0 + (first + row) * e, c + row * padded_);
     }
-    const Buffer packed_x(rows * MR * s_.inputs), packed_h(rows * e);
     team.wait();
     for (int64_t start = 0; start < s_.time; start += MR) {
       const int64_t count = std::min<int64_t>(MR, s_.time - start);
-      project(w, first, rows, start, count, packed_x.get(), z, share);
+      project(w, first, rows, start, count, z, share);
       for (int64_t t = 0; t < count; ++t, std::swap(h, next)) {
-        pack_rows<MR>({h, padded_, 1}, rows, e, packed_h.get());
         for (int64_t panel = share.first(panels_); panel < share.last(panels_); ++panel)
           by_blocks<MR>(rows, [&](int64_t row, auto number) {
-            step<number()>(u, panel, packed_h.get() + row * e, z + (row * count + t) * width, count * width,
-                           h + row * padded_, next + row * padded_, c + row * padded_, out, first + row, start + t);
+            step<number()>(u, panel, z + (row * count + t) * width, count * width, h + row * padded_,
+                           next + row * padded_, c + row * padded_, out, first + row, start + t);
           });
         team.wait();
       }
@@ -194,10 +179,10 @@ class Layer {
     }
   }
 
-  // R sequences from b on at position t: one panel's units. packed, z, h, next and c are those of the first of them.
+  // R sequences from b on at position t: one panel's units. z, h, next and c are those of the first of them.
   template <int R>
-  void step(const float* u, int64_t panel, const float* packed, const float* z, int64_t z_row, const float* h,
-            float* next, float* c, const Outputs& out, int64_t b, int64_t t) const {
+  void step(const float* u, int64_t panel, const float* z, int64_t z_row, const float* h, float* next, float* c,
+            const Outputs& out, int64_t b, int64_t t) const {
     z += panel * COLUMNS;
     Vector sums[R][NV];
 #pragma GCC unroll 16
@@ -205,7 +190,7 @@ class Layer {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v)
         sums[i][v] = Cell::begins_with_input(v / Cell::vectors) ? load(z + i * z_row + v * W) : Vector{};
-    multiply<R, NV>(s_.units, packed, 1, R, u + panel * s_.units * COLUMNS, sums);
+    multiply_rows<R, NV>(s_.units, h, padded_, u + panel * s_.units * COLUMNS, sums);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
