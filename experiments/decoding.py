@@ -12,7 +12,7 @@ from experiments.base import Cell, Experiment, Row, Scale
 from experiments.forward_latency import forward
 from experiments.subjects import OTHER_MODELS, Subject, columns, depth, random_params, token_spec
 from experiments.training_time import ladder
-from seqmodels.models import Model
+from seqmodels.models import Model, Prepared
 
 STEPS = 16  # tokens a compiled call, so that the dispatch is shared; a position stands for the 16 that begin there
 CACHED = (Subject('lstm', 'auto'), Subject('gru', 'auto'), Subject('transformer', 'auto'))
@@ -25,7 +25,7 @@ class Decoding(Experiment):
   """
 
   name = 'decoding'
-  version = 4
+  version = 5
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:
@@ -133,23 +133,27 @@ class Decoder:
   def __init__(self, model: Model, batch: int, max_length: int):
     self.model, self.batch, self.max_length = model, batch, max_length
     self.params = random_params(model)
-    self.loop = jax.jit(self._loop, donate_argnums=1).lower(self.params, self.start()).compile()
+    self.prepared = model.prepare(self.params, max_length)  # as `seqmodels.generate` does
+    self.loop = jax.jit(self._loop, donate_argnums=1).lower(self.prepared, self.start()).compile()
 
   def start(self) -> Any:
     """State and first token, before anything was decoded."""
     state = self.model.init_state(self.batch, self.max_length)
     return jax.block_until_ready(jax.tree.map(jnp.copy, (state, jnp.zeros((self.batch, 1), jnp.int32))))
 
-  def _loop(self, params: Any, carry: Any) -> Any:
+  def _loop(self, prepared: Prepared, carry: Any) -> Any:
     def step(carry: Any, _: None) -> tuple[Any, None]:
       state, token = carry
-      outputs, state = self.model.apply(params, token, state)
+      outputs, state = self.model.apply(prepared.params, token, state, projections=prepared.projections)
       return (state, jnp.argmax(outputs, axis=-1).astype(jnp.int32)), None
 
-    return jax.lax.scan(step, carry, None, length=STEPS)[0]
+    state, token = carry
+    ahead = self.model.look_ahead(prepared.params, state), token
+    state, token = jax.lax.scan(step, ahead, None, length=STEPS)[0]
+    return self.model.without_ahead(state), token
 
   def advance(self, carry: Any) -> Any:
-    return self.loop(self.params, carry)
+    return self.loop(self.prepared, carry)
 
   def generate(self, carry: Any, length: int) -> Any:
     for _ in range(-(-length // STEPS)):
