@@ -1,6 +1,7 @@
 """Whole models. `build(config, spec)` gives a Model: a graph split once from its parameters, and pure functions."""
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ class Model:
 
   def __init__(self, config: ModelConfig, spec: Spec) -> None:
     self.config, self.spec = config, spec
+    self._table: tuple[list[weakref.ref], jax.Array | None] = [], None  # of `prepare`, and what it was made of
     with native.left_out(not config.native):
       abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
     self.graph, params = nnx.split(abstract)
@@ -113,12 +115,21 @@ class Model:
     """What `apply` reads for `tokens` tokens one by one, computed once, outside of their loop.
 
     What the first layer computes of a token alone becomes a table over the vocabulary, where that is no more work than
-    to compute it for `tokens` tokens. These weights, of two LSTM layers a quarter of all, are then not read again.
+    to compute it for `tokens` tokens. These weights, of two LSTM layers a quarter of all, are then not read again. The
+    table is kept for the next call with the same arrays, as long as they live.
     """
     shape = self._projections_shape
     if shape is None or shape.shape[0] > tokens or shape.size > LARGEST_TABLE:
       return Prepared(params, None)
-    return Prepared(params, _projections(self, params))
+    leaves = jax.tree.leaves(params)
+    if any(isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array) for leaf in leaves):
+      return Prepared(params, _projections(self, params))
+    known, table = self._table
+    if len(known) != len(leaves) or any(ref() is not leaf for ref, leaf in zip(known, leaves, strict=True)):
+      table = _projections(self, params)
+      forget = functools.partial(_forget_table, weakref.ref(self))
+      self._table = [weakref.ref(leaf, forget) for leaf in leaves], table
+    return Prepared(params, table)
 
   @functools.cached_property
   def _projections_shape(self) -> jax.ShapeDtypeStruct | None:
@@ -156,6 +167,12 @@ class Model:
   def network(self) -> Network:
     """The part that writes: the model itself, or the decoder."""
     return list(self.networks().values())[-1][0]
+
+
+def _forget_table(model: 'weakref.ref[Model]', leaf: object) -> None:
+  del leaf
+  if (alive := model()) is not None:
+    alive._table = [], None
 
 
 @functools.partial(jax.jit, static_argnames=('model',))

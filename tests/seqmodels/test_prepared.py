@@ -1,5 +1,7 @@
 """What is computed once before tokens are drawn one by one changes nothing that is drawn."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,3 +132,20 @@ def test_where_there_is_nothing_to_prepare(spec, changes, tokens):
   model = build(ModelConfig(pattern=('lstm',), **PLAIN).replace(**changes), spec)
   params = model.init(jax.random.key(0))
   assert model.prepare(params, tokens).projections is None
+
+
+def test_the_table_is_made_once_for_the_same_parameters_and_forgotten_with_them():
+  spec, config = CONFIGS['lstm']
+  model = build(config, spec)
+  params, others = (model.init(jax.random.key(seed)) for seed in (0, 1))
+  table = model.prepare(params, LENGTH).projections
+  assert model.prepare(dict(params), LENGTH).projections is table
+  assert not np.allclose(model.prepare(others, LENGTH).projections, table)
+  again = model.prepare(params, LENGTH).projections
+  np.testing.assert_array_equal(again, table)
+  inside = jax.jit(lambda params: model.prepare(params, LENGTH).projections)(others)
+  assert not np.allclose(inside, table)
+  assert model._table[1] is again
+  del params, others
+  gc.collect()
+  assert model._table == ([], None)

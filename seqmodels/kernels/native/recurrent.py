@@ -60,7 +60,7 @@ def step(
   nothing = jnp.zeros(NOTHING, jnp.float32)
   arrays: list[jax.Array] = []
   shapes: list[tuple[int, ...]] = []
-  in_place: dict[int, int] = {}
+  in_place: dict[int, int] = {} if ahead is None else {1: 0}
   for (h, *c), (w, u, bias, *bias_n) in zip(carries, weights, strict=True):
     first = not arrays
     in_place |= {4 + len(arrays) + i: 2 + len(shapes) + i for i in range(1 + len(c))}
