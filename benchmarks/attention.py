@@ -70,10 +70,10 @@ def draw(*shape: int, count: int = 4) -> list[np.ndarray]:
 
 def softmax_attention(length: int, dtype: str = 'float32') -> Sides:
   """Against `scaled_dot_product_attention` and the explicit form, each in the layout that it likes."""
-  from benchmarks import torch_models
-
   if length in LONGER or dtype != 'float32':
     only_on_gpu()
+  from benchmarks import torch_models
+
   arrays = draw(BATCH, length, HEADS, WIDTH)
   arguments = jax.device_put([jnp.asarray(a, dtype) for a in arrays])
   others = ('blockwise', 'fused') if jax.default_backend() == 'gpu' else ()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import records
-from benchmarks import load, peers, summary, work
+from benchmarks import attention, fla, layers, load, peers, summary, whole_models, work
 from benchmarks.work import OURS, Sides, Work
 
 
@@ -39,6 +39,27 @@ def test_the_ratio_is_that_to_the_fastest_peer(fast):
 def test_nothing_is_reported_of_a_busy_machine(fast):
   with pytest.raises(work.Absent, match='15 of 15 rounds were disturbed'):
     work.measure(sleeping(1e-3, 1e-3), seconds=0.0, limit=-1.0)
+
+
+def test_rows_for_gpus_say_so_elsewhere():
+  rows = [item for item in (*attention.works(), *whole_models.works(), *fla.works()) if item.group in peers.ON_GPUS]
+  assert {item.group for item in rows} == set(peers.ON_GPUS)
+  for item in rows:
+    with pytest.raises(work.Absent, match='for GPUs'):
+      item.build()
+
+
+def test_a_row_that_fails_leaves_the_others(fast, monkeypatch, capsys):
+  def broken():
+    raise ValueError('no such thing')
+
+  monkeypatch.setattr(work, 'torch', lambda: type('torch', (), {'get_num_threads': lambda: 1}))
+  works = [Work('broken', 'matmul', None, None, broken), sleeping(1e-3, 2e-3)]
+  monkeypatch.setattr(layers, 'works', lambda: works)
+  assert peers.run(['matmul', 'sleep'], 0.0, None, 99.0, {'malloc': 'default'}) == 1
+  said = capsys.readouterr()
+  assert 'broken: failed: ValueError: no such thing' in said.err
+  assert 'sleep:' in said.out
 
 
 def test_own_work_is_not_taken_for_the_neighbours(monkeypatch):
