@@ -71,10 +71,11 @@ def test_several_devices_and_small_types_have_the_form_in_jax():
 @built
 def test_one_device_has_the_native_form(monkeypatch):
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  x, kernel, row = draw((128, 64), (64, 64), (1, 64))
+  x, kernel, row = draw((1024, 64), (64, 64), (1, 64))
   traced = lambda x, dtype: str(jax.make_jaxpr(lambda x, k: projection.dot(x, k, dtype))(x, kernel))
   assert 'ffi' in traced(x, jnp.float32)
   assert 'ffi' not in traced(row, jnp.float32)
+  assert 'ffi' not in traced(x[:512], jnp.float32)
   assert 'ffi' not in traced(x, jnp.bfloat16)
 
 

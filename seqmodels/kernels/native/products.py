@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.kernels import native
 
-FEWEST = 64  # rows; a few are read at the speed of memory by any library
+FEWEST = 1024  # rows; with fewer, packing the weights takes longer than the products gain
 
 
 def suits(x: jax.Array, kernel: jax.Array) -> bool:
