@@ -13,6 +13,7 @@ from benchmarks.work import OURS
 from records import Row
 from report import figures, markdown
 
+TF32 = 'Both sides read float32 as TF32. Nothing is judged: the limits were set for CPUs.\n\n'
 MISSED, MET, AIMED, REFERENCE = 'missed', 'met', 'aim reached', 'reference'
 
 
@@ -82,7 +83,8 @@ def table(rows: Sequence[Row]) -> str:
     f'# Beside peers on {first["device_kind"]}\n\n'
     'Ratio: time here ÷ time there, the median of pairs with its 95 % interval; forward and backward, float32, unless '
     f'the row says otherwise. {left_out} of {rounds} rounds were left out because other processes were at work.\n\n'
-    f'{markdown.grid(head, lines)}\n\n![ratios](peers.svg)\n\n{memory(rows)}'
+    f'{TF32 if first.get("device") == "gpu" else ""}{markdown.grid(head, lines)}\n\n'
+    f'![ratios](peers.svg)\n\n{memory(rows)}'
     f'{versions}; malloc {first["malloc"]}; {first["threads"]} threads.\n\n'
     '```\npython -m benchmarks.peers --out=results/<device>/peers\n```\n'
   )

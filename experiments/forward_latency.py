@@ -24,6 +24,7 @@ class ForwardLatency(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)
+    # What tells most comes first, where time on a device is short.
     octaves = (1000, 8, 8192, 96, 32768, 32, 128, 256, 512, 2048, 4096, 16384, 65536)
     grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
       'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],

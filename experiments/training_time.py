@@ -68,7 +68,7 @@ class TrainingTime(Experiment):
         (1e6, 8192, (64, 1024, 2048), 'others', 'float32', 20.0),
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
-      'accelerator': [
+      'accelerator': [  # what tells most comes first, where time on a device is short
         (size, 65536, lengths, 'whole', dtype, 10.0)
         for size, lengths in ((1e7, (1024, 256, 4096, 64, 512, 2048, 8192)), (5e7, (1024, 256, 4096)))
         for dtype in ('bfloat16', 'float32')
