@@ -5,6 +5,8 @@ namespace ffi = xla::ffi;
 
 namespace seqmodels {
 
+constexpr int AT_ONCE = 8;  // rows of a matrix, as was fastest here
+
 static ffi::Error FewRows(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Buffer<ffi::F32> w,
                           ffi::ResultBuffer<ffi::F32> y) {
   const int64_t m = x.dimensions()[0], d = x.dimensions()[1], n = w.dimensions()[1], size = round_up(m * n, W);
@@ -14,14 +16,15 @@ static ffi::Error FewRows(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Bu
   float* to = y->typed_data();
   std::fill(to, to + m * n, 0.0f);
   if (parts == 1) {
-    add(m, n, d, 0, d, x.typed_data(), w.typed_data(), to, n);
+    add<AT_ONCE>(m, n, d, 0, d, x.typed_data(), w.typed_data(), to, n);
     return ffi::Error::Success();
   }
   Buffer sums(parts * size);
   threads.loop(parts, [&](int i) {
     float* own = sums.get() + i * size;
     std::fill(own, own + size, 0.0f);
-    add(m, n, d, edge(d, i, parts, AT_ONCE), edge(d, i + 1, parts, AT_ONCE), x.typed_data(), w.typed_data(), own, n);
+    add<AT_ONCE>(m, n, d, edge(d, i, parts, AT_ONCE), edge(d, i + 1, parts, AT_ONCE), x.typed_data(), w.typed_data(),
+                 own, n);
   });
   for (int i = 0; i < parts; ++i)
     for (int64_t j = 0; j < m * n; ++j) to[j] += sums.get()[i * size + j];

@@ -11,6 +11,8 @@ namespace ffi = xla::ffi;
 
 namespace seqmodels {
 
+constexpr int AT_ONCE = 4;  // rows of a matrix, as was fastest here
+
 // The first layer's `w` and `bias` are not read: its input's share of the gates is given. Arrays that a cell does not
 // have are not read either.
 struct StepLayer {
@@ -76,7 +78,7 @@ class Step {
     const size_t last = layers_.size() - 1;
     const auto multiply = [&](const float* x, const float* w, int64_t from, int64_t to, float* sums) {
       std::fill(sums, sums + size(), 0.0f);
-      add(rows_, width_, units_, from, to, x, w, sums, width_);
+      add<AT_ONCE>(rows_, width_, units_, from, to, x, w, sums, width_);
     };
     // Parts [from, to) of the product with h, in the order in which they are read.
     const auto remember = [&](size_t l, const float* h, int from = 0, int to = PARTS) {
@@ -117,7 +119,8 @@ class Step {
     if (n > 0)
       for (int share = begin; share < end; ++share) {
         std::fill_n(head_sums(share), head_size(), 0.0f);
-        add(rows_, n, units_, edge_of(share), edge_of(share + 1), layers_[last].new_h, head_.w, head_sums(share), n);
+        add<AT_ONCE>(rows_, n, units_, edge_of(share), edge_of(share + 1), layers_[last].new_h, head_.w,
+                     head_sums(share), n);
       }
     if (ahead_) {
       if (!back || last == 0) remember(0, layers_[0].new_h);
