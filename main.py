@@ -41,14 +41,16 @@ MODES = {
   'train': Mode('train', 'main', ('config', 'workdir'), ('devices',)),
   'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
   'generate': Mode(
-    'generate',
+    'commands.generate',
     'main',
     ('workdir', 'prompt'),
     ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
   ),
-  'describe': Mode('describe', 'main', ('config',)),
-  'compare': Mode('compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')),
-  'report': Mode('compare', 'report', ('workdir',)),
+  'describe': Mode('commands.describe', 'main', ('config',)),
+  'compare': Mode(
+    'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
+  ),
+  'report': Mode('commands.compare', 'report', ('workdir',)),
 }
 
 

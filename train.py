@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from seqmodels import sizing
+from seqmodels.models import sizing
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.checkpoint import Checkpoints

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.work import OURS, Absent, Sides, Work, check, deviation, to_torch, torch
-from experiments.program import Program, compile_program, together
+from comparison.experiments.program import Program, compile_program, together
 from seqmodels.kernels import attention, diagonal, linear_attention
 
 BATCH, HEADS, WIDTH = 8, 8, 64

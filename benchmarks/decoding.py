@@ -53,9 +53,9 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
   """A row a subject and position: seconds a token."""
   import jax.numpy as jnp
 
-  from experiments import decoding, timing
-  from experiments.subjects import Subject, token_spec
-  from seqmodels import generate
+  from comparison.experiments import decoding, timing
+  from comparison.experiments.subjects import Subject, token_spec
+  from seqmodels.decoding import sampling as generate
 
   calls: dict[str, Callable[..., Any]] = {}
   setups: dict[str, Callable[[], Any]] = {}
@@ -81,8 +81,8 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
 def generations() -> list[dict[str, Any]]:
   """Generated tokens a second from nothing, GENERATED of them, beside PyTorch where it is."""
   from benchmarks import work
-  from experiments import timing
-  from experiments.subjects import Subject, random_params, token_spec
+  from comparison.experiments import timing
+  from comparison.experiments.subjects import Subject, random_params, token_spec
 
   calls: dict[str, Callable[..., Any]] = {}
   # With learned positions and layer norms, as the PyTorch model of `torch_models.py` has them.
@@ -103,7 +103,7 @@ def greedy(model: Any, params: Any) -> Any:
   import jax
   import jax.numpy as jnp
 
-  from seqmodels import generate
+  from seqmodels.decoding import sampling as generate
 
   prompt, sampling = jnp.zeros((1, 1), jnp.int32), generate.Sampling(temperature=0)
   return next(generate.generate(model, params, prompt, GENERATED, key=jax.random.key(0), sampling=sampling))
@@ -120,7 +120,7 @@ def torch_loop(architecture: str, params: Any) -> Callable[[], Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-  from report import markdown
+  from comparison.report import markdown
 
   tokens = [row for row in rows if row['metric'] == 'token_seconds']
   positions = sorted({row['position'] for row in tokens})
@@ -156,8 +156,8 @@ def main(argv: Sequence[str]) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
   settings = runtime.prepare()
-  import records
-  from experiments import runner
+  from comparison import records
+  from comparison.experiments import runner
 
   print(f'{runtime.device_line()}, malloc {settings["malloc"]}')
   identity = {'experiment': 'decoding_beside_peers', 'cell': 'all', **runner.machine_identity(), 'time': time.time()}

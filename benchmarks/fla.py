@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.attention import both, columns, torch_both
 from benchmarks.work import OURS, Absent, Sides, Work, check, deviation, torch_device
-from experiments.program import together
+from comparison.experiments.program import together
 from seqmodels.kernels import delta, gated_linear_attention, linear_attention
 
 BATCH, HEADS, WIDTH, LENGTH = 8, 8, 64, 2048

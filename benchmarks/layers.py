@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.work import OURS, Sides, Work, check, deviation, to_torch, torch
-from experiments.program import compile_program
+from comparison.experiments.program import compile_program
 from seqmodels.kernels import recurrent
 from training import mesh as meshes
 

@@ -82,7 +82,7 @@ def load(config: str) -> Any:
 def starts(config: str, count: int, busy: float) -> list[Row]:
   """A row a cache: seconds from the command to the first step's metrics."""
   from benchmarks.load import Neighbours
-  from experiments import timing
+  from comparison.experiments import timing
 
   watch = Neighbours(busy)
   samples: dict[str, list[float]] = {'empty': [], 'filled': []}
@@ -128,8 +128,8 @@ def steps(config: str, seconds: float, busy: float) -> list[Row]:
   """
   from benchmarks import work
   from benchmarks.load import Neighbours
-  from claims import statistics
-  from experiments import timing
+  from comparison.claims import statistics
+  from comparison.experiments import timing
 
   watch = Neighbours(busy)
   with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +224,7 @@ def measure(arguments: Arguments) -> Iterator[tuple[str, list[Row]]]:
 def table(rows: Sequence[Row]) -> str:
   """A line a config: seconds to the first step, and milliseconds a step."""
   from benchmarks.summary import MET, MISSED
-  from report import markdown
+  from comparison.report import markdown
 
   lines = []
   for config in dict.fromkeys(row['work'] for row in rows):
@@ -275,9 +275,9 @@ def main(argv: Sequence[str]) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
   runtime.log.setLevel('WARNING')  # the loop's progress lines are not the result
-  import records
   from benchmarks import summary
-  from experiments import runner
+  from comparison import records
+  from comparison.experiments import runner
 
   everything: list[Row] = []
   for config, rows in measure(arguments):

@@ -77,7 +77,7 @@ def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: f
 def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
   """What every row of the records says of this process."""
   from benchmarks import work
-  from experiments import runner
+  from comparison.experiments import runner
 
   torch = work.torch()
   machine = runner.machine_identity()

@@ -8,10 +8,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-import records
 from benchmarks.work import OURS
-from records import Row
-from report import figures, markdown
+from comparison import records
+from comparison.records import Row
+from comparison.report import figures, markdown
 
 TF32 = 'Both sides read float32 as TF32. Nothing is judged: the limits were set for CPUs.\n\n'
 MISSED, MET, AIMED, REFERENCE = 'missed', 'met', 'aim reached', 'reference'

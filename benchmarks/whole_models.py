@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.work import OURS, Absent, Sides, Work, check, torch_device
-from experiments.subjects import Subject, random_params, token_spec
-from experiments.training_time import training_step
-from seqmodels import generate, models
+from comparison.experiments.subjects import Subject, random_params, token_spec
+from comparison.experiments.training_time import training_step
+from seqmodels import models
+from seqmodels.decoding import sampling as generate
 from tasks.copying import Copying
 
 VOCABULARY = 256

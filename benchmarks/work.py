@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from benchmarks.load import Neighbours
-from claims import statistics
-from experiments import timing
-from experiments.base import Row
+from comparison.claims import statistics
+from comparison.experiments import timing
+from comparison.experiments.base import Row
 
 OURS = 'seqmodels'
 SHORTEST = 0.03  # seconds a sample takes at least

@@ -31,8 +31,8 @@ def test_the_readmes_mixer_keeps_the_contract(decay, check):
 
 
 def test_the_readmes_mixer_trains_and_is_described(decay, tmp_path, capsys):
-  import describe
   import train
+  from commands import describe
   from configs.copying import get_config
 
   config = get_config('decay,width=16,lag=3,items=2,symbols=2,steps=60,warmup_steps=5,eval_every=0,learning_rate=1e-2')
@@ -43,8 +43,8 @@ def test_the_readmes_mixer_trains_and_is_described(decay, tmp_path, capsys):
 
 
 def test_the_readmes_mixer_is_compared_and_reported(decay, tmp_path):
-  import compare
-  import records
+  from commands import compare
+  from comparison import records
 
   experiments = ['forward_latency', 'recall_capacity']  # one that times, one that trains
   compare.main('smoke', str(tmp_path), claims=[7, 10], experiments=experiments, architectures=['decay'])

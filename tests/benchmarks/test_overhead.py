@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-import records
 from benchmarks import load, overhead
+from comparison import records
 from seqmodels.errors import InputError
 
 TINY = 'configs/copying.py:gru,width=4,depth=1,symbols=2,items=2,lag=2,batch_size=4,log_every=5'

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-import records
 from benchmarks import attention, fla, layers, load, peers, summary, whole_models, work
 from benchmarks.work import OURS, Sides, Work
+from comparison import records
 
 
 def sleeper(seconds):

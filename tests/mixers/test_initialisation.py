@@ -4,7 +4,7 @@ import re
 
 import jax
 
-from experiments.subjects import Subject, token_spec
+from comparison.experiments.subjects import Subject, token_spec
 
 
 def test_no_batched_qr():

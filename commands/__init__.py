@@ -1,0 +1,1 @@
+"""The modes of `main.py` beside training and evaluation, one file each."""

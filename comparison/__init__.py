@@ -1,0 +1,1 @@
+"""The article's comparisons: experiments measure cells into records, claims judge them, the report draws both."""

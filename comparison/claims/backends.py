@@ -1,0 +1,159 @@
+"""Which backend stands for a side: the best, judged on other rounds than it was chosen on; and the whole ladder."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from comparison.claims import statistics
+from comparison.claims.base import (
+  RECURRENT,
+  TRANSFORMER,
+  Point,
+  above,
+  figure,
+  grids,
+  levels,
+  name,
+  samples,
+  show,
+  where,
+)
+from comparison.claims.statistics import Interval
+from comparison.records import Row
+
+PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # their gates do not see the state, so that time can be parallel
+NARROW = ('sliding_window', 'linear_transformer')  # not the attention that the statements are about
+OUTSIDE = ', not in the verdict'
+SIDES: tuple[tuple[str, Sequence[str]], ...] = (
+  ('RNN', RECURRENT),
+  ('attention', (TRANSFORMER,)),
+  ('parallel-scan RNN' + OUTSIDE, PARALLEL),
+  ('window and linear attention' + OUTSIDE, NARROW),
+)
+REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
+# What is compared with which rung; the last is in the verdict where one cell holds the whole ladder.
+BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
+  ('parallel-scan RNN', PARALLEL, None, 'lstm fused'),
+  ('window or linear attention', NARROW, None, 'transformer blockwise'),
+  ('fused attention, measured apart', (TRANSFORMER,), 'fused', 'transformer blockwise'),
+)
+
+
+class Pick(NamedTuple):
+  """The best backend, and the time of each round with the backend that was the best in all other rounds.
+
+  No round decides about its own backend, so that the lucky rounds of one do not flatter it.
+  """
+
+  row: Row
+  samples: Sequence[float]
+
+
+def best(rows: Iterable[Row]) -> Row | None:
+  """The fastest row (the lowest value)."""
+  return min(rows, key=lambda row: row['value'], default=None)
+
+
+def pick(rows: Iterable[Row], architectures: Sequence[str] | None = None) -> Pick | None:
+  """The best backend of a side, of the rows of one cell; None where there is no row."""
+  rows = [row for row in rows if architectures is None or row.get('architecture') in architectures]
+  rows = of_one_cell(rows)
+  row = best(rows)
+  if row is None:
+    return None
+  rounds = len(samples(row))
+  # What is much slower is measured in fewer rounds of its own, and no rival in these.
+  peers = [other for other in rows if len(samples(other)) == rounds]
+  if len(peers) == 1 or rounds == 1:
+    return Pick(row, samples(row))
+  times = np.array([samples(other) for other in peers], np.float64)
+  chosen = [int(np.median(np.delete(times, i, axis=1), axis=1).argmin()) for i in range(rounds)]
+  return Pick(row, times[chosen, np.arange(rounds)].tolist())
+
+
+def of_one_cell(rows: Sequence[Row], *sides: Sequence[str]) -> list[Row]:
+  """The rows of the cell that has all sides, that with the most: only the rounds of one cell are interleaved."""
+  cells: dict[str | None, list[Row]] = {}
+  for row in rows:
+    cells.setdefault(row.get('cell'), []).append(row)
+  whole = [
+    cell for cell in cells.values() if all(any(row.get('architecture') in side for row in cell) for side in sides)
+  ]
+  return max(whole, key=len, default=[])
+
+
+def rivals(
+  rows: Sequence[Row], numerator: Sequence[str] = RECURRENT, denominator: Sequence[str] = (TRANSFORMER,)
+) -> tuple[Pick, Pick] | None:
+  """The best of either side, of one cell; None when a side is missing."""
+  rows = of_one_cell(rows, numerator, denominator)
+  over, under = pick(rows, numerator), pick(rows, denominator)
+  return None if over is None or under is None else (over, under)
+
+
+def best_ratio(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> Interval | None:
+  """Time of the best of one side over that of the other, round by round; None when a side is missing."""
+  pair = rivals(rows, numerator, denominator)
+  return statistics.ratio(pair[0].samples, pair[1].samples) if pair else None
+
+
+def ratios(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> list[Point]:
+  """The ratio of the best of two sides at every length and size, lowest first; supports above 1."""
+  points = []
+  for regime, grid in grids(rows).items():
+    for length in levels(grid, 'length'):
+      ratio = best_ratio([r for r in grid if r['length'] == length], numerator, denominator)
+      if ratio:
+        points.append(above(f'{label} at T = {length:,}, {regime}', ratio, 1.0, unit='×'))
+  return sorted(points, key=lambda point: point.interval.value)
+
+
+def gated(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> str:
+  """The range of the same ratios without the plain network, which is fast and seldom used; empty where it is absent."""
+  over, under = ([name for name in side if name != 'rnn'] for side in (numerator, denominator))
+  points = ratios(rows, over, under, label) if any(row.get('architecture') == 'rnn' for row in rows) else []
+  return f' With gated RNNs alone (LSTM, GRU): from {points[0]} to {points[-1]}.' if points else ''
+
+
+def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:
+  """A line for each side and size: its backends with their numbers, best first. Sides without any are named, too."""
+  lines = []
+  known = {member for _, members in SIDES for member in members}
+  others = sorted({row['architecture'] for row in rows} - known)
+  for side, members in (*SIDES, ('others' + OUTSIDE, others)):
+    rungs = [row for row in rows if row.get('architecture') in members]
+    for regime, grid in grids(rungs).items():
+      ordered = sorted(grid, key=lambda row: row['value'])
+      shown = ', '.join(f'{name(row)} {figure(row["value"] * scale)}' for row in ordered)
+      lines.append(f'{side}, {regime}: {shown} {unit}' if regime else f'{side}: {shown} {unit}')
+    if not rungs and members:
+      lines.append(f'{side}: not measured')
+  return tuple(lines)
+
+
+def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0, high: float = 1e9) -> tuple[str, ...]:
+  """What is no part of a verdict about RNNs and attention, as ratios to a rung of it that was interleaved with it."""
+  rows = [row for row in where(records, experiment, metric) if low <= row['length'] <= high]
+  apart = where(records, experiment, REFERENCE)
+  notes = []
+  for label, architectures, backend, reference in BESIDE:
+    rungs = [row for row in (apart if backend else [*apart, *rows]) if name(row) == reference]
+    mine = [r for r in rows if r.get('architecture') in architectures and backend in (None, r.get('backend'))]
+    for regime, grid in grids(mine).items():
+      shown = [text for length in levels(grid, 'length') if (text := _to_reference(grid, rungs, length))]
+      if shown:
+        notes.append(f'Not in the verdict: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
+  return tuple(notes)
+
+
+def _to_reference(rows: Sequence[Row], references: Sequence[Row], length: float) -> str:
+  """The best of the rows at a length over the reference of the same cell; empty where that was not measured there."""
+  chosen = pick(row for row in rows if row['length'] == length)
+  if chosen is None:
+    return ''
+  same = [r for r in references if all(r.get(k) == chosen.row.get(k) for k in ('cell', 'size', 'length'))]
+  if not same:
+    return ''
+  ratio = statistics.ratio(chosen.samples, samples(same[0]))
+  return f'{show(ratio)} × at T = {length:,} ({name(chosen.row)})'

@@ -1,0 +1,256 @@
+"""What a claim, its plots and its verdict are, and how a judge picks its numbers from the records."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from comparison.claims import statistics
+from comparison.claims.statistics import Interval
+from comparison.records import Row
+
+Status = Literal['supported', 'contradicted', 'mixed', 'undecided', 'not measured here']
+STATUSES: tuple[Status, ...] = ('supported', 'contradicted', 'mixed', 'undecided', 'not measured here')
+
+RECURRENT = ('lstm', 'gru', 'rnn')
+GATED = ('lstm', 'gru')
+TRANSFORMER = 'transformer'
+COMPARED = (*RECURRENT, TRANSFORMER)
+
+
+@dataclass(frozen=True)
+class Plot:
+  """A figure, declared: which rows, which columns on which axes. `report` draws it.
+
+  series: the columns whose values name a line. where: column → allowed values; without: column → values left out. Rows
+  of one point (seeds, learning rates) are averaged with their interval; rows with `low` and `high` keep them.
+  baselines: draws the trivial baselines of the experiment beside the models.
+  """
+
+  title: str
+  experiment: str
+  metric: str
+  x: str
+  series: tuple[str, ...] = ('architecture', 'backend')
+  where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+  without: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+  baselines: bool = False
+  log_x: bool = False
+  log_y: bool = False
+  x_label: str = ''
+  y_label: str = ''
+
+
+@dataclass(frozen=True)
+class Quality:
+  """The scores of trained models behind a claim, declared: `report` prints them as tables, with every control beside.
+
+  coordinate: the column that the score is shown over; point: what a value of it is called. reading: whether the model
+  reads the truth or itself.
+  """
+
+  experiment: str
+  metric: str
+  coordinate: str
+  point: str
+  higher: bool  # whether more is better
+  reading: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+  """A status and the number that decided it, in `unit`, with its 95 % interval."""
+
+  status: Status
+  number: float | None = None
+  unit: str = ''
+  low: float | None = None
+  high: float | None = None
+  text: str = ''  # what was found, in one or two sentences
+  reason: str = ''  # why it is mixed, undecided or not measured here
+  ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
+  notes: tuple[str, ...] = ()  # what one must know beside the verdict, and what is no part of it
+  about: str = ''  # what the number is, and at which regime
+
+
+Judge = Callable[[Sequence[Row]], Verdict]
+
+
+@dataclass(frozen=True)
+class Claim:
+  """A statement, how it is tested, and the thresholds, written down before anything was measured.
+
+  beside: experiments that are run and shown with it, without which it can be judged all the same. revised: what of the
+  rule was changed after records had been seen, for the report to tell; empty: nothing.
+  """
+
+  number: int
+  title: str
+  statement: str
+  protocol: str
+  supported_if: str
+  contradicted_if: str
+  experiments: tuple[str, ...]
+  judge: Judge
+  plots: tuple[Plot, ...] = ()
+  beside: tuple[str, ...] = ()
+  quality: Quality | None = None
+  revised: str = ''
+
+  @property
+  def thresholds(self) -> str:
+    told = f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
+    return f'{told} Changed after records had been seen: {self.revised}.' if self.revised else told
+
+
+@dataclass(frozen=True)
+class Point:
+  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies."""
+
+  label: str
+  interval: Interval
+  supports: bool
+  contradicts: bool
+  unit: str = ''
+
+  def __str__(self) -> str:
+    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
+
+
+def above(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
+  """Supports when the whole interval is at or above `threshold`; contradicts when it is below `otherwise`."""
+  limit = threshold if otherwise is None else otherwise
+  return Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
+
+
+def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
+  """Supports when the whole interval is at or below `threshold`; contradicts when it is above `otherwise`."""
+  limit = threshold if otherwise is None else otherwise
+  return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
+
+
+def combine(
+  points: Sequence[Point],
+  text: str,
+  *,
+  universal: bool = False,
+  ladder: tuple[str, ...] = (),
+  notes: tuple[str, ...] = (),
+) -> Verdict:
+  """One verdict from all regimes.
+
+  All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
+  ("always"). Any other: undecided, naming the regimes that meet neither threshold. The number is that of the
+  first regime that decided: one that speaks against the claim, that is open, or that supports it.
+  """
+  if not points:
+    return undecided('the numbers of one of the sides are missing')
+  against = [point for point in points if point.contradicts]
+  open_points = [point for point in points if not point.supports and not point.contradicts]
+  favour = [point for point in points if point.supports]
+  number = (against or open_points or favour)[0]
+  status: Status
+  reason = ''
+  if against and (universal or not (favour or open_points)):
+    status = 'contradicted'
+  elif against and favour:
+    status = 'mixed'
+    reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
+  elif open_points:
+    status = 'undecided'
+    reason = f'neither threshold is met for {_names(open_points)}'
+  else:
+    status = 'supported'
+  if status == 'undecided':
+    number = open_points[0]
+  value, low, high = number.interval
+  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
+
+
+def _names(points: Sequence[Point]) -> str:
+  return '; '.join(str(point) for point in points)
+
+
+def undecided(reason: str, text: str = '') -> Verdict:
+  return Verdict('undecided', text=text, reason=reason)
+
+
+def not_measured(experiment: str, missing: str = '') -> Verdict:
+  what = f' ({missing})' if missing else ''
+  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')
+
+
+def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:
+  """Rows of an experiment and metric whose columns equal the given values (or are among them, for a tuple)."""
+  found = []
+  for row in records:
+    if row.get('experiment') != experiment or row.get('metric') != metric or row.get('value') is None:
+      continue
+    if all(row.get(k) in v if isinstance(v, tuple) else row.get(k) == v for k, v in columns.items()):
+      found.append(row)
+  return found
+
+
+def levels(rows: Iterable[Row], column: str) -> list[Any]:
+  """The different values of a column, sorted; rows without it are passed over."""
+  return sorted({row[column] for row in rows if row.get(column) is not None})
+
+
+def grids(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
+  """Rows that may be compared with each other: of one size, type and value of `columns`. Keys are words for texts."""
+  groups: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    groups.setdefault(tuple(row.get(c) for c in ('size', 'dtype', *columns)), []).append(row)
+  types = {dtype for _, dtype, *_ in groups}
+  named = {}
+  for key in sorted(groups, key=lambda key: [(value is None, value) for value in key]):
+    size, dtype, *others = key
+    words = [] if size is None else [f'{size:,.0f} parameters']
+    words += [f'{column} {value}' for column, value in zip(columns, others, strict=True) if value is not None]
+    words += [str(dtype)] if len(types) > 1 else []
+    named[', '.join(words)] = groups[key]
+  return named
+
+
+def samples(row: Row) -> Sequence[float]:
+  """The repeats behind a row, or its value alone."""
+  return row.get('samples') or [row['value']]
+
+
+def name(row: Row) -> str:
+  """`lstm fused`: how a series is called in texts and legends."""
+  return ' '.join(str(row[k]) for k in ('architecture', 'backend') if row.get(k))
+
+
+def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
+  """Of each combination of `coordinates`, the rows at the learning rate with the best `selection` (on validation)."""
+  groups: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)
+  kept = []
+  for group in groups.values():
+    top = max(row.get('selection', 0.0) for row in group)
+    kept += [row for row in group if row.get('selection', 0.0) == top]
+  return kept
+
+
+def seeds(rows: Iterable[Row]) -> Interval:
+  """Mean over the seeds of rows that differ in nothing else; a share is no less than 0 and no more than 1."""
+  rows = list(rows)
+  interval = statistics.mean([row['value'] for row in rows])
+  share = all(row.get('unit') == 'share' for row in rows)
+  return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high)) if share else interval
+
+
+def show(interval: Interval, digits: int = 3) -> str:
+  """`1.23 [1.10, 1.31]`"""
+  value, low, high = (figure(x, digits) for x in interval)
+  return value if low == high else f'{value} [{low}, {high}]'
+
+
+def figure(value: float, digits: int = 3) -> str:
+  """`1.23`, `12,300`, `8,192`, `1.23e-07`: significant digits, all of a whole number; an exponent for tiny ones."""
+  if 10**digits <= abs(value) < 1e9 and float(value).is_integer():
+    return f'{value:,.0f}'
+  if 10**digits <= abs(value) < 1e9:
+    return f'{float(f"{value:.{digits}g}"):,.0f}'
+  return f'{value:.{digits}g}' if abs(value) > 1e-12 else '0'

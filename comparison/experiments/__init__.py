@@ -1,0 +1,31 @@
+"""Experiments: each measures one thing over a grid and yields rows. Adding one: write the class and add a line here."""
+
+from comparison.experiments.base import Experiment
+from comparison.experiments.baselines import Baselines
+from comparison.experiments.decoding import Decoding
+from comparison.experiments.forward_latency import ForwardLatency
+from comparison.experiments.gradient_flow import GradientFlow
+from comparison.experiments.memory import AttentionScores, OptimizerBytes, StateBytes
+from comparison.experiments.order import Order
+from comparison.experiments.reach import Reach
+from comparison.experiments.recall_capacity import RecallCapacity
+from comparison.experiments.token_index import TokenIndex
+from comparison.experiments.training_time import TrainingTime
+from comparison.experiments.truncation import Truncation
+
+_ALL: tuple[Experiment, ...] = (
+  Baselines(),
+  StateBytes(),
+  AttentionScores(),
+  OptimizerBytes(),
+  Order(),
+  TrainingTime(),
+  ForwardLatency(),
+  Decoding(),
+  GradientFlow(),
+  Reach(),
+  Truncation(),
+  TokenIndex(),
+  RecallCapacity(),
+)
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

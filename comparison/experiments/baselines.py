@@ -1,0 +1,99 @@
+"""What stands beside the trained models: trivial baselines on the same tasks, and how each experiment was tuned."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from comparison.experiments import reach, recall_capacity, token_index
+from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.reach import Reach
+from comparison.experiments.recall_capacity import RecallCapacity
+from comparison.experiments.token_index import TokenIndex
+from comparison.experiments.truncation import RATE, Truncation
+from tasks.language import Language
+
+# No baseline depends on them.
+OF_A_MODEL = ('architecture', 'block', 'depth', 'size', 'segment', 'matched', 'budget_of', 'lag')
+
+
+class Baselines(Experiment):
+  """One cell for each experiment that trains models, with the settings that its models share; trains nothing.
+
+  Rows name the experiment that they stand beside in `of` and themselves in `baseline`, and carry its coordinate where
+  they depend on it. A row `trials` holds the learning rates and seeds that every model of the experiment was given.
+  """
+
+  name = 'baselines'
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    found: list[Cell] = []
+    for experiment in (RecallCapacity(), Reach(), Truncation(), TokenIndex()):
+      for cell in experiment.cells(scale):
+        if cell.get('kind') == 'bytes':
+          continue
+        shared = {name: value for name, value in cell.items() if name not in OF_A_MODEL}
+        shared = {'of': experiment.name, 'of_version': experiment.version, **shared}
+        if shared not in found:
+          found.append(shared)
+    return found
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    for row in (*BASELINES[cell['of']](cell), trials(cell)):
+      yield {'of': cell['of'], **row}
+
+
+def trials(cell: Cell) -> Row:
+  rates = cell.get('rates', [RATE])
+  tokens = cell['tokens'] if 'tokens' in cell else cell.get('batch', reach.BATCH) * cell['length']
+  return {
+    'metric': 'trials',
+    'value': len(rates) * len(cell['seeds']),
+    'unit': 'runs a model',
+    'rates': rates,
+    'updates': cell['steps'],
+    'tokens': tokens,
+  }
+
+
+def of_recall(cell: Cell) -> Iterable[Row]:
+  task = recall_capacity.make_task(cell)
+  for pairs in cell['tested']:
+    for name, values in recall_capacity.with_pairs(task, pairs).baselines().items():
+      yield {'metric': 'accuracy', 'value': values['accuracy'], 'unit': 'share', 'baseline': name, 'pairs': pairs}
+
+
+def of_reach(cell: Cell) -> Iterable[Row]:
+  """With a single pair, to answer the value that was shown is the whole task; without a memory it is any value."""
+  guess = reach.make_task(cell).baselines()['any value']['accuracy']
+  yield {'metric': 'accuracy', 'value': guess, 'unit': 'share', 'baseline': 'any value'}
+
+
+def of_token_index(cell: Cell) -> Iterable[Row]:
+  task = Language(length=cell['length'])
+  ngrams = task.ngrams
+  models: dict[str, Callable[[Any], np.ndarray]] = {
+    'unigram': lambda batch: ngrams.unigram(batch.targets) * batch.weights,
+    'bigram': lambda batch: ngrams.bigram(batch.inputs, batch.targets) * batch.weights,
+  }
+  for name, losses in models.items():
+    for index, loss in token_index.bands(token_index.mean_by_position(task, losses)):
+      yield {'metric': 'loss', 'value': loss, 'unit': 'nats', 'baseline': name, 'index': index}
+
+
+def of_truncation(cell: Cell) -> Iterable[Row]:
+  """On the validation split, which is what the experiment reads."""
+  del cell
+  task = Language()
+  tokens = task.arrays('validation', np.arange(task.count('validation')))
+  counted = tokens.weights > 0
+  for name, values in task.ngrams.metrics(tokens.inputs[counted], tokens.targets[counted]).items():
+    yield {'metric': 'loss', 'value': values['loss'], 'unit': 'nats', 'baseline': name}
+
+
+BASELINES: dict[str, Callable[[Cell], Iterable[Row]]] = {
+  'recall_capacity': of_recall,
+  'reach': of_reach,
+  'token_index': of_token_index,
+  'truncation': of_truncation,
+}

@@ -1,0 +1,102 @@
+"""Latency, memory and FLOPs of the forward pass of one sequence, over its length."""
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import compress
+
+import jax
+import numpy as np
+
+from comparison.experiments import gate, program, timing
+from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth, random_params, token_spec
+from comparison.experiments.training_time import is_reference, ladder
+from seqmodels.models import Model, sizing
+
+
+class ForwardLatency(Experiment):
+  """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
+
+  name = 'forward_latency'
+  version = 4
+  takes_architectures = True
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)
+    # What tells most comes first, where time on a device is short.
+    octaves = (1000, 8, 8192, 96, 32768, 32, 128, 256, 512, 2048, 4096, 16384, 65536)
+    grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
+      'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
+      'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 4096)],
+      'overnight': [
+        (2e5, (8, 32, 96, 128, 256, 512, 1000, 1500, 2048, 4096, 8192, 16384), 'full', 'float32', 6.0, 8192),
+        (4e6, (*short, *middle, 2048, 8192), 'full', 'float32', 6.0, 8192),
+        (2e5, (96, 512, 1000, 4096, 16384), 'others', 'float32', 6.0, 4096),
+        (4e6, (96, 1000, 8192), 'others', 'float32', 6.0, 4096),
+      ],
+      'accelerator': [
+        (size, octaves, 'whole', dtype, 4.0, 16384) for size in (1e7, 5e7) for dtype in ('bfloat16', 'float32')
+      ],
+    }
+    return [
+      {
+        'depth': depth(scale),
+        'size': size,
+        'length': length,
+        'ladder': ladder,
+        'dtype': dtype,
+        'seconds': seconds,
+        'materialised_to': limit,
+      }
+      for size, lengths, ladder, dtype, seconds, limit in grids[scale]
+      for length in lengths
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 2 * len(ladder(cell)) + cell['seconds']
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    length = cell['length']
+    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
+    yield from refused
+    # Beyond the limit the scores alone would not fit the memory of a small machine.
+    subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s, cell['dtype'])]
+    spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
+    models = [subject.build(spec, **fields) for subject in subjects]
+    made = program.together([partial(forward, model, length) for model in models])
+    fits, too_large = gate.fitting(subjects, made)
+    yield from too_large
+    calls, beside = {}, {}
+    subjects = list(compress(subjects, fits))
+    for subject, model, (compiled, call) in zip(subjects, compress(models, fits), compress(made, fits), strict=True):
+      beside[subject.name] = {
+        **columns(subject, model, length),
+        'size': cell['size'],
+        'length': length,
+        'batch': 1,
+      }
+      calls[subject.name] = call
+      if is_reference(subject, cell):
+        continue
+      flops = sizing.sequence_flops(model, length)
+      if compiled.seen_by_the_compiler:
+        yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
+      yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
+    measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])
+    for subject in subjects:
+      metric = 'reference_seconds' if is_reference(subject, cell) else 'forward_seconds'
+      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
+
+
+def materialises(subject: Subject, dtype: str) -> bool:
+  """Whether all scores exist at once; so they do in `fused` attention where the vendor has no kernel for it."""
+  vendor = jax.default_backend() == 'gpu' and dtype != 'float32'
+  return subject.backend == 'materialised' or (subject == Subject('transformer', 'fused') and not vendor)
+
+
+def forward(model: Model, length: int, batch: int = 1):
+  """The compiled forward pass, and a call of it on fixed tokens."""
+  params = random_params(model)
+  tokens = jax.device_put(np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32))
+  compiled = program.compile_program(lambda p, x: model.apply(p, x)[0], params, tokens)
+  return compiled, lambda: compiled.call(params, tokens)

@@ -1,0 +1,106 @@
+"""The gates: no number of a model whose forms disagree, that sees the future, or that padding changes."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from comparison.experiments import program
+from comparison.experiments.base import Row
+from comparison.experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
+from seqmodels.errors import InputError
+from seqmodels.models import Model
+
+LENGTH, BATCH, WIDTH = 12, 2, 16
+TOLERANCE = {'float32': 1e-4, 'bfloat16': 5e-2}  # largest deviation of an output, of order 1
+
+_passed: dict[str, dict[str, float]] = {}
+
+
+def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Subject], list[Row]]:
+  """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
+
+  A kernel that this machine does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
+  """
+  reasons = {s.name: unavailable(s, dtype) if s.backend in ON_SOME_DEVICES else '' for s in subjects}
+  new = [s for s in subjects if not reasons[s.name] and s.name not in _passed]
+  found = program.together([partial(of_subject, subject) for subject in new])
+  _passed.update(zip((subject.name for subject in new), found, strict=True))
+  admitted: list[Subject] = []
+  rows: list[Row] = []
+  for subject in subjects:
+    if reasons[subject.name]:
+      rows.append(lacking(subject, reasons[subject.name]))
+      continue
+    broken = {name: value for name, value in _passed[subject.name].items() if value > TOLERANCE['float32']}
+    if not broken:
+      admitted.append(subject)
+      continue
+    text = ', '.join(f'{name} deviates by {value:.2g}' for name, value in broken.items())
+    rows.append(
+      {'metric': 'gate', 'value': 0, 'architecture': subject.architecture, 'backend': subject.backend, 'error': text}
+    )
+  return admitted, rows
+
+
+def fitting(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
+  """Which of what `program.together` made fits the device's memory; a row `unavailable` for each that does not."""
+  reasons = [str(one) if isinstance(one, program.TooLarge) else '' for one in made]
+  rows = [lacking(subject, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
+  return [not reason for reason in reasons], rows
+
+
+def lacking(subject: Subject, reason: str) -> Row:
+  who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
+  return {'metric': 'unavailable', 'value': None, 'error': reason, **who}
+
+
+def unavailable(subject: Subject, dtype: str) -> str:
+  """Why there is no such model here; empty where there is one."""
+  try:
+    subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
+  except InputError as error:
+    return str(error)
+  return ''
+
+
+def of_subject(subject: Subject) -> dict[str, float]:
+  """The deviations of a small model, computed with all bits of float32, which GPUs and TPUs use only when told."""
+  with jax.default_matmul_precision('highest'):
+    return deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
+
+
+def deviations(model: Model) -> dict[str, float]:
+  """How far a causal model with random parameters of tokens is from what it must be; every number should be 0.
+
+  recurrent_form: one call against token by token. future: outputs before a changed token. padding: outputs before
+  tokens that are masked out, whatever they are.
+  """
+  tokens = np.random.default_rng(0).integers(0, VOCABULARY, (BATCH, LENGTH), dtype=np.int32)
+  half = LENGTH // 2
+  other = tokens.copy()
+  other[:, half:] = (other[:, half:] + 1) % VOCABULARY
+  mask = np.broadcast_to(np.arange(LENGTH)[None, :] < half, tokens.shape)
+  params = random_params(model)
+  whole = jax.jit(lambda p, x: model.apply(p, x)[0])
+  full, changed = (np.asarray(whole(params, x)) for x in (tokens, other))
+  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, mask=m)[0])(params, other, mask))
+  step = jax.jit(model.apply)
+  state, outputs = model.init_state(BATCH, LENGTH), []
+  for t in range(LENGTH):
+    output, state = step(params, jnp.asarray(tokens[:, t : t + 1]), state)
+    outputs.append(np.asarray(output)[:, 0])
+  return {
+    'recurrent_form': _distance(np.stack(outputs, axis=1), full),
+    'future': _distance(changed[:, :half], full[:, :half]),
+    'padding': _distance(padded[:, :half], full[:, :half]),
+  }
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+  """The largest deviation; infinite if either is not finite."""
+  distance = float(np.max(np.abs(a - b)))
+  return distance if np.isfinite(distance) else float('inf')

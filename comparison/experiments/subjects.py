@@ -1,0 +1,116 @@
+"""Whom an experiment measures: architectures on the backends of each side's ladder, with parameters matched."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from comparison.experiments.base import Row, Scale
+from configs.architectures import architecture, whole_depth
+from seqmodels import config, models
+from seqmodels.models import sizing
+from seqmodels.notation import Params
+from seqmodels.spec import Spec, Tokens
+
+VOCABULARY = 64  # small, so that the non-embedding parameters, which are matched, do the work
+
+
+@dataclass(frozen=True)
+class Subject:
+  """An architecture in its own classical block, or inside the block that Transformers use (`residual`)."""
+
+  architecture: str
+  backend: str = ''
+  block: str = ''
+  fields: dict[str, Any] = field(default_factory=dict)  # further fields of ModelConfig
+
+  @property
+  def name(self) -> str:
+    return ' '.join(part for part in (self.architecture, self.backend, self.block) if part)
+
+  def build(self, spec: Spec, **fields: Any) -> models.Model:
+    """The model; `params=…` solves its width. Fields given here are those of the experiment."""
+    residual = self.block == 'residual' and self.architecture != 'transformer'
+    values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
+    mixer = values.get('mixer', {}) | ({'implementation': self.backend} if self.backend else {})
+    # A rung that names a form of JAX is JAX alone, its products and feed-forward layers too.
+    values = values | {'mixer': mixer, 'native': self.backend in ('', 'auto', 'native')} | self.fields | fields
+    if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
+      values['depth'] = whole_depth(values['depth'], values['pattern'])
+    return models.build(config.from_dict(values), spec)
+
+
+def check(architectures: Iterable[str]) -> None:
+  """Raises InputError for a name that does not exist or does not make a causal model, which all measurements need."""
+  for name in architectures:
+    Subject(name).build(token_spec(8), width=16, depth=1)
+
+
+def depth(scale: Scale) -> int:
+  """Two layers wherever anything is concluded; one where only the code is tried."""
+  return 1 if scale == 'smoke' else 2
+
+
+def token_spec(length: int, vocabulary: int = VOCABULARY) -> Spec:
+  return Spec('causal', Tokens(vocabulary), Tokens(vocabulary), length)
+
+
+def random_params(model: models.Model, seed: int = 0) -> Params:
+  """Parameters of the usual size, drawn without compiling: enough where only time or structure is measured."""
+  draws = np.random.default_rng(seed)
+
+  def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    scale = leaf.shape[0] ** -0.5 if leaf.ndim > 1 else 0.1
+    return jax.device_put((scale * draws.standard_normal(leaf.shape)).astype(leaf.dtype))
+
+  return jax.tree.map(draw, model.abstract_params)
+
+
+def columns(subject: Subject, model: models.Model, length: int) -> Row:
+  """What stands beside every number of a model: its budget, its cost and its state."""
+  return {
+    'architecture': subject.architecture,
+    'backend': subject.backend,
+    'block': model.config.block,
+    'width': model.config.width,
+    'depth': model.config.depth,
+    'parameters': models.count_parameters(model, embedding=False),
+    'flops_per_token': sizing.sequence_flops(model, length) / length,
+    'state_bytes': sizing.state_bytes(model, 1, length),
+    'dtype': model.config.dtype,
+  }
+
+
+# The ladder of backends, lowest rung first.
+LADDER = (
+  Subject('lstm', 'scan'),
+  Subject('lstm', 'fused'),
+  Subject('lstm', 'native'),
+  Subject('gru', 'fused'),
+  Subject('gru', 'native'),
+  Subject('transformer', 'materialised'),
+  Subject('transformer', 'blockwise'),
+  Subject('transformer', 'native'),
+)
+ENDS = (Subject('lstm', 'fused'), Subject('transformer', 'materialised'))
+FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'), Subject('rnn', 'native'))
+ON_SOME_DEVICES = ('native', 'vendor')  # rungs that are left out where they cannot be had
+# What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
+# not see the state; attention that sees fewer keys, or keeps a state of fixed size.
+OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
+OTHER_RUNGS = (
+  Subject('rnn', 'scan'),
+  Subject('transformer', 'fused'),
+  Subject('min_gru', 'scan'),
+  Subject('min_gru', 'associative'),
+  Subject('min_lstm', 'auto'),
+  Subject('lru', 'auto'),
+  Subject('rg_lru', 'auto'),
+  Subject('sliding_window', 'auto'),
+  Subject('linear_transformer', 'chunked'),
+)
+# Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
+REFERENCES = (Subject('lstm', 'fused'), Subject('transformer', 'blockwise'))
+WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'vendor'), *OTHER_RUNGS)

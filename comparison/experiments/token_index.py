@@ -1,0 +1,121 @@
+"""Where in its window a language model's loss falls: test loss by token index."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from comparison.experiments import gate
+from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.subjects import Subject, columns, depth
+from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from seqmodels.models import Model
+from tasks.base import Batch
+from tasks.language import Language
+from training.settings import TrainSettings
+
+
+class TokenIndex(Experiment):
+  """Characters of the embedded text; parameters, tokens, learning rates and seeds are the same for every architecture.
+
+  Rows average the test loss over the indices from one power of two to the next; `index` is the middle of them.
+  """
+
+  name = 'token_index'
+  takes_architectures = True
+  version = 2
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    smoke: dict[str, Any] = {
+      'size': 6e3,
+      'length': 16,
+      'batch': 4,
+      'steps': 4,
+      'rates': [3e-3],
+      'seeds': [0, 1],
+    }
+    laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 250, 'rates': [4e-3], 'seeds': [0, 1, 2]}
+    overnight = laptop | {'steps': 1500, 'rates': [2e-3, 6e-3], 'seeds': [0, 1, 2, 3, 4]}
+    accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
+    cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)
+    subjects = [('transformer', ''), ('lstm', '')]
+    more = []
+    if scale not in ('smoke', 'laptop'):
+      subjects += [('gru', ''), ('lstm', 'residual')]
+      more = equal_flops('transformer')
+    shared = {'depth': depth(scale), **cell}
+    return [{'architecture': a, 'block': b, **shared} for a, b in subjects] + [
+      {'block': '', **shared, **other} for other in more
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    tokens = cell['steps'] * cell['length'] * cell['batch']
+    return 4 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
+    yield from refused
+    task = Language(length=cell['length'])
+    for subject in admitted:
+      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+      steps = updates(model, cell)
+      trainer = Trainer(model, task, settings(steps, cell['batch']))
+      rate, runs, mean = trials(
+        trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']
+      )
+      for seed, run in runs:
+        for index, loss in bands(position_losses(model, run.params, task)):
+          yield {
+            'metric': metric('loss', cell),
+            'value': loss,
+            'unit': 'nats',
+            **columns(subject, model, cell['length']),
+            'size': cell['size'],
+            'length': cell['length'],
+            'batch': cell['batch'],
+            'index': index,
+            'learning_rate': rate,
+            'selection': mean,
+            'updates': steps,
+            'seed': seed,
+          }
+
+
+def settings(steps: int, batch: int) -> TrainSettings:
+  return TrainSettings(
+    steps=steps, batch_size=batch, schedule='cosine', warmup_steps=steps // 10, weight_decay=0.1, beta2=0.99
+  )
+
+
+def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
+  """Mean test loss at each position of the window, [t]."""
+
+  @jax.jit
+  def losses(params: dict, batch: Batch) -> jax.Array:
+    return task.loss_by_position(model.apply(params, batch.inputs)[0], batch)
+
+  return mean_by_position(task, lambda batch: losses(params, batch))
+
+
+def mean_by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
+  """Mean over the test split of `losses(batch)`, [b t] and 0 where a token does not count, at each position, [t]."""
+  total, weight = np.zeros(task.length), np.zeros(task.length)
+  for batch in task.dataset('test', 25):
+    total += np.asarray(losses(batch), np.float64).sum(axis=0)
+    weight += np.asarray(batch.weights, np.float64).sum(axis=0)
+  return total / np.maximum(weight, 1)
+
+
+def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
+  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen.
+
+  What is left at the end, if it is less than half a band, belongs to the last band: a single index is all noise.
+  """
+  start = 1
+  while start <= len(losses):
+    stop = 2 * start
+    if len(losses) + 1 - stop < start:
+      stop = len(losses) + 1
+    yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
+    start = stop

@@ -1,0 +1,139 @@
+"""Time, memory and dependent steps of one training step, over the length at a constant number of tokens."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import compress
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from comparison.experiments import gate, program, timing
+from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.subjects import (
+  ENDS,
+  FULL_LADDER,
+  LADDER,
+  OTHER_RUNGS,
+  REFERENCES,
+  VOCABULARY,
+  WHOLE_LADDER,
+  Subject,
+  columns,
+  depth,
+  random_params,
+)
+from seqmodels.models import Model
+from tasks.copying import Copying
+from training.optimizer import make_optimizer
+from training.settings import TrainSettings
+from training.step import init_train_state, make_step
+
+LADDERS: dict[str, Sequence[Subject]] = {
+  'ends': ENDS,
+  'laptop': LADDER,
+  'full': FULL_LADDER,
+  'others': (*REFERENCES, *OTHER_RUNGS),
+  'whole': WHOLE_LADDER,
+}
+
+
+def ladder(cell: Cell) -> Sequence[Subject]:
+  """Who is measured: a ladder of backends, or architectures that were named."""
+  return [Subject(name) for name in cell['architectures']] if 'architectures' in cell else LADDERS[cell['ladder']]
+
+
+def is_reference(subject: Subject, cell: Cell) -> bool:
+  """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
+  return cell['ladder'] == 'others' and subject in REFERENCES
+
+
+class TrainingTime(Experiment):
+  """A whole step (forward, backward, AdamW) of every rung of the ladder, interleaved; batch × length is constant.
+
+  The task is copying: any task with as many tokens would take as long.
+  """
+
+  name = 'training_time'
+  version = 4
+  takes_architectures = True
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {
+      'smoke': [(6e3, 256, (64, 128), 'ends', 'float32', 0.5)],
+      'laptop': [(2e5, 2048, (32, 256, 1024), 'laptop', 'float32', 4.0)],
+      'overnight': [
+        (1e6, 8192, (32, 64, 128, 256, 512, 1024, 2048), 'full', 'float32', 20.0),
+        (1e7, 2048, (128, 1024), 'full', 'float32', 30.0),
+        (1e6, 8192, (64, 1024, 2048), 'others', 'float32', 20.0),
+        (1e7, 2048, (1024,), 'others', 'float32', 30.0),
+      ],
+      'accelerator': [  # what tells most comes first, where time on a device is short
+        (size, 65536, lengths, 'whole', dtype, 10.0)
+        for size, lengths in ((1e7, (1024, 256, 4096, 64, 512, 2048, 8192)), (5e7, (1024, 256, 4096)))
+        for dtype in ('bfloat16', 'float32')
+      ],
+    }
+    return [
+      {
+        'depth': depth(scale),
+        'size': size,
+        'tokens': tokens,
+        'length': length,
+        'ladder': ladder,
+        'dtype': dtype,
+        'seconds': seconds,
+      }
+      for size, tokens, lengths, ladder, dtype, seconds in grids[scale]
+      for length in lengths
+    ]
+
+  def cost(self, cell: Cell) -> float:
+    return 4 * len(ladder(cell)) + cell['seconds']
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
+    yield from refused
+    task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
+    point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
+    models = [s.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype']) for s in subjects]
+    compilations = [partial(training_step, model, task, point['batch']) for model in models]
+    made = program.together(compilations)
+    fits, too_large = gate.fitting(subjects, made)
+    yield from too_large
+    steps, beside = {}, {}
+    subjects = list(compress(subjects, fits))
+    for subject, model, (compiled, call) in zip(subjects, compress(models, fits), compress(made, fits), strict=True):
+      beside[subject.name] = {**columns(subject, model, cell['length']), **point}
+      steps[subject.name] = call
+      if is_reference(subject, cell):
+        continue
+      if not compiled.seen_by_the_compiler:
+        continue
+      more = {
+        'temporary_bytes': (compiled.temporary_bytes, 'B'),
+        'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),
+      }
+      for metric, (value, unit) in more.items():
+        yield {'metric': metric, 'value': value, 'unit': unit, **beside[subject.name]}
+    measured = timing.interleave(steps, repeats=30, seconds=cell['seconds'])
+    for subject in subjects:
+      metric = 'reference_seconds' if is_reference(subject, cell) else 'step_seconds'
+      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
+
+
+def training_step(model: Model, task: Copying, batch_size: int):
+  """The compiled step, and a call that takes one step on from where the last call ended."""
+  optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1))
+  empty = jax.eval_shape(lambda: init_train_state(model, optimizer, 0))
+  state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), empty)
+  state = state._replace(params=random_params(model))
+  batch = jax.device_put(task.arrays('train', np.arange(batch_size)))
+  compiled = program.compile_program(make_step(model, task, optimizer), state, batch)
+
+  def call():
+    nonlocal state
+    state, metrics = compiled.call(state, batch)
+    return metrics
+
+  return compiled, call

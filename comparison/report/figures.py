@@ -1,0 +1,241 @@
+"""Draws a claim's plot from records, as SVG text. One colour an architecture, one line style a backend."""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from comparison.claims import base, quality, statistics
+from comparison.claims.base import Plot
+from comparison.records import Row
+
+Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in the order of x
+
+# Okabe & Ito's palette: told apart by readers with any colour vision.
+COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
+OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
+FEW = 6  # series whose names have room beside the axes
+PANELS, MOST_PANELS = ('size', 'batch'), 3  # what many series are divided by, and how many panels have room
+GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
+STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+RUNGS = {'native': '-', 'fused': '--', 'blockwise': '--', 'scan': ':', 'materialised': ':', 'vendor': '-.'}
+MARKERS = ('o', 's', '^', 'D', 'v', 'P')
+INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
+INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
+
+
+def draw(plot: Plot, records: Sequence[Row]) -> str | None:
+  """The figure as an SVG element, or None where there is nothing to draw."""
+  parts = panels(plot, records)
+  if not parts:
+    return None
+  labels = list(dict.fromkeys(label for _, series in parts for label in series))
+  style: dict[Any, Any] = {
+    'svg.fonttype': 'none',
+    'svg.hashsalt': plot.title,
+    'font.family': 'sans-serif',
+    'font.size': 9,
+  }
+  with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
+    below = len(labels) > FEW
+    columns = 3 if len(parts) > 1 else 2
+    rows = -(-len(labels) // columns) if below else 0
+    figure = Figure(figsize=(6.4 if len(parts) == 1 else 8.4, 3.5 + 0.17 * rows), layout='constrained')
+    known = looks(labels)
+    handles: dict[str, Any] = {}
+    for axes, (title, series) in zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, strict=True):
+      places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
+      if isinstance(places[0], str):
+        bars(axes, series, places, known)
+      else:
+        lines(axes, series, known)
+      decorate(axes, plot, places)
+      axes.set_title(title, fontsize=9)
+      axes.label_outer()
+      handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    legend = [handles[label] for label in labels], labels
+    if below:
+      figure.legend(*legend, loc='outside lower center', ncols=columns, frameon=False, fontsize=8)
+    elif len(labels) > 1:
+      figure.legend(*legend, loc='outside right upper', frameon=False, fontsize=8)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
+  text = buffer.getvalue()
+  return text[text.index('<svg') :]
+
+
+def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
+  """What is drawn side by side, with titles: where there are many series, a panel for each size, else for each batch.
+
+  One panel without a title where there are few series, or nothing to divide them by; empty where there is nothing.
+  """
+  whole = gather(plot, records)
+  if not whole:
+    return []
+  if len(whole) > FEW:
+    drawn = shown(plot, records)
+    for column in PANELS:
+      values = {row[column] for row in drawn if row.get(column) is not None}
+      if not 1 < len(values) <= MOST_PANELS or column == plot.x:
+        continue
+      parts = [
+        (text(v, column), gather(plot, [r for r in records if r.get(column) in (v, None)])) for v in sorted(values)
+      ]
+      if all(0 < len(series) < len(whole) for _, series in parts):
+        return parts
+  return [('', whole)]
+
+
+def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> None:
+  """A line a series, with its intervals as a band."""
+  for label, points in series.items():
+    colour, style, marker = known[label]
+    x = np.array([p[0] for p in points], float)
+    y, low, high = (np.array([p[1][k] for p in points]) for k in range(3))
+    axes.plot(x, y, linestyle=style, marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
+    bounded = np.isfinite(low) & np.isfinite(high)
+    if bounded.sum() > 1:
+      axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
+
+
+def bars(axes: Any, series: Series, places: Sequence[str], known: dict[str, tuple[str, Any, str]]) -> None:
+  """Bars side by side at every place of an axis of names."""
+  width = 0.8 / len(series)
+  for i, (label, points) in enumerate(series.items()):
+    shift = (i - (len(series) - 1) / 2) * width
+    at = [places.index(p[0]) + shift for p in points]
+    axes.bar(at, [p[1].value for p in points], width, color=known[label][0], label=label)
+  axes.set_xticks(range(len(places)), [place.replace(' and ', '\nand ') for place in places])
+
+
+def shown(plot: Plot, records: Sequence[Row]) -> list[Row]:
+  """The rows that a plot is about."""
+  rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
+  rows = [row for row in rows if row.get(plot.x) is not None]
+  return [row for row in rows if not any(row.get(column) in values for column, values in plot.without.items())]
+
+
+def gather(plot: Plot, records: Sequence[Row]) -> Series:
+  """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
+  rows = shown(plot, records)
+  if any('selection' in row for row in rows):
+    rows = base.tuned(rows, *plot.series, plot.x)
+  varying = [column for column in plot.series if len({str(row.get(column)) for row in rows}) > 1]
+  # In turn: where every size has a batch of its own, the size tells them apart already.
+  for column in ('size', 'batch', 'block'):
+    if column not in (*plot.series, plot.x) and many(rows, column, varying, plot.x):
+      varying.append(column)
+  series: dict[str, dict[Any, list[Row]]] = {}
+  for row in rows:
+    words = (text(row.get(column), column) for column in varying)
+    label = ', '.join(word for word in words if word) or str(row.get('architecture', ''))
+    series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
+  named = any(isinstance(row[plot.x], str) for row in rows)
+  found = {
+    label: [(x, interval(points[x])) for x in (points if named else sorted(points))]
+    for label, points in sorted(series.items())
+  }
+  return found | (beside(plot, records, found) if plot.baselines else {})
+
+
+def beside(plot: Plot, records: Sequence[Row], series: Series) -> Series:
+  """The trivial baselines over the same x, one that does not depend on it as a level line."""
+  xs = sorted({x for points in series.values() for x, _ in points})
+  known = quality.baselines(records, plot.experiment, plot.metric, plot.x) if xs else {}
+  return {
+    f'{name}{NO_MODEL}': [
+      (x, statistics.Interval.exact(value)) for x in xs if (value := quality.at(values, x)) is not None
+    ]
+    for name, values in known.items()
+  }
+
+
+def many(rows: Sequence[Row], column: str, series: Sequence[str], x: str) -> bool:
+  """Whether a column tells apart rows that would otherwise be averaged as if they were seeds of one point."""
+  groups: dict[Any, set[str]] = {}
+  for row in rows:
+    groups.setdefault((*(str(row.get(c)) for c in series), row[x]), set()).add(str(row.get(column)))
+  return any(len(values) > 1 for values in groups.values())
+
+
+def text(value: Any, column: str) -> str:
+  if column == 'size' and isinstance(value, int | float):
+    return f'{EngFormatter(sep="")(value)} parameters'
+  if column in ('batch', 'pairs', 'depth'):
+    return f'{column} {value}'
+  return '' if value is None else str(value)
+
+
+def interval(rows: Sequence[Row]) -> statistics.Interval:
+  if len(rows) == 1:
+    row = rows[0]
+    value = float(row['value'])
+    return statistics.Interval(value, float(row.get('low', value)), float(row.get('high', value)))
+  return base.seeds(rows)
+
+
+def looks(labels: Sequence[str]) -> dict[str, tuple[str, Any, str]]:
+  """How each series looks, the same in every panel."""
+  taken: dict[str, list[Any]] = {}
+  return {label: look(label, i, taken) for i, label in enumerate(labels)}
+
+
+def look(label: str, index: int, taken: dict[str, list[Any]]) -> tuple[str, Any, str]:
+  """Colour from the architecture, line style from the backend where it is free. taken: styles by architecture."""
+  words = label.split(', ')
+  if label.endswith(NO_MODEL):
+    styles = taken.setdefault(NO_MODEL, [])
+    styles.append(STYLES[2 + len(styles) % 2])
+    return GREY, styles[-1], ''
+  architecture = next((name for name in COLOURS if name in words), '')
+  styles = taken.setdefault(architecture, [])
+  wanted = [RUNGS[word] for word in words if word in RUNGS]
+  free = [style for style in (*wanted, *STYLES) if style not in styles]
+  styles.append(free[0] if free else STYLES[len(styles) % len(STYLES)])
+  colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
+  return colour, styles[-1], MARKERS[(index + len(styles) - 1) % len(MARKERS)]
+
+
+def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
+  if plot.log_x and min(xs) > 0:
+    axes.set_xscale('log', base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f'{value:,g}')
+    axes.set_xticks(apart(sorted(xs), 0.06 if len(xs) <= 9 else 0.13))
+    axes.minorticks_off()
+  elif all(isinstance(x, int) for x in xs) and len(xs) <= 9:
+    axes.set_xticks(sorted(xs))
+  if plot.log_y:
+    axes.set_yscale('log')
+  elif plot.y_label == 'bytes':
+    axes.yaxis.set_major_formatter(EngFormatter('B'))
+  axes.set_xlabel(plot.x_label)
+  axes.set_ylabel(plot.y_label or plot.metric)
+  axes.grid(alpha=0.25, linewidth=0.6)
+  axes.set_axisbelow(True)
+  for side in ('top', 'right'):
+    axes.spines[side].set_visible(False)
+
+
+def apart(xs: Sequence[float], share: float) -> list[float]:
+  """The values that are a share of a logarithmic axis behind the one before, so that their labels do not collide."""
+  kept: list[float] = []
+  for x in xs:
+    if not kept or math.log(x / kept[-1]) > share * math.log(max(xs[-1] / xs[0], 1.01)):
+      kept.append(x)
+  return kept
+
+
+def on_paper(svg: str) -> str:
+  """The figure as a file of its own: dark ink on white, whatever it is shown on."""
+  head, rest = svg.split('>', 1)
+  return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'.replace(INK, '#1c2128')
+
+
+def on_page(svg: str) -> str:
+  """The figure in the text colour of the page around it."""
+  return svg.replace(INK, 'currentColor')

@@ -1,0 +1,91 @@
+"""The page as Markdown."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from comparison.claims.base import Verdict, figure
+from comparison.report.page import Page, Section
+from comparison.report.tables import Table
+
+MARKS = {'supported': '✔', 'contradicted': '✘', 'mixed': '◐', 'undecided': '?', 'not measured here': '–'}
+
+
+def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
+  """The whole report. figures: claim → paths of its plots, relative to the report."""
+  parts = ['# Transformers and recurrent networks, measured', header(page)]
+  parts += [table(t) for t in page.tables]
+  parts += ['## Verdicts', verdicts(page)]
+  for section in page.sections:
+    parts += claim(section, figures.get(section.claim.number, ()))
+  parts += [table(t) for t in (page.architectures, page.models) if t.rows]
+  if page.failures:
+    parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
+  if page.rest:
+    parts += ['## Not measured yet', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
+  return '\n\n'.join(parts) + '\n'
+
+
+def summary(page: Page) -> str:
+  return '\n\n'.join([header(page), *(table(t) for t in page.tables), '#### Verdicts', verdicts(page)])
+
+
+def header(page: Page) -> str:
+  return '\n'.join(f'- **{name}**: {value}' for name, value in page.header)
+
+
+def table(content: Table, level: str = '####') -> str:
+  return f'{level} {content.title}\n\n{content.note}\n\n{grid(content.columns, content.rows)}'
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  lines = [columns, ['---'] * len(columns), *rows]
+  return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+
+
+def verdicts(page: Page) -> str:
+  rows = [
+    (
+      str(s.claim.number),
+      s.claim.statement,
+      f'{MARKS[s.verdict.status]} {s.verdict.status}',
+      number(s.verdict),
+      s.verdict.about,
+    )
+    for s in page.sections
+  ]
+  return grid(('', 'statement', 'verdict', 'deciding number [95 %]', 'of what'), rows)
+
+
+def claim(section: Section, figures: Sequence[str]) -> list[str]:
+  about, verdict = section.claim, section.verdict
+  parts: list[str] = [
+    f'## {about.number}. {about.title}: {verdict.status}',
+    f'> {about.statement}',
+    f'**{number(verdict)}** {verdict.about}'.strip() if verdict.number is not None else '',
+    verdict.text,
+  ]
+  if verdict.reason:
+    parts.append(f'*Why:* {verdict.reason}.')
+  if verdict.notes:
+    parts.append('\n'.join(f'- {note}.' for note in verdict.notes))
+  parts += [table(t, '####') for t in section.tables]
+  parts += [f'![{about.title}]({path})' for path in figures]
+  if verdict.ladder:
+    parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
+  parts.append(f'Protocol: {about.protocol}\n\n{about.thresholds}\n\n```\n{section.command}\n```')
+  return [part for part in parts if part]
+
+
+def number(verdict: Verdict) -> str:
+  """`1.23 [1.10, 1.31] ms`, or nothing."""
+  if verdict.number is None:
+    return ''
+  value, low, high = (figure(tidy(x)) for x in (verdict.number, verdict.low, verdict.high))
+  bounded = all(b is not None and math.isfinite(b) for b in (verdict.low, verdict.high))
+  shown = f'{value} [{low}, {high}]' if bounded and low != high else value
+  return f'{shown} {verdict.unit}'.strip()
+
+
+def tidy(value: float | None) -> float:
+  """What only rounding keeps from zero is zero."""
+  return 0.0 if value is None or abs(value) < 1e-9 else value

@@ -1,0 +1,104 @@
+"""What a page says, before it is drawn: header, the article's two tables, verdicts. Markdown and HTML share it."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comparison.claims import CLAIMS
+from comparison.claims.base import Claim, Verdict, not_measured
+from comparison.claims.ledger import STATEMENTS, Statement
+from comparison.claims.quality import notes
+from comparison.records import Row
+from comparison.report import quality, tables
+from comparison.report.tables import Table
+
+GATES = (
+  'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
+  'one call, see nothing of the future, and let padding change nothing, all within 1e-4. Checked on one layer of 16 '
+  'channels and 12 tokens in float32, whatever the size and type that are measured'
+)
+
+
+@dataclass(frozen=True)
+class Section:
+  """One claim with its verdict and the command that repeats it."""
+
+  claim: Claim
+  verdict: Verdict
+  command: str
+  tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+  header: tuple[tuple[str, str], ...]
+  tables: tuple[Table, ...]
+  sections: tuple[Section, ...]
+  rest: tuple[Statement, ...]  # statements of the ledger that have no experiment yet
+  failures: tuple[str, ...]
+  architectures: Table
+  models: Table
+  records: Sequence[Row]
+
+
+def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Page:
+  """Judges the claims (None: all) on the records of one comparison."""
+  chosen = sorted(CLAIMS) if numbers is None else numbers
+  scale = str(records[0]['scale']) if records else 'laptop'
+  sections = tuple(
+    Section(
+      CLAIMS[n],
+      judged(CLAIMS[n], records),
+      f'python main.py --mode=compare --scale={scale} --claims={n} --workdir=W',
+      quality.tables(CLAIMS[n], records),
+    )
+    for n in chosen
+  )
+  failures = tuple(
+    f'{row["experiment"]}, {row.get("architecture", "a cell")}: {row.get("error", "")}'
+    for row in records
+    if row['metric'] == 'failed' or (row['metric'] == 'gate' and not row['value'])
+  )
+  rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
+  beside = tables.side_by_side(records), tables.models(records)
+  return Page(header(records), tables.article(records), sections, rest, failures, *beside, records)
+
+
+def judged(claim: Claim, records: Sequence[Row]) -> Verdict:
+  """The verdict; without a single number of the claim's experiments, `not measured here`."""
+  for experiment in claim.experiments:
+    if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
+      return not_measured(experiment)
+  verdict = claim.judge(records)
+  return dataclasses.replace(verdict, notes=(*verdict.notes, *notes(claim, records)))
+
+
+def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+  """Device, scale, versions, seeds, commit and dates of the records."""
+  if not records:
+    return (('records', 'none'),)
+
+  def every(column: str) -> str:
+    return ', '.join(sorted({str(row[column]) for row in records if row.get(column) not in (None, '')})) or '–'
+
+  versions = records[-1].get('versions', {})
+  days = sorted({_day(row['time']) for row in records if 'time' in row})
+  seeds = len({row['seed'] for row in records if row.get('seed') is not None})
+  cells = {row['cell']: row.get('seconds', 0.0) for row in records if 'cell' in row}
+  return (
+    ('device', every('device_kind')),
+    ('scale', every('scale')),
+    ('seeds of trained models', str(seeds) if seeds else '–'),
+    ('data types', every('dtype')),
+    ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
+    ('compiler flags', every('flags')),
+    ('commit', every('commit')),
+    ('measured', ' … '.join(dict.fromkeys((days[0], days[-1]))) if days else '–'),
+    ('cells', f'{len(cells)}, {sum(cells.values()) / 60:.0f} minutes in all'),
+    ('gates', GATES),
+  )
+
+
+def _day(time: float) -> str:
+  return datetime.datetime.fromtimestamp(time, datetime.UTC).date().isoformat()

@@ -1,0 +1,63 @@
+"""The whole way once at the smallest scale: run, judge, write; again: nothing is left to do."""
+
+import pytest
+
+from commands import compare
+from comparison import records
+from seqmodels.errors import InputError
+
+
+def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsys):
+  claims, experiments = [12, 14, 47, 48], ['order', 'attention_scores', 'gradient_flow']
+  compare.main('smoke', str(tmp_path), claims=claims, experiments=experiments)
+  first = capsys.readouterr().out
+  assert '0 failed' in first
+  assert str(tmp_path / 'report.html') in first
+  rows = records.read_all(tmp_path)
+  assert {row['experiment'] for row in rows} == set(experiments)
+  assert not [row for row in rows if row['metric'] in ('failed', 'gate')]
+  # Attention without positions: the encoder is equivariant, the causal decoder of two layers is not.
+  (encoder,) = [r['value'] for r in rows if r['metric'] == 'reordering' and r['kind'] == 'encoder']
+  (decoder,) = [r['value'] for r in rows if r['metric'] == 'reordering' and r['kind'] == 'causal decoder']
+  assert encoder < 1e-5 < 1e-3 < decoder
+  page = (tmp_path / 'report.html').read_text()
+
+  compare.main('smoke', str(tmp_path), claims=claims, experiments=experiments)
+  again = capsys.readouterr().out
+  assert again.startswith('4 of 4 cells are finished already')
+  assert '0 cells run, 4 were finished already, 0 failed' in again
+  assert records.read_all(tmp_path) == rows
+  assert (tmp_path / 'report.html').read_text() == page
+
+  compare.report(str(tmp_path))
+  verdicts = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+  assert 'mixed' in verdicts['12']
+  assert 'not measured here' in verdicts['47']
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    ({'scale': 'laptops'}, ('--scale', 'laptops', 'nearest: laptop')),
+    ({'scale': 'smoke', 'claims': [2]}, ('--claims', '2', '52')),
+    ({'scale': 'smoke', 'experiments': ['ordr']}, ('--experiments', 'ordr', 'nearest: order')),
+    ({'scale': 'smoke', 'architectures': ['lstm', 'grifin']}, ("architecture='grifin'", 'nearest: griffin')),
+    ({'scale': 'smoke', 'architectures': ['linformer']}, ('linformer', 'cannot be causal')),
+    ({'scale': 'smoke', 'architectures': ['encoder_decoder']}, ('encoder_pattern', 'seq2seq')),
+  ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
+  folder = tmp_path / 'w'
+  with pytest.raises(InputError) as error:
+    compare.main(workdir=str(folder), **arguments)
+  assert all(word in str(error.value) for word in words)
+  assert '\n' not in str(error.value)
+  assert not folder.exists()
+
+
+def test_folders_without_records_or_that_cannot_be_made(tmp_path):
+  with pytest.raises(InputError, match='no records'):
+    compare.report(str(tmp_path))
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(InputError, match='cannot be written'):
+    compare.main('smoke', str(tmp_path / 'file' / 'w'), claims=[12])

@@ -1,0 +1,83 @@
+"""Which backend stands for a side: never chosen by the round that it is judged on, never from another cell."""
+
+import numpy as np
+import pytest
+
+from comparison.claims import CLAIMS, backends
+from tests.comparison.claims.test_judges import rows, timed, training
+
+
+def row(architecture, backend, samples, **more):
+  value = float(np.median(samples))
+  return {'architecture': architecture, 'backend': backend, 'value': value, 'samples': list(samples), **more}
+
+
+def test_every_round_is_judged_with_the_backend_that_was_best_in_the_others():
+  a, b = row('lstm', 'scan', [1, 1, 5, 5, 5]), row('lstm', 'fused', [4, 4, 4, 4, 0])
+  chosen = backends.pick([a, b])
+  # Without round 1, `scan` has the median 5 and `fused` 4; without round 5, 3 and 4.
+  assert chosen.row is b
+  assert chosen.samples == [4, 4, 5, 5, 5]
+  assert backends.pick([a]).samples == a['samples']
+  assert backends.pick([]) is None
+
+
+def test_the_best_of_equal_backends_is_not_flattered():
+  draws = np.random.default_rng(0).lognormal(0.0, 0.3, (400, 6, 7))
+  lucky = [min(np.median(rung) for rung in rungs) for rungs in draws]
+  fair = [np.median(backends.pick([row('lstm', str(i), r) for i, r in enumerate(rungs)]).samples) for rungs in draws]
+  assert np.median(lucky) < 0.88
+  assert np.median(fair) == pytest.approx(1.0, abs=0.04)
+
+
+def test_what_was_measured_in_rounds_of_its_own_is_no_rival():
+  fast, slow = row('transformer', 'cached', [1] * 30), row('transformer', 'uncached', [100] * 5)
+  assert len(backends.pick([fast, slow]).samples) == 30
+
+
+def test_ratios_are_formed_within_one_cell():
+  first = [row('lstm', 'fused', [2.0] * 5, cell='a'), row('transformer', 'blockwise', [1.0] * 5, cell='a')]
+  more = [row('rnn', 'scan', [1.0] * 5, cell='b')]
+  assert backends.best_ratio(first + more, ['lstm', 'rnn'], ['transformer']).value == 2
+  assert backends.best_ratio(more + first[1:], ['lstm', 'rnn'], ['transformer']) is None
+
+
+def others(factor, cell='b'):
+  """Parallel-scan RNNs at a factor of the fused LSTM, measured with it in a cell of its own."""
+  common = {'length': 256, 'size': 1e5, 'cell': cell}
+  return rows(
+    'training_time', 'step_seconds', architecture='min_gru', backend='scan', value=timed(factor * 0.0256), **common
+  ) + rows('training_time', 'reference_seconds', architecture='lstm', backend='fused', value=timed(0.0256), **common)
+
+
+def test_parallel_rnns_are_shown_and_decide_nothing():
+  ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
+  alone, beside = CLAIMS[3].judge(ladder), CLAIMS[3].judge(ladder + others(0.01))
+  assert (beside.status, beside.number) == (alone.status, alone.number) == ('supported', 2)
+  (note,) = beside.notes
+  assert note.startswith('Not in the verdict: time of parallel-scan RNN ÷ lstm fused, 100,000 parameters: 0.01')
+  assert 'at T = 256 (min_gru scan)' in note
+  assert alone.notes == ()
+  # A reference of another cell has no rounds in common.
+  assert CLAIMS[3].judge(ladder + others(0.01)[:1]).notes == ()
+
+
+def test_the_ladder_names_every_side_and_what_is_missing():
+  lines = backends.ladder(
+    [row('lstm', 'scan', [2.0], size=1e5), row('lstm', 'fused', [1.0], size=1e5), row('mine', '', [3.0], size=1e5)],
+    'ms',
+  )
+  assert lines[0] == 'RNN, 100,000 parameters: lstm fused 1, lstm scan 2 ms'
+  assert 'attention: not measured' in lines
+  assert 'parallel-scan RNN, not in the verdict: not measured' in lines
+  assert lines[-1] == 'others, not in the verdict, 100,000 parameters: mine 3 ms'
+
+
+def test_fused_attention_is_told_of_apart_only_where_it_is_not_in_the_verdict():
+  ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
+  fused = [{**r, 'backend': 'fused'} for r in ladder if r['architecture'] == 'transformer']
+  assert CLAIMS[3].judge(ladder + fused).notes == ()  # one cell: a rung like the others
+  apart = [{**r, 'cell': 'b'} for r in fused]
+  again = [{**r, 'cell': 'b', 'metric': 'reference_seconds'} for r in ladder if r['metric'] == 'step_seconds']
+  (note,) = CLAIMS[3].judge(ladder + apart + again).notes
+  assert 'fused attention, measured apart ÷ transformer blockwise' in note

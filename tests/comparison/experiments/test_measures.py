@@ -1,0 +1,93 @@
+"""What the experiments compute, against closed forms and independent formulations."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from comparison.experiments import gate, gradient_flow, memory, token_index
+from comparison.experiments.subjects import Subject, random_params, token_spec
+from comparison.experiments.trained import Trainer, score
+from seqmodels.mixers import MIXERS
+from seqmodels.mixers.recurrent import RNN
+from tasks.recall import Recall
+from training.optimizer import make_optimizer
+from training.settings import TrainSettings
+from training.step import TrainState, make_step
+
+
+def test_the_gate_lets_a_sound_model_pass_and_names_what_is_broken(monkeypatch):
+  class Peeking(RNN):
+    """Looks one step ahead, which no state can tell it when it decodes."""
+
+    def __call__(self, x, state=None, *, reset=None, mask=None, rngs=None):
+      return super().__call__(x + jnp.roll(x, -1, axis=1), state, reset=reset, mask=mask, rngs=rngs)
+
+  monkeypatch.setitem(MIXERS, 'peeking', Peeking)
+  monkeypatch.setattr(gate, '_passed', {})
+  sound, broken = Subject('rnn'), dataclasses.replace(Subject('rnn', fields={'pattern': ('peeking',)}), block='plain')
+  admitted, rows = gate.admit([sound, broken])
+  assert admitted == [sound]
+  assert [(row['metric'], row['value']) for row in rows] == [('gate', 0)]
+  for name in ('recurrent_form', 'future', 'padding'):
+    assert name in rows[0]['error']
+
+
+def test_products_of_jacobians_against_a_linear_recurrence():
+  # h' = h A: the norm of the product over k steps is that of A^k
+  a = np.array([[0.5, 0.2], [0.0, 0.9]])
+  decades = gradient_flow.log_norms(np.stack([a.T] * 30), range(1, 31))
+  expected = [np.log10(np.linalg.norm(np.linalg.matrix_power(a, k), 2)) for k in range(1, 31)]
+  np.testing.assert_allclose(decades, expected, atol=1e-9)
+
+
+def test_jacobians_against_the_derivative_of_the_whole_chain():
+  model = Subject('rnn').build(token_spec(6, 8), width=4, depth=1)
+  params = random_params(model)
+  tokens = jnp.array([1, 5, 2, 7, 0, 3])
+  jacobians = jax.jit(lambda params, tokens: gradient_flow.jacobians(model, params, tokens))
+  steps = np.asarray(jacobians(params, tokens), np.float64)
+  first = jax.jit(model.apply)(params, tokens[None, :1], model.init_state(1, 1))[1]
+  leaves, tree = jax.tree.flatten(first)
+
+  def chain(h):
+    return jax.tree.leaves(model.apply(params, tokens[None, 1:], jax.tree.unflatten(tree, [h]))[1])[0]
+
+  whole = np.asarray(jax.jit(jax.jacobian(chain))(leaves[0])).reshape(4, 4)
+  np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(('options', 'numbers'), [({}, 2 * 2 * 24), ({'heads': 4, 'kv_heads': 2}, 2 * 2 * 12)])
+def test_the_cache_formula_is_the_state_without_its_counters(options, numbers):
+  model = Subject('transformer').build(token_spec(100), width=24, depth=2, **options)
+  assert memory.cache_formula(model, 100, 3) == numbers * 100 * 3 * 4
+  state = jax.eval_shape(lambda: model.init_state(3, 100))
+  floats = sum(leaf.size * 4 for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.float32)
+  assert floats == memory.cache_formula(model, 100, 3)
+
+
+def test_bands_cover_every_index_once():
+  found = list(token_index.bands(np.arange(1.0, 12.0)))
+  assert found == [(1, 1.0), (2, 2.5), (5, 5.5), (9, 9.5)]
+  assert [index for index, _ in token_index.bands(np.zeros(256))][-2:] == [95, 192]
+
+
+def test_a_learning_rate_in_the_state_is_that_of_the_settings():
+  task = Recall(vocabulary=16, pairs=2, length=8, evaluation_examples=20)
+  model = Subject('rnn').build(task.spec, width=8, depth=1)
+  settings = TrainSettings(steps=3, batch_size=4, learning_rate=3e-2, weight_decay=0.1, warmup_steps=1)
+  run = Trainer(model, task, dataclasses.replace(settings, learning_rate=7.0)).run(3e-2, seed=5)
+  optimizer = make_optimizer(settings)
+  params = model.init(jax.random.key(5))
+  state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params), None)
+  step, batches = make_step(model, task, optimizer), iter(task.dataset('train', 4, seed=5))
+  for _ in range(3):
+    state, _ = step(state, next(batches))
+  for mine, theirs in zip(jax.tree.leaves(run.params), jax.tree.leaves(state.params), strict=True):
+    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+  assert run.finite
+  assert len(run.losses) == 3
+  scores = [score(model, run.params, task, 'test', size)['loss'] for size in (7, 20)]
+  assert scores[0] == pytest.approx(scores[1], rel=1e-6)

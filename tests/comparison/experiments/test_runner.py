@@ -1,0 +1,106 @@
+"""The runner: finished cells are skipped, shards partition the grid, a stopped run loses its unfinished cell only."""
+
+import pytest
+
+from comparison import records
+from comparison.experiments import EXPERIMENTS, runner
+from comparison.experiments.base import SCALES, Experiment
+
+
+class Counting(Experiment):
+  """Ten cells that count how often they are run; those of `broken` raise."""
+
+  name = 'counting'
+
+  def __init__(self, broken=(), version=1):
+    self.broken, self.version, self.calls = broken, version, []
+
+  def cells(self, scale):
+    return [{'i': i} for i in range(10)]
+
+  def run(self, cell):
+    self.calls.append(cell['i'])
+    yield {'metric': 'm', 'value': cell['i']}
+    if cell['i'] in self.broken:
+      raise self.broken[cell['i']]
+    yield {'metric': 'n', 'value': -cell['i']}
+
+
+def run(experiment, folder, **more):
+  return runner.run([experiment], 'smoke', folder, say=lambda line: None, **more)
+
+
+def test_finished_cells_are_not_run_again(tmp_path):
+  experiment = Counting()
+  assert run(experiment, tmp_path) == (10, 0, 0)
+  assert run(experiment, tmp_path) == (0, 10, 0)
+  assert experiment.calls == list(range(10))
+  rows = records.read_all(tmp_path)
+  assert len(rows) == 20
+  assert set(records.COLUMNS) >= set(rows[0]) - {'i'}
+
+
+def test_a_new_version_is_run_again_and_replaces_the_old_rows(tmp_path):
+  run(Counting(), tmp_path)
+  assert run(Counting(version=2), tmp_path).run == 10
+  assert {row['version'] for row in records.select(records.read_all(tmp_path))} == {2}
+
+
+def test_a_failing_cell_leaves_its_error_stops_nobody_and_is_tried_again(tmp_path):
+  assert run(Counting({3: ValueError('out of\nmemory')}), tmp_path) == (9, 0, 1)
+  failed = [row for row in records.read_all(tmp_path) if row['metric'] == 'failed']
+  assert [(row['error'], row['i'], row['value']) for row in failed] == [('ValueError: out of memory', 3, None)]
+  again = Counting()
+  assert run(again, tmp_path) == (1, 9, 0)
+  assert again.calls == [3]
+  assert not [row for row in records.select(records.read_all(tmp_path)) if row['metric'] == 'failed']
+
+
+def test_a_stopped_run_keeps_whole_cells_only_and_goes_on_where_it_stopped(tmp_path):
+  with pytest.raises(KeyboardInterrupt):
+    run(Counting({4: KeyboardInterrupt()}), tmp_path)
+  rows = records.read_all(tmp_path)
+  assert len(rows) == 8
+  assert {row['rows'] for row in rows} == {2}
+  again = Counting()
+  run(again, tmp_path)
+  assert again.calls == list(range(4, 10))
+
+
+def test_shards_partition_the_grid(tmp_path):
+  shards = [Counting() for _ in range(3)]
+  for i, experiment in enumerate(shards):
+    run(experiment, tmp_path, shard=(i, 3))
+  assert sorted(i for experiment in shards for i in experiment.calls) == list(range(10))
+  assert run(Counting(), tmp_path) == (0, 10, 0)
+  assert {path.name for path in tmp_path.iterdir()} == {f'records-{i}-of-3.jsonl' for i in range(3)}
+
+
+@pytest.mark.parametrize('scale', SCALES)
+def test_every_grid_has_cells_with_keys_of_their_own(scale):
+  planned = runner.plan(EXPERIMENTS.values(), scale)
+  assert len({cell.key for cell in planned}) == len(planned)
+  assert {cell.experiment.name for cell in planned} == set(EXPERIMENTS)
+  assert all(cell.experiment.cost(cell.cell) > 0 for cell in planned)
+
+
+@pytest.mark.parametrize('scale', SCALES)
+def test_named_architectures_take_the_place_of_the_experiments_own(scale):
+  own = {cell.key for cell in runner.plan(EXPERIMENTS.values(), scale)}
+  takers = [experiment for experiment in EXPERIMENTS.values() if experiment.takes_architectures]
+  planned = runner.plan(takers, scale, ['lstm', 'griffin'])
+  for cell in planned:
+    named = cell.cell.get('architectures') or [cell.cell['architecture']]
+    assert set(named) <= {'lstm', 'griffin'}
+    # What was finished stays finished: an architecture's cell is the same, whichever list named it.
+    assert (cell.key in own) == (named == ['lstm'])
+  others = [experiment for experiment in EXPERIMENTS.values() if not experiment.takes_architectures]
+  assert {cell.key for cell in runner.plan(others, scale, ['griffin'])} <= own
+
+
+def test_the_progress_line_names_the_cell_and_the_time_left(tmp_path):
+  lines = []
+  runner.run([Counting({9: ValueError('no')})], 'smoke', tmp_path, say=lines.append)
+  assert lines[0].startswith('[1/10] counting i=0: ')
+  assert 'left' in lines[0]
+  assert lines[-1].endswith('FAILED: ValueError: no')

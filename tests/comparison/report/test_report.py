@@ -1,0 +1,215 @@
+"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+
+import dataclasses
+import html
+import re
+
+import pytest
+
+from comparison import report
+from comparison.claims import CLAIMS
+from comparison.claims.base import Plot
+from comparison.claims.ledger import STATEMENTS
+from comparison.report import figures, markdown, quality, tables
+from tests.comparison.claims.test_judges import ALL, latency, recall, training
+from tests.comparison.claims.test_quality import records as second_budget
+
+IDENTITY = {
+  'version': 1, 'scale': 'smoke', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
+  'versions': {'jax': '0.0'}, 'commit': 'abc', 'time': 1.0, 'seconds': 30.0, 'cell': 'k', 'content': 'c',
+}  # fmt: skip
+FAILED = {'experiment': 'order', 'metric': 'failed', 'value': None, 'error': 'no <memory>'}
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('report')
+  page = report.assemble([{**IDENTITY, **row} for row in [*ALL, FAILED]])
+  return page, report.write(page, folder), folder
+
+
+def test_the_page_needs_nothing_but_itself(written):
+  text = written[1].html.read_text()
+  assert text.count('<svg') > len(CLAIMS)
+  assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
+  assert not re.findall(r'(?:src|href)\s*=\s*"(?!#)[^"]*"', text)
+  assert '@import' not in text
+  assert not re.findall(r'url\((?!#)', text)
+  ids = re.findall(r'\bid="([^"]+)"', text)
+  assert len(ids) == len(set(ids))
+  assert set(re.findall(r'href="#([^"]+)"', text)) <= set(ids)
+
+
+def test_every_claim_has_its_anchor_verdict_and_command(written):
+  page, paths, _ = written
+  page_html, text = paths.html.read_text(), paths.markdown.read_text()
+  for section in page.sections:
+    number = section.claim.number
+    assert f'id="claim-{number}"' in page_html
+    assert f'--claims={number} ' in page_html
+    assert f'## {number}. {section.claim.title}: {section.verdict.status}' in text
+  assert [s.claim.number for s in page.sections] == list(CLAIMS)
+  assert {s.number for s in page.rest} == set(STATEMENTS) - set(CLAIMS)
+  assert 'a &lt;device&gt;' in page_html
+  assert 'no &lt;memory&gt;' in page_html
+
+
+def test_rules_changed_after_a_look_at_records_are_told_on_both_pages(written):
+  _, paths, _ = written
+  revised = [claim.revised for claim in CLAIMS.values() if claim.revised]
+  assert revised
+  for text in (html.unescape(paths.html.read_text()), paths.markdown.read_text()):
+    assert text.count('Changed after records had been seen: ') == len(revised)
+    assert all(f'Changed after records had been seen: {rule}.' in text for rule in revised)
+
+
+def test_the_markdown_page_finds_its_figures(written):
+  _, paths, folder = written
+  names = re.findall(r'!\[[^\]]*\]\(([^)]+)\)', paths.markdown.read_text())
+  assert names
+  assert all((folder / name).read_text().startswith('<svg') for name in names)
+
+
+def test_tables_show_the_numbers_and_winners_of_the_records():
+  rows = latency(lambda t: 1e-4 * t, lambda t: 2e-4 * t) + training(lambda t: 4e-3, lambda t: 1e-3) + recall(0.4, 0.999)
+  by_length = [' | '.join(row) for row in tables.by_length(rows).rows]
+  assert (
+    by_length[1]
+    == ' |  | latency of one sequence, T = 96 | 9.6 ms (lstm fused) | 19.2 ms (transformer materialised) | RNN, 2 ×'
+  )
+  assert by_length[0].endswith('| 4 ms (lstm fused) | 1 ms (transformer blockwise) | Transformer, 4 ×')
+  glance = [' | '.join(row) for row in tables.trade_offs(rows).rows]
+  assert any('recall of 32 pairs' in row and row.endswith('Transformer') for row in glance)
+  assert len(tables.trade_offs([]).rows) == len(tables.by_length([]).rows) == 0
+
+
+def test_architectures_stand_side_by_side_at_the_farthest_point():
+  rows = training(lambda t: 4e-3, lambda t: 1e-3) + recall(0.4, 0.999)
+  other = [row for row in training(lambda t: t / 512e3, lambda t: 1.0) if row['architecture'] == 'lstm']
+  table = tables.side_by_side(rows + [{**row, 'architecture': 'mine'} for row in other])
+  assert table.columns[2:] == ('training step, T = 1,024', 'recall of 32 pairs')
+  shown = {row[0]: row[2:] for row in table.rows if row[0] == 'mine' or any(row[3:])}
+  assert shown['mine'] == ('2 ms', '')
+  assert shown['transformer'][1].startswith('0.999')
+
+
+def test_a_page_of_no_records_says_so(tmp_path):
+  page = report.assemble([], [1, 12])
+  assert report.write(page, tmp_path).html.exists()
+  assert {s.verdict.status for s in page.sections} == {'not measured here'}
+  assert 'not measured here' in report.verdict_table(page)
+
+
+def test_plots_average_seeds_keep_sizes_apart_and_draw_names_as_bars():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture',))
+  rows = [
+    {
+      'experiment': 'e',
+      'metric': 'm',
+      'architecture': 'lstm',
+      'x': x,
+      'size': size,
+      'seed': seed,
+      'value': x + size + seed,
+    }
+    for x in (1, 2)
+    for size in (10, 20)
+    for seed in (0, 1, 2)
+  ]
+  found = figures.gather(plot, rows)
+  assert sorted(len(points) for points in found.values()) == [2, 2]
+  assert sorted(points[0][1].value for points in found.values()) == [12.0, 22.0]
+  named = [{**row, 'x': f'part {row["x"]}'} for row in rows]
+  assert figures.draw(plot, named).startswith('<svg')
+  assert figures.draw(plot, []) is None
+
+
+def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture',))
+  rows = [
+    {'experiment': 'e', 'metric': 'm', 'architecture': 'lstm', 'x': x, 'size': size, 'batch': tokens // x, 'value': 1.0}
+    for size, tokens in ((1e6, 64), (1e7, 16))
+    for x in (2, 4, 8)
+  ]
+  found = figures.gather(plot, rows)
+  assert sorted((label, len(points)) for label, points in found.items()) == [
+    ('10M parameters', 3),
+    ('1M parameters', 3),
+  ]
+
+
+def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
+  plot = Plot('t', 'e', 'm', 'x', series=('architecture', 'backend', 'size'))
+  rows = [
+    {'experiment': 'e', 'metric': 'm', 'architecture': a, 'backend': b, 'x': x, 'size': size, 'value': 1.0}
+    for a in ('lstm', 'gru')
+    for b in ('fused', 'native')
+    for size in (1e6, 1e7)
+    for x in (2, 4, 8)
+  ]
+  parts = figures.panels(plot, rows)
+  assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
+  assert [list(series) for _, series in parts] == [['gru, fused', 'gru, native', 'lstm, fused', 'lstm, native']] * 2
+  assert figures.draw(plot, rows).count('M parameters') == 2
+  assert {style for _, style, _ in figures.looks(['gru, native', 'lstm, native']).values()} == {'-'}
+  few = [row for row in rows if row['architecture'] == 'lstm']
+  assert [title for title, _ in figures.panels(plot, few)] == ['']
+  again = figures.looks(list(figures.panels(plot, few)[0][1]))
+  assert len({style for _, style, _ in again.values()}) == 4
+
+
+def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
+  found = second_budget(value=lambda index, **_: 2.0 - index / 1e3)
+  drawn = figures.gather(CLAIMS[35].plots[0], found)
+  assert [interval.value for _, interval in drawn['bigram, no model']] == [2.5, 2.5, 2.5]
+  assert 'bigram, no model' not in figures.gather(dataclasses.replace(CLAIMS[35].plots[0], baselines=False), found)
+  first, second = quality.tables(CLAIMS[35], found)
+  assert first.columns == (
+    'model',
+    'parameters',
+    'updates',
+    'learning rate',
+    'training FLOPs',
+    'token 1',
+    'token 5',
+    'token 200',
+  )
+  assert [row[0] for row in first.rows] == [
+    'lstm, plain', 'transformer, residual', 'no model: unigram', 'no model: bigram',
+  ]  # fmt: skip
+  lstm, transformer, _, bigram = first.rows
+  assert lstm[3:5] == ('0.006 (highest tried)', '6.1e+10, 1.00 ×')
+  assert lstm[-1] == '1.8 [1.799, 1.802]; best 1.8'
+  assert transformer[4].endswith('1.30 ×')
+  assert bigram[-1] == '2.5'
+  assert second.title == 'Scores, at equal parameters and training FLOPs'
+  assert [(row[0], row[2], row[4]) for row in second.rows[:2]] == [
+    ('transformer, residual', '77', '6.2e+10, 1.00 ×'), ('lstm, plain', '100', '6.1e+10, 1.00 ×'),
+  ]  # fmt: skip
+  assert len(quality.tables(CLAIMS[35], second_budget())) == 1
+  beside = tables.side_by_side(found).rows
+  assert beside[-1][0] == 'no model: unigram'
+  page = report.assemble([{**IDENTITY, **row} for row in found], [35])
+  text, html = markdown.render(page, {}), report.html.render(page, {})
+  for words in ('Edge of the grid', 'no model: bigram', 'At equal training FLOPs', 'teacher-forced', 'best 1.8'):
+    assert words in text
+    assert words in html
+
+
+def test_no_more_columns_than_a_page_has_room_for():
+  assert quality.spread([1, 2, 3], 5) == [1, 2, 3]
+  assert quality.spread(list(range(9)), 5) == [0, 2, 4, 6, 8]
+
+
+def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name():
+  colours = [figures.look(label, 0, {})[0] for label in ('gru, fused', 'min_gru, scan', 'lstm, plain, 1M parameters')]
+  assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
+
+
+def test_bars_begin_at_zero():
+  assert not [plot for claim in CLAIMS.values() for plot in claim.plots if plot.log_y and plot.x == 'part']
+
+
+def test_the_summary_is_a_markdown_table_of_verdicts():
+  text = report.summary([{**IDENTITY, **row} for row in recall(0.4, 0.999)])
+  assert re.search(r'\| 7 \|.*supported', text)

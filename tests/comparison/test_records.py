@@ -1,0 +1,76 @@
+"""Records survive a stop at any byte, and rows of different devices, scales or versions are never mixed."""
+
+import pytest
+
+from comparison import records
+
+
+def row(**columns):
+  base = {'experiment': 'e', 'version': 1, 'cell': 'k', 'content': 'c', 'time': 1.0, 'metric': 'm', 'value': 1.0}
+  return {**base, 'scale': 'smoke', 'device_kind': 'd', **columns}
+
+
+def test_a_cut_at_any_byte_never_leaves_half_a_cell(tmp_path):
+  whole = tmp_path / 'records.jsonl'
+  records.append(whole, [row(cell='a', value=i) for i in range(3)])
+  first = whole.stat().st_size
+  records.append(whole, [row(cell='b', value=i, time=2.0) for i in range(3)])
+  text = whole.read_bytes()
+  for size in range(first, len(text), 7):
+    cut = tmp_path / f'{size}.jsonl'
+    cut.write_bytes(text[:size])
+    assert records.finished(records.read(cut)) == {'a'}
+    records.append(cut, [row(cell='c', time=3.0)])
+    assert records.finished(records.read(cut)) == {'a', 'c'}
+  assert len(records.read(whole)) == 6
+
+
+def test_a_file_without_any_line_end_is_started_anew(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  path.write_text('x' * 10_000)
+  records.append(path, [row()])
+  assert [r['value'] for r in records.read(path)] == [1.0]
+
+
+def test_numbers_that_json_does_not_have_are_left_out(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  records.append(path, [row(value=float('nan')), row(value=float('inf'), samples=[1.0, float('inf')])])
+  assert [r['value'] for r in records.read(path)] == [None, None]
+  assert 'NaN' not in path.read_text()
+  assert 'Infinity' not in path.read_text()
+
+
+def test_a_failed_cell_is_not_finished_until_it_succeeds():
+  failed = [row(cell='a', metric='failed', value=None)]
+  assert records.finished(failed) == set()
+  assert records.finished([*failed, row(cell='a', time=2.0)]) == {'a'}
+
+
+@pytest.mark.parametrize(
+  ('older', 'newer'),
+  [
+    ({'version': 1}, {'version': 2, 'content': 'other'}),
+    ({'scale': 'laptop'}, {'scale': 'smoke'}),
+    ({'device_kind': 'gpu'}, {'device_kind': 'cpu'}),
+    ({'metric': 'failed', 'value': None}, {}),
+    ({'cell': 'old packages'}, {'cell': 'new packages'}),
+  ],
+)
+def test_selection_keeps_the_newest_comparison_only(older, newer):
+  chosen = records.select([row(**older, time=1.0), row(**newer, time=2.0)])
+  assert [r['time'] for r in chosen] == [2.0]
+
+
+def test_selection_of_a_scale_and_device():
+  rows = [row(scale='laptop', device_kind=kind, time=time) for time, kind in enumerate(('x', 'y'))]
+  assert records.select(rows, 'laptop', 'x') == [rows[0]]
+  assert records.select(rows, 'smoke') == []
+
+
+def test_the_key_follows_content_not_order():
+  key = records.cell_key('e', 1, {'a': 1, 'b': [2]}, 'd', {'jax': '1'})
+  assert key == records.cell_key('e', 1, {'b': [2], 'a': 1}, 'd', {'jax': '1'})
+  changed = [('f', 1, {'a': 1, 'b': [2]}, 'd', {'jax': '1'}), ('e', 2, {'a': 1, 'b': [2]}, 'd', {'jax': '1'})]
+  changed += [('e', 1, {'a': 1, 'b': [3]}, 'd', {'jax': '1'}), ('e', 1, {'a': 1, 'b': [2]}, 'c', {'jax': '1'})]
+  changed += [('e', 1, {'a': 1, 'b': [2]}, 'd', {'jax': '2'})]
+  assert len({key, *(records.cell_key(*arguments) for arguments in changed)}) == 6
