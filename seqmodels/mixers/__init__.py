@@ -1,15 +1,16 @@
 """Token mixers by name. A new mixer is a class with the contract of `base.Mixer` and one line here."""
 
 import ast
-import inspect
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 
+from seqmodels.config import checked_fields
 from seqmodels.errors import InputError, unknown
 from seqmodels.mixers.attention import Attention
-from seqmodels.mixers.base import Mixer, Options
+from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.gated_delta import GatedDelta
 from seqmodels.mixers.gla import GLA
@@ -54,21 +55,20 @@ MIXERS: dict[str, type[Mixer]] = {
 
 
 def mixer_options(name: str) -> tuple[str, ...]:
-  """The options that the mixer takes, from its signature. Raises InputError on an unknown name."""
+  """Return the names of a mixer's options. Raise InputError on an unknown mixer."""
   if name not in MIXERS:
     raise unknown('mixer', name, MIXERS)
-  common = ('self', 'width', 'rngs', 'causal', 'dtype')
-  return tuple(p for p in inspect.signature(MIXERS[name].__init__).parameters if p not in common)
+  return tuple(option.name for option in dataclasses.fields(MIXERS[name].Options))
 
 
-def parse_entry(entry: str) -> tuple[str, Options]:
-  """An entry of a pattern: a mixer and the options that it fixes, `conv:dilation=2:kernel_size=3`.
+def parse_entry(entry: str) -> tuple[str, dict[str, Any]]:
+  """Return the mixer and the options that an entry of a pattern fixes: `conv:dilation=2:kernel_size=3`.
 
-  Raises InputError on an unknown mixer or option.
+  Raise InputError on an unknown mixer or option.
   """
   name, *parts = entry.split(':')
   known = mixer_options(name)
-  options: Options = {}
+  options: dict[str, Any] = {}
   for part in parts:
     option, equals, text = part.partition('=')
     if not equals:
@@ -82,20 +82,13 @@ def parse_entry(entry: str) -> tuple[str, Options]:
   return name, options
 
 
-def make_mixer(
-  entry: str,
-  width: int,
-  *,
-  rngs: nnx.Rngs,
-  causal: bool = True,
-  dtype: DTypeLike = jnp.float32,
-  options: Options | None = None,
-) -> Mixer:
-  """The mixer of a pattern's entry, with those of `options` that it knows and the entry does not fix.
+def make_mixer(entry: str, form: Form, *, rngs: nnx.Rngs, options: Mapping[str, Any] | None = None) -> Mixer:
+  """Return the mixer of a pattern's entry, with those of `options` that it has and the entry does not fix.
 
-  Raises InputError on an unknown name or a bad value.
+  Raise InputError on an unknown name or a bad value.
   """
   name, fixed = parse_entry(entry)
   known = mixer_options(name)
   chosen = {option: value for option, value in (options or {}).items() if option in known} | fixed
-  return MIXERS[name](width, rngs=rngs, causal=causal, dtype=dtype, **chosen)
+  mixer = MIXERS[name]
+  return mixer(form, mixer.Options(**checked_fields(mixer.Options, chosen, f'mixer {name}')), rngs=rngs)
