@@ -33,14 +33,20 @@ class Dense(nnx.Module):
     inputs: Sizes,
     outputs: Sizes,
     *,
-    rngs: nnx.Rngs,
+    rngs: nnx.Rngs | None = None,
     init: Initializer = lecun_normal,
+    kernel: jax.Array | None = None,
     bias: bool = False,
     dtype: DTypeLike = jnp.float32,
   ) -> None:
-    """init draws the kernel as a matrix of all inputs by all outputs. dtype: of the product; the bias starts at 0."""
-    rows, columns = math.prod(inputs.values()), math.prod(outputs.values())
-    kernel = init(rngs.params(), (rows, columns)).astype(jnp.float32)
+    """init draws the kernel as a matrix of all inputs by all outputs; dtype is that of the product; the bias is 0.
+
+    kernel: the initial kernel, in place of `rngs` and `init`: for layers whose kernels are drawn together.
+    """
+    if kernel is None:
+      assert rngs is not None
+      kernel = init(rngs.params(), (math.prod(inputs.values()), math.prod(outputs.values())))
+    kernel = kernel.astype(jnp.float32)
     self.kernel = parameter(kernel.reshape(*inputs.values(), *outputs.values()), (*inputs, *outputs))
     self.bias = parameter(jnp.zeros(tuple(outputs.values())), tuple(outputs)) if bias else None
     self.inputs, self.dtype = len(inputs), jnp.dtype(dtype)

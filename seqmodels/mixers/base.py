@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from seqmodels.context import BATCH, CACHE, Context, StateSpec, zeros
+from seqmodels.context import BATCH, Context, StateSpec, zeros
 from seqmodels.errors import InputError, check_positive
+from seqmodels.mixers.ring import Ring, is_ring
 from seqmodels.notation import Activations, State
 
 DETERMINISTIC = Context()
@@ -55,7 +56,8 @@ class Mixer(nnx.Module):
   - A state grows: as long as a document is no longer than its state was made for, the state for a longer `max_length`
     is the same with zeros at the ends of its `cache` axes.
 
-  A subclass names its options in a frozen dataclass, `Options`, whose `__post_init__` checks their values.
+  A subclass implements `state_spec` and `mix`, and names its options in a frozen dataclass, `Options`, whose
+  `__post_init__` checks their values.
   """
 
   Options: ClassVar[type] = NoOptions
@@ -86,9 +88,22 @@ class Mixer(nnx.Module):
   def __call__(
     self, x: Activations, state: State | None = None, context: Context = DETERMINISTIC
   ) -> tuple[Activations, State | None]:
+    """Return (y, the state after x or None), both in the mixer's dtypes; see the class for the rules.
+
+    Padding is set to zero here, once for all mixers: what stands in it (NaN, infinity) can then reach nothing.
+    """
+    self.check_call(x, state)
+    x = x.astype(self.dtype)
+    if context.mask is not None:
+      x = jnp.where(context.mask[..., None], x, jnp.zeros((), x.dtype))
+    y, state = self.mix(x, state, context._replace(reset=context.begins))
+    return y.astype(self.dtype), state
+
+  def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+    """Return what a call returns. x is in the mixer's dtype and zero on padding, where there are no resets either."""
     raise NotImplementedError
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     """Return the part of the computation that depends on each token alone; None: there is no such part.
 
     Where it is not None, `from_projection(project(x), state, context)` equals a call, so that decoding can look the
@@ -98,7 +113,7 @@ class Mixer(nnx.Module):
     return None
 
   def from_projection(
-    self, projected: Float[Array, 'b t z'], state: State, context: Context
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
   ) -> tuple[Activations, State]:
     """Return what a call returns, from `project(x)`."""
     raise NotImplementedError
@@ -127,11 +142,15 @@ class Mixer(nnx.Module):
     if not self.causal:
       raise InputError(f'a bidirectional {type(self).__name__} takes no state: it sees the whole sequence at once')
     batch = x.shape[0]
-    specs = jax.tree.leaves(self.state_spec(batch, 1))
-    for leaf, spec in zip(jax.tree.leaves(state), specs, strict=False):
+
+    def check(node: Any, spec: Any) -> None:
+      spec = jax.tree.leaves(spec)[0]  # all blocks of a ring have the same axes
       axis = spec.axis(BATCH)
-      if axis is not None and leaf.shape[axis] != batch:
-        raise InputError(f'the state is for a batch of {leaf.shape[axis]}, the input has a batch of {batch}')
+      for leaf in jax.tree.leaves(node):
+        if axis is not None and leaf.shape[axis] != batch:
+          raise InputError(f'the state is for a batch of {leaf.shape[axis]}, the input has a batch of {batch}')
+
+    jax.tree.map(check, state, self.state_spec(batch, 1), is_leaf=is_ring)
 
 
 class Direction(nnx.Module):
@@ -153,13 +172,13 @@ class Direction(nnx.Module):
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     raise NotImplementedError
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     """See `Mixer.project`."""
     del x
     return None
 
   def from_projection(
-    self, projected: Float[Array, 'b t z'], state: State, context: Context
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
     """See `Mixer.from_projection`."""
     raise NotImplementedError
@@ -193,11 +212,11 @@ class Directional(Mixer):
     del max_length
     return self.forward.init_state(batch)
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     return self.forward.project(x) if self.causal else None
 
   def from_projection(
-    self, projected: Float[Array, 'b t z'], state: State, context: Context
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
   ) -> tuple[Activations, State]:
     return self.forward.from_projection(projected, state, context._replace(reset=context.begins))
 
@@ -205,11 +224,7 @@ class Directional(Mixer):
     del memory
     return self.forward.mixing_flops(length) + (0.0 if self.causal else self.backward.mixing_flops(length))
 
-  def __call__(
-    self, x: Activations, state: State | None = None, context: Context = DETERMINISTIC
-  ) -> tuple[Activations, State | None]:
-    self.check_call(x, state)
-    context = context._replace(reset=context.begins)
+  def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.forward.init_state(x.shape[0]) if state is None else state
     y, end = self.forward(x, start, context)
     if not self.causal:
@@ -232,11 +247,7 @@ def grow(state: State, specs: Any) -> State:
   Exact as long as no document is longer than the state was made for: then nothing has been forgotten yet.
   """
 
-  def fill(leaf: jax.Array, spec: StateSpec) -> jax.Array:
-    axis = spec.axis(CACHE)
-    missing = 0 if axis is None else max(0, spec.shape[axis] - leaf.shape[axis])
-    if axis is None or not missing:
-      return leaf
-    return jnp.pad(leaf, [(0, missing if i == axis else 0) for i in range(leaf.ndim)])
+  def lengthen(node: Any, spec: Any) -> Any:
+    return node.lengthen(spec) if isinstance(node, Ring) else spec.lengthen(node)
 
-  return jax.tree.map(fill, state, specs)
+  return jax.tree.map(lengthen, state, specs, is_leaf=is_ring)
