@@ -39,7 +39,8 @@ def unstack(tree: Any, count: int) -> list[Any]:
     return [jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[1:]), tree)]
   leaves, structure = jax.tree.flatten(tree)
   split = [jax.lax.split(leaf, (1,) * count, axis=0) for leaf in leaves]
-  return [jax.tree.unflatten(structure, [parts[i].reshape(parts[i].shape[1:]) for parts in split]) for i in range(count)]
+  layer = lambda i: [parts[i].reshape(parts[i].shape[1:]) for parts in split]
+  return [jax.tree.unflatten(structure, layer(i)) for i in range(count)]
 
 
 def stack(trees: Sequence[Any]) -> Any:

@@ -8,13 +8,13 @@ from flax import nnx
 
 from seqmodels.config import ModelConfig
 from seqmodels.context import Context
-from seqmodels.decoding.decoder import Decoder
 from seqmodels.errors import InputError
 from seqmodels.layers import MLP, axes_of
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.base import DETERMINISTIC, grow
 from seqmodels.models import widths
+from seqmodels.models.decoder import Decoder
 from seqmodels.models.encoder_decoder import EncoderDecoder
 from seqmodels.models.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Key, Params, State
@@ -193,7 +193,7 @@ def _check_position(position: str, pattern: tuple[str, ...]) -> None:
 
 
 def count_parameters(model: Model, *, embedding: bool = True) -> int:
-  """Return the number of parameters; without `embedding`, embeddings, position tables and token outputs do not count."""
+  """Return the number of parameters; without `embedding`, without embeddings, position tables and token outputs."""
   left_out: tuple[str, ...] = () if embedding else ('embed', 'position_table')
   if not embedding and isinstance(model.spec.output, Tokens):
     left_out += ('output',)
@@ -205,7 +205,8 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
   """Return the config with the width that meets `config.params`; see `widths.solve`."""
 
   def size(width: int, feedforward: float) -> int:
-    return count_parameters(Model(config.replace(width=width, feedforward=feedforward, params=0.0), spec), embedding=False)
+    model = Model(config.replace(width=width, feedforward=feedforward, params=0.0), spec)
+    return count_parameters(model, embedding=False)
 
   blocks = config.depth + (config.encoder().depth if spec.kind == 'seq2seq' else 0)
   return widths.solve(config, size, lambda width: blocks * MLP.unit_size(width))
