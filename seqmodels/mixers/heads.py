@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, unknown
-from seqmodels.mixers.attention import choose_heads
+from seqmodels.layers.heads import choose_heads
 from seqmodels.positions import ADDITIVE
 
 POSITIONS = ('none', 'rotary', *ADDITIVE)
