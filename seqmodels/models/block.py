@@ -66,7 +66,7 @@ class Block(nnx.Module):
     assert encoder.features is not None
     return {'mixer': self.mixer.init_state(batch, max_length), 'cross': self.cross.read(encoder.features)}
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     """Return `Mixer.project` of the mixer's input."""
     return self.mixer.project(x if self.norm_mixer is None else self.norm_mixer(x))
 
@@ -75,7 +75,7 @@ class Block(nnx.Module):
     x: Activations,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    projected: Float[Array, 'b t z'] | None = None,
+    projected: Float[Array, 'b t *z'] | None = None,
   ) -> tuple[Activations, State | None]:
     """See `Mixer`. projected: `project(x)`, which is then not computed again; it needs a state."""
     mixing, around, feedforward = context.split(3)

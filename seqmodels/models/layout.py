@@ -35,9 +35,9 @@ def unstack(tree: Any, count: int) -> list[Any]:
   One split for each leaf, whose transpose is one concatenation: the gradient of `count` separate slices would be as
   many padded arrays of the whole size, added up.
   """
-  if count == 1:
-    return [jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[1:]), tree)]
   leaves, structure = jax.tree.flatten(tree)
+  if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+    return jax.eval_shape(lambda tree: unstack(tree, count), tree)
   split = [jax.lax.split(leaf, (1,) * count, axis=0) for leaf in leaves]
   layer = lambda i: [parts[i].reshape(parts[i].shape[1:]) for parts in split]
   return [jax.tree.unflatten(structure, layer(i)) for i in range(count)]

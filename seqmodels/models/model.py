@@ -210,4 +210,3 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
 
   blocks = config.depth + (config.encoder().depth if spec.kind == 'seq2seq' else 0)
   return widths.solve(config, size, lambda width: blocks * MLP.unit_size(width))
-

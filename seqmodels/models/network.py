@@ -74,7 +74,7 @@ class Network(nnx.Module):
     inputs: Inputs,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    table: Float[Array, 'v z'] | None = None,
+    table: Float[Array, 'v *z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
     """Return float32 outputs as `spec.readout` says, and the state after the segment.
 
@@ -94,7 +94,7 @@ class Network(nnx.Module):
     inputs: Inputs,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    table: Float[Array, 'v z'] | None = None,
+    table: Float[Array, 'v *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
@@ -115,7 +115,7 @@ class Network(nnx.Module):
       x = self.norm(x)
     return x, None if state is None else new_state
 
-  def projections(self) -> Float[Array, 'v z'] | None:
+  def projections(self) -> Float[Array, 'v *z'] | None:
     """Return `Mixer.project` of every token of the vocabulary, as the first mixer reads them.
 
     None where the mixer has no projection, and where its input does not depend on the token alone.

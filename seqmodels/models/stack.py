@@ -98,7 +98,7 @@ class Stack(nnx.Module):
   def _pack(self, states: list[State]) -> State:
     return layout.join_layers(states, self.period) if self.stacked else layout.name_layers(states)
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     """Return `Mixer.project` of the first block."""
     return self.layer(0).project(x)
 
@@ -107,7 +107,7 @@ class Stack(nnx.Module):
     x: Activations,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    projected: Float[Array, 'b t z'] | None = None,
+    projected: Float[Array, 'b t *z'] | None = None,
   ) -> tuple[Activations, State | None]:
     """See `Mixer`. projected: `project(x)`, for layers that are not scanned."""
     if self.scanned and self.stacked and projected is None:
