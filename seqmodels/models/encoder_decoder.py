@@ -76,9 +76,14 @@ class EncoderDecoder(nnx.Module):
     batch, length = source.shape[:2]
     if not self.cross_attention:
       return {'decoder': self._bottleneck(source, Context(mask=source_mask), max_length)}
-    features, _ = self.encoder.features(source, None, Context(mask=source_mask))
+    features = self._encode(source, Context(mask=source_mask))
     mask = jnp.ones((batch, length), bool) if source_mask is None else source_mask
     return {'decoder': self.decoder.start(batch, max_length, EncoderOutput(features, mask)), 'source_mask': mask}
+
+  def _encode(self, source: Source, context: Context) -> Float[Array, 'b s d']:
+    """Return the encoder's output, zero on padding: NaN would pass through weights of zero."""
+    features, _ = self.encoder.features(source, None, context)
+    return features if context.mask is None else jnp.where(context.mask[..., None], features, 0.0)
 
   def _bottleneck(self, source: Source, context: Context, max_length: int) -> State:
     batch = source.shape[0]
@@ -110,7 +115,7 @@ class EncoderDecoder(nnx.Module):
     reading, writing = context.split(2)
     reading = reading._replace(reset=None, mask=source_mask)
     if self.cross_attention:
-      features, _ = self.encoder.features(source, None, reading)
+      features = self._encode(source, reading)
       return self.decoder(inputs, None, writing._replace(encoder=EncoderOutput(features, source_mask)))
     read = self._bottleneck(source, reading, inputs.shape[1])
     outputs, _ = self.decoder(inputs, read, writing)
