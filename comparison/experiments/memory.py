@@ -77,7 +77,7 @@ class StateBytes(Experiment):
 
 
 def attention_mixer(model: models.Model) -> Attention:
-  mixer = model.network().stack.block(0).mixer
+  mixer = model.network().stack.layer(0).mixer
   assert isinstance(mixer, Attention)
   return mixer
 
@@ -85,7 +85,7 @@ def attention_mixer(model: models.Model) -> Attention:
 def cache_formula(model: models.Model, length: int, batch: int) -> int:
   """2·L·n·d_kv·B numbers, in bytes: a key and a value for each layer, token and sequence."""
   mixer = attention_mixer(model)
-  width = mixer.kv_heads * mixer.key_width
+  width = mixer.kv_heads * mixer.head_dim
   return 2 * model.config.depth * length * width * batch * jnp.dtype(model.config.dtype).itemsize
 
 
