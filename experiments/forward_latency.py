@@ -35,7 +35,7 @@ class ForwardLatency(Experiment):
         (4e6, (96, 1000, 8192), 'others', 'float32', 6.0, 4096),
       ],
       'accelerator': [  # what tells most comes first, where time on a device is short
-        (size, lengths, ladder, 'bfloat16', 3.0, 8192)
+        (size, lengths, ladder, 'bfloat16', 2.0, 8192)
         for lengths, ladder in (
           ((512, 1024), 'device'),
           ((256, 2048, 64), 'device'),

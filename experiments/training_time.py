@@ -78,7 +78,7 @@ class TrainingTime(Experiment):
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
       'accelerator': [  # what tells most comes first, where time on a device is short
-        (size, 65536, lengths, ladder, 'bfloat16', 5.0)
+        (size, 65536, lengths, ladder, 'bfloat16', 4.0)
         for lengths, ladder in (
           ((512, 1024), 'device'),
           ((256, 2048), 'device'),
