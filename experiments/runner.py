@@ -187,7 +187,10 @@ def commit() -> str:
   here = pathlib.Path(__file__).parent
 
   def git(*arguments: str) -> str:
-    done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
+    try:
+      done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+      return ''
     return done.stdout.strip() if done.returncode == 0 else ''
 
   head = git('rev-parse', '--short=10', 'HEAD')
