@@ -105,7 +105,7 @@ class ForwardLatency(Experiment):
 
 
 def materialises(subject: Subject, dtype: str) -> bool:
-  """Whether all scores exist at once; so they do in `fused` attention where the vendor has no kernel for it."""
+  """Return whether all scores exist at once, as in JAX's attention where the vendor has no kernel for it."""
   vendor = jax.default_backend() == 'gpu' and dtype != 'float32'
   return subject == Subject('transformer', 'reference') or (
     subject == Subject('transformer', 'dot_product_attention') and not vendor
