@@ -145,7 +145,7 @@ class OptimizerBytes(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     batch = jax.eval_shape(lambda: task.arrays('train', np.arange(cell['batch'])))
-    for subject in (Subject('lstm', 'fused'), Subject('transformer', 'blockwise')):
+    for subject in (Subject('lstm', 'xla'), Subject('transformer', 'xla')):
       model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
       optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=cell['batch']))
       state = jax.eval_shape(lambda m=model, o=optimizer: init_train_state(m, o, 0))
