@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from seqmodels.context import batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import Model, batch_axes
+from seqmodels.models import Model
 from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
 from training import mesh as meshes
@@ -75,7 +76,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   evaluating.check(model, task, evaluation, mesh)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   optimizer = make_optimizer(settings)
-  axes = batch_axes(model.init_state, settings.memory) if settings.segment else None
+  axes = batch_axes(model.state_spec(settings.batch_size, settings.memory)) if settings.segment else None
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   seed = settings.seed if model.config.dropout or model.stochastic else None

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from seqmodels.context import Context
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
@@ -50,14 +51,15 @@ def make_step(
 ) -> Any:
   """The jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
-  seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `models.batch_axes` of the carried
+  seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `context.batch_axes` of the carried
   state, needed to accumulate over it or to split it over a mesh. mesh: None leaves the placement to the arguments.
   Metrics: loss, learning_rate, gradient_norm (before clipping), finite (true or false).
   """
 
   def loss_sum(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-    outputs, carry = model.apply(params, batch.inputs, carry, key=key, **more)
+    context = Context(batch.reset, batch.mask, key)
+    source = {'source': batch.source, 'source_mask': batch.source_mask}
+    outputs, carry = model.apply(params, batch.inputs, carry, context, **source)
     losses, weights = task.loss(outputs, batch)
     return jnp.sum(losses), (jnp.sum(weights), carry)
 

@@ -11,6 +11,7 @@ import numpy as np
 from comparison.experiments import program
 from comparison.experiments.base import Row
 from comparison.experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
+from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 
@@ -87,7 +88,7 @@ def deviations(model: Model) -> dict[str, float]:
   params = random_params(model)
   whole = jax.jit(lambda p, x: model.apply(p, x)[0])
   full, changed = (np.asarray(whole(params, x)) for x in (tokens, other))
-  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, mask=m)[0])(params, other, mask))
+  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, context=Context(mask=m))[0])(params, other, mask))
   step = jax.jit(model.apply)
   state, outputs = model.init_state(BATCH, LENGTH), []
   for t in range(LENGTH):

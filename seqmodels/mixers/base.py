@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from seqmodels.context import BATCH, Context, StateSpec, zeros
+from seqmodels.context import BATCH, Context, zeros
 from seqmodels.errors import InputError, check_positive
 from seqmodels.mixers.ring import Ring, is_ring
 from seqmodels.notation import Activations, State

@@ -100,9 +100,9 @@ class Sinusoids(nnx.Module, Relative):
   def met(self, q: Float[Array, 'b t h k'], lowest: int, count: int) -> Float[Array, 'b h t {count}']:
     if q.shape[1] > 1:
       return meet(self.queries(q), self.keys(lowest + jnp.arange(count, dtype=jnp.int32)))
-    # One query is projected in place of the sinusoids: m · width products a head instead of m · width · head_dim. By the
-    # sine of a sum, the query rotated to every BLOCK-th distance meets the same BLOCK waves each time: sines of all m
-    # distances would take longer than the products.
+    # One query is projected in place of the sinusoids: m · width products a head instead of m · width · head_dim. By
+    # the sine of a sum, the query rotated to every BLOCK-th distance meets the same BLOCK waves each time: sines of all
+    # m distances would take longer than the products.
     half = (self.width + 1) // 2
     projected = jnp.einsum('bthk,dhk->bhtd', self.queries(q).astype(jnp.float32), self.projection.kernel[...])
     of_sine = projected[..., :half]

@@ -113,7 +113,7 @@ def write(
   reset: Flags | None,
   mask: Flags | None,
 ) -> dict[str, Ring]:
-  """Return the rings with a segment's tokens at positions `where`: the newest of the last document, padding left out."""
+  """Return the rings with a segment's tokens at positions `where`: the newest of the last document, no padding."""
   slots = next(iter(rings.values())).slots
   slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
   return {name: ring.put(new[name], slot) for name, ring in rings.items()}
