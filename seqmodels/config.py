@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from seqmodels.errors import InputError, unknown
 
@@ -134,6 +135,10 @@ def checked_fields(cls: type, values: Mapping[str, Any], prefix: str) -> dict[st
 
 
 def _checked(field_name: str, value: Any, hint: Any) -> Any:
+  if isinstance(hint, UnionType):  # X | None
+    if value is None:
+      return None
+    (hint,) = (option for option in get_args(hint) if option is not NoneType)
   kind = get_origin(hint) or hint
   if kind is tuple:
     items = (value,) if isinstance(value, str) else value
