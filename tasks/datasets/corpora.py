@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from seqmodels.errors import InputError, unknown
+from tasks.datasets import embedded
 from tasks.datasets.words import PLAIN, PREPARED, Words
 from tasks.datasets.words import unknown as unknown_word
 from tasks.datasets.words import vocabulary as vocabulary_of
@@ -123,7 +124,7 @@ def _word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
 
 def _texts(dataset: str) -> dict[str, bytes]:
   if dataset == 'embedded':
-    return {'full': embedded_text().encode()}
+    return {'full': embedded.read()}
   # TFDS takes a second to import, and only real data needs it.
   from tasks.datasets.builder import TextBuilder, load_texts
   from tasks.datasets.enwik8 import Enwik8
@@ -132,13 +133,6 @@ def _texts(dataset: str) -> dict[str, bytes]:
 
   builders: dict[str, type[TextBuilder]] = {'tinyshakespeare': TinyShakespeare, 'enwik8': Enwik8, 'ptb': Ptb}
   return load_texts(builders[dataset])
-
-
-def embedded_text() -> str:
-  """The help topics of the running Python: about 465,000 characters of English, a little different in each version."""
-  from pydoc_data.topics import topics
-
-  return '\n\n'.join(topics[name] for name in sorted(topics))
 
 
 def _characters(dataset: str, text: bytes) -> str:
