@@ -1,6 +1,7 @@
 """The contract of a task: data, loss, metrics and evaluations. One task a file; `tasks/__init__.py` lists them."""
 
 import abc
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -88,6 +89,16 @@ class Task(abc.ABC):
   def baselines(self) -> dict[str, dict[str, float]]:
     """Trivial baselines printed beside the models: name → metric → value on the test split."""
     return {}
+
+  def identity(self) -> dict[str, Any]:
+    """Return what the data are, in JSON values that are equal for equal data; cheap once the data are loaded.
+
+    A workdir records it, and `tasks.identity.check_identity` compares. Here: the class and its options. Tasks that read
+    files give checksums of what they read instead.
+    """
+    fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+    options = {field.name: getattr(self, field.name) for field in fields}
+    return {'dataset': type(self).__name__.lower(), 'options': options}
 
   def encode(self, text: str) -> np.ndarray:
     """Prompt → ids, for tasks that generate text; raises InputError for characters outside the vocabulary."""

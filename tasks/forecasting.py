@@ -1,6 +1,7 @@
 """Forecasting: the next `horizon` steps of each variable from the last `lookback` (Zhou et al. 2021)."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +103,9 @@ class Forecasting(IndexedTask):
     mse = self.loss(outputs, batch)
     mae = losses.summed(jnp.abs(outputs - batch.targets), _spread(batch.weights, outputs))
     return {'loss': mse, 'mse': mse, 'mae': mae}
+
+  def identity(self) -> dict[str, Any]:
+    return {'dataset': self.series, 'borders': list(self.data.borders), **self.data.identity}
 
   def evaluations(self) -> dict[str, Evaluation]:
     return {'validation': Evaluation('validation'), 'test': Evaluation('test')}

@@ -183,6 +183,9 @@ class Language(IndexedTask):
       metrics['bits'] = (loss / math.log(2), weight)
     return metrics
 
+  def identity(self) -> dict[str, Any]:
+    return {'dataset': self.corpus, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
+
   def evaluations(self) -> dict[str, Evaluation]:
     return {split: Evaluation(split) for split in self.splits if split != 'train'}
 

@@ -1,6 +1,7 @@
 """What the tasks share whose examples are drawn rather than read: how many there are, and from which stream."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from seqmodels.errors import InputError, check_positive
 from tasks import draws
@@ -12,7 +13,11 @@ class Procedural(IndexedTask):
   """`examples` training examples, drawn anew for ever if 0; `evaluation_examples` in each other split.
 
   The training set depends on the seed; validation and test are the same for every seed.
+
+  version: of the generator. A subclass raises it when the same options no longer give the same examples.
   """
+
+  version: ClassVar[int] = 1
 
   examples: int = 0
   evaluation_examples: int = 1000
@@ -24,6 +29,9 @@ class Procedural(IndexedTask):
 
   def count(self, split: str) -> int:
     return self.examples if split == 'train' else self.evaluation_examples
+
+  def identity(self) -> dict[str, Any]:
+    return super().identity() | {'version': self.version}
 
   def key(self, split: str, seed: int) -> int:
     return draws.key(type(self).__name__, split, seed if split == 'train' else 0)

@@ -1,8 +1,11 @@
 """Texts as arrays of ids: which units a text has, its vocabulary, its splits. Kept in memory, one array a split."""
 
+import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -27,7 +30,7 @@ SPLITS = {'90/5/5': (0.9, 0.95), '90/10': (0.9, 1.0)}  # ends of training and va
 class Corpus:
   """`vocabulary` None: ids are bytes. `before` is the id that stands in front of a split's first token.
 
-  words: how a text is cut into words, where these are the units.
+  words: how a text is cut into words, where these are the units. content: sha256 of each raw text, by name.
   """
 
   unit: str
@@ -35,6 +38,15 @@ class Corpus:
   ids: dict[str, np.ndarray]
   before: dict[str, int]
   words: Words | None = None
+  content: dict[str, str] = field(default_factory=dict)
+
+  @functools.cached_property
+  def identity(self) -> dict[str, Any]:
+    """What tells these data from others: the texts, and the vocabulary made of them (bytes need none)."""
+    if self.vocabulary is None:
+      return {'content': self.content}
+    listed = '\0'.join(self.vocabulary).encode(errors='surrogatepass')
+    return {'content': self.content, 'vocabulary': hashlib.sha256(listed).hexdigest()}
 
   @property
   def size(self) -> int:
@@ -84,6 +96,11 @@ def load(dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY) -> C
   vocabulary: most words that are told apart, by their frequency in the training split.
   """
   texts = _texts(dataset)
+  content = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+  return dataclasses.replace(_corpus(dataset, texts, unit, split, vocabulary), content=content)
+
+
+def _corpus(dataset: str, texts: dict[str, bytes], unit: str, split: str, vocabulary: int) -> Corpus:
   if unit == 'word':
     decoded = {
       name: text.decode(errors='replace') for name, text in texts.items()
