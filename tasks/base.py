@@ -96,8 +96,7 @@ class Task(abc.ABC):
     A workdir records it, and `tasks.identity.check_identity` compares. Here: the class and its options. Tasks that read
     files give checksums of what they read instead.
     """
-    fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-    options = {field.name: getattr(self, field.name) for field in fields}
+    options: dict[str, Any] = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
     return {'dataset': type(self).__name__.lower(), 'options': options}
 
   def encode(self, text: str) -> np.ndarray:

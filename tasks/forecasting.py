@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
 from tasks import forecast_baselines, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks.base import Batch, Sums
 from tasks.datasets import series as datasets
 from tasks.pipeline import IndexedTask
 
@@ -106,9 +106,6 @@ class Forecasting(IndexedTask):
 
   def identity(self) -> dict[str, Any]:
     return {'dataset': self.series, 'borders': list(self.data.borders), **self.data.identity}
-
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """copy_last, seasonal_naive (a day ago) and linear on every test window; see forecast_baselines."""

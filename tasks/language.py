@@ -12,15 +12,17 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Tokens
-from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Shard, Sums
+from tasks import draws
+from tasks.base import Batch, Shard, Sums
 from tasks.datasets import corpora
 from tasks.ngrams import Ngrams
-from tasks.pipeline import IndexedTask, check_request, to_grain
+from tasks.pipeline import check_request, to_grain
+from tasks.token_task import TokenTask
+from tasks.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
-class Language(IndexedTask):
+class Language(TokenTask):
   """Options: `dataset` (embedded | tinyshakespeare | enwik8 | ptb), `unit` (auto | character | byte | word), `length`.
 
   Words are those between spaces and punctuation, each with the space before it; the `vocabulary` most frequent ones of
@@ -65,6 +67,10 @@ class Language(IndexedTask):
   def text(self) -> corpora.Corpus:
     unit = corpora.check_options(self.corpus, self.unit, self.split)
     return corpora.load(self.corpus, unit, self.split, self.vocabulary)
+
+  @property
+  def tokenizer(self) -> Tokenizer:
+    return self.text.tokenizer
 
   @property
   def ngrams(self) -> Ngrams:
@@ -167,27 +173,16 @@ class Language(IndexedTask):
     reset[:, 0] = piece == 0
     return self._predicting(split, positions, counted)._replace(reset=reset)
 
-  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
-    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
-
-  def loss_by_position(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Float[Array, 'b t']:
-    """The loss of each token in nats, 0 where it does not count; divide sums over it by those of `batch.weights`."""
-    return losses.cross_entropy(outputs, batch.targets) * batch.weights
-
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """loss (nats a token), accuracy, and bits (a character or byte; none for words)."""
-    loss, weight = self.loss(outputs, batch)
-    accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
-    metrics = {'loss': (loss, weight), 'accuracy': accuracy}
+    """Return loss (nats a token), accuracy, and bits (a character or byte; none for words)."""
+    metrics = super().metrics(outputs, batch)
     if self.text.unit != 'word':
+      loss, weight = metrics['loss']
       metrics['bits'] = (loss / math.log(2), weight)
     return metrics
 
   def identity(self) -> dict[str, Any]:
     return {'dataset': self.corpus, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
-
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {split: Evaluation(split) for split in self.splits if split != 'train'}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """The training text's unigram and, where the next token is predicted, bigram; on the last split there is."""
@@ -200,9 +195,3 @@ class Language(IndexedTask):
     if self.text.unit == 'word':
       return found
     return {name: values | {'bits': values['loss'] / math.log(2)} for name, values in found.items()}
-
-  def encode(self, text: str) -> np.ndarray:
-    return self.text.encode(text)
-
-  def decode(self, ids: np.ndarray) -> str:
-    return self.text.decode(ids)

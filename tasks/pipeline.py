@@ -15,7 +15,7 @@ from jaxtyping import Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from tasks import draws
-from tasks.base import Batch, Shard, Task
+from tasks.base import Batch, Evaluation, Shard, Task
 
 ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
 # What is made at once: example numbers of so many batches, and examples of so many positions (no fewer than a batch).
@@ -35,6 +35,10 @@ class IndexedTask(Task):
   @abc.abstractmethod
   def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:
     """Whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
+
+  def evaluations(self) -> dict[str, Evaluation]:
+    """Return one evaluation for each split but training's."""
+    return {split: Evaluation(split) for split in self.splits if split != 'train'}
 
   def dataset(
     self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None

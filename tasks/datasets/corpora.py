@@ -3,18 +3,16 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from seqmodels.errors import InputError, unknown
 from tasks.datasets import embedded
 from tasks.datasets.words import PLAIN, PREPARED, Words
-from tasks.datasets.words import unknown as unknown_word
 from tasks.datasets.words import vocabulary as vocabulary_of
+from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, word_ids
 
 VOCABULARY = 10_000  # words; as many as the Penn Treebank was prepared with
 UNITS = {
@@ -28,56 +26,25 @@ SPLITS = {'90/5/5': (0.9, 0.95), '90/10': (0.9, 1.0)}  # ends of training and va
 
 @dataclass(frozen=True)
 class Corpus:
-  """`vocabulary` None: ids are bytes. `before` is the id that stands in front of a split's first token.
-
-  words: how a text is cut into words, where these are the units. content: sha256 of each raw text, by name.
-  """
+  """`before` is the id in front of a split's first token; `content` the sha256 of each raw text, by name."""
 
   unit: str
-  vocabulary: tuple[str, ...] | None
+  tokenizer: Tokenizer
   ids: dict[str, np.ndarray]
   before: dict[str, int]
-  words: Words | None = None
   content: dict[str, str] = field(default_factory=dict)
+
+  @property
+  def size(self) -> int:
+    return self.tokenizer.size
 
   @functools.cached_property
   def identity(self) -> dict[str, Any]:
     """What tells these data from others: the texts, and the vocabulary made of them (bytes need none)."""
-    if self.vocabulary is None:
+    if self.tokenizer.vocabulary is None:
       return {'content': self.content}
-    listed = '\0'.join(self.vocabulary).encode(errors='surrogatepass')
+    listed = '\0'.join(self.tokenizer.vocabulary).encode(errors='surrogatepass')
     return {'content': self.content, 'vocabulary': hashlib.sha256(listed).hexdigest()}
-
-  @property
-  def size(self) -> int:
-    return 256 if self.vocabulary is None else len(self.vocabulary)
-
-  @functools.cached_property
-  def _index(self) -> dict[str, int]:
-    return {token: i for i, token in enumerate(self.vocabulary or ())}
-
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
-    """Ids of a text. Words outside the vocabulary are `<unk>`; characters outside it raise InputError."""
-    if self.unit == 'byte':
-      return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
-    if self.words is not None:
-      found = list(self.words.split(text))
-      if found and found[0] not in self._index and f' {found[0]}' in self._index:
-        found[0] = f' {found[0]}'  # a prompt may begin in the middle of a sentence
-      return np.array([*_word_ids(found, self._index)], np.int64)
-    strange = sorted(set(text) - set(self._index))
-    if strange:
-      listed = ' '.join(map(repr, strange[:10]))
-      more = f' and {len(strange) - 10} more' if len(strange) > 10 else ''
-      raise InputError(f'characters outside the vocabulary: {listed}{more}')
-    return np.array([self._index[character] for character in text], np.int64)
-
-  def decode(self, ids: np.ndarray) -> str:
-    """The text of ids; decoding piece by piece gives the same text as decoding at once (whole bytes apart)."""
-    if self.vocabulary is None:
-      return np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
-    tokens = [self.vocabulary[int(i)] for i in ids]
-    return ''.join(tokens) if self.words is None else self.words.join(tokens)
 
 
 def check_options(dataset: str, unit: str, split: str) -> str:
@@ -106,14 +73,14 @@ def _corpus(dataset: str, texts: dict[str, bytes], unit: str, split: str, vocabu
       name: text.decode(errors='replace') for name, text in texts.items()
     }  # enwik8's cuts may split characters
     return _of_words(decoded, PREPARED if dataset == 'ptb' else PLAIN, split, vocabulary)
-  tokens: tuple[str, ...] | None = None
+  tokenizer: Tokenizer = Bytes()
   if unit == 'byte':
     ids = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
   else:
-    ids, tokens = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
+    ids, tokenizer = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
   if 'full' in ids:
-    return _cut(unit, tokens, ids['full'], SPLITS[split])
-  return Corpus(unit, tokens, ids, _before(ids))
+    return _cut(unit, tokenizer, ids['full'], SPLITS[split])
+  return Corpus(unit, tokenizer, ids, _before(ids))
 
 
 def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
@@ -128,15 +95,9 @@ def _of_words(texts: dict[str, str], words: Words, split: str, size: int) -> Cor
     parts = {'train': text[: ends[0]], 'validation': text[ends[0] : ends[1]], 'test': text[ends[1] :]}
     texts = {name: part for name, part in parts.items() if part}
   vocabulary = vocabulary_of(words.split(texts['train']), words.unknown, size)
-  index = {word: i for i, word in enumerate(vocabulary)}
-  ids = {name: np.fromiter(_word_ids(words.split(text), index), np.int32) for name, text in texts.items()}
-  return Corpus('word', vocabulary, ids, _before(ids), words)
-
-
-def _word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
-  for word in words:
-    found = index.get(word)
-    yield index[unknown_word(word)] if found is None else found
+  tokenizer = WordTokenizer(vocabulary, words)
+  ids = {name: np.fromiter(word_ids(words.split(text), tokenizer.index), np.int32) for name, text in texts.items()}
+  return Corpus('word', tokenizer, ids, _before(ids))
 
 
 def _texts(dataset: str) -> dict[str, bytes]:
@@ -159,19 +120,19 @@ def _characters(dataset: str, text: bytes) -> str:
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
 
 
-def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], Characters]:
   """The distinct characters of the whole text, in the order of their code points."""
   points = {name: np.frombuffer(text.encode('utf-32-le'), np.uint32) for name, text in texts.items()}
   distinct = np.unique(np.concatenate(list(points.values())))
   kind = np.uint8 if len(distinct) <= 256 else np.int32
   ids = {name: np.searchsorted(distinct, text).astype(kind) for name, text in points.items()}
-  return ids, tuple(map(chr, distinct))
+  return ids, Characters(tuple(map(chr, distinct)))
 
 
-def _cut(unit: str, vocabulary: tuple[str, ...] | None, ids: np.ndarray, ends: tuple[float, float]) -> Corpus:
+def _cut(unit: str, tokenizer: Tokenizer, ids: np.ndarray, ends: tuple[float, float]) -> Corpus:
   train_end, validation_end = (int(end * len(ids)) for end in ends)
   parts = {'train': ids[:train_end], 'validation': ids[train_end:validation_end], 'test': ids[validation_end:]}
   # The training text is read in a circle: its last token stands before its first.
   starts = {'train': train_end, 'validation': train_end, 'test': validation_end}
   parts = {name: part for name, part in parts.items() if len(part)}
-  return Corpus(unit, vocabulary, parts, {name: int(ids[starts[name] - 1]) for name in parts})
+  return Corpus(unit, tokenizer, parts, {name: int(ids[starts[name] - 1]) for name in parts})

@@ -46,7 +46,7 @@ def test_texts_have_the_published_counts():
   assert sizes({'dataset': 'tinyshakespeare', 'split': '90/10'}) == (65, (1_003_854, 111_540))
   assert sizes({'dataset': 'ptb'}) == (10_000, (929_589, 73_760, 82_430))
   text = tasks.make('language', {'dataset': 'tinyshakespeare', 'unit': 'word'}).text
-  assert (text.size, text.decode(text.ids['train'][:4])) == (10_000, 'First Citizen:\n')
+  assert (text.size, text.tokenizer.decode(text.ids['train'][:4])) == (10_000, 'First Citizen:\n')
   assert sizes({'dataset': 'ptb', 'unit': 'character'}) == (50, (5_017_482, 393_042, 442_423))
 
 
