@@ -58,7 +58,7 @@ def test_enwik8_has_the_published_counts_and_its_own_bytes():
     'test': 5_000_000,
   }
   # Stored in pieces: together they are the file again.
-  found = source.RawFile('enwik8/enwik8', '', '')
+  found = source.RawFile('enwik8/enwik8', '', 0, '')
   with gzip.open(source._local(found)) as file:
     start = file.read(3 << 20)
   np.testing.assert_array_equal(text.ids['train'][: len(start)], np.frombuffer(start, np.uint8))

@@ -22,7 +22,7 @@ NAMES = sorted(name for name, task in tasks.TASKS.items() if issubclass(task, To
 
 
 def test_every_task_of_tokens_is_one():
-  assert NAMES == sorted(SMALL)
+  assert sorted(SMALL) == NAMES
 
 
 @pytest.mark.parametrize('name', NAMES)
