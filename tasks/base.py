@@ -82,6 +82,10 @@ class Task(abc.ABC):
   def metrics(self, outputs: jax.Array, batch: Batch) -> dict[str, Sums]:
     """Each metric as (sum, weight) per example, so that a test set's number does not depend on the batch size."""
 
+  def derived(self, values: dict[str, float]) -> dict[str, float]:
+    """Return further metrics of an evaluation that are functions of its means, e.g. a perplexity."""
+    return {}
+
   @abc.abstractmethod
   def evaluations(self) -> dict[str, Evaluation]:
     """Name → evaluation. "validation" is what training reports."""

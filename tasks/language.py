@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Tokens
-from tasks import draws
+from tasks import draws, losses
 from tasks.base import Batch, Shard, Sums
-from tasks.datasets import corpora
+from tasks.datasets import corpora, files
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
 from tasks.token_task import TokenTask
@@ -23,15 +23,19 @@ from tasks.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Language(TokenTask):
-  """Options: `dataset` (embedded | tinyshakespeare | enwik8 | ptb), `unit` (auto | character | byte | word), `length`.
+  """Options: `dataset`, `unit` (auto | character | byte | word | whitespace), `length`.
 
-  Words are those between spaces and punctuation, each with the space before it; the `vocabulary` most frequent ones of
-  the training split are told apart, and `<unk>` stands for the others.
+  `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
+  pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits.
 
-  `split` cuts texts that have no splits of their own: `90/5/5` (as TFDS does) or `90/10` (validation is the last tenth,
-  as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an epoch; with
-  segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation predicts
-  every token of the split once, in windows of `length` that start without a past.
+  Words are those between spaces and punctuation, each with the space before it; with `unit=whitespace` what stands
+  between spaces, and an end of sentence for each line. The `vocabulary` most frequent ones of the training split are
+  told apart, and `<unk>` stands for the others.
+
+  `split` cuts texts that have no splits of their own, in percentages: `90/5/5` (as TFDS does) or `90/10` (validation is
+  the last tenth, as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an
+  epoch; with segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation
+  predicts every token of the split once, in windows of `length` that start without a past.
 
   `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
   predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
@@ -48,12 +52,8 @@ class Language(TokenTask):
   mask_share: float = 0.15
 
   def __post_init__(self) -> None:
-    if self.corpus not in corpora.UNITS:
-      raise unknown('task.dataset', self.corpus, corpora.UNITS)
-    if self.split not in corpora.SPLITS:
-      raise unknown('task.split', self.split, corpora.SPLITS)
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    if unit != 'word' and self.vocabulary != corpora.VOCABULARY:
+    if unit not in ('word', 'whitespace') and self.vocabulary != corpora.VOCABULARY:
       raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
     if self.vocabulary < 3:
       raise InputError(f'task.vocabulary={self.vocabulary} must be at least 3: two entries stand for unknown words')
@@ -66,7 +66,17 @@ class Language(TokenTask):
   @property
   def text(self) -> corpora.Corpus:
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    return corpora.load(self.corpus, unit, self.split, self.vocabulary)
+    return corpora.load(self.corpus, unit, self.split, self.vocabulary, self._stamp)
+
+  @functools.cached_property
+  def _stamp(self) -> tuple:
+    """What the user's files looked like when they were first asked for."""
+    return () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
+
+  @property
+  def _has_bits(self) -> bool:
+    """Bits are given per character or byte."""
+    return self.text.unit in ('character', 'byte')
 
   @property
   def tokenizer(self) -> Tokenizer:
@@ -174,15 +184,24 @@ class Language(TokenTask):
     return self._predicting(split, positions, counted)._replace(reset=reset)
 
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """Return loss (nats a token), accuracy, and bits (a character or byte; none for words)."""
+    """Return loss (nats a token), accuracy, bits (a character or byte; none for words) and, of the next token,
+    nats_per_word (see word_counts)."""
     metrics = super().metrics(outputs, batch)
-    if self.text.unit != 'word':
-      loss, weight = metrics['loss']
+    loss, weight = metrics['loss']
+    if self._has_bits:
       metrics['bits'] = (loss / math.log(2), weight)
+    if self.objective == 'next':
+      words = self.text.word_counts.words_in(batch.inputs, batch.targets)
+      metrics['nats_per_word'] = (loss, losses.summed(words, batch.weights)[0])
     return metrics
 
+  def derived(self, values: dict[str, float]) -> dict[str, float]:
+    """Return the perplexity per word, whatever the unit."""
+    return {'perplexity': _perplexity(values['nats_per_word'])} if 'nats_per_word' in values else {}
+
   def identity(self) -> dict[str, Any]:
-    return {'dataset': self.corpus, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
+    name = self.corpus if self.corpus in corpora.UNITS else 'files'  # which may have moved
+    return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """The training text's unigram and, where the next token is predicted, bigram; on the last split there is."""
@@ -192,6 +211,16 @@ class Language(TokenTask):
     found = self.ngrams.metrics(before, targets)
     if self.objective != 'next':
       del found['bigram']
-    if self.text.unit == 'word':
-      return found
-    return {name: values | {'bits': values['loss'] / math.log(2)} for name, values in found.items()}
+    words = float(np.asarray(self.text.word_counts.words_in(before, targets), np.float64).sum())
+    for values in found.values():
+      if self._has_bits:
+        values['bits'] = values['loss'] / math.log(2)
+      if self.objective == 'next' and words:
+        values['nats_per_word'] = values['loss'] * len(targets) / words
+        values |= self.derived(values)
+    return found
+
+
+def _perplexity(nats: float) -> float:
+  """Return e^nats; infinite where a float cannot hold it."""
+  return math.inf if nats > 700 else math.exp(nats)
