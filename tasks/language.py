@@ -37,6 +37,8 @@ class Language(TokenTask):
   epoch; with segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation
   predicts every token of the split once, in windows of `length` that start without a past.
 
+  `train_examples` trains on the first windows of the text alone, side by side; the vocabulary stays that of all of it.
+
   `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
   predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
   depends on the seed and the window; in evaluation on the window alone.
@@ -52,6 +54,7 @@ class Language(TokenTask):
   mask_share: float = 0.15
 
   def __post_init__(self) -> None:
+    super().__post_init__()
     unit = corpora.check_options(self.corpus, self.unit, self.split)
     if unit not in ('word', 'whitespace') and self.vocabulary != corpora.VOCABULARY:
       raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
@@ -82,9 +85,22 @@ class Language(TokenTask):
   def tokenizer(self) -> Tokenizer:
     return self.text.tokenizer
 
+  def tokens(self, split: str) -> np.ndarray:
+    """Return the ids of a split; of training with `train_examples`, the first windows side by side and one token."""
+    ids = self.text.ids[split]
+    if split != 'train' or not self.train_examples:
+      return ids
+    most = (len(ids) - 1) // self.length
+    if self.train_examples > most:
+      raise InputError(
+        f'task.train_examples={self.train_examples} must be at most {most}: the training text has {len(ids)} tokens, '
+        f'windows have {self.length}'
+      )
+    return ids[: self.train_examples * self.length + 1]
+
   @property
   def ngrams(self) -> Ngrams:
-    return Ngrams(self.text.ids['train'], self.text.size)
+    return Ngrams(self.tokens('train'), self.text.size)
 
   @property
   def spec(self) -> Spec:
@@ -100,7 +116,7 @@ class Language(TokenTask):
 
   def count(self, split: str) -> int:
     """Training: every start of a window. Otherwise: the windows that cover the split, the last one partly."""
-    tokens = len(self.text.ids[split])
+    tokens = len(self.tokens(split))
     if split != 'train':
       return -(-tokens // self.length)
     if tokens <= self.length:
@@ -108,7 +124,7 @@ class Language(TokenTask):
     return tokens - self.length
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
-    ids = self.text.ids[split]
+    ids = self.tokens(split)
     if split == 'train':
       window = ids[indices[:, None] + np.arange(self.length + 1)[None, :]].astype(np.int32)
       batch = Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
@@ -131,10 +147,10 @@ class Language(TokenTask):
 
   def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
     """Each position's token as the target, and the token before it as the input; the split's first has one too."""
-    ids = self.text.ids[split]
+    ids = self.tokens(split)
     positions = np.minimum(positions, len(ids) - 1)
     inputs = ids[np.maximum(positions - 1, 0)].astype(np.int32)
-    inputs[positions == 0] = self.text.before[split]
+    inputs[positions == 0] = ids[-1] if split == 'train' else self.text.before[split]  # training text is a circle
     return Batch(inputs, ids[positions].astype(np.int32), counted.astype(np.float32))
 
   def dataset(
@@ -155,7 +171,7 @@ class Language(TokenTask):
     The text is a circle that starts anew at a random token each epoch, so that no token is always left out or always
     first; its own beginning is a new sequence, not what follows its end.
     """
-    tokens = len(self.text.ids['train'])
+    tokens = len(self.tokens('train'))
     pieces = tokens // streams // segment
     if not pieces:
       raise InputError(

@@ -8,7 +8,8 @@ import abc
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -23,14 +24,27 @@ ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
 ORDERED, TOGETHER = 16, 65_536
 
 
+@dataclass(frozen=True)
 class IndexedTask(Task):
-  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them."""
+  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them.
 
-  splits: tuple[str, ...] = ('train', 'validation', 'test')
+  train_examples: how many there are to train on; 0: all. Smaller sets are subsets of larger ones, and the other splits
+  are the same for all, so that scores over `train_examples` are a curve of sample efficiency.
+  """
+
+  splits: ClassVar[tuple[str, ...]] = ('train', 'validation', 'test')
+  train_examples: int = 0
+
+  def __post_init__(self) -> None:
+    if self.train_examples < 0:
+      raise InputError(f'task.train_examples={self.train_examples} must be 0 (all) or a number of training examples')
 
   @abc.abstractmethod
   def count(self, split: str) -> int:
-    """How many examples the split has; ENDLESS for a training split that never repeats one."""
+    """Return how many examples the split has; ENDLESS for a training split that never repeats one.
+
+    Raises InputError if there are fewer than `train_examples`.
+    """
 
   @abc.abstractmethod
   def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:

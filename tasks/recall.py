@@ -37,7 +37,7 @@ class Recall(TokenTask, Procedural):
   fillers stand in the places of the others and of their queries.
   """
 
-  examples: int = 100_000
+  train_examples: int = 100_000
   vocabulary: int = 512
   pairs: int = 4
   queries: int = 0

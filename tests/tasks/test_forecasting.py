@@ -155,3 +155,10 @@ def test_the_seasonal_series_is_version_1_of_its_generator():
     table[[0, 1234, 5999], [0, 1, 3]], [-1.248051410114055, 0.58765023016886, -0.674959374480354], rtol=1e-9
   )
   assert np.abs(table).sum() == pytest.approx(18040.07538752419, rel=1e-9)
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+def test_few_training_examples_are_the_last_windows(channels):
+  few, every = make(channels=channels, train_examples=10), make(channels=channels)
+  rows = few.arrays('train', np.arange(10))
+  np.testing.assert_array_equal(rows.targets, every.arrays('train', every.count('train') - 10 + np.arange(10)).targets)

@@ -56,7 +56,7 @@ def test_a_texts_checksum_is_that_of_its_file():
     ('language', {'unit': 'word'}, {'unit': 'word', 'vocabulary': 500}, 'run: vocabulary was sha256'),
     ('language', {}, {'split': '90/10'}, "run: split was '90/5/5' and is '90/10'"),
     ('copying', {}, {'symbols': 9}, 'run: options.symbols was 8 and is 9'),
-    ('recall', {}, {'examples': 0}, 'run: options.examples was 100000 and is 0'),
+    ('recall', {}, {'train_examples': 0}, 'run: options.train_examples was 100000 and is 0'),
   ],
 )
 def test_other_data_are_refused_in_one_line(task, before, now, message):

@@ -241,3 +241,14 @@ def test_masked_evaluation_hides_the_same_tokens_at_any_batch_size():
     np.testing.assert_array_equal(counted(one, array), counted(other, array))
   whole = np.concatenate([batch.targets[batch.mask] for batch in one])
   assert task.decode(whole).startswith(TEXT[CUT[1] : CUT[2]])
+
+
+def test_few_training_examples_are_the_first_windows_of_the_text():
+  task = tasks.make('language', {'length': 40, 'train_examples': 25})
+  ends = task.arrays('train', np.array([0, task.count('train') - 1]))
+  assert task.decode(ends.inputs[0]) == TEXT[:40]
+  assert task.decode(ends.targets[1]) == TEXT[24 * 40 + 1 : 1001]
+  assert task.tokenizer == tasks.make('language', {}).tokenizer
+  streams = list(itertools.islice(iter(task.dataset('train', 4, seed=1, segment=25)), 10))
+  assert all(task.decode(row) in TEXT[:1001] + TEXT[:1001] for batch in streams for row in batch.targets)
+  assert task.ngrams.counts.sum() == 1001 + task.spec.output.size
