@@ -16,14 +16,14 @@ Training in a workdir that holds checkpoints continues from the newest. --mode=l
 
 import sys
 
-if sys.version_info < (3, 11):
-  print('error: Python %d.%d is too old; 3.11 or newer is needed' % sys.version_info[:2], file=sys.stderr)  # noqa: UP031
+if sys.version_info < (3, 11):  # noqa: UP036  (what an unactivated environment runs may be older)
+  sys.stderr.write('error: Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '\n')
   sys.exit(2)
 
 from commands import interrupts
 
 if __name__ == '__main__':
-  interrupts.install()  # before anything that takes time
+  interrupts.install()  # before the imports that take time
 
 import importlib
 import os
@@ -95,6 +95,13 @@ def main(argv: Sequence[str]) -> int:
 def _failed(message: str) -> int:
   print(f'error: {message}', file=sys.stderr)
   return 2
+
+
+def start(mode: str) -> int:
+  """Run `train.py` or `eval.py` as a program: the flags are those of `main.py`, without --mode."""
+  interrupts.install()
+  program, *arguments = sys.argv
+  return main([program, f'--mode={mode}', *arguments])
 
 
 if __name__ == '__main__':

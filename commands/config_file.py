@@ -1,6 +1,7 @@
 """Load a config file, a Python program of the user's, and set the fields that flags name."""
 
 import importlib.util
+import os
 import pathlib
 import re
 import sys
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 
 from configs import base
 from seqmodels.errors import InputError, cut, one_line, unknown
+from seqmodels.fields import checked_fields
 
 ROOT = pathlib.Path(__file__).parent.parent
 OVERRIDE = re.compile(r'--?config\.([^=]*)(=?)(.*)', re.DOTALL)
@@ -42,6 +44,9 @@ def load(flag: str, overrides: Mapping[str, str | None]) -> ConfigDict:
     raise InputError(f'{shown}: get_config returns a {type(config).__name__}; it must be a ConfigDict')
   config = config if isinstance(config, ConfigDict) else ConfigDict(config)
   base.override(config, overrides)
+  for section, cls in base.SETTINGS.items():  # before JAX is imported, which takes seconds
+    if isinstance(config.get(section), ConfigDict):
+      cls(**checked_fields(cls, config[section].to_dict(), section))
   return config
 
 
@@ -73,14 +78,11 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str | Non
 
 def check_path(path: str) -> None:
   """Raise InputError, with the config files there are, unless `path` is a file."""
-  try:
-    if pathlib.Path(path).is_file():
-      return
-    here = ROOT / path
-    if here.is_file():
-      raise InputError(f'--config={path} is not a file of the current folder; from there it is {here}')
-  except (OSError, ValueError):  # too long, or not a path
-    pass
+  if os.path.isfile(path):
+    return
+  here = ROOT / path
+  if os.path.isfile(here):
+    raise InputError(f'--config={path} is not a file of the current folder; from there it is {here}')
   folder = ROOT / 'configs'
   known = {f'configs/{file.name}' for file in folder.glob('*.py') if 'def get_config' in file.read_text('utf-8')}
   raise unknown('--config', path, known)
@@ -98,11 +100,11 @@ def _execute(path: pathlib.Path) -> ModuleType:
 
 
 def _line(error: Exception, path: str) -> str:
-  """Return the place in the config file where an exception came from, e.g. `mine.py:3: `."""
+  """Return the line of the config file that an exception came from, e.g. `line 3: `."""
   if isinstance(error, SyntaxError) and error.filename == path:
-    return f'{path}:{error.lineno}: '
+    return f'line {error.lineno}: '
   lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-  return f'{path}:{lines[-1]}: ' if lines else ''
+  return f'line {lines[-1]}: ' if lines else ''
 
 
 def _reason(error: Exception) -> Any:

@@ -7,6 +7,7 @@ process, and a thread that does the same where the main thread does not come to 
 Code that installs handlers of its own, as the training loop does to save its state, is left alone while they stand.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -35,10 +36,8 @@ def _leave(number: int, frame: FrameType | None = None) -> None:
   """Print `interrupted` and end the process, without the clean-up that threads of JAX would crash in."""
   del frame
   _say()
-  try:
+  with contextlib.suppress(OSError, RuntimeError, ValueError):  # closed, or interrupted in the middle of a write
     sys.stdout.flush()
-  except (OSError, RuntimeError, ValueError):  # closed, or interrupted in the middle of a write
-    pass
   os._exit(128 + number)
 
 

@@ -71,21 +71,19 @@ def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:
   Raises:
     InputError: a field that the config does not have, or a value of another type.
   """
-  patterns = {}
-  for path, text in overrides.items():
-    section, key = _section_of(config, path)
-    if text is None and not isinstance(section[key], bool):
-      raise InputError(f'--config.{path} needs a value: --config.{path}=…')
-    if path.partition('.')[0] == 'model' and path.partition('.')[2] in PATTERNS:
-      patterns[key] = text or ''
+  patterns = {f'model.{field}': field for field in PATTERNS}
   with config.ignore_type():
-    if patterns:
+    if texts := {patterns[path]: text or '' for path, text in overrides.items() if path in patterns}:
+      for field in texts:
+        _section_of(config, f'model.{field}')
       model = config.model.to_dict()
-      _set_patterns(model, patterns)
+      _set_patterns(model, texts)
       config.model = ConfigDict(model)
     for path, text in overrides.items():
       section, key = _section_of(config, path)
-      if path.partition('.')[2] not in patterns or path.partition('.')[0] != 'model':
+      if text is None and not isinstance(section[key], bool):
+        raise InputError(f'--config.{path} needs a value: --config.{path}=…')
+      if path not in patterns:
         section[key] = True if text is None else fields.read(path, text, _kind(path, section[key]))
 
 

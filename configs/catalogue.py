@@ -79,13 +79,20 @@ def task_summaries() -> dict[str, str]:
   return _summaries({name: _entry('tasks', 'TASKS', name) for name in _table('tasks', 'TASKS')})
 
 
+def scales() -> tuple[str, ...]:
+  """Return the scales of a comparison."""
+  return _value('comparison.experiments.base', _top('comparison.experiments.base', 'SCALES').node)
+
+
 def experiment_summaries() -> dict[str, str]:
   """Return one line about each experiment, from its docstring."""
   listed = getattr(_top('comparison.experiments', '_ALL').node, 'value', None)
   places = {}
   for call in getattr(listed, 'elts', ()):
     place = _resolve('comparison.experiments', call.func)
-    (name,) = (node.value for node in place.node.body if isinstance(node, ast.Assign) and _assigns(node, 'name'))
+    (name,) = (
+      node.value for node in getattr(place.node, 'body', ()) if isinstance(node, ast.Assign) and _assigns(node, 'name')
+    )
     places[ast.literal_eval(name)] = place
   return _summaries(places)
 

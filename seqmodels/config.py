@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqmodels.errors import InputError, unknown
-from seqmodels.fields import checked_fields
+from seqmodels.fields import checked_fields, parse_pattern
+
+__all__ = ['ModelConfig', 'checked_fields', 'from_dict', 'parse_pattern']
 
 BLOCKS = ('residual', 'plain')
 POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary', 'relative', 't5', 'alibi', 'transformer_xl')

@@ -4,7 +4,7 @@
 names the field, the value and what is allowed. Kinds are the types of a dataclass's fields: int, float, bool, str,
 tuple[str, ...] (a pattern of mixers) and dict.
 
-  int    whole numbers from −2³¹ to 2³² − 1, also written 1e3 or 1_000
+  int    whole numbers from −2³¹ to 2³¹ − 1 (seeds: 2³² − 1), also written 1e3 or 1_000
   float  finite numbers that float32 can hold
   bool   true, false, yes, no, 1, 0 in any case
 """
@@ -16,7 +16,7 @@ from typing import Any, get_origin, get_type_hints
 
 from seqmodels.errors import InputError, shown, unknown
 
-LOWEST, HIGHEST = -(2**31), 2**32 - 1  # of whole numbers: int32 counts, uint32 seeds
+LOWEST, HIGHEST, HIGHEST_SEED = -(2**31), 2**31 - 1, 2**32 - 1  # int32 and uint32
 LARGEST_FLOAT = 3.4e38
 LONGEST_PATTERN = 10_000  # entries
 UNTYPED = (type(None), type, Any)  # of a default that is None, or of an option without a default
@@ -61,8 +61,9 @@ def check(name: str, value: Any, kind: Any) -> Any:
   elif kind is int and number:
     if isinstance(value, float) and not value.is_integer():
       raise InputError(f'{name}={shown(value)} must be a whole number')
-    if not LOWEST <= value <= HIGHEST:
-      raise InputError(f'{name}={shown(value)} must be a whole number from {LOWEST} to {HIGHEST}')
+    highest = HIGHEST_SEED if name.endswith('seed') else HIGHEST
+    if not LOWEST <= value <= highest:
+      raise InputError(f'{name}={shown(value)} must be a whole number from {LOWEST} to {highest}')
     return int(value)
   elif kind in UNTYPED or not isinstance(kind, type) or (isinstance(value, kind) and kind not in (int, float)):
     return value

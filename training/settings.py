@@ -1,14 +1,16 @@
 """The `train` and `eval` sections of a config, checked field by field."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from seqmodels.config import checked_fields
 from seqmodels.errors import InputError, unknown
-from seqmodels.fields import checked_fields
 
-if TYPE_CHECKING:  # flag parsing reads these settings, and must not wait for JAX
+if TYPE_CHECKING:
   from tasks.base import Task
 
 OPTIMIZERS = ('adamw', 'sgd')
@@ -83,7 +85,7 @@ class TrainSettings:
       raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
     check_memory('train', self.segment, self.memory)
 
-  def for_task(self, task: 'Task') -> Self:
+  def for_task(self, task: Task) -> Self:
     """The same, with the segment and the memory that `task` leads to."""
     segment, memory = _lengths(self.segment, self.memory, task)
     return dataclasses.replace(self, segment=segment, memory=memory)
@@ -117,15 +119,17 @@ class EvalSettings:
         raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
     if self.memory < 0:
       raise InputError(f'eval.memory={self.memory} must not be negative')
+    if self.streams != type(self).streams and not self.segment:
+      raise InputError(f'eval.streams={self.streams} has no effect with eval.segment=0, which reads whole sequences')
     check_memory('eval', self.segment, self.memory)
 
-  def for_task(self, task: 'Task') -> Self:
+  def for_task(self, task: Task) -> Self:
     """The same, with the segment and the memory that `task` leads to."""
     segment, memory = _lengths(self.segment, self.memory, task)
     return dataclasses.replace(self, segment=segment, memory=memory)
 
 
-def _lengths(segment: int, memory: int, task: 'Task') -> tuple[int, int]:
+def _lengths(segment: int, memory: int, task: Task) -> tuple[int, int]:
   """Segment and memory in positions."""
   length = task.spec.length
   if segment == AS_TASK:
