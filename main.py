@@ -20,7 +20,11 @@ if sys.version_info < (3, 11):  # noqa: UP036  (what an unactivated environment 
   sys.stderr.write('error: Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '\n')
   sys.exit(2)
 
-from commands import interrupts
+try:
+  from commands import interrupts
+except KeyboardInterrupt:
+  sys.stderr.write('interrupted\n')
+  sys.exit(130)
 
 if __name__ == '__main__':
   interrupts.install()  # before the imports that take time

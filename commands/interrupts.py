@@ -5,39 +5,42 @@ running, and while the main thread compiles it is not raised at all. So the sign
 process, and a thread that does the same where the main thread does not come to run the handler.
 
 Code that installs handlers of its own, as the training loop does to save its state, is left alone while they stand.
+
+`_signal` and `_thread` are what `signal` and `threading` are made of. These import `enum` and others, 30 ms in which a
+signal would find no handler yet (Python 3.11); the built-in modules take none.
 """
 
-import contextlib
+import _signal
+import _thread
 import os
-import signal
 import sys
-import threading
 import time
-from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (_signal.SIGINT, _signal.SIGTERM)
 GRACE = 0.3  # seconds that the main thread has to flush stdout and leave by itself
 
-_said = threading.Lock()
+_said = _thread.allocate_lock()
 
 
 def install() -> None:
   """Handle both signals from now on. Signals that the parent process ignores (nohup) stay ignored."""
   for number in SIGNALS:
-    if signal.getsignal(number) is not signal.SIG_IGN:
-      signal.signal(number, _leave)
+    if _signal.getsignal(number) != _signal.SIG_IGN:
+      _signal.signal(number, _leave)
   reader, writer = os.pipe()
   os.set_blocking(writer, False)
-  signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-  threading.Thread(target=_watch, args=(reader,), daemon=True, name='interrupts').start()
+  _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+  _thread.start_new_thread(_watch, (reader,))
 
 
-def _leave(number: int, frame: FrameType | None = None) -> None:
+def _leave(number: int, frame: object = None) -> None:
   """Print `interrupted` and end the process, without the clean-up that threads of JAX would crash in."""
   del frame
   _say()
-  with contextlib.suppress(OSError, RuntimeError, ValueError):  # closed, or interrupted in the middle of a write
+  try:  # noqa: SIM105  (contextlib is not imported yet)
     sys.stdout.flush()
+  except (OSError, RuntimeError, ValueError):  # closed, or interrupted in the middle of a write
+    pass
   os._exit(128 + number)
 
 
@@ -45,7 +48,7 @@ def _watch(reader: int) -> None:
   """Leave on behalf of a main thread that is busy in a library."""
   while True:
     for number in os.read(reader, 1):
-      if signal.getsignal(number) is _leave:
+      if _signal.getsignal(number) is _leave:
         time.sleep(GRACE)
         _say()
         os._exit(128 + number)
