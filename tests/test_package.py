@@ -26,7 +26,8 @@ from seqmodels.spec import Spec, Tokens
 folder = pathlib.Path(seqmodels.__file__).parent
 assert folder.is_relative_to(sys.argv[1]), folder
 assert (folder / 'py.typed').exists()
-assert not [name for name in ('tasks', 'training', 'configs', 'commands', 'comparison') if importlib.util.find_spec(name)]
+for name in ('tasks', 'training', 'configs', 'commands', 'comparison'):
+  assert importlib.util.find_spec(name) is None, name
 spec = Spec('causal', Tokens(5), Tokens(5), 8)
 for mixer in ('lstm', 'attention'):
   model = models.build(ModelConfig(pattern=(mixer,), depth=1, width=8), spec)
@@ -43,15 +44,17 @@ def wheel(tmp_path_factory):
   return path
 
 
+def run(*command, **options):
+  return subprocess.run(command, check=False, capture_output=True, text=True, **options)
+
+
 def pip(*arguments):
-  done = subprocess.run(
-    [sys.executable, '-m', 'pip', '--disable-pip-version-check', *arguments], capture_output=True, text=True
-  )
+  done = run(sys.executable, '-m', 'pip', '--disable-pip-version-check', *arguments)
   assert done.returncode == 0, done.stderr
 
 
 def test_wheel_holds_the_library_and_nothing_else(wheel):
-  tracked = subprocess.run(['git', 'ls-files', 'seqmodels'], cwd=ROOT, capture_output=True, text=True).stdout.split()
+  tracked = run('git', 'ls-files', 'seqmodels', cwd=ROOT).stdout.split()
   expected = {name for name in tracked if (ROOT / name).exists()}
   found = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
   assert expected <= found
@@ -65,9 +68,7 @@ def test_wheel_builds_models_outside_of_the_checkout(wheel, tmp_path):
   site = tmp_path / 'site'
   pip('install', '--quiet', '--no-index', '--no-deps', '--target', str(site), str(wheel))
   environment = {**os.environ, 'PYTHONPATH': str(site)}
-  done = subprocess.run(
-    [sys.executable, '-P', '-c', PROGRAM, str(site)], cwd=tmp_path, env=environment, capture_output=True, text=True
-  )
+  done = run(sys.executable, '-P', '-c', PROGRAM, str(site), cwd=tmp_path, env=environment)
   assert done.returncode == 0, done.stderr
 
 
@@ -133,14 +134,14 @@ def test_make_runs_the_second_suite_with_the_interpreter_it_is_given(tmp_path):
 
 def test_find_python_prints_an_interpreter_of_the_range_or_fails():
   script, minor = str(ROOT / '.ci' / 'find-python'), sys.version_info[1]
-  found = subprocess.run([script, f'3.{minor}', f'3.{minor}'], capture_output=True, text=True)
+  found = run(script, f'3.{minor}', f'3.{minor}')
   if not found.returncode:  # the interpreter of a virtual environment need not be found by name
-    version = subprocess.run([found.stdout.strip(), '--version'], capture_output=True, text=True).stdout
+    version = run(found.stdout.strip(), '--version').stdout
     assert version.startswith(f'Python 3.{minor}.')
-  assert subprocess.run([script, '3.98', '3.99'], capture_output=True).returncode == 1
+  assert run(script, '3.98', '3.99').returncode == 1
 
 
 def make(*arguments):
-  done = subprocess.run(['make', '--no-print-directory', *arguments], cwd=ROOT, capture_output=True, text=True)
+  done = run('make', '--no-print-directory', *arguments, cwd=ROOT)
   assert done.returncode == 0, done.stderr
   return done.stdout.splitlines()
