@@ -16,6 +16,19 @@ Row = dict[str, Any]
 # trained with as many updates.
 AT_EQUAL_FLOPS = '_at_equal_flops'
 
+# Names of kernel backends in records from before version 0.2, which stay on disk as they were written.
+BACKENDS_BEFORE_0_2 = {
+  'scan': 'reference',
+  'materialised': 'reference',
+  'fused': 'xla',
+  'blockwise': 'xla',
+  'associative': 'xla',
+  'chunked': 'xla',
+  'native': 'cpu',
+  'vendor': 'cudnn',
+}
+FUSED_ATTENTION = 'dot_product_attention'  # of jax.nn: what `fused` stood for in attention
+
 COLUMNS: dict[str, str] = {
   'experiment': 'name of the experiment',
   'version': 'its version; a higher one replaces the rows of a lower one',
@@ -40,7 +53,7 @@ COLUMNS: dict[str, str] = {
   'samples': 'the repeats behind it in the order measured, so that ratios can be formed pair by pair',
   'error': 'the text of the error of a failed cell',
   'architecture': 'rnn, lstm, gru, transformer …',
-  'backend': 'implementation of the mixer: scan, fused, materialised, blockwise …',
+  'backend': 'kernels of the mixer: reference, xla, cpu, cudnn …; or how a state is used: cached, multi-head …',
   'block': 'plain (classical) or residual',
   'parameters': 'non-embedding parameters',
   'flops_per_token': 'forward floating-point operations a token',
@@ -110,7 +123,10 @@ def _cut_partial_line(file: Any) -> None:
 
 
 def read(path: pathlib.Path) -> list[Row]:
-  """All whole cells of a records file; an empty list when there is no file. Lines that are not JSON are passed over."""
+  """Return the rows of all whole cells of a file, with the present names of backends.
+
+  A file that does not exist has no rows. Lines that are not JSON are skipped.
+  """
   if not path.exists():
     return []
   rows = []
@@ -119,8 +135,17 @@ def read(path: pathlib.Path) -> list[Row]:
       with contextlib.suppress(ValueError):
         row = json.loads(line)
         if isinstance(row, dict) and 'metric' in row:
-          rows.append(row)
+          rows.append(_with_present_names(row))
   return _whole_cells(rows)
+
+
+def _with_present_names(row: Row) -> Row:
+  """Return the row with the present name of its backend. No present name is an earlier name of another backend."""
+  backend = row.get('backend')
+  if backend not in BACKENDS_BEFORE_0_2:
+    return row
+  attention = row.get('architecture') == 'transformer' and backend == 'fused'
+  return {**row, 'backend': FUSED_ATTENTION if attention else BACKENDS_BEFORE_0_2[backend]}
 
 
 def read_all(workdir: pathlib.Path) -> list[Row]:

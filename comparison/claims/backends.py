@@ -20,7 +20,7 @@ from comparison.claims.base import (
   where,
 )
 from comparison.claims.statistics import Interval
-from comparison.records import Row
+from comparison.records import FUSED_ATTENTION, Row
 
 PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # their gates do not see the state, so that time can be parallel
 NARROW = ('sliding_window', 'linear_transformer')  # not the attention that the statements are about
@@ -34,9 +34,9 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
 # What is compared with which rung; the last is in the verdict where one cell holds the whole ladder.
 BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
-  ('parallel-scan RNN', PARALLEL, None, 'lstm fused'),
-  ('window or linear attention', NARROW, None, 'transformer blockwise'),
-  ('fused attention, measured apart', (TRANSFORMER,), 'fused', 'transformer blockwise'),
+  ('parallel-scan RNN', PARALLEL, None, 'lstm xla'),
+  ('window or linear attention', NARROW, None, 'transformer xla'),
+  ('jax.nn.dot_product_attention, measured apart', (TRANSFORMER,), FUSED_ATTENTION, 'transformer xla'),
 )
 
 

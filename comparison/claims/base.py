@@ -217,7 +217,7 @@ def samples(row: Row) -> Sequence[float]:
 
 
 def name(row: Row) -> str:
-  """`lstm fused`: how a series is called in texts and legends."""
+  """`lstm xla`: how a series is called in texts and legends."""
   return ' '.join(str(row[k]) for k in ('architecture', 'backend') if row.get(k))
 
 

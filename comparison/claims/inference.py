@@ -95,7 +95,7 @@ def long_latency(records: Sequence[Row]) -> Verdict:
     return undecided(f'the longest sequence of this scale is {longest} tokens')
   points = []
   for regime, grid in grids(rows).items():
-    for backends, side in ((None, 'best attention'), (('materialised',), 'materialised attention')):
+    for backends, side in ((None, 'best attention'), (('reference',), 'materialised attention')):
       slower = _slower(grid, backends)
       if len(slower) > 1:
         cross = statistics.crossing(slower)

@@ -63,7 +63,7 @@ def flattest(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | No
 
 def sequential_steps(records: Sequence[Row]) -> Verdict:
   steps = where(records, 'training_time', 'sequential_steps')
-  steps = [row for row in steps if row.get('backend') != 'native']  # whose loops are not in the compiled program
+  steps = [row for row in steps if row.get('backend') != 'cpu']  # loops in C++ are not in the compiled program
   times = [r for r in where(records, 'training_time', 'step_seconds') if 64 <= r['length'] <= 1024]
   if not steps or not times:
     return not_measured('training_time')
@@ -155,15 +155,15 @@ CLAIMS = (
         'sequential_steps',
         'length',
         where={'architecture': COMPARED},
-        without={'backend': ('native',)},
+        without={'backend': ('cpu',)},
         log_x=True,
         log_y=True,
         x_label='tokens in a sequence',
         y_label='dependent steps',
       ),
     ),
-    revised='backends in native code are left out of the dependent steps, since their loops are not in the program; '
-    'before, they counted as one step',
+    revised='backends in C++ are left out of the dependent steps, since their loops are not in the program; before, '
+    'they counted as one step',
   ),
   Claim(
     3,

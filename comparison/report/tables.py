@@ -184,7 +184,7 @@ def by_length(records: Sequence[Row]) -> Table:
         continue
       pair = backends.rivals(_at(found, column, inside[-1]))
       if metric == 'temporary_bytes':  # of the backends that were the fastest, not of the leanest ones
-        known = {base.name(row) for row in found}  # native code's memory is not
+        known = {base.name(row) for row in found}  # the memory of C++ kernels is not
         timed = smallest_size(base.where(records, experiment, 'forward_seconds'))
         timed = [row for row in timed if base.name(row) in known]
         fastest = [base.name(side.row) for side in backends.rivals(_at(timed, column, inside[-1])) or ()]

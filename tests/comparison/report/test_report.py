@@ -75,9 +75,9 @@ def test_tables_show_the_numbers_and_winners_of_the_records():
   by_length = [' | '.join(row) for row in tables.by_length(rows).rows]
   assert (
     by_length[1]
-    == ' |  | latency of one sequence, T = 96 | 9.6 ms (lstm fused) | 19.2 ms (transformer materialised) | RNN, 2 ×'
+    == ' |  | latency of one sequence, T = 96 | 9.6 ms (lstm xla) | 19.2 ms (transformer reference) | RNN, 2 ×'
   )
-  assert by_length[0].endswith('| 4 ms (lstm fused) | 1 ms (transformer blockwise) | Transformer, 4 ×')
+  assert by_length[0].endswith('| 4 ms (lstm xla) | 1 ms (transformer xla) | Transformer, 4 ×')
   glance = [' | '.join(row) for row in tables.trade_offs(rows).rows]
   assert any('recall of 32 pairs' in row and row.endswith('Transformer') for row in glance)
   assert len(tables.trade_offs([]).rows) == len(tables.by_length([]).rows) == 0
@@ -143,15 +143,15 @@ def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
   rows = [
     {'experiment': 'e', 'metric': 'm', 'architecture': a, 'backend': b, 'x': x, 'size': size, 'value': 1.0}
     for a in ('lstm', 'gru')
-    for b in ('fused', 'native')
+    for b in ('xla', 'cpu')
     for size in (1e6, 1e7)
     for x in (2, 4, 8)
   ]
   parts = figures.panels(plot, rows)
   assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
-  assert [list(series) for _, series in parts] == [['gru, fused', 'gru, native', 'lstm, fused', 'lstm, native']] * 2
+  assert [list(series) for _, series in parts] == [['gru, cpu', 'gru, xla', 'lstm, cpu', 'lstm, xla']] * 2
   assert figures.draw(plot, rows).count('M parameters') == 2
-  assert {style for _, style, _ in figures.looks(['gru, native', 'lstm, native']).values()} == {'-'}
+  assert {style for _, style, _ in figures.looks(['gru, cpu', 'lstm, cpu']).values()} == {'-'}
   few = [row for row in rows if row['architecture'] == 'lstm']
   assert [title for title, _ in figures.panels(plot, few)] == ['']
   again = figures.looks(list(figures.panels(plot, few)[0][1]))
@@ -202,7 +202,9 @@ def test_no_more_columns_than_a_page_has_room_for():
 
 
 def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name():
-  colours = [figures.look(label, 0, {})[0] for label in ('gru, fused', 'min_gru, scan', 'lstm, plain, 1M parameters')]
+  colours = [
+    figures.look(label, 0, {})[0] for label in ('gru, xla', 'min_gru, reference', 'lstm, plain, 1M parameters')
+  ]
   assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
 
 
