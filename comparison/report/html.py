@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from comparison.claims.base import STATUSES
+from comparison.report.headline import TITLE
 from comparison.report.markdown import MARKS, number
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
@@ -47,13 +48,16 @@ li{margin:.2rem 0}
 """
 
 
-def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
-  """The whole page. figures: claim → SVG elements."""
+def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
+  """Return the whole page. figures: claim → SVG elements; headline: an SVG element."""
   body = [
     '<h1>Transformers and recurrent networks, measured</h1>',
     '<p class="soft">Every statement with its threshold, its number and its verdict on this device.</p>',
     '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in page.header) + '</dl>',
     tally(page),
+    *(
+      [f'<figure>{scoped(headline, "headline-")}<figcaption>{escape(TITLE)}</figcaption></figure>'] if headline else []
+    ),
     *(table(t) for t in page.tables),
     '<h2>Verdicts</h2>',
     verdicts(page),

@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Verdict, figure
+from comparison.report.headline import TITLE
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
 
 MARKS = {'supported': '✔', 'contradicted': '✘', 'mixed': '◐', 'undecided': '?', 'not measured here': '–'}
 
 
-def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
-  """The whole report. figures: claim → paths of its plots, relative to the report."""
+def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
+  """Return the whole report. figures: claim → paths of its plots, relative to the report; headline: the same."""
   parts = ['# Transformers and recurrent networks, measured', header(page)]
+  parts += [f'![{TITLE}]({headline})'] if headline else []
   parts += [table(t) for t in page.tables]
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
@@ -23,10 +25,6 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
   if page.rest:
     parts += ['## Not measured yet', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
   return '\n\n'.join(parts) + '\n'
-
-
-def summary(page: Page) -> str:
-  return '\n\n'.join([header(page), *(table(t) for t in page.tables), '#### Verdicts', verdicts(page)])
 
 
 def header(page: Page) -> str:

@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict, not_measured
 from comparison.claims.ledger import STATEMENTS, Statement
 from comparison.claims.quality import notes
 from comparison.records import Row
-from comparison.report import quality, tables
+from comparison.report import article, headline, quality, tables
 from comparison.report.tables import Table
 
 GATES = (
@@ -62,7 +62,8 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
   beside = tables.side_by_side(records), tables.models(records)
-  return Page(header(records), tables.article(records), sections, rest, failures, *beside, records)
+  first = tuple(table for table in (headline.table(records), *article.tables(records)) if table.rows)
+  return Page(header(records), first, sections, rest, failures, *beside, records)
 
 
 def judged(claim: Claim, records: Sequence[Row]) -> Verdict:
