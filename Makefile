@@ -20,7 +20,7 @@ define make_venv
 	touch $(2)/.installed $@
 endef
 
-.PHONY: install report test test-next lint format lock clean
+.PHONY: install report test test-next lint style format lock clean
 
 install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu or peers adds an extra of pyproject.toml.
 
@@ -45,6 +45,9 @@ lint: install  ## Style, types, one-way imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+style: install  ## Words and phrases that docs/glossary.md replaces.
+	$(BIN)/python .ci/check_style.py
 
 format: install
 	$(BIN)/ruff check --fix .
