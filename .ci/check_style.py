@@ -45,7 +45,9 @@ IDENTIFIERS: dict[str, str] = {
 # Dictionaries of arguments whose names hide what is passed.
 PACKED = re.compile(r'\*\*(how|more|given|told|what)\b|\b(how|given|told): ?(dict|Mapping)\b')
 # Earlier names of backends as values, outside of the kernels and of the reader of old records.
-BACKENDS = re.compile(r"""['"=](native|fused|blockwise|materialised|vendor)['"\s,)]|\.native\b""")
+BACKENDS = re.compile(
+  r"""(['"])(native|fused|blockwise|materialised|vendor)\1|=(native|fused|materialised)\b|\.native\b"""
+)
 BACKENDS_ALLOWED = ('seqmodels/kernels/', 'tests/kernels/', 'comparison/records.py', 'tests/comparison/test_records.py')
 
 

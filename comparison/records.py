@@ -1,4 +1,4 @@
-"""Records: flat rows of JSON Lines, one measured number a row. Reads, appends and selects them; imports no JAX."""
+"""Read, append and select records: flat rows of JSON Lines, one measured number each. Imports no JAX."""
 
 import contextlib
 import fcntl
@@ -12,8 +12,8 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Ends the metric of models that were trained with the FLOPs of another, so that nobody takes them for those that were
-# trained with as many updates.
+# Suffix of the metric of models trained with the FLOPs of another, to keep them apart from those trained with as many
+# updates.
 AT_EQUAL_FLOPS = '_at_equal_flops'
 
 # Names of kernel backends in records from before version 0.2, which stay on disk as they were written.
@@ -57,7 +57,7 @@ COLUMNS: dict[str, str] = {
   'block': 'plain (classical) or residual',
   'parameters': 'non-embedding parameters',
   'flops_per_token': 'forward floating-point operations a token',
-  'state_bytes': 'what the model remembers of one sequence, in bytes',
+  'state_bytes': 'bytes of the state of one sequence',
   'updates': 'optimiser steps of a trained model',
   'length': 'tokens in a sequence',
   'batch': 'sequences in a batch',
@@ -72,20 +72,20 @@ COLUMNS: dict[str, str] = {
 def cell_key(
   experiment: str, version: int, cell: Mapping[str, Any], device_kind: str, versions: Mapping[str, str]
 ) -> str:
-  """The key under which a finished cell is known: what would change its result, and nothing else."""
+  """Return the key of a cell: a hash of everything that can change its result."""
   return digest([experiment, version, dict(cell), device_kind, dict(versions)])
 
 
 def digest(content: Any) -> str:
-  """A short hash of JSON-able content that does not depend on the order of keys."""
+  """Return a short hash of JSON-able content that does not depend on the order of keys."""
   text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
-  """Appends the rows of one cell in a single write, on disk when this returns; never leaves half a cell to readers.
+  """Append the rows of one cell in a single write, synchronised to disk.
 
-  A partial last line (a write cut short by a full disk or a power cut) is removed first, or it would swallow this one.
+  A partial last line, left by a full disk or a power cut, is removed first: it would be joined to the new one.
   """
   whole = [_finite({**row, 'rows': len(rows)}) for row in rows]
   block = ''.join(json.dumps(row, separators=(',', ':'), allow_nan=False) + '\n' for row in whole).encode()
@@ -99,7 +99,7 @@ def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
 
 def _finite(value: Any) -> Any:
-  """The value with None for every number that JSON does not have (a loss that diverged)."""
+  """Replace numbers that JSON does not have (a diverged loss) by None."""
   if isinstance(value, float):
     return value if math.isfinite(value) else None
   if isinstance(value, dict):
@@ -149,12 +149,12 @@ def _with_present_names(row: Row) -> Row:
 
 
 def read_all(workdir: pathlib.Path) -> list[Row]:
-  """The records of a comparison: `records.jsonl` and the files of its shards."""
+  """Return the records of a comparison: `records.jsonl` and the files of its shards."""
   return [row for path in sorted(workdir.glob('records*.jsonl')) for row in read(path)]
 
 
 def file_name(shard: int, count: int) -> str:
-  """Each shard writes a file of its own, since appending from several machines is not atomic on every file system."""
+  """Return the file of a shard; appending to one file from several machines is not atomic on every file system."""
   return 'records.jsonl' if count == 1 else f'records-{shard}-of-{count}.jsonl'
 
 
@@ -166,7 +166,7 @@ def _whole_cells(rows: Iterable[Row]) -> list[Row]:
 
 
 def finished(rows: Iterable[Row]) -> set[str]:
-  """Keys of the cells that need not be run again; a failed cell is not among them."""
+  """Return the keys of the cells that are finished; failed cells are not."""
   done: dict[str, bool] = {}
   for row in rows:
     if 'cell' in row:
@@ -175,9 +175,9 @@ def finished(rows: Iterable[Row]) -> set[str]:
 
 
 def select(rows: Sequence[Row], scale: str | None = None, device_kind: str | None = None) -> list[Row]:
-  """The rows of one comparison: one scale, one device kind, the newest version and the newest run of every cell.
+  """Return the rows of one comparison: one scale, one device kind, the newest version and run of every cell.
 
-  Without a scale or a device kind, those of the newest row are taken: numbers of two devices are never mixed.
+  Scale and device kind default to those of the newest row: numbers of two devices are never mixed.
   """
   if scale is not None:
     rows = [row for row in rows if row.get('scale') == scale]

@@ -42,7 +42,7 @@ OTHERS_TRAINING = dataclasses.replace(
 
 
 def exponent(rows: Sequence[Row], architectures: Sequence[str], column: str = 'length') -> Interval | None:
-  """Log-log slope over `column` of the best backend at every point; None with fewer than two points."""
+  """Return the log-log slope over `column` of the best backend at every point; None with fewer than two points."""
   points: dict[float, Sequence[float]] = {}
   for x in levels(rows, column):
     chosen = pick((r for r in rows if r[column] == x), architectures)
@@ -52,7 +52,7 @@ def exponent(rows: Sequence[Row], architectures: Sequence[str], column: str = 'l
 
 
 def flattest(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | None:
-  """The smallest log-log slope of any one backend, for numbers that the compiler gives exactly."""
+  """Return the smallest log-log slope of any one backend, for numbers that the compiler reports exactly."""
   slopes = []
   for series in levels([{'series': name(r)} for r in rows if r.get('architecture') in architectures], 'series'):
     values = {r['length']: [max(1.0, r['value'])] for r in rows if name(r) == series}

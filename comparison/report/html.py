@@ -94,7 +94,7 @@ def table(content: Table, level: str = 'h2') -> str:
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Cells are HTML already."""
+  """Return a table; cells are HTML already."""
   head = ''.join(f'<th>{escape(name)}</th>' for name in columns)
   lines = ''.join('<tr>' + ''.join(f'<td>{cell}</td>' for cell in row) + '</tr>' for row in rows)
   return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
@@ -150,7 +150,7 @@ def items(lines: Sequence[str]) -> str:
 
 
 def scoped(svg: str, prefix: str) -> str:
-  """Ids of several figures of one page must differ; names of document types on the network are left out."""
+  """Prefix the ids of a figure, which must be unique on a page, and remove metadata with addresses."""
   svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', svg)
   svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{prefix}\2"', svg)
   svg = re.sub(r'url\(#([^)]+)\)', rf'url(#{prefix}\1)', svg)

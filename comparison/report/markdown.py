@@ -75,7 +75,7 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
 
 
 def number(verdict: Verdict) -> str:
-  """`1.23 [1.10, 1.31] ms`, or nothing."""
+  """Format the deciding number: `1.23 [1.10, 1.31] ms`; empty without one."""
   if verdict.number is None:
     return ''
   value, low, high = (figure(tidy(x)) for x in (verdict.number, verdict.low, verdict.high))
@@ -85,5 +85,5 @@ def number(verdict: Verdict) -> str:
 
 
 def tidy(value: float | None) -> float:
-  """What only rounding keeps from zero is zero."""
+  """Round to zero a value that differs from it by rounding only."""
   return 0.0 if value is None or abs(value) < 1e-9 else value
