@@ -102,6 +102,23 @@ def table(records: Sequence[Row]) -> Table:
   return Table(TITLE, CAPTION, ('measure', 'parameters', 'RNN ÷ Transformer', 'faster'), tuple(rows))
 
 
+def sentence(records: Sequence[Row]) -> str:
+  """Return one sentence a measure: the side that is faster at every size and length, or that it depends."""
+  found = []
+  for measure in TIMED:
+    by_size = ratios.best_by_length(records, measure)
+    winners = {size: {ratios.winner(ratio) for ratio in at.values()} for size, at in by_size.items()}
+    if not winners:
+      continue
+    everywhere = set.union(*winners.values())
+    if len(everywhere) == 1:
+      found.append(f'{measure.name}: {everywhere.pop()} faster at every size and length')
+    else:
+      same = len({frozenset(who) for who in winners.values()}) == 1
+      found.append(f'{measure.name}: depends on the {"length" if same else "size"}')
+  return ' '.join(f'{text[0].upper()}{text[1:]}.' for text in found).replace('tie faster', 'a tie')
+
+
 def faster(measure: Measure, at: dict[float, Interval]) -> str:
   """Return who is faster over which lengths, in their order: `Transformer at 8 … 2,048, tie at 8,192`."""
   runs = [(who, list(xs)) for who, xs in itertools.groupby(sorted(at), key=lambda x: ratios.winner(at[x]))]

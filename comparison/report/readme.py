@@ -38,6 +38,7 @@ def with_results(readme: str, folders: Sequence[pathlib.Path]) -> str:
   parts = [
     f'![{headline.TITLE}]({folder}/{report.HEADLINE})',
     f'{table.title} on {page.records[0]["device_kind"]}. {table.note}',
+    f'**{headline.sentence(page.records)}**',
     markdown.grid(table.columns, table.rows),
     f'{tally(page)} [All verdicts and tables]({RESULTS}); [every plot and protocol]({folder}/report.md).',
   ]

@@ -119,6 +119,16 @@ def test_the_headline_is_the_ratio_of_the_best_backends_by_size_and_length():
   assert table.rows[-1][-1] == 'tie at 1, RNN at 100 … 1,000'
 
 
+def test_the_sentence_names_a_side_only_where_it_is_faster_at_every_size():
+  small, large = faster_and_slower(2e5), faster_and_slower(4e6)
+  both = 'Training step: depends on the size. Latency of one sequence: depends on the size.'
+  assert headline.sentence(small + large) == both
+  assert headline.sentence(large).startswith('Training step: Transformer faster at every size and length. ')
+  crossing = training(lambda t: 1e-3, lambda t: 1e-5 * t)
+  assert headline.sentence(crossing) == 'Training step: depends on the length.'
+  assert headline.sentence(training(lambda t: 1.0, lambda t: 1.0)) == 'Training step: a tie at every size and length.'
+
+
 def test_the_picture_has_a_panel_for_each_measure_a_line_for_each_size_and_words_on_both_sides():
   rows = faster_and_slower(2e5) + faster_and_slower(4e6)
   drawn = headline.draw(rows)
