@@ -67,7 +67,9 @@ def parse_entry(entry: str) -> tuple[str, dict[str, Any]]:
   """
   name = fields.parse_entry(entry)[0]
   mixer_options(name)
-  return name, fields.read_entry(entry, {field.name: field.default for field in dataclasses.fields(MIXERS[name].Options)})
+  return name, fields.read_entry(
+    entry, {field.name: field.default for field in dataclasses.fields(MIXERS[name].Options)}
+  )
 
 
 def make_mixer(entry: str, form: Form, *, rngs: nnx.Rngs, options: Mapping[str, Any] | None = None) -> Mixer:
