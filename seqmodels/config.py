@@ -3,12 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-<<<<<<< HEAD
 from typing import Any
-=======
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
->>>>>>> mixers-b
 
 from seqmodels.errors import InputError, unknown
 from seqmodels.fields import checked_fields, parse_pattern
@@ -125,47 +120,3 @@ class ModelConfig:
 def from_dict(values: Mapping[str, Any]) -> ModelConfig:
   """Return a ModelConfig from a ConfigDict or dict. Unknown fields and wrong types raise InputError."""
   return ModelConfig(**checked_fields(ModelConfig, values, 'model'))
-<<<<<<< HEAD
-=======
-
-
-def checked_fields(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-  """`values` as keyword arguments of the dataclass `cls`: names known, types right (an int serves as a float).
-
-  Errors name the field as `prefix.field`.
-  """
-  hints = get_type_hints(cls)
-  names = {f.name for f in dataclasses.fields(cls)}
-  checked = {}
-  for name, value in dict(values).items():
-    if name not in names:
-      raise unknown(f'{prefix} field', name, names)
-    checked[name] = _checked(f'{prefix}.{name}', value, hints[name])
-  return checked
-
-
-def _checked(field_name: str, value: Any, hint: Any) -> Any:
-  if isinstance(hint, UnionType):  # X | None
-    if value is None:
-      return None
-    (hint,) = (option for option in get_args(hint) if option is not NoneType)
-  kind = get_origin(hint) or hint
-  if kind is tuple:
-    items = (value,) if isinstance(value, str) else value
-    if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-      return tuple(entry for item in items for entry in parse_pattern(item))
-  elif kind is dict:
-    if isinstance(value, Mapping):
-      return dict(value)
-  elif kind is float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-      if not math.isfinite(value):
-        raise InputError(f'{field_name}={value!r} must be a finite number')
-      return float(value)
-  elif kind is int:
-    if isinstance(value, int) and not isinstance(value, bool):
-      return value
-  elif not isinstance(kind, type) or isinstance(value, kind):
-    return value
-  raise InputError(f'{field_name}={value!r} must be of type {getattr(kind, "__name__", kind)}')
->>>>>>> mixers-b
