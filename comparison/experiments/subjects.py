@@ -65,7 +65,7 @@ def random_params(model: models.Model, seed: int = 0) -> Params:
 
   def draw(leaf: jax.ShapeDtypeStruct, axes: tuple[str, ...]) -> jax.Array:
     shape = leaf.shape[1:] if axes[0] == LAYERS else leaf.shape
-    # A kernel leads with its inputs, all but the last axis where it ends in the model's width; biases and scales do not.
+    # A kernel leads with its inputs: all but the last axis where that is the model's width. Biases and scales do not.
     inputs = math.prod(shape[:-1]) if axes[-1] == 'embed' else shape[0]
     is_kernel = len(shape) > 1 and (axes[-1] == 'embed' or axes[-len(shape)] not in ('gate', 'heads', 'kv_heads'))
     scale = inputs**-0.5 if is_kernel else 0.1
