@@ -20,21 +20,21 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
-  (w_z, w_h), (b_z, b_h) = (np.split(weights[name], 2, axis=-1) for name in ('kernel', 'bias'))
-  h, ys = np.zeros(w_h.shape[1]), []
+  w, b = weights['input']['kernel'], weights['input']['bias']
+  h, ys = np.zeros(w.shape[2]), []
   for now in x:
-    z = sigmoid(now @ w_z + b_z)
-    h = (1 - z) * h + z * (now @ w_h + b_h)
+    z = sigmoid(now @ w[:, 0] + b[0])
+    h = (1 - z) * h + z * (now @ w[:, 1] + b[1])
     ys.append(h)
   return np.stack(ys)
 
 
 def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
-  (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.split(weights[name], 3, axis=-1) for name in ('kernel', 'bias'))
-  h, ys = np.zeros(w_h.shape[1]), []
+  w, b = weights['input']['kernel'], weights['input']['bias']
+  h, ys = np.zeros(w.shape[2]), []
   for now in x:
-    f, i = sigmoid(now @ w_f + b_f), sigmoid(now @ w_i + b_i)
-    h = f / (f + i) * h + i / (f + i) * (now @ w_h + b_h)
+    f, i = sigmoid(now @ w[:, 0] + b[0]), sigmoid(now @ w[:, 1] + b[1])
+    h = f / (f + i) * h + i / (f + i) * (now @ w[:, 2] + b[2])
     ys.append(h)
   return np.stack(ys)
 
@@ -42,9 +42,8 @@ def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
 def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
   """In complex128, without the skip."""
   decay = np.exp(-np.exp(weights['nu_log']) + 1j * np.exp(weights['theta_log']))
-  b_re, b_im = np.split(weights['input_kernel'], 2, axis=1)
-  c_re, c_im = np.split(weights['output_kernel'], 2, axis=0)
-  b, c = b_re + 1j * b_im, c_re + 1j * c_im
+  of_input, of_output = weights['input']['kernel'], weights['output']['kernel']
+  b, c = of_input[:, 0] + 1j * of_input[:, 1], of_output[0] + 1j * of_output[1]
   h, ys = np.zeros(len(decay), np.complex128), []
   for now in x:
     h = decay * h + np.exp(weights['gamma_log']) * (now @ b)
@@ -54,54 +53,57 @@ def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
 
 def griffin(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm."""
-  w_branch, w_gate = np.split(weights['input_kernel'], 2, axis=1)
-  b_branch, b_gate = np.split(weights['input_bias'], 2)
-  taps, heads = weights['taps'], weights['gates_kernel']
-  block = heads.shape[1]
-  h, past, ys = np.zeros(w_gate.shape[1]), [np.zeros(w_gate.shape[1])] * (len(taps) - 1), []
+  w, b = weights['input']['kernel'], weights['input']['bias']
+  taps, of_gates, output = weights['convolution']['taps'], weights['gates'], weights['output']
+  block = of_gates['kernel'].shape[1]
+  h, past, ys = np.zeros(w.shape[2]), [np.zeros(w.shape[2])] * (len(taps) - 1), []
   for now in x:
-    past.append(now @ w_branch + b_branch)
-    u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
-    gates = [u[n * block : (n + 1) * block] @ w + weights['gates_bias'][n] for n, w in enumerate(heads)]
-    r = sigmoid(np.concatenate([gate[:block] for gate in gates]))
-    i = sigmoid(np.concatenate([gate[block:] for gate in gates]))
-    a = sigmoid(weights['decay']) ** (8 * r)
+    past.append(now @ w[:, 0] + b[0])
+    u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['convolution']['bias']
+    heads = list(zip(of_gates['kernel'], of_gates['bias'], strict=True))  # [inputs gate outputs], [gate outputs]
+    r, i = (
+      sigmoid(np.concatenate([u[n * block : (n + 1) * block] @ w[:, g] + b[g] for n, (w, b) in enumerate(heads)]))
+      for g in range(2)
+    )
+    a = sigmoid(weights['decay_logit']) ** (8 * r)
     h = a * h + np.sqrt(1 - a**2) * (i * u)
-    ys.append(gelu(now @ w_gate + b_gate) * h @ weights['output_kernel'] + weights['output_bias'])
+    ys.append(gelu(now @ w[:, 1] + b[1]) * h @ output['kernel'] + output['bias'])
   return np.stack(ys)
 
 
 def convolution(dilation: int, weights: Any, x: np.ndarray) -> np.ndarray:
-  taps, ys = weights['taps'], []
+  taps, ys = weights['depthwise']['taps'], []
   for t in range(len(x)):
-    y = weights['bias'].copy()
+    y = weights['depthwise']['bias'].copy()
     for i in range(len(taps)):
       if t - i * dilation >= 0:
         y += taps[len(taps) - 1 - i] * x[t - i * dilation]
-    ys.append(y * sigmoid(y) @ weights['output_kernel'])
+    ys.append(y * sigmoid(y) @ weights['output']['kernel'])
   return np.stack(ys)
 
 
 def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 8 to 14 with no stabiliser: float64 holds the exponentials. Then each head is normalised."""
-  heads, each, _ = weights['recurrent_kernel'].shape
-  taps = weights['taps']
+  recurrent, taps = weights['recurrent_kernel'], weights['convolution']['taps']
+  heads, each = recurrent.shape[:2]
   h, c, n = (np.zeros((heads, each)) for _ in range(3))
   past, ys = [np.zeros(x.shape[1])] * (len(taps) - 1), []
   for now in x:
     past.append(now)
-    smooth = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
+    smooth = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['convolution']['bias']
     smooth = smooth * sigmoid(smooth)
     rows = []
     for g in range(heads):
-      own = slice(g * 2 * each, (g + 1) * 2 * each)
-      gates = np.concatenate([smooth @ weights['gates_kernel'][:, own], now @ weights['cell_kernel'][:, own]])
-      i, f, z, o = np.split(gates + weights['bias'][g] + h[g] @ weights['recurrent_kernel'][g], 4)
+      gates = []
+      for name, seen in (('input_forget', smooth), ('cell_output', now)):
+        kernel, bias = weights[name]['kernel'][:, g], weights[name]['bias'][g]
+        gates += [seen @ kernel[:, gate] + bias[gate] for gate in range(2)]
+      i, f, z, o = (gate + h[g] @ recurrent[g, :, k] for k, gate in enumerate(gates))
       c[g] = sigmoid(f) * c[g] + np.exp(i) * np.tanh(z)
       n[g] = sigmoid(f) * n[g] + np.exp(i)
       h[g] = sigmoid(o) * c[g] / n[g]
-      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-5))
-    ys.append(np.concatenate(rows) * weights['norm_scale'])
+      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-6) * weights['norm']['scale'][g])
+    ys.append(np.concatenate(rows))
   return np.stack(ys)
 
 

@@ -5,10 +5,12 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
-from tests.cases import Case, D, draw_input
-from tests.independent import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
+from seqmodels.context import Context
+from tests.cases import Case, draw_input
+from tests.independent import LENGTH, Check, Direction, both_ways, columns, mixer_deviation, one_way, rows
 
 HEADS = 2
 
@@ -31,13 +33,12 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def rms(x: np.ndarray) -> np.ndarray:
-  return x / np.sqrt((x**2).mean() + 1e-5)
+  return x / np.sqrt((x**2).mean() + 1e-6)
 
 
-def cuts(a: np.ndarray, *sizes: int) -> list[np.ndarray]:
-  """Pieces of the last axis; sizes must use it up."""
-  assert sum(sizes) == a.shape[-1]
-  return np.split(a, np.cumsum(sizes)[:-1], axis=-1)
+def projected(weights: Any, x: np.ndarray, *names: str) -> list[np.ndarray]:
+  """Return x times each kernel, heads side by side."""
+  return [x @ columns(weights[name]) for name in names or ('query', 'key', 'value')]
 
 
 def parts(heads: int, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -53,9 +54,13 @@ def turn(x: np.ndarray) -> np.ndarray:
   return np.concatenate([pairs.real, pairs.imag], axis=-1)
 
 
-def convolved(x: np.ndarray, taps: np.ndarray) -> np.ndarray:
+def convolved(x: np.ndarray, layer: Any) -> np.ndarray:
+  taps = layer['taps'].reshape(len(layer['taps']), -1)
   padded = np.concatenate([np.zeros((len(taps) - 1, x.shape[1])), x])
-  return np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+  return (
+    np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+    + layer.get('bias', np.zeros(1)).ravel()
+  )
 
 
 def elu_features(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,30 +93,30 @@ def feature_attention(
   features: Callable[..., Any], params: Any, x: np.ndarray, *, causal: bool, rotary: bool = False
 ) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *projected(params, x)):
     q, k = features(q, k)
     above, below = (turn(q) @ turn(k).T if rotary else q @ k.T), q @ k.T
     if causal:
       above, below = np.tril(above), np.tril(below)
     ys.append(above @ v / below.sum(1, keepdims=True))
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return np.concatenate(ys, axis=-1) @ rows(params['output'])
 
 
 def softmax_attention(params: Any, x: np.ndarray) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *projected(params, x)):
     scores = q @ k.T / math.sqrt(q.shape[1])
     ys.append(softmax(np.where(np.tril(np.ones(scores.shape)) > 0, scores, -np.inf)) @ v)
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return np.concatenate(ys, axis=-1) @ rows(params['output'])
 
 
 def softmax_deviation() -> float:
   case = Case('performer', (('heads', HEADS), ('features', 4096)))
   x = draw_input(0, LENGTH)
-  small = np.array([0.3, 0.3, 1.0]).repeat(D)[None, :]
-  params = case.params | {'qkv_kernel': case.params['qkv_kernel'] * small.astype(np.float32)}
-  actual = np.asarray(case.apply(params, x, None, None, None)[0])
-  params = {name: np.asarray(value, np.float64) for name, value in params.items()}
+  small = {name: {'kernel': case.params[name]['kernel'] * np.float32(0.3)} for name in ('query', 'key')}
+  params = case.params | small
+  actual = np.asarray(case.apply(params, x, None, Context())[0])
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
   expected = np.stack([softmax_attention(params, row) for row in np.asarray(x, np.float64)])
   return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
@@ -119,91 +124,90 @@ def softmax_deviation() -> float:
 def linformer(params: Any, x: np.ndarray) -> np.ndarray:
   e, f = (params[name][: len(x)] for name in ('key_mixture', 'value_mixture'))
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *projected(params, x)):
     ys.append(softmax(q @ (e.T @ k).T / math.sqrt(q.shape[1])) @ (f.T @ v))
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return np.concatenate(ys, axis=-1) @ rows(params['output'])
 
 
 def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
-  size = weights['output_kernel'].shape[1]
-  q, k, v, gate = cuts(x @ weights['input_kernel'], size, size, 2 * size, 2 * size)
-  shares, ys = parts(HEADS, q, k, v), []
-  for head, (q, k, v) in enumerate(shares):
+  *joined, gate = projected(weights, x, 'query', 'key', 'value', 'gate')
+  norm, ys = weights['norm'], []
+  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
     q, k = (turn(q), turn(k)) if rotary else (q, k)
-    s, rows = np.zeros((k.shape[1], v.shape[1])), []
+    s, outputs = np.zeros((k.shape[1], v.shape[1])), []
     for t in range(len(x)):
       s = (1 - 2.0 ** (-5 - head)) * s + np.outer(k[t], v[t])
       y = q[t] @ s / math.sqrt(q.shape[1])
-      rows.append((y - y.mean()) / np.sqrt(y.var() + 1e-5))
-    ys.append(np.stack(rows))
-  y = np.concatenate(ys, axis=-1) * weights['norm_scale'] + weights['norm_bias']
-  return (swish(gate) * y) @ weights['output_kernel']
+      outputs.append((y - y.mean()) / np.sqrt(y.var() + 1e-6) * norm['scale'][head] + norm['bias'][head])
+    ys.append(np.stack(outputs))
+  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
 
 
 def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
-  inner = weights['norm_scale'].shape[0]
-  state = (weights['taps'].shape[1] - inner) // 2
-  joined, z = cuts(x @ weights['input_kernel'], inner + 2 * state, inner)
-  u, b, c = cuts(swish(convolved(joined, weights['taps']) + weights['taps_bias']), inner, state, state)
-  delta = softplus(x @ weights['step_kernel'] + weights['decay_bias'])
-  a = -np.exp(weights['decay_rate'])
-  shares, ys = parts(HEADS, u), []
-  for head, (u,) in enumerate(shares):
-    h, rows = np.zeros((state, u.shape[1])), []
+  names = ('value', 'key', 'query')
+  joined = projected(weights, x, *names)
+  inputs, b, c = (swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(names, joined, strict=True))
+  (z,) = projected(weights, x, 'gate')
+  delta = softplus(x @ columns(weights['step']) + weights['decay']['bias'])
+  a = -np.exp(weights['decay']['log_rate'])
+  ys = []
+  for head, (u,) in enumerate(parts(HEADS, inputs)):
+    h, outputs = np.zeros((b.shape[1], u.shape[1])), []
     for t in range(len(x)):
       h = np.exp(delta[t, head] * a[head]) * h + delta[t, head] * np.outer(b[t], u[t])
-      rows.append(c[t] @ h + weights['skip'][head] * u[t])
-    ys.append(np.stack(rows))
+      outputs.append(c[t] @ h + weights['skip'][head] * u[t])
+    ys.append(np.stack(outputs))
   y = np.concatenate(ys, axis=-1) * swish(z)
-  y = np.stack([rms(row) for row in y]) * weights['norm_scale']
-  return y @ weights['output_kernel']
+  y = np.stack([rms(row) for row in y]) * weights['norm']['scale'].ravel()
+  return y @ rows(weights['output'])
 
 
 def gla(weights: Any, x: np.ndarray) -> np.ndarray:
-  size, (rank, keys) = weights['output_kernel'].shape[0], weights['decay_kernel'].shape
-  q, k, v, gate, low = cuts(x @ weights['input_kernel'], keys, keys, size, size, rank)
-  alpha = sigmoid(low @ weights['decay_kernel'] + weights['decay_bias']) ** (1 / 16)
-  shares, ys = parts(HEADS, q, k, v, alpha), []
-  for q, k, v, alpha in shares:
-    s, rows = np.zeros((k.shape[1], v.shape[1])), []
+  *joined, gate, low = projected(weights, x, 'query', 'key', 'value', 'gate', 'decay_down')
+  decays = sigmoid(low @ columns(weights['decay_up']) + weights['decay_up']['bias'].ravel()) ** (1 / 16)
+  ys = []
+  for head, (q, k, v, alpha) in enumerate(parts(HEADS, *joined, decays)):
+    s, outputs = np.zeros((k.shape[1], v.shape[1])), []
     for t in range(len(x)):
       s = alpha[t][:, None] * s + np.outer(k[t], v[t])
-      rows.append(rms(q[t] @ s / math.sqrt(q.shape[1])))
-    ys.append(np.stack(rows))
-  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+      outputs.append(rms(q[t] @ s / math.sqrt(q.shape[1])) * weights['norm']['scale'][head])
+    ys.append(np.stack(outputs))
+  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
 
 
 def gated_delta(weights: Any, x: np.ndarray) -> np.ndarray:
-  size = weights['output_kernel'].shape[0]
-  joined, gate = cuts(x @ weights['input_kernel'], 3 * size, size)
-  q, k, v = np.split(swish(convolved(joined, weights['taps'])), 3, axis=-1)
-  beta, step = np.split(x @ weights['gates_kernel'], 2, axis=-1)
-  beta, alpha = sigmoid(beta), np.exp(-np.exp(weights['decay_rate']) * softplus(step + weights['decay_bias']))
-  shares, ys = parts(HEADS, q, k, v), []
-  for head, (q, k, v) in enumerate(shares):
+  names = ('query', 'key', 'value')
+  joined = projected(weights, x, *names)
+  joined = [swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(names, joined, strict=True)]
+  (gate,) = projected(weights, x, 'gate')
+  beta, step = np.moveaxis(np.einsum('td,dgh->tgh', x, weights['gates']['kernel']), 1, 0)
+  decay = weights['decay']
+  beta, alpha = sigmoid(beta), np.exp(-np.exp(decay['log_rate']) * softplus(step + decay['bias']))
+  ys = []
+  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
     q, k = (a / np.sqrt((a**2).sum(1, keepdims=True) + 1e-6) for a in (q, k))
-    s, rows = np.zeros((v.shape[1], k.shape[1])), []
+    s, outputs = np.zeros((v.shape[1], k.shape[1])), []
     for t in range(len(x)):
       forget = alpha[t, head] * (np.eye(k.shape[1]) - beta[t, head] * np.outer(k[t], k[t]))
       s = s @ forget + beta[t, head] * np.outer(v[t], k[t])
-      rows.append(rms(s @ q[t] / math.sqrt(q.shape[1])))
-    ys.append(np.stack(rows))
-  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+      outputs.append(rms(s @ q[t] / math.sqrt(q.shape[1])) * weights['norm']['scale'][head])
+    ys.append(np.stack(outputs))
+  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
 
 
 def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 19 to 27, with no stabiliser: float64 holds the exponentials."""
-  q, k, v, gate = np.split(x @ weights['input_kernel'], 4, axis=-1)
-  inputs, forget = np.split(x @ weights['gates_kernel'] + weights['gates_bias'], 2, axis=-1)
-  shares, ys = parts(HEADS, q, k, v), []
-  for head, (q, k, v) in enumerate(shares):
-    c, n, rows = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
+  *joined, gate = projected(weights, x, 'query', 'key', 'value', 'gate')
+  gates = np.einsum('td,dgh->tgh', x, weights['gates']['kernel']) + weights['gates']['bias']
+  ys = []
+  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
+    c, n, outputs = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
     for t in range(len(x)):
-      f, i, key = sigmoid(forget[t, head]), np.exp(inputs[t, head]), k[t] / math.sqrt(k.shape[1])
+      f, i, key = sigmoid(gates[t, 1, head]), np.exp(gates[t, 0, head]), k[t] / math.sqrt(k.shape[1])
       c, n = f * c + i * np.outer(v[t], key), f * n + i * key
-      rows.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)))
-    ys.append(np.stack(rows))
-  return (sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+      outputs.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)) * weights['norm']['scale'][head])
+    ys.append(np.stack(outputs))
+  return (sigmoid(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
 
 
 def check(
