@@ -78,16 +78,6 @@ def packed_deviation(name: str, reference: Reference, *, segment: int, memory: i
   return float(np.abs(np.asarray(actual) - expected)[mask].max())
 
 
-def columns(layer: Any) -> np.ndarray:
-  """Return a dense layer's kernel as a matrix, its output axes joined."""
-  return layer['kernel'].reshape(layer['kernel'].shape[0], -1)
-
-
-def rows(layer: Any) -> np.ndarray:
-  """Return a dense layer's kernel as a matrix, its input axes joined."""
-  return layer['kernel'].reshape(-1, layer['kernel'].shape[-1])
-
-
 def in_float64(case: Case) -> Any:
   return jax.tree.map(lambda a: np.asarray(a, np.float64), case.params)
 

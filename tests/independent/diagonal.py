@@ -20,21 +20,21 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
-  w, b = weights['input']['kernel'], weights['input']['bias']
-  h, ys = np.zeros(w.shape[2]), []
+  (w_z, w_h), (b_z, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
+  h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
-    z = sigmoid(now @ w[:, 0] + b[0])
-    h = (1 - z) * h + z * (now @ w[:, 1] + b[1])
+    z = sigmoid(now @ w_z + b_z)
+    h = (1 - z) * h + z * (now @ w_h + b_h)
     ys.append(h)
   return np.stack(ys)
 
 
 def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
-  w, b = weights['input']['kernel'], weights['input']['bias']
-  h, ys = np.zeros(w.shape[2]), []
+  (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
+  h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
-    f, i = sigmoid(now @ w[:, 0] + b[0]), sigmoid(now @ w[:, 1] + b[1])
-    h = f / (f + i) * h + i / (f + i) * (now @ w[:, 2] + b[2])
+    f, i = sigmoid(now @ w_f + b_f), sigmoid(now @ w_i + b_i)
+    h = f / (f + i) * h + i / (f + i) * (now @ w_h + b_h)
     ys.append(h)
   return np.stack(ys)
 
@@ -42,8 +42,9 @@ def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
 def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
   """In complex128, without the skip."""
   decay = np.exp(-np.exp(weights['nu_log']) + 1j * np.exp(weights['theta_log']))
-  of_input, of_output = weights['input']['kernel'], weights['output']['kernel']
-  b, c = of_input[:, 0] + 1j * of_input[:, 1], of_output[0] + 1j * of_output[1]
+  b_re, b_im = weights['input']['kernel'].swapaxes(0, 1)
+  c_re, c_im = weights['output']['kernel']
+  b, c = b_re + 1j * b_im, c_re + 1j * c_im
   h, ys = np.zeros(len(decay), np.complex128), []
   for now in x:
     h = decay * h + np.exp(weights['gamma_log']) * (now @ b)
@@ -51,23 +52,25 @@ def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
   return np.stack(ys)
 
 
-def griffin(weights: Any, x: np.ndarray) -> np.ndarray:
-  """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm."""
-  w, b = weights['input']['kernel'], weights['input']['bias']
-  taps, of_gates, output = weights['convolution']['taps'], weights['gates'], weights['output']
-  block = of_gates['kernel'].shape[1]
-  h, past, ys = np.zeros(w.shape[2]), [np.zeros(w.shape[2])] * (len(taps) - 1), []
+def griffin(weights: Any, x: np.ndarray, *, negative: bool = False) -> np.ndarray:
+  """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm. negative: with 2a - 1 in its place."""
+  w_branch, w_gate = weights['input']['kernel'].swapaxes(0, 1)
+  b_branch, b_gate = weights['input']['bias']
+  taps, heads = weights['convolution']['taps'], weights['gates']['kernel']
+  block = heads.shape[1]
+  h, past, ys = np.zeros(w_gate.shape[1]), [np.zeros(w_gate.shape[1])] * (len(taps) - 1), []
   for now in x:
-    past.append(now @ w[:, 0] + b[0])
+    past.append(now @ w_branch + b_branch)
     u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['convolution']['bias']
-    heads = list(zip(of_gates['kernel'], of_gates['bias'], strict=True))  # [inputs gate outputs], [gate outputs]
+    own = [u[n * block : (n + 1) * block] for n in range(len(heads))]
     r, i = (
-      sigmoid(np.concatenate([u[n * block : (n + 1) * block] @ w[:, g] + b[g] for n, (w, b) in enumerate(heads)]))
-      for g in range(2)
+      sigmoid(np.concatenate([own[n] @ w[:, gate] + weights['gates']['bias'][n, gate] for n, w in enumerate(heads)]))
+      for gate in (0, 1)
     )
     a = sigmoid(weights['decay_logit']) ** (8 * r)
+    a = 2 * a - 1 if negative else a
     h = a * h + np.sqrt(1 - a**2) * (i * u)
-    ys.append(gelu(now @ w[:, 1] + b[1]) * h @ output['kernel'] + output['bias'])
+    ys.append(gelu(now @ w_gate + b_gate) * h @ weights['output']['kernel'] + weights['output']['bias'])
   return np.stack(ys)
 
 
@@ -84,8 +87,8 @@ def convolution(dilation: int, weights: Any, x: np.ndarray) -> np.ndarray:
 
 def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 8 to 14 with no stabiliser: float64 holds the exponentials. Then each head is normalised."""
-  recurrent, taps = weights['recurrent_kernel'], weights['convolution']['taps']
-  heads, each = recurrent.shape[:2]
+  heads, each, *_ = weights['recurrent_kernel'].shape
+  taps = weights['convolution']['taps']
   h, c, n = (np.zeros((heads, each)) for _ in range(3))
   past, ys = [np.zeros(x.shape[1])] * (len(taps) - 1), []
   for now in x:
@@ -94,16 +97,17 @@ def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
     smooth = smooth * sigmoid(smooth)
     rows = []
     for g in range(heads):
-      gates = []
-      for name, seen in (('input_forget', smooth), ('cell_output', now)):
-        kernel, bias = weights[name]['kernel'][:, g], weights[name]['bias'][g]
-        gates += [seen @ kernel[:, gate] + bias[gate] for gate in range(2)]
-      i, f, z, o = (gate + h[g] @ recurrent[g, :, k] for k, gate in enumerate(gates))
+      recurrent = np.tensordot(h[g], weights['recurrent_kernel'][g], 1)
+      (w_if, w_zo), (b_if, b_zo) = (
+        [weights[pair][part][..., g, :, :] for pair in ('input_forget', 'cell_output')] for part in ('kernel', 'bias')
+      )
+      i, f = np.tensordot(smooth, w_if, 1) + b_if + recurrent[:2]
+      z, o = np.tensordot(now, w_zo, 1) + b_zo + recurrent[2:]
       c[g] = sigmoid(f) * c[g] + np.exp(i) * np.tanh(z)
       n[g] = sigmoid(f) * n[g] + np.exp(i)
       h[g] = sigmoid(o) * c[g] / n[g]
-      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-6) * weights['norm']['scale'][g])
-    ys.append(np.concatenate(rows))
+      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-6))
+    ys.append((np.stack(rows) * weights['norm']['scale']).ravel())
   return np.stack(ys)
 
 
@@ -132,6 +136,12 @@ CHECKS = (
   ),
   check('rg_lru', griffin, 'NumPy loop over the equations, De et al. (2024)', heads=4, expansion=1.5),
   check('rg_lru', griffin, 'NumPy loop both ways, De et al. (2024)', causal=False),
+  check(
+    'rg_lru',
+    functools.partial(griffin, negative=True),
+    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    negative_eigenvalues=True,
+  ),
   check('slstm', exponential, 'NumPy loop without the stabiliser, Beck et al. (2024)', heads=2),
   check('slstm', exponential, 'NumPy loop both ways without the stabiliser, Beck et al. (2024)', causal=False),
   check('conv', functools.partial(convolution, 3), 'NumPy loop over taps, dilation 3', kernel_size=4, dilation=3),

@@ -10,9 +10,10 @@ import numpy as np
 
 from seqmodels.context import Context
 from tests.cases import Case, draw_input
-from tests.independent import LENGTH, Check, Direction, both_ways, columns, mixer_deviation, one_way, rows
+from tests.independent import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
 
 HEADS = 2
+QKV = ('query', 'key', 'value')
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -36,9 +37,14 @@ def rms(x: np.ndarray) -> np.ndarray:
   return x / np.sqrt((x**2).mean() + 1e-6)
 
 
-def projected(weights: Any, x: np.ndarray, *names: str) -> list[np.ndarray]:
-  """Return x times each kernel, heads side by side."""
-  return [x @ columns(weights[name]) for name in names or ('query', 'key', 'value')]
+def read(weights: Any, x: np.ndarray, *names: str) -> list[np.ndarray]:
+  """Return x times the kernel of each of the named layers, heads side by side."""
+  return [x @ weights[name]['kernel'].reshape(x.shape[1], -1) for name in names]
+
+
+def write(weights: Any, y: np.ndarray) -> np.ndarray:
+  """Return y, heads side by side, times the kernel of the output layer."""
+  return y @ weights['output']['kernel'].reshape(y.shape[1], -1)
 
 
 def parts(heads: int, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -54,13 +60,11 @@ def turn(x: np.ndarray) -> np.ndarray:
   return np.concatenate([pairs.real, pairs.imag], axis=-1)
 
 
-def convolved(x: np.ndarray, layer: Any) -> np.ndarray:
-  taps = layer['taps'].reshape(len(layer['taps']), -1)
+def convolved(x: np.ndarray, weights: Any) -> np.ndarray:
+  taps = weights['taps'].reshape(-1, x.shape[1])
   padded = np.concatenate([np.zeros((len(taps) - 1, x.shape[1])), x])
-  return (
-    np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
-    + layer.get('bias', np.zeros(1)).ravel()
-  )
+  y = np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+  return y + weights['bias'].ravel() if 'bias' in weights else y
 
 
 def elu_features(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,27 +97,27 @@ def feature_attention(
   features: Callable[..., Any], params: Any, x: np.ndarray, *, causal: bool, rotary: bool = False
 ) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *projected(params, x)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     q, k = features(q, k)
     above, below = (turn(q) @ turn(k).T if rotary else q @ k.T), q @ k.T
     if causal:
       above, below = np.tril(above), np.tril(below)
     ys.append(above @ v / below.sum(1, keepdims=True))
-  return np.concatenate(ys, axis=-1) @ rows(params['output'])
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def softmax_attention(params: Any, x: np.ndarray) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *projected(params, x)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     scores = q @ k.T / math.sqrt(q.shape[1])
     ys.append(softmax(np.where(np.tril(np.ones(scores.shape)) > 0, scores, -np.inf)) @ v)
-  return np.concatenate(ys, axis=-1) @ rows(params['output'])
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def softmax_deviation() -> float:
   case = Case('performer', (('heads', HEADS), ('features', 4096)))
   x = draw_input(0, LENGTH)
-  small = {name: {'kernel': case.params[name]['kernel'] * np.float32(0.3)} for name in ('query', 'key')}
+  small = {name: {'kernel': np.float32(0.3) * case.params[name]['kernel']} for name in ('query', 'key')}
   params = case.params | small
   actual = np.asarray(case.apply(params, x, None, Context())[0])
   params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
@@ -124,90 +128,91 @@ def softmax_deviation() -> float:
 def linformer(params: Any, x: np.ndarray) -> np.ndarray:
   e, f = (params[name][: len(x)] for name in ('key_mixture', 'value_mixture'))
   ys = []
-  for q, k, v in parts(HEADS, *projected(params, x)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     ys.append(softmax(q @ (e.T @ k).T / math.sqrt(q.shape[1])) @ (f.T @ v))
-  return np.concatenate(ys, axis=-1) @ rows(params['output'])
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
-  *joined, gate = projected(weights, x, 'query', 'key', 'value', 'gate')
-  norm, ys = weights['norm'], []
-  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
+  q, k, v, gate = read(weights, x, *QKV, 'gate')
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
     q, k = (turn(q), turn(k)) if rotary else (q, k)
-    s, outputs = np.zeros((k.shape[1], v.shape[1])), []
+    s, rows = np.zeros((k.shape[1], v.shape[1])), []
     for t in range(len(x)):
       s = (1 - 2.0 ** (-5 - head)) * s + np.outer(k[t], v[t])
       y = q[t] @ s / math.sqrt(q.shape[1])
-      outputs.append((y - y.mean()) / np.sqrt(y.var() + 1e-6) * norm['scale'][head] + norm['bias'][head])
-    ys.append(np.stack(outputs))
-  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
+      rows.append((y - y.mean()) / np.sqrt(y.var() + 1e-6))
+    ys.append(np.stack(rows))
+  y = np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel() + weights['norm']['bias'].ravel()
+  return write(weights, swish(gate) * y)
 
 
 def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
-  names = ('value', 'key', 'query')
-  joined = projected(weights, x, *names)
-  inputs, b, c = (swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(names, joined, strict=True))
-  (z,) = projected(weights, x, 'gate')
-  delta = softplus(x @ columns(weights['step']) + weights['decay']['bias'])
-  a = -np.exp(weights['decay']['log_rate'])
-  ys = []
-  for head, (u,) in enumerate(parts(HEADS, inputs)):
-    h, outputs = np.zeros((b.shape[1], u.shape[1])), []
+  u, b, c = (
+    swish(convolved(a, weights[f'{name}_convolution']))
+    for name, a in zip(('value', 'key', 'query'), read(weights, x, 'value', 'key', 'query'), strict=True)
+  )
+  z, step = read(weights, x, 'gate', 'step')
+  delta, a = softplus(step + weights['decay']['bias']), -np.exp(weights['decay']['log_rate'])
+  shares, ys = parts(HEADS, u), []
+  for head, (u,) in enumerate(shares):
+    h, rows = np.zeros((b.shape[1], u.shape[1])), []
     for t in range(len(x)):
       h = np.exp(delta[t, head] * a[head]) * h + delta[t, head] * np.outer(b[t], u[t])
-      outputs.append(c[t] @ h + weights['skip'][head] * u[t])
-    ys.append(np.stack(outputs))
+      rows.append(c[t] @ h + weights['skip'][head] * u[t])
+    ys.append(np.stack(rows))
   y = np.concatenate(ys, axis=-1) * swish(z)
-  y = np.stack([rms(row) for row in y]) * weights['norm']['scale'].ravel()
-  return y @ rows(weights['output'])
+  return write(weights, np.stack([rms(row) for row in y]) * weights['norm']['scale'].ravel())
 
 
 def gla(weights: Any, x: np.ndarray) -> np.ndarray:
-  *joined, gate, low = projected(weights, x, 'query', 'key', 'value', 'gate', 'decay_down')
-  decays = sigmoid(low @ columns(weights['decay_up']) + weights['decay_up']['bias'].ravel()) ** (1 / 16)
-  ys = []
-  for head, (q, k, v, alpha) in enumerate(parts(HEADS, *joined, decays)):
-    s, outputs = np.zeros((k.shape[1], v.shape[1])), []
+  q, k, v, gate, low = read(weights, x, *QKV, 'gate', 'decay_down')
+  (decay,) = read(weights, low, 'decay_up')
+  alpha = sigmoid(decay + weights['decay_up']['bias'].ravel()) ** (1 / 16)
+  shares, ys = parts(HEADS, q, k, v, alpha), []
+  for q, k, v, alpha in shares:
+    s, rows = np.zeros((k.shape[1], v.shape[1])), []
     for t in range(len(x)):
       s = alpha[t][:, None] * s + np.outer(k[t], v[t])
-      outputs.append(rms(q[t] @ s / math.sqrt(q.shape[1])) * weights['norm']['scale'][head])
-    ys.append(np.stack(outputs))
-  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
+      rows.append(rms(q[t] @ s / math.sqrt(q.shape[1])))
+    ys.append(np.stack(rows))
+  return write(weights, swish(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
-def gated_delta(weights: Any, x: np.ndarray) -> np.ndarray:
-  names = ('query', 'key', 'value')
-  joined = projected(weights, x, *names)
-  joined = [swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(names, joined, strict=True)]
-  (gate,) = projected(weights, x, 'gate')
-  beta, step = np.moveaxis(np.einsum('td,dgh->tgh', x, weights['gates']['kernel']), 1, 0)
-  decay = weights['decay']
-  beta, alpha = sigmoid(beta), np.exp(-np.exp(decay['log_rate']) * softplus(step + decay['bias']))
-  ys = []
-  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
+def gated_delta(weights: Any, x: np.ndarray, *, largest_beta: float = 1.0) -> np.ndarray:
+  q, k, v = (
+    swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(QKV, read(weights, x, *QKV), strict=True)
+  )
+  gate, gates = read(weights, x, 'gate', 'gates')
+  beta, step = np.split(gates, 2, axis=-1)
+  beta = largest_beta * sigmoid(beta)
+  alpha = np.exp(-np.exp(weights['decay']['log_rate']) * softplus(step + weights['decay']['bias']))
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
     q, k = (a / np.sqrt((a**2).sum(1, keepdims=True) + 1e-6) for a in (q, k))
-    s, outputs = np.zeros((v.shape[1], k.shape[1])), []
+    s, rows = np.zeros((v.shape[1], k.shape[1])), []
     for t in range(len(x)):
       forget = alpha[t, head] * (np.eye(k.shape[1]) - beta[t, head] * np.outer(k[t], k[t]))
       s = s @ forget + beta[t, head] * np.outer(v[t], k[t])
-      outputs.append(rms(s @ q[t] / math.sqrt(q.shape[1])) * weights['norm']['scale'][head])
-    ys.append(np.stack(outputs))
-  return (swish(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
+      rows.append(rms(s @ q[t] / math.sqrt(q.shape[1])))
+    ys.append(np.stack(rows))
+  return write(weights, swish(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
 def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 19 to 27, with no stabiliser: float64 holds the exponentials."""
-  *joined, gate = projected(weights, x, 'query', 'key', 'value', 'gate')
-  gates = np.einsum('td,dgh->tgh', x, weights['gates']['kernel']) + weights['gates']['bias']
-  ys = []
-  for head, (q, k, v) in enumerate(parts(HEADS, *joined)):
-    c, n, outputs = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
+  q, k, v, gate, gates = read(weights, x, *QKV, 'gate', 'gates')
+  inputs, forget = np.split(gates + weights['gates']['bias'].ravel(), 2, axis=-1)
+  shares, ys = parts(HEADS, q, k, v), []
+  for head, (q, k, v) in enumerate(shares):
+    c, n, rows = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
     for t in range(len(x)):
-      f, i, key = sigmoid(gates[t, 1, head]), np.exp(gates[t, 0, head]), k[t] / math.sqrt(k.shape[1])
+      f, i, key = sigmoid(forget[t, head]), np.exp(inputs[t, head]), k[t] / math.sqrt(k.shape[1])
       c, n = f * c + i * np.outer(v[t], key), f * n + i * key
-      outputs.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)) * weights['norm']['scale'][head])
-    ys.append(np.stack(outputs))
-  return (sigmoid(gate) * np.concatenate(ys, axis=-1)) @ rows(weights['output'])
+      rows.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)))
+    ys.append(np.stack(rows))
+  return write(weights, sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
 def check(
@@ -263,5 +268,11 @@ CHECKS = (
   *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
   *directions('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
   *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
+  check(
+    'gated_delta',
+    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    functools.partial(one_way, functools.partial(gated_delta, largest_beta=2.0)),
+    negative_eigenvalues=True,
+  ),
   *directions('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
 )
