@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import inspect
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,7 +10,7 @@ import tasks
 from configs import architectures
 from seqmodels.config import ModelConfig, parse_pattern
 from seqmodels.errors import InputError, unknown
-from seqmodels.mixers import MIXERS, mixer_options, parse_entry
+from seqmodels.mixers import MIXERS, parse_entry
 from training.settings import EvalSettings, TrainSettings
 
 # What every task starts from; where a task wants another value, its file in configs/ says so.
@@ -112,10 +111,8 @@ def _mixer_defaults(pattern: tuple[str, ...]) -> dict[str, Any]:
     if entry.partition(':')[0] not in MIXERS:
       raise unknown('model.pattern', entry.partition(':')[0], MIXERS)
     name, fixed = parse_entry(entry)
-    parameters = inspect.signature(MIXERS[name].__init__).parameters
-    for option in mixer_options(name):
-      default = parameters[option].default
-      if option in shared or option in fixed or default is inspect.Parameter.empty:
+    for option, default in ((option.name, option.default) for option in dataclasses.fields(MIXERS[name].Options)):
+      if option in shared or option in fixed:
         continue
       if options.setdefault(option, default) != default:
         clashing.add(option)

@@ -12,8 +12,8 @@ from seqmodels.config import ModelConfig
 from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
-from seqmodels.models import build, count_parameters, sizing
 from seqmodels.layers import CrossAttention
+from seqmodels.models import build, count_parameters, sizing
 from seqmodels.spec import Spec, Tokens, Vectors
 from tasks.reversal import Reversal
 from tests.contractions import count

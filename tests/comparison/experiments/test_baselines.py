@@ -80,16 +80,16 @@ def test_other_rungs_are_measured_beside_rungs_of_the_ladder():
   assert len({rung.name for rung in LADDERS['whole']}) == len(LADDERS['whole'])
 
 
-def test_the_rungs_in_native_code_are_passed_over_where_it_has_not_been_built(monkeypatch):
+def test_the_rungs_in_cpp_are_passed_over_where_it_has_not_been_built(monkeypatch):
   monkeypatch.setattr(native, '_load', lambda: False)
-  rungs = [rung for rung in LADDERS['whole'] if rung.backend == 'native']
+  rungs = [rung for rung in LADDERS['whole'] if rung.backend == 'cpu']
   admitted, rows = gate.admit(rungs)
   assert (admitted, {row['metric'] for row in rows}) == ([], {'unavailable'})
   assert {row['architecture'] for row in rows} == {'lstm', 'gru', 'rnn', 'transformer'}
 
 
 def test_a_vendors_kernel_that_is_not_here_is_passed_over():
-  admitted, rows = gate.admit([Subject('lstm', 'vendor')], 'bfloat16')  # which no device has
+  admitted, rows = gate.admit([Subject('lstm', 'cudnn')], 'bfloat16')  # which no device has
   assert admitted == []
   assert [(row['metric'], row['value']) for row in rows] == [('unavailable', None)]
   assert 'vendor' in rows[0]['error']
