@@ -27,6 +27,7 @@ class Subject:
   backend: str = ''
   block: str = ''
   fields: dict[str, Any] = field(default_factory=dict)  # further fields of ModelConfig
+  dtype: str = ''  # of a rung that has one type only, whatever the others of its cell have
 
   @property
   def name(self) -> str:
@@ -37,6 +38,7 @@ class Subject:
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
     values = values | ({'kernels': self.backend} if self.backend else {}) | self.fields | fields
+    values |= {'dtype': self.dtype} if self.dtype else {}
     if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
       values['depth'] = whole_depth(values['depth'], values['pattern'])
     return models.build(config.from_dict(values), spec)
@@ -63,7 +65,7 @@ def random_params(model: models.Model, seed: int = 0) -> Params:
 
   def draw(leaf: jax.ShapeDtypeStruct, axes: tuple[str, ...]) -> jax.Array:
     shape = leaf.shape[1:] if axes[0] == LAYERS else leaf.shape
-    # A kernel leads with its inputs, all but the last axis where it ends in the model's width; biases and scales do not.
+    # A kernel leads with its inputs: all but the last axis where that is the model's width. Biases and scales do not.
     inputs = math.prod(shape[:-1]) if axes[-1] == 'embed' else shape[0]
     is_kernel = len(shape) > 1 and (axes[-1] == 'embed' or axes[-len(shape)] not in ('gate', 'heads', 'kv_heads'))
     scale = inputs**-0.5 if is_kernel else 0.1
@@ -118,3 +120,14 @@ OTHER_RUNGS = (
 # Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
 REFERENCES = (Subject('lstm', 'xla'), Subject('transformer', 'xla'))
 WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'cudnn'), *OTHER_RUNGS)
+# What is worth compiling on an accelerator, where compiling takes longer than measuring.
+DEVICE_LADDER = (
+  Subject('lstm', 'reference'),
+  Subject('lstm', 'xla'),
+  Subject('lstm', 'cudnn', dtype='float32'),
+  Subject('gru', 'xla'),
+  Subject('transformer', 'reference'),
+  Subject('transformer', 'xla'),
+  Subject('transformer', 'cudnn'),
+)
+DEVICE_OTHERS = (*REFERENCES, Subject('min_gru', 'associative'), Subject('rg_lru', 'auto'))

@@ -1,14 +1,13 @@
 """Token mixers by name. A new mixer is a class with the contract of `base.Mixer` and one line here."""
 
-import ast
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
 
-from seqmodels.config import checked_fields
-from seqmodels.errors import InputError, unknown
+from seqmodels import fields
+from seqmodels.errors import unknown
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.convolution import Convolution
@@ -62,24 +61,15 @@ def mixer_options(name: str) -> tuple[str, ...]:
 
 
 def parse_entry(entry: str) -> tuple[str, dict[str, Any]]:
-  """Return the mixer and the options that an entry of a pattern fixes: `conv:dilation=2:kernel_size=3`.
+  """Return the mixer of a pattern's entry and the options that it fixes: `conv:dilation=2:kernel_size=3`.
 
-  Raise InputError on an unknown mixer or option.
+  Raise InputError on an unknown mixer or option, and on a value of another type.
   """
-  name, *parts = entry.split(':')
-  known = mixer_options(name)
-  options: dict[str, Any] = {}
-  for part in parts:
-    option, equals, text = part.partition('=')
-    if not equals:
-      raise InputError(f'model.pattern entry {entry!r} must be mixer:option=value')
-    if option not in known:
-      raise unknown(f'option of {name}', option, known)
-    try:
-      options[option] = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-      options[option] = text
-  return name, options
+  name = fields.parse_entry(entry)[0]
+  mixer_options(name)
+  return name, fields.read_entry(
+    entry, {field.name: field.default for field in dataclasses.fields(MIXERS[name].Options)}
+  )
 
 
 def make_mixer(entry: str, form: Form, *, rngs: nnx.Rngs, options: Mapping[str, Any] | None = None) -> Mixer:
@@ -89,6 +79,7 @@ def make_mixer(entry: str, form: Form, *, rngs: nnx.Rngs, options: Mapping[str, 
   """
   name, fixed = parse_entry(entry)
   known = mixer_options(name)
-  chosen = {option: value for option, value in (options or {}).items() if option in known} | fixed
+  chosen = {option: value for option, value in (options or {}).items() if option in known}
   mixer = MIXERS[name]
-  return mixer(form, mixer.Options(**checked_fields(mixer.Options, chosen, f'mixer {name}')), rngs=rngs)
+  checked = fields.checked_fields(mixer.Options, chosen, 'model.mixer')
+  return mixer(form, mixer.Options(**checked | fixed), rngs=rngs)

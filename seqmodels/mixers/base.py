@@ -64,7 +64,7 @@ class Mixer(nnx.Module):
   can_be_causal: ClassVar[bool] = True
   can_be_bidirectional: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ()  # the values of the option `position` that act inside the mixer
-  stochastic: ClassVar[bool] = False  # whether it draws noise in every training step, even without dropout
+  stochastic: bool = False  # whether it draws noise in every training step, even without dropout
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     del rngs
