@@ -96,14 +96,14 @@ def test_patterns_repeat_entries_and_fix_options_of_their_mixers():
   assert config.depth == 3
   network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
   assert [network.stack.layer(i).mixer.forward.kernels for i in range(2)] == ['reference', 'reference']
-  convolution = network.stack.layer(2).mixer.forward
-  assert (convolution.dilation, convolution.taps.shape[0]) == (2, 3)
+  convolution = network.stack.layer(2).mixer
+  assert (convolution.options.dilation, convolution.forward.depthwise.taps.shape[0]) == (2, 3)
 
 
 def test_the_dilation_of_the_tcn_doubles_from_layer_to_layer():
   config = from_dict(configs.base.make('copying', 'tcn,depth=8').model.to_dict())
   network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
-  assert [network.stack.layer(i).mixer.forward.dilation for i in range(8)] == [1, 2, 4, 8] * 2
+  assert [network.stack.layer(i).mixer.options.dilation for i in range(8)] == [1, 2, 4, 8] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_a_pattern_keeps_the_options_that_its_mixers_know():
   configs.base.override(config, {'model.pattern': 'gla', 'model.mixer.chunk': '16'})
   assert 'rank' not in config.model.mixer
   assert config.model.mixer.chunk == 16
-  config = configs.base.make('language', 'lstm,implementation=scan')
-  configs.base.override(config, {'model.pattern': 'gru+gru+gru'})
-  assert (config.model.mixer.implementation, config.model.depth) == ('scan', 3)
+  config = configs.base.make('language', 'transformer,decode=full')
+  configs.base.override(config, {'model.pattern': 'sliding_window+lstm+attention'})
+  assert (config.model.mixer.decode, config.model.depth) == ('full', 3)
 
 
 @pytest.mark.parametrize(
