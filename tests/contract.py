@@ -1,7 +1,7 @@
-"""What every causal mixer must do, as functions of a `Case`; `tests/bidirectional.py` has the other forms.
+"""What every causal mixer must do, as functions of a `Case`; `tests/bidirectional.py` is about the bidirectional forms.
 
-`tests/mixers/test_contract.py` runs them over `MIXERS`. Compiling is what they cost, so they share programs: segments of
-5 and of 1 tokens with flags, one gradient at length T from no state, and at length 257 the forms without flags.
+`tests/mixers/test_contract.py` runs them over `MIXERS`. Compiling is what they cost, so they share programs: segments
+of 5 and of 1 tokens with flags, one gradient at length T from no state, and at length 257 the forms without flags.
 """
 
 import functools
@@ -237,7 +237,7 @@ def check_bfloat16(case: Case) -> None:
 
 
 def check_state_is_what_its_spec_says(case: Case) -> None:
-  """The spec names every axis, one of them `batch`; states have its shapes and dtypes before and after any call."""
+  """The spec names every axis, `batch` among them; states have its shapes and dtypes before and after any call."""
   for dtype in ('float32', 'bfloat16'):
     here = case.variant(dtype=dtype)
     specs = here.state_spec()

@@ -31,7 +31,8 @@ class CausalConvolution(nnx.Module):
 
   def __call__(self, x: jax.Array, history: jax.Array, context: Context) -> tuple[jax.Array, jax.Array]:
     """Return y in the dtype of x, and the history after x."""
-    flat = lambda a: a.reshape(*a.shape[: a.ndim - len(self.names)], -1)
+    channels = math.prod(self.taps.shape[1:])
+    flat = lambda a: a.reshape(*a.shape[: a.ndim - len(self.names)], channels)
     y, new = causal_depthwise(
       flat(x), flat(self.taps[...]), flat(history), context.reset, context.mask, dilation=self.dilation
     )

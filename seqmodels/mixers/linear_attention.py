@@ -89,8 +89,11 @@ class FeatureAttention(Mixer):
 
   def _sum_flops(self, v: int, length: int) -> float:
     """Return those of sums over values `v` wide. Bidirectional, the sum is one, over all tokens at once."""
-    backend = backends.chosen(backends.LINEAR, self.kernels if self.causal else 'reference')
+    backend = backends.chosen(self._names(), self.kernels if self.causal else 'reference')
     return kernel.flops(self.features, v, self.heads, length, chunk=self.chunk, implementation=backend)
+
+  def _names(self) -> dict[str, str]:
+    return backends.CHUNKED if self.stabilised else backends.LINEAR
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.init_state(x.shape[0], 0) if state is None else state
@@ -119,7 +122,7 @@ class FeatureAttention(Mixer):
       'reset': context.reset,
       'mask': context.mask,
       'chunk': self.chunk,
-      'implementation': backends.chosen(backends.LINEAR, self.kernels),
+      'implementation': backends.chosen(self._names(), self.kernels),
       'dtype': self.dtype,
     }
     if not self.causal:

@@ -31,23 +31,22 @@ class Performer(FeatureAttention):
   class Options(FeatureAttention.Options):
     """The options of Performer, beside those of linear attention.
 
-    features      r; None: the power of two nearest to k ln k, at least k
+    features      r; 0: the power of two nearest to k ln k, at least k
     feature_seed  W is a function of this seed, the same in every layer, in training and decoding. It is no parameter:
                   nothing trains it, and a checkpoint holds it as this number in its config
     redraw        every training step draws its own W (calls with a key and no state); evaluation and decoding keep the
                   seed's. To redraw every n steps, go on from a checkpoint with another `feature_seed`
     """
 
-    features: int | None = None
+    features: int = 0
     feature_seed: int = 0
     redraw: bool = False
 
     def __post_init__(self) -> None:
       super().__post_init__()
-      if self.features is not None:
-        check_range(self, 1, LARGEST, 'features')
-        if self.position == 'rotary' and self.features % 2:
-          raise InputError(f'mixer.features={self.features} must be even with position=rotary')
+      check_range(self, 0, LARGEST, 'features')
+      if self.position == 'rotary' and self.features % 2:
+        raise InputError(f'mixer.features={self.features} must be even with position=rotary')
       check_range(self, 0, 2**32 - 1, 'feature_seed')
 
   stabilised: ClassVar[bool] = True
