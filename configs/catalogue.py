@@ -157,9 +157,7 @@ def _top(module: str, name: str) -> Place:
   for node in _tree(module).body:
     if isinstance(node, ast.ClassDef) and node.name == name:
       return Place(module, node)
-    if isinstance(node, ast.Assign) and _assigns(node, name):
-      return Place(module, node)
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and _assigns(node, name):
       return Place(module, node)
     if isinstance(node, ast.ImportFrom) and node.module:
       for alias in node.names:
@@ -169,8 +167,9 @@ def _top(module: str, name: str) -> Place:
   raise Unreadable(f'{module}.{name}')
 
 
-def _assigns(node: ast.Assign, name: str) -> bool:
-  return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+def _assigns(node: ast.Assign | ast.AnnAssign, name: str) -> bool:
+  targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+  return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def _is_module(module: str) -> bool:
@@ -233,7 +232,7 @@ def _mixer_options(place: Place) -> dict[str, Any]:
     for item in getattr(node, 'body', ()):
       if isinstance(item, ast.ClassDef) and item.name == 'Options':
         return _dataclass_options(Place(module, item))
-      if isinstance(item, ast.Assign) and _assigns(item, 'Options'):
+      if isinstance(item, ast.Assign | ast.AnnAssign) and item.value and _assigns(item, 'Options'):
         return _dataclass_options(_resolve(module, item.value))
   return {}
 
