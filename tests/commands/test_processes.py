@@ -107,7 +107,7 @@ def test_a_signal_ends_the_process_whatever_it_does(how, number, tmp_path):
   (tmp_path / 'mine.py').write_text(text)
   command = [sys.executable, str(ROOT / 'main.py'), '--mode=describe', f'--config={tmp_path}/mine.py']
   process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-  wait_for(lambda: (tmp_path / 'mine.run').exists())
+  wait_for((tmp_path / 'mine.run').exists)
   process.send_signal(number)
   begun = time.monotonic()
   out, err = process.communicate(timeout=60)
