@@ -89,6 +89,14 @@ def listed(paths: Sequence[pathlib.Path]) -> str:
   return ', '.join(map(str, paths[:LISTED])) + more
 
 
+def percentages(split: str) -> tuple[float, ...]:
+  """Return the parts of `split`, e.g. (90, 5, 5); () unless they are two or three above 0 that add up to 100."""
+  if not re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split):
+    return ()
+  parts = tuple(float(part) for part in split.split('/'))
+  return parts if min(parts) > 0 and abs(sum(parts) - 100) < 1e-9 else ()
+
+
 def read_bytes(path: pathlib.Path) -> bytes:
   """Return a file's content. Raises InputError if it cannot be read."""
   try:
