@@ -104,11 +104,14 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   values = define()
   try:
     expanded = values.read_flags_from_files(list(argv), force_gnu=False)
+  except (flags.Error, OSError, RecursionError, UnicodeError) as error:
+    raise InputError(f'--flagfile: {_message(error)}') from error
+  try:
     arguments, overrides = config_file.split_overrides(expanded)
     rest = values(arguments)[1:]
   except flags.UnrecognizedFlagError as error:
     raise _unrecognized(error.flagname, values) from error
-  except (flags.Error, OSError, RecursionError, UnicodeError) as error:  # the others: of a --flagfile
+  except flags.Error as error:
     raise InputError(_message(error)) from error
   if rest:
     raise InputError(f'{shown(rest[0])} is not expected: flags begin with --')
