@@ -193,7 +193,7 @@ def test_a_model_with_a_source_trains_and_answers(tmp_path, capsys):
   code, err = run(capsys, '--mode=generate', f'--workdir={tmp_path}/W', *both, '--beam=2', '--stop=a')
   assert (code, err) == (2, "error: --stop='a' has no meaning with --beam here: answers end by themselves\n")
   code, err = run(capsys, '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abz')
-  assert (code, err) == (2, "error: --prompt='abz': 'z' is not one of the letters abc\n")
+  assert (code, err) == (2, "error: --prompt='abz': characters outside the vocabulary: 'z'; allowed: abc\n")
 
 
 def test_an_encoder_that_keeps_no_state_trains_and_is_described(tmp_path, capsys):

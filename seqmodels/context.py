@@ -1,0 +1,95 @@
+"""`Context`: what a layer is called with beside its input and its state. `StateSpec`: what a state consists of."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from seqmodels.notation import Flags, Key, State
+
+BATCH, CACHE, LAYERS = 'batch', 'cache', 'layers'  # axes that have a meaning everywhere
+
+
+class EncoderOutput(NamedTuple):
+  """Features that a decoder attends to.
+
+  features: None where their keys and values are already in the state. mask: False for padding; None: no padding.
+  """
+
+  features: Float[Array, 'b s d'] | None
+  mask: Bool[Array, 'b s'] | None
+
+
+class Context(NamedTuple):
+  """What one call is about. A pytree, so that it passes through `jax.checkpoint`, `jax.lax.scan` and `jax.jit`.
+
+  reset    [b t]: a document begins here; everything before it is forgotten
+  mask     [b t]: False for padding, which changes no other output and no state; a reset on padding is ignored
+  key      for dropout and other noise; None: evaluation, the call is deterministic
+  encoder  what cross-attention reads
+  """
+
+  reset: Flags | None = None
+  mask: Flags | None = None
+  key: Key | None = None
+  encoder: EncoderOutput | None = None
+
+  @property
+  def deterministic(self) -> bool:
+    return self.key is None
+
+  @property
+  def begins(self) -> Flags | None:
+    """[b t]: the resets that count, which are not those on padding."""
+    return self.reset if self.reset is None or self.mask is None else self.reset & self.mask
+
+  def fold_in(self, data: int | jax.Array) -> 'Context':
+    """Return the context with another key, derived from `data`."""
+    return self if self.key is None else self._replace(key=jax.random.fold_in(self.key, data))
+
+  def split(self, count: int) -> tuple['Context', ...]:
+    """Return `count` contexts with keys of their own."""
+    if self.key is None:
+      return (self,) * count
+    return tuple(self._replace(key=key) for key in jax.random.split(self.key, count))
+
+
+@dataclass(frozen=True)
+class StateSpec:
+  """One array of a state: its shape, the name of every axis, and its dtype.
+
+  `batch` names the axis of the rows, `cache` the one that is as long as the state's room for tokens, `layers` the
+  leading axis of states of repeated layers. Not a pytree: in a tree of specs every spec is a leaf.
+  """
+
+  shape: tuple[int, ...]
+  axes: tuple[str, ...]
+  dtype: DTypeLike = jnp.float32
+
+  def __post_init__(self) -> None:
+    if len(self.shape) != len(self.axes):
+      raise ValueError(f'axes={self.axes} must name the {len(self.shape)} axes of shape={self.shape}')
+
+  def axis(self, name: str) -> int | None:
+    """Return the number of the axis `name`, or None if there is none."""
+    return self.axes.index(name) if name in self.axes else None
+
+  def stacked(self, layers: int) -> 'StateSpec':
+    """Return the spec of the same array for `layers` repeated layers."""
+    return StateSpec((layers, *self.shape), (LAYERS, *self.axes), self.dtype)
+
+  def zeros(self) -> jax.Array:
+    return jnp.zeros(self.shape, self.dtype)
+
+
+def batch_axes(specs: Any) -> Any:
+  """Return the number of the batch axis of every leaf of a tree of specs; -1 where there is none."""
+  return jax.tree.map(lambda spec: -1 if spec.axis(BATCH) is None else spec.axis(BATCH), specs)
+
+
+def zeros(specs: Any) -> State:
+  """Return the state of zeros that a tree of specs describes."""
+  return jax.tree.map(lambda spec: spec.zeros(), specs)
