@@ -80,7 +80,7 @@ CASES = (
   '--mode=train --workdir=~nobody/x --config=language.py:lstm',
   '--mode=train --workdir=gs://b/x --config=language.py:lstm',
   f'--mode=train --workdir={"x" * 300} --config=language.py:lstm', f'--mode=eval --workdir={"x/" * 3000}',
-  f'--mode=describe --config={"x" * 9000}.py:lstm', f'--mode={"x" * 9000}', '--flagfile=/proc/self/mem', '--flagfile',
+  f'--mode=describe --config={"x" * 9000}.py:lstm', f'--mode={"x" * 9000}', f'--{"x" * 9000}=3','--flagfile=/proc/self/mem', '--flagfile',
   '--mode=compare --scale=smoke --workdir=new --claims=', '--mode=compare --scale=smoke --workdir=new --experiments=',
   f'--mode=compare --scale=smoke --workdir=new --claims={"9" * 5000}',
   '--mode=compare --scale=smoke --workdir=new --shard=0/0',
