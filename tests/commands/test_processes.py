@@ -52,8 +52,6 @@ def test_what_needs_no_model_imports_no_jax(arguments, code, monkeypatch, tmp_pa
   imported = {line.rpartition('|')[2].strip().partition('.')[0] for line in lines if line.startswith('import time:')}
   assert done.returncode == code
   assert 'commands' in imported
-  if arguments[0] == '--mode=compare':  # the verdicts that it writes at the end need plots
-    imported -= {'matplotlib'}
   assert not imported & set(HEAVY)
   said = [line for line in lines if not line.startswith('import time:')]
   assert len(said) == (code == 2)
@@ -196,15 +194,13 @@ def workdir(tmp_path_factory) -> pathlib.Path:
   return folder
 
 
-@pytest.mark.parametrize('encoding', ['utf-8', 'ascii', 'cp1252'])
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
 def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
   prompt = ['--prompt=Preis: 5 €, 日本 \udcff', '--length=40', '--temperature=3', '--seed=1']
   for arguments in (
     ['--mode=describe', f'--config={SMALL}'],
     ['--mode=generate', f'--workdir={workdir}', *prompt],
-    ['--mode=eval', f'--workdir={workdir}'],
     ['--mode=list'],
-    ['--help'],
     ['--mode=× 日本'],
   ):
     kept = os.environ | {'PYTHONIOENCODING': encoding}
