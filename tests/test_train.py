@@ -8,6 +8,7 @@ import pytest
 
 import train
 from configs.copying import get_config
+from training import loop
 
 SMALL = 'gru,width=4,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=4,warmup_steps=0,log_every=1,eval_every=2'
 
@@ -27,7 +28,7 @@ def uninterrupted(tmp_path_factory) -> tuple[dict[str, float], str]:
 @pytest.mark.parametrize(('number', 'last'), [(1, '{"step": 2, "split": "train"'), (3, '{"step": 4, "split": "valid')])
 def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, monkeypatch, tmp_path, number, last):
   """The first evaluation on the way; the second one of the end, `test`, when `validation` is written."""
-  calls, batches, evaluate = [], [], train.evaluate
+  calls, batches, evaluate = [], [], loop.evaluate
 
   def interrupted(*arguments, after_batch):
     def after() -> None:
@@ -40,7 +41,7 @@ def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, 
     return evaluate(*arguments, after_batch=after)
 
   with monkeypatch.context() as patched:
-    patched.setattr(train, 'evaluate', interrupted)
+    patched.setattr(loop, 'evaluate', interrupted)
     with pytest.raises(SystemExit) as stopped:
       run(tmp_path / 'W')
   assert stopped.value.code == 128 + signal.SIGTERM
@@ -51,7 +52,7 @@ def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, 
 
 
 def test_the_first_line_says_what_the_run_is(monkeypatch, tmp_path, caplog):
-  monkeypatch.setattr(train.workdirs, 'check_entries', lambda workdir: train.log.warning('found on the way'))
+  monkeypatch.setattr(train.loop, 'restore', lambda folder, run: train.log.warning('found on the way'))
   caplog.set_level(logging.INFO, logger=train.log.name)
   monkeypatch.setattr(train.log, 'propagate', False)  # as in the program; otherwise all is there twice
   train.log.addHandler(caplog.handler)

@@ -1,21 +1,13 @@
 """Runs the cells of experiments that are not finished yet, one after the other, and appends their rows."""
 
-import functools
-import hashlib
-import importlib.metadata
-import os
 import pathlib
-import platform
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import jax
-
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from training.provenance import device_kind, machine_identity, package_versions
 
 
 class Tally(NamedTuple):
@@ -108,64 +100,10 @@ def row_identity(planned: Planned, scale: Scale) -> Row:
   }
 
 
-def machine_identity() -> Row:
-  """Device, versions, settings and commit of this process."""
-  return {
-    'device': jax.default_backend(),
-    'device_kind': device_kind(),
-    'devices': jax.device_count(),
-    'host': hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
-    'versions': package_versions(),
-    'flags': compiler_flags(),
-    'commit': commit(),
-  }
-
-
 def progress(number: int, count: int, planned: Planned, taken: float, rows: Sequence[Row], left: float) -> str:
   """`[3/17] recall_capacity pairs=16 … 12.1 s, about 2 min left`"""
   what = ' '.join(f'{k}={v}' for k, v in planned.cell.items() if isinstance(v, str | int | float))
+  left = max(left, 0.0)  # sums of floats may end below
   remaining = f'about {left / 60:.0f} min left' if left >= 90 else f'about {left:.0f} s left'
   failure = f' FAILED: {rows[0]["error"]}' if rows[0]['metric'] == 'failed' else ''
   return f'[{number}/{count}] {planned.experiment.name} {what}: {taken:.1f} s, {remaining}{failure}'
-
-
-@functools.cache
-def device_kind() -> str:
-  """The device's model; for a CPU the processor and the number of cores, since "cpu" says nothing about speed."""
-  device = jax.devices()[0]
-  if device.platform != 'cpu':
-    return device.device_kind
-  model = platform.processor() or platform.machine()
-  cpuinfo = pathlib.Path('/proc/cpuinfo')
-  if cpuinfo.exists():
-    lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith('model name')]
-    model = lines[0].partition(':')[2].strip() if lines else model
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return f'{model}, {cores} cores'
-
-
-@functools.cache
-def package_versions() -> dict[str, str]:
-  """Versions that decide the numbers."""
-  packages = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy')}
-  return {'python': platform.python_version(), **packages}
-
-
-def compiler_flags() -> str:
-  """Compiler flags and the number of devices that a CPU is split into."""
-  return os.environ.get('XLA_FLAGS', '')
-
-
-@functools.cache
-def commit() -> str:
-  """The commit of this code, with + for uncommitted changes; outside a repository SEQMODELS_COMMIT, or nothing."""
-  here = pathlib.Path(__file__).parent
-
-  def git(*arguments: str) -> str:
-    done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ''
-
-  head = git('rev-parse', '--short=10', 'HEAD')
-  if not head:
-    return os.environ.get('SEQMODELS_COMMIT', '')
-  return f'{head}+' if git('status', '--porcelain', '--untracked-files=no') else head
