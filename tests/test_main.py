@@ -49,7 +49,7 @@ def run(capsys, *flags: str) -> tuple[int, str]:
     ([*TRAIN, '--config.train.steps=abc'], '--config.train.steps=abc: invalid'),
     ([*TRAIN, '--config.train.stepz=3'], "'stepz' is not known; nearest: steps"),
     ([*TRAIN, '--config.trian.steps=3'], "'trian' is not known; nearest: train"),
-    ([*TRAIN, '--config.train.optimizer=adam'], 'nearest: adamw'),
+    ([*TRAIN, '--config.train.optimizer=adamm'], 'nearest: adam, adamw'),
     ([*TRAIN, '--config.task.name=copyin'], 'nearest: copying'),
     ([*TRAIN, '--platform=gup'], "--platform='gup' is not known; nearest: gpu"),
     ([*TRAIN, '--config.model.params=inf'], 'model.params=inf must be a finite number'),
@@ -140,7 +140,8 @@ def workdir(tmp_path_factory) -> pathlib.Path:
 
 
 def test_a_run_leaves_what_a_workdir_holds(workdir):
-  assert {path.name for path in workdir.iterdir()} == {'config.json', 'metrics.jsonl', 'checkpoints', 'tensorboard'}
+  files = {'config.json', 'provenance.json', 'metrics.jsonl', 'checkpoints', 'tensorboard'}
+  assert {path.name for path in workdir.iterdir()} == files
   assert json.loads((workdir / 'config.json').read_text())['train']['steps'] == 6
   rows = read_rows(workdir / 'metrics.jsonl')
   assert [(row['step'], row['split']) for row in rows[:3]] == [(1, 'train'), (6, 'train'), (6, 'validation')]

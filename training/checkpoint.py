@@ -119,7 +119,7 @@ class Checkpoints:
       raise InputError(f'checkpoint {step} in {self.directory} is damaged: {damage}') from damage
     except Gone:
       raise InputError(
-        f'checkpoint {step} in {self.directory} has just been removed by the run that keeps it'
+        f'checkpoint {step} in {self.directory} was just removed by the run that keeps it'
       ) from None
 
   def latest(self, like: Any) -> Restored:

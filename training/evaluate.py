@@ -83,11 +83,9 @@ def evaluate(
 def check_finite(params: Params) -> None:
   """Raise NotFinite, naming the first array, unless all parameters are finite."""
   finite = jax.device_get(_are_finite(params))
-  names = (
-    jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in jax.tree_util.tree_leaves_with_path(params)
-  )
-  for name, is_finite in zip(names, jax.tree.leaves(finite), strict=True):
+  for path, is_finite in jax.tree_util.tree_leaves_with_path(finite):
     if not is_finite:
+      name = jax.tree_util.keystr(path, simple=True, separator='/')
       raise NotFinite(f'params/{name} holds NaN or infinity')
 
 
@@ -121,7 +119,7 @@ def _examples(task: Task, split: str) -> int:
 
 
 def check_segment(section: str, segment: int, memory: int, model: Model, task: Task) -> None:
-  """Raise InputError where a table of learned positions would end before the sequences do that segments are read from."""
+  """Raise InputError where a table of learned positions is shorter than the sequences that segments are read from."""
   if not segment or model.config.position != 'learned':
     return
   if task.unbroken:
@@ -141,7 +139,7 @@ def check_segment(section: str, segment: int, memory: int, model: Model, task: T
 def example_sums(
   model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
 ) -> tuple[dict[str, Sums], State | None]:
-  """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it if there was one before."""
+  """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
   more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
   outputs, carry = model.apply(params, batch.inputs, carry, **more)
   return task.metrics(outputs, batch), carry

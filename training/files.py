@@ -9,7 +9,6 @@ import pathlib
 import socket
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from seqmodels.errors import InputError
@@ -116,9 +115,7 @@ class Lock:
       self._file.flush()
     return self
 
-  def __exit__(
-    self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-  ) -> None:
+  def __exit__(self, *_: object) -> None:
     with contextlib.suppress(OSError):
       self.path.unlink()
     with contextlib.suppress(OSError):

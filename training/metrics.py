@@ -140,7 +140,8 @@ class Board:
     self._folder = folder
     with files.writing(folder):
       folder.mkdir(parents=True, exist_ok=True)
-      self._events = EventsWriter(str(folder / 'events'))
+      # Without a suffix of its own, a run started again within a second would overwrite the file before.
+      self._events = EventsWriter(str(folder / 'events'), f'.{time.time_ns()}')
       start = SessionLog(status=SessionLog.START)
       self._events.write_event(Event(step=purge_step, wall_time=time.time(), session_log=start))
     self._flushed = time.monotonic()

@@ -190,7 +190,7 @@ def matrix_dimensions(
   """
   if not decayed(path[-1], shape, axes) or any(word in path[-1] for word in ('embedding', 'table', 'taps')):
     return None
-  if [part for part in path if part not in ('encoder', 'decoder')][0] == 'output':
+  if next(part for part in path if part not in ('encoder', 'decoder')) == 'output':
     return None
   if axes is None:
     return contrib.MuonDimensionNumbers((len(shape) - 2,), (len(shape) - 1,))

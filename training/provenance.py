@@ -35,7 +35,7 @@ def command() -> str:
 
 @functools.cache
 def device_kind() -> str:
-  """Return the device's model; for a CPU the processor and the number of cores, since "cpu" says nothing about speed."""
+  """Return the device's model; for a CPU the processor and its cores, since "cpu" says nothing about speed."""
   device = jax.devices()[0]
   if device.platform != 'cpu':
     return device.device_kind

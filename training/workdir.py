@@ -5,6 +5,7 @@ While a run trains there, `lock` names its process.
 
 import json
 import logging
+import math
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ def check_same_config(
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
     change = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}'
     rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
-    if np.isclose(*rates, rtol=1e-4):
+    if math.isclose(*rates, rel_tol=1e-4):
       return change
     change += f', which moves the learning rate at step {step} from {rates[0]:.3g} to {rates[1]:.3g}'
     if allow_schedule_change:

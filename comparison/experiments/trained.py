@@ -77,7 +77,7 @@ def train(loop: Loop) -> Trial:
 
 
 def updates(model: Model, cell: Cell) -> int:
-  """Return how many updates a cell trains for: its `steps`, or as many as the training FLOPs of another model's steps buy.
+  """Return how many updates a cell trains for: its `steps`, or as many as another model's training FLOPs buy.
 
   A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`.
   """

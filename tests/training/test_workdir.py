@@ -35,7 +35,7 @@ def test_more_steps_that_move_the_learning_rate_must_be_allowed(tmp_path):
   with pytest.raises(InputError, match=f'^{said}; allow it with --allow_schedule_change'):
     workdirs.check_same_config(tmp_path, longer, step=10)
   assert workdirs.check_same_config(tmp_path, longer, step=10, allow_schedule_change=True) == said
-  with pytest.raises(InputError, match='train.steps is 10 there and 5 now'):
+  with pytest.raises(InputError, match=r'train.steps is 10 there and 5 now'):
     workdirs.check_same_config(tmp_path, changed(learning_rate=0.1, steps=5), step=10, allow_schedule_change=True)
 
 
@@ -46,7 +46,7 @@ def test_a_start_that_saved_nothing_binds_nobody(tmp_path):
   note = workdirs.check_config(tmp_path, changed(batch_size=32), toy.Toy())
   assert note == f'{tmp_path} holds no checkpoint: its config is replaced (train.batch_size)'
   (tmp_path / 'checkpoints' / '3').mkdir()
-  with pytest.raises(InputError, match='train.batch_size is 4096 there and 32 now'):
+  with pytest.raises(InputError, match=r'train.batch_size is 4096 there and 32 now'):
     workdirs.check_config(tmp_path, changed(batch_size=32), toy.Toy())
 
 
