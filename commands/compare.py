@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from comparison import records
@@ -26,6 +27,7 @@ def main(
   """
   from comparison.experiments import EXPERIMENTS, runner, subjects  # JAX starts here
   from comparison.experiments.base import SCALES
+  from training.files import WriteError
 
   if scale not in SCALES:
     raise unknown('--scale', scale, SCALES)
@@ -37,9 +39,12 @@ def main(
   chosen = [CLAIMS[number] for number in numbers]
   needed = set(experiments or ()) or {name for claim in chosen for name in (*claim.experiments, *claim.beside)}
   folder = writable(workdir)
-  tally = runner.run(
-    [e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard, architectures=architectures
-  )
+  try:
+    tally = runner.run(
+      [e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard, architectures=architectures
+    )
+  except WriteError as error:
+    sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, scale)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from training.files import Lock, writing
 from training.provenance import device_kind, machine_identity, package_versions
 
 
@@ -33,36 +34,47 @@ def run(
   say: Callable[[str], None] = print,
   architectures: Sequence[str] = (),
 ) -> Tally:
-  """Runs every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
+  """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
   architectures: in place of the experiments' own, where these take any.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
+
+  Raises InputError where another process runs the same shard in the folder, WriteError where rows cannot be written.
   """
-  mine = plan(experiments, scale, architectures)[shard[0] :: shard[1]]
-  done = records.finished(records.read_all(workdir))
+  with Lock(workdir, f'{records.file_name(*shard)}.lock'):
+    return _run(plan(experiments, scale, architectures), scale, workdir, shard, say)
+
+
+def _run(
+  planned: Sequence[Planned], scale: Scale, workdir: pathlib.Path, shard: tuple[int, int], say: Callable[[str], None]
+) -> Tally:
+  path = workdir / records.file_name(*shard)
+  mine = planned[shard[0] :: shard[1]]
+  done = records.finished(records.read_all(workdir, quiet=True))
   todo = [cell for cell in mine if cell.key not in done]
   skipped, failed = len(mine) - len(todo), 0
   if skipped:
     say(f'{skipped} of {len(mine)} cells are finished already')
-  left = sum(planned.experiment.cost(planned.cell) for planned in todo)
+  left = sum(cell.experiment.cost(cell.cell) for cell in todo)
   worked = spent = 0.0
-  for number, planned in enumerate(todo, 1):
+  for number, cell in enumerate(todo, 1):
     start = time.time()
-    rows = measure(planned)
+    rows = measure(cell)
     taken = time.time() - start
     failed += rows[0]['metric'] == 'failed'
-    identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
-    records.append(workdir / records.file_name(*shard), [{**identity, **row} for row in rows])
-    cost = planned.experiment.cost(planned.cell)
+    identity = {**row_identity(cell, scale), 'time': time.time(), 'seconds': round(taken, 2)}
+    with writing(path):
+      records.append(path, [{**identity, **row} for row in rows])
+    cost = cell.experiment.cost(cell.cell)
     left, worked, spent = left - cost, worked + cost, spent + taken
-    say(progress(number, len(todo), planned, taken, rows, left * spent / worked))
+    say(progress(number, len(todo), cell, taken, rows, left * spent / worked))
   return Tally(len(todo) - failed, skipped, failed)
 
 
 def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequence[str] = ()) -> list[Planned]:
-  """All cells of a scale with their keys, in the order in which they are run."""
+  """Return all cells of a scale with their keys, in the order in which they are run."""
   kind, versions = device_kind(), package_versions()
   planned = []
   for experiment in experiments:
@@ -74,7 +86,7 @@ def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequenc
 
 
 def measure(planned: Planned) -> list[Row]:
-  """The rows of one cell; one `failed` row if it raises, or yields nothing."""
+  """Return the rows of one cell; one `failed` row if it raises, or yields nothing."""
   try:
     rows = list(planned.experiment.run(planned.cell))
     if not rows:
