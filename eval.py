@@ -55,7 +55,8 @@ def keep(path: pathlib.Path, step: int, results: Results) -> None:
   Where it cannot be written (in another's workdir) that is logged; the numbers are printed anyway.
   """
   new = [
-    {'step': step, 'split': name} | {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+    {'step': step, 'split': name}
+    | {metric: value if math.isfinite(value) else None for metric, value in values.items()}
     for name, values in results.items()
   ]
   try:

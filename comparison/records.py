@@ -237,7 +237,10 @@ def say(path: pathlib.Path, left_out: Mapping[str, int]) -> None:
 
 
 def file_name(shard: int, count: int) -> str:
-  """Return the file of a shard. Each writes a file of its own, since appending from several machines is not atomic on every file system."""
+  """Return the name of a shard's file.
+
+  Each shard writes a file of its own, since appending from several machines is not atomic on every file system.
+  """
   return 'records.jsonl' if count == 1 else f'records-{shard}-of-{count}.jsonl'
 
 

@@ -118,9 +118,7 @@ class Checkpoints:
     except Damaged as damage:
       raise InputError(f'checkpoint {step} in {self.directory} is damaged: {damage}') from damage
     except Gone:
-      raise InputError(
-        f'checkpoint {step} in {self.directory} was just removed by the run that keeps it'
-      ) from None
+      raise InputError(f'checkpoint {step} in {self.directory} was just removed by the run that keeps it') from None
 
   def latest(self, like: Any) -> Restored:
     """Return the newest checkpoint that verifies; InputError if there is none."""

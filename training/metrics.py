@@ -111,9 +111,8 @@ class MetricsWriter(Metrics):
     return row
 
   def _write_to_board(self, row: Row) -> None:
-    values = {name: math.nan if value is None else value for name, value in row.items()}
-    step, split = values.pop('step'), values.pop('split')
-    self.board(step, split, values)
+    values = {name: value for name, value in row.items() if name not in ('step', 'split')}
+    self.board(row['step'], row['split'], {name: math.nan if v is None else v for name, v in values.items()})
 
   def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
     for name, value in values.items():
@@ -258,9 +257,9 @@ class Progress:
 
 
 def has_terminal(stream: Any) -> bool:
-  """Return whether `stream` is a terminal that says how wide it is: tqdm draws nothing at a width of 0."""
+  """Return whether `stream` is a terminal that says how large it is: tqdm draws nothing in 0 columns or rows."""
   try:
-    return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    return stream.isatty() and min(os.get_terminal_size(stream.fileno())) > 0
   except (OSError, ValueError, AttributeError):
     return False
 

@@ -37,7 +37,7 @@ def prepare() -> dict[str, Any]:
 
 
 def _compilation_cache() -> str:
-  """Choose the folder of compiled programs: JAX_COMPILATION_CACHE_DIR or the user's; none where it cannot be written."""
+  """Choose the folder of compiled programs, JAX_COMPILATION_CACHE_DIR or the user's; none that cannot be written."""
   chosen = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   path = cache.folder() if chosen is None else pathlib.Path(chosen)
   if path is None or ('://' not in str(path) and not cache.is_writable(path)):

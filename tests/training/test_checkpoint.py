@@ -189,7 +189,7 @@ def test_a_copied_or_swapped_checkpoint_is_noticed(folder, told):
   (folder / '2').rename(folder / '3')
   (folder / 'x').rename(folder / '2')
   assert Checkpoints(folder, read_only=True).latest(LIKE).step == 1
-  with pytest.raises(InputError, match='checkpoint 3 in .* is damaged: it is a copy of checkpoint 2'):
+  with pytest.raises(InputError, match=r'checkpoint 3 in .* is damaged: it is a copy of checkpoint 2'):
     Checkpoints(folder, read_only=True).restore(3, LIKE)
 
 
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_not_damaged(folder, told):
   assert [restored.step for restored in checkpoints.verified(LIKE)] == [2, 3]
   assert 'checkpoint 1 has been removed meanwhile' in told.text
   assert 'damaged' not in told.text
-  with pytest.raises(InputError, match='checkpoint 1 in .* was just removed'):
+  with pytest.raises(InputError, match=r'checkpoint 1 in .* was just removed'):
     checkpoints.restore(1, LIKE)
   writer = Checkpoints(folder, keep=1)
   writer.save(4, tree(4), {})
@@ -226,7 +226,9 @@ def test_another_format_is_one_line(folder):
       del meta['format'], meta['step']
     meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
     path.write_text(json.dumps(meta))
-    with pytest.raises(InputError, match=f'3 in .* has format {number} and cannot be read: this version reads format 2'):
+    with pytest.raises(
+      InputError, match=f'3 in .* has format {number} and cannot be read: this version reads format 2'
+    ):
       Checkpoints(folder).restore_latest_verified(LIKE, discard=True)
   assert Checkpoints(folder).steps() == [1, 2, 3]
 
@@ -234,7 +236,7 @@ def test_another_format_is_one_line(folder):
 def test_stacked_layers_are_stored_one_by_one(tmp_path):
   whole = {'w': np.arange(12.0, dtype=np.float32).reshape(3, 4), 'b': np.ones(2, np.float32)}
   stacked = Layout(
-    lambda tree: {**tree, 'w': {f'layer_{i}': jax.tree.map(lambda x: x[i], tree['w']) for i in range(3)}},
+    lambda tree: {**tree, 'w': {f'layer_{i}': jax.tree.map(lambda x, i=i: x[i], tree['w']) for i in range(3)}},
     lambda tree: {**tree, 'w': np.stack(list(tree['w'].values()))},
   )
   split = lambda tree: stacked.to_stored(jax.tree.map(np.asarray, tree))
@@ -273,7 +275,7 @@ def test_a_save_that_cannot_be_read_back_is_noticed(tmp_path):
   """In a folder whose name is a pattern Orbax does not find its own files."""
   checkpoints = Checkpoints(tmp_path / 'lr[1e-3]')
   checkpoints.save(1, tree(1), {})
-  with pytest.raises(WriteError, match='checkpoint 1 in .* has no manifest: it cannot be read back'):
+  with pytest.raises(WriteError, match=r'checkpoint 1 in .* has no manifest: it cannot be read back'):
     checkpoints.wait()
 
 

@@ -50,9 +50,11 @@ def test_a_trial_that_diverges_scores_nothing_and_the_others_go_on():
   trainer = Trainer(model(), TASK, dataclasses.replace(SETTINGS, optimizer='sgd', clip=0.0, steps=6))
   trial = trainer.run(1e38, 0)
   assert not trial.finite
-  assert len(trial.losses) < 6 or not np.isfinite(trial.losses).all() or not np.isfinite(
-    jax.tree.leaves(trial.params)[0]
-  ).all()
+  assert (
+    len(trial.losses) < 6
+    or not np.isfinite(trial.losses).all()
+    or not np.isfinite(jax.tree.leaves(trial.params)[0]).all()
+  )
   rate, runs, _ = trials(trainer, [1e38, 1e-2], [0], lambda params: score(model(), params, TASK, 'test')['accuracy'])
   assert rate == 1e-2
   assert [seed for seed, _ in runs] == [0]
