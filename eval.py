@@ -1,10 +1,16 @@
 """--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; writes eval.jsonl."""
 
+if __name__ == '__main__':  # `python eval.py …` is `python main.py --mode=eval …`
+  import sys
+
+  import main as program
+
+  sys.exit(program.start('eval'))
+
 import fcntl
 import json
 import math
 import pathlib
-import sys
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -86,9 +92,3 @@ def table(rows: Mapping[str, Mapping[str, float]], label: str) -> str:
     [f'{row[0]:<{widths[0]}}', *(f'{cell:>{w}}' for cell, w in zip(row[1:], widths[1:], strict=True))] for row in cells
   ]
   return '\n'.join('  ' + '  '.join(line) for line in lines)
-
-
-if __name__ == '__main__':
-  from main import main as command
-
-  sys.exit(command([sys.argv[0], '--mode=eval', *sys.argv[1:]]))

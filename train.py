@@ -1,5 +1,12 @@
 """--mode=train: sequences data, step, metrics, checkpoints and evaluation; computes nothing itself."""
 
+if __name__ == '__main__':  # `python train.py …` is `python main.py --mode=train …`
+  import sys
+
+  import main as program
+
+  sys.exit(program.start('train'))
+
 import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -82,9 +89,3 @@ def about(run: Run) -> str:
     f' | {figures["flops_per_token"]:,.0f} training FLOPs per token | {figures["state_bytes"]:,} bytes of state'
     ' per sequence'
   )
-
-
-if __name__ == '__main__':
-  from main import main as command
-
-  sys.exit(command([sys.argv[0], '--mode=train', *sys.argv[1:]]))

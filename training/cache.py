@@ -1,4 +1,4 @@
-"""The folder of compiled programs that JAX fills: where it is, how large it may become, and entries that went bad.
+"""The folder of compiled programs that JAX fills: how large it may become, and entries that went bad.
 
 JAX's own limit (`jax_compilation_cache_max_size`) takes a lock for every entry, lists the folder for every new one, and
 stops caching in a folder that it has not filled itself; so the folder is tidied once a process. Imports no JAX.
@@ -24,17 +24,6 @@ class Entry(NamedTuple):
   size: int
   mtime_ns: int
   checksum: int
-
-
-def folder() -> pathlib.Path | None:
-  """Return the default folder of this user, made if it is missing; None where none can be written."""
-  base = os.environ.get('XDG_CACHE_HOME', '')
-  try:
-    root = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path('~/.cache').expanduser()
-    path = root / 'seqmodels' / 'compilation'
-  except RuntimeError:  # no home
-    return None
-  return path if is_writable(path) else None
 
 
 def is_writable(path: pathlib.Path) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from seqmodels import config as model_config
 from seqmodels.errors import InputError
 from seqmodels.models import Model, batch_axes
 from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
+from training import limits
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
@@ -79,6 +81,7 @@ def build_run(config: Config, devices: int = 0) -> Run:
   """Return the run that a config describes, checked; write nothing. devices: see `mesh.make_mesh`."""
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   task = make_task(config)
+  limits.check_config(model_config.from_dict(config['model']), settings.optimizer)
   run = make_run(make_model(config, task), task, settings, evaluation, devices)
   evaluating.check(run.model, task, evaluation, run.mesh)
   return run
@@ -97,9 +100,10 @@ def make_run(
   auxiliary: see `step.make_step`.
   """
   if jax.process_count() > 1:
-    raise InputError(f'a run belongs to one process and its devices; this job has {jax.process_count()} processes')
+    raise InputError(f'this is one of {jax.process_count()} processes; a run must be a single process')
   settings = settings.for_task(task)
   mesh = meshes.make_mesh(devices)
+  limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, settings.optimizer)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   if settings.segment and model.stochastic:

@@ -1,4 +1,4 @@
-"""Process set-up: what must be decided before JAX starts. Imports no JAX, so that `prepare` can come first."""
+"""Set up the process: what must be decided before JAX starts. Imports no JAX, so that `prepare` can come first."""
 
 import ctypes
 import logging
@@ -10,11 +10,12 @@ import time
 import warnings
 from typing import Any
 
+from seqmodels.cache import cache_folder
 from seqmodels.errors import InputError, unknown
 from training import cache
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}
+PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}
 
 log = logging.getLogger('seqmodels')
 
@@ -24,7 +25,6 @@ def prepare() -> dict[str, Any]:
 
   Call it first, before JAX is imported.
   """
-  _survive_encodings()
   _log_to_stderr()
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
@@ -33,33 +33,38 @@ def prepare() -> dict[str, Any]:
   # On CPU a program runs where it is called: programs that overlap share one thread pool, and library calls in two of
   # them (QR) have been seen to wait for each other for ever (JAX 0.10.2, two cores). Accelerators are not affected.
   _option('jax_cpu_enable_async_dispatch', False)
-  return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': _compilation_cache()}
+  folder = compilation_cache()
+  if folder:
+    _option('jax_compilation_cache_dir', folder)
+    # An entry that cannot be read or written is a program that is compiled again.
+    warnings.filterwarnings('ignore', 'Error (reading|writing) persistent compilation cache entry')
+  return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': folder}
 
 
-def _compilation_cache() -> str:
-  """Choose the folder of compiled programs, JAX_COMPILATION_CACHE_DIR or the user's; none that cannot be written."""
-  chosen = os.environ.get('JAX_COMPILATION_CACHE_DIR')
-  path = cache.folder() if chosen is None else pathlib.Path(chosen)
-  if path is None or ('://' not in str(path) and not cache.is_writable(path)):
-    os.environ.pop('JAX_COMPILATION_CACHE_DIR', None)
-    if 'jax' in sys.modules:
-      sys.modules['jax'].config.update('jax_compilation_cache_dir', None)
+def compilation_cache() -> str:
+  """Return the folder of compiled programs: JAX_COMPILATION_CACHE_DIR, else this project's, else '' for none."""
+  given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  if given:
+    if '://' in given or cache.is_writable(pathlib.Path(given)):
+      return given
+    del os.environ['JAX_COMPILATION_CACHE_DIR']
+    log.info('JAX_COMPILATION_CACHE_DIR=%s cannot be written: every start compiles anew', given)
     return ''
-  _option('jax_compilation_cache_dir', str(path))
-  # An entry that cannot be read or written is a program that is compiled again.
-  warnings.filterwarnings('ignore', 'Error (reading|writing) persistent compilation cache entry')
-  return str(path)
+  folder = cache_folder('compilation')
+  if folder is None:
+    log.info('no folder for compiled programs can be written: every start compiles anew; set XDG_CACHE_HOME')
+  return str(folder or '')
 
 
 def select(name: str | None = None, devices: int = 0) -> None:
-  """Choose the platform `name` (cpu, gpu, tpu; None: what JAX finds), and tidy the user's cache of compiled programs.
+  """Choose the platform `name` (cpu, gpu or cuda, tpu; None: what JAX finds); tidy the project's cache of programs.
 
-  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. InputError if
-  the platform is not known or not there.
+  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. Raises
+  InputError if the platform is not known or not there.
   """
-  default = cache.folder()
-  if default is not None and os.environ.get('JAX_COMPILATION_CACHE_DIR') == str(default):
-    cache.tidy(default, cache.limit())
+  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  if folder and folder == str(cache_folder('compilation')):  # one that was given is not ours to tidy
+    cache.tidy(pathlib.Path(folder), cache.limit())
   if devices > 1:
     _option('jax_num_cpu_devices', devices)
   if name is None:
@@ -107,13 +112,6 @@ def _vector_width() -> str:
     flags = f'{flags} {flag}'.strip()
     os.environ['XLA_FLAGS'] = flags
   return flags
-
-
-def _survive_encodings() -> None:
-  """Print ? for what the output's encoding lacks (ASCII, cp1252) instead of ending in an error."""
-  for stream in (sys.stdout, sys.stderr):
-    if hasattr(stream, 'reconfigure'):
-      stream.reconfigure(errors='replace')
 
 
 class StderrHandler(logging.Handler):

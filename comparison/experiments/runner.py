@@ -2,8 +2,11 @@
 
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
@@ -17,6 +20,9 @@ class Tally(NamedTuple):
   run: int
   skipped: int
   failed: int
+
+
+PREPARED = 8  # cells of an accelerator that are compiled together, and then measured one after the other
 
 
 class Planned(NamedTuple):
@@ -33,44 +39,64 @@ def run(
   shard: tuple[int, int] = (0, 1),
   say: Callable[[str], None] = print,
   architectures: Sequence[str] = (),
+  only: Mapping[str, Sequence[Any]] | None = None,
+  prepared: int | None = None,
 ) -> Tally:
   """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
-  architectures: in place of the experiments' own, where these take any.
+  architectures: in place of the experiments' own, where these take any. only: column → values; cells with another value
+  there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
+  accelerators, where compiling takes longer than measuring, else one.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
 
   Raises InputError where another process runs the same shard in the folder, WriteError where rows cannot be written.
   """
+  cells = plan(experiments, scale, architectures)
+  mine = [one for one in cells if matches(one.cell, only or {})][shard[0] :: shard[1]]
   with Lock(workdir, f'{records.file_name(*shard)}.lock'):
-    return _run(plan(experiments, scale, architectures), scale, workdir, shard, say)
+    done = records.finished(records.read_all(workdir, quiet=True))
+    todo = [cell for cell in mine if cell.key not in done]
+    if len(mine) > len(todo):
+      say(f'{len(mine) - len(todo)} of {len(mine)} cells are finished already')
+    at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
+    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once)
+  return Tally(len(todo) - failed, len(mine) - len(todo), failed)
 
 
-def _run(
-  planned: Sequence[Planned], scale: Scale, workdir: pathlib.Path, shard: tuple[int, int], say: Callable[[str], None]
-) -> Tally:
-  path = workdir / records.file_name(*shard)
-  mine = planned[shard[0] :: shard[1]]
-  done = records.finished(records.read_all(workdir, quiet=True))
-  todo = [cell for cell in mine if cell.key not in done]
-  skipped, failed = len(mine) - len(todo), 0
-  if skipped:
-    say(f'{skipped} of {len(mine)} cells are finished already')
+def _run(todo: Sequence[Planned], scale: Scale, path: pathlib.Path, say: Callable[[str], None], at_once: int) -> int:
+  """Measure cells, `at_once` of them prepared together, and append their rows; return how many failed."""
+  failed = 0
   left = sum(cell.experiment.cost(cell.cell) for cell in todo)
   worked = spent = 0.0
-  for number, cell in enumerate(todo, 1):
+  for first in range(0, len(todo), at_once):
     start = time.time()
-    rows = measure(cell)
-    taken = time.time() - start
-    failed += rows[0]['metric'] == 'failed'
-    identity = {**row_identity(cell, scale), 'time': time.time(), 'seconds': round(taken, 2)}
-    with writing(path):
-      records.append(path, [{**identity, **row} for row in rows])
-    cost = cell.experiment.cost(cell.cell)
-    left, worked, spent = left - cost, worked + cost, spent + taken
-    say(progress(number, len(todo), cell, taken, rows, left * spent / worked))
-  return Tally(len(todo) - failed, skipped, failed)
+    group = todo[first : first + at_once]
+    ready = prepare(group)
+    waited = (time.time() - start) / len(group)
+    for number, planned in enumerate(group, first + 1):
+      start = time.time()
+      rows = measure(planned, ready.pop(0))  # so that its programs' memory is free afterwards
+      taken = time.time() - start + waited
+      failed += rows[0]['metric'] == 'failed'
+      identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
+      with writing(path):
+        records.append(path, [{**identity, **row} for row in rows])
+      cost = planned.experiment.cost(planned.cell)
+      left, worked, spent = left - cost, worked + cost, spent + taken
+      say(progress(number, len(todo), planned, taken, rows, left * spent / worked))
+  return failed
+
+
+def matches(cell: Cell, only: Mapping[str, Sequence[Any]]) -> bool:
+  return all(cell.get(name) in values for name, values in only.items())
+
+
+def prepare(group: Sequence[Planned]) -> list[Future[Callable[[], Iterable[Row]]]]:
+  """Return what measures each cell, prepared side by side; or, as its exception, why it could not be prepared."""
+  with ThreadPoolExecutor(len(group)) as pool:
+    return [pool.submit(planned.experiment.prepare, planned.cell) for planned in group]
 
 
 def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequence[str] = ()) -> list[Planned]:
@@ -85,10 +111,10 @@ def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequenc
   return planned
 
 
-def measure(planned: Planned) -> list[Row]:
+def measure(planned: Planned, prepared: Future[Callable[[], Iterable[Row]]]) -> list[Row]:
   """Return the rows of one cell; one `failed` row if it raises, or yields nothing."""
   try:
-    rows = list(planned.experiment.run(planned.cell))
+    rows = list(prepared.result()())
     if not rows:
       raise RuntimeError('the cell yielded no rows')
     return rows

@@ -48,7 +48,7 @@ def lstm(
   """
   kernel = jnp.concatenate([input_kernel, recurrent_kernel])
   reset, mask = (None if flags is None else flags.T for flags in (reset, mask))
-  hs, h, c = _columns(x.transpose(1, 2, 0), h.T, c.T, kernel, bias, reset, mask, dtype)
+  hs, h, c = _columns(x.astype(dtype).transpose(1, 2, 0), h.T, c.T, kernel, bias, reset, mask, dtype)
   return hs.transpose(2, 0, 1).astype(dtype), h.T, c.T
 
 
@@ -100,7 +100,7 @@ def _cell(z: jax.Array, c: jax.Array) -> tuple[list[jax.Array], jax.Array, jax.A
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7,))
 def _columns(x, h, c, kernel, bias, reset, mask, dtype):
-  """From x [t d b], h and c [e b], kernel [d+e 4*e] and flags [t b] to (all h [t e b], last h, last c)."""
+  """From x [t d b] in `dtype`, h and c [e b], kernel [d+e 4*e] and flags [t b] to (all h [t e b], last h, last c)."""
   left = kernel.T.astype(dtype)
 
   def step(carry, now):
@@ -155,7 +155,7 @@ def _backward(dtype, saved, gradients):
 
   xs = (jnp.arange(xh.shape[0]), dhs, through, forget, reset, mask)
   (dh, dc, dz), dx = jax.lax.scan(step, (dh, dc, factors), xs, reverse=True)
-  return dx, dh, dc, _kernel_gradient(xh, dz), dz.sum((0, 2)), None, None
+  return dx.astype(dtype), dh, dc, _kernel_gradient(xh, dz), dz.sum((0, 2)), None, None
 
 
 _columns.defvjp(_forward, _backward)

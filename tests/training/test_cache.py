@@ -75,14 +75,7 @@ def test_a_folder_seen_for_the_first_time(tmp_path):
   cache.tidy(tmp_path / 'nowhere', 1)
 
 
-def test_the_folder_follows_the_environment(tmp_path, monkeypatch):
-  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'x'))
-  assert cache.folder() == tmp_path / 'x' / 'seqmodels' / 'compilation'
-  monkeypatch.delenv('XDG_CACHE_HOME')
-  monkeypatch.setenv('HOME', str(tmp_path / 'h'))
-  assert cache.folder() == tmp_path / 'h' / '.cache' / 'seqmodels' / 'compilation'
-  monkeypatch.setenv('HOME', '/proc')
-  assert cache.folder() is None
+def test_the_limit_follows_the_environment(monkeypatch):
   assert cache.limit() == 2 * 2**30
   monkeypatch.setenv(cache.VARIABLE, '1000')
   assert cache.limit() == 1000
@@ -96,7 +89,6 @@ runtime.select('cpu')
 import jax
 f = jax.jit(lambda x: x * 3)
 print(f(2.0))
-print('100 × 5 € �')
 runtime.log.info('a line × of the log')
 """
 
@@ -109,20 +101,11 @@ def run(**environment):
   return done
 
 
-@pytest.mark.parametrize(
-  'environment', [{'HOME': '/proc'}, {'JAX_COMPILATION_CACHE_DIR': '/proc/x'}, {'XDG_CACHE_HOME': '/dev/null/x'}]
-)
-def test_without_a_folder_to_write_nothing_is_cached(environment):
-  done = run(**environment)
+def test_without_a_folder_to_write_nothing_is_cached():
+  done = run(JAX_COMPILATION_CACHE_DIR='/proc/x')
   assert done.stdout.decode().startswith("''\n6.0\n")
-  assert done.stderr.count(b'\n') == 1
-
-
-@pytest.mark.parametrize(('encoding', 'expected'), [('ascii', b'100 ? 5 ? ?'), ('cp1252', b'100 \xd7 5 \x80 ?')])
-def test_output_survives_an_encoding_that_lacks_characters(tmp_path, encoding, expected):
-  done = run(PYTHONIOENCODING=encoding, XDG_CACHE_HOME=str(tmp_path))
-  assert done.stdout.splitlines()[2] == expected
-  assert done.stderr.strip().endswith(' of the log'.encode(encoding))
+  assert b'JAX_COMPILATION_CACHE_DIR=/proc/x cannot be written' in done.stderr
+  assert done.stderr.count(b'\n') == 2
 
 
 def test_log_lines_have_the_time_where_there_is_no_terminal(tmp_path):
