@@ -99,11 +99,13 @@ def dataset_summaries() -> dict[str, str]:
   texts = _value('tasks.datasets.corpora', _top('tasks.datasets.corpora', 'UNITS').node)
   series = _value('tasks.datasets.series', _top('tasks.datasets.series', 'SERIES').node)
   documented: dict[str, str] = {}
-  for file in sorted((ROOT / 'tasks' / 'datasets').glob('*.py')):
-    tree = _tree(f'tasks.datasets.{file.stem}')
+  for path in sorted((ROOT / 'tasks' / 'datasets').iterdir()):
+    if not _is_module(f'tasks.datasets.{path.stem}'):
+      continue
+    tree = _tree(f'tasks.datasets.{path.stem}')
     for node in (tree, *tree.body):
       if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        name = getattr(node, 'name', file.stem).strip('_').replace('_', '').lower()
+        name = getattr(node, 'name', path.stem).strip('_').replace('_', '').lower()
         if text := ast.get_docstring(node):
           documented[name] = _first_line(text)  # a class stands for its module
   return {name: documented.get(name.lower(), '') for name in (*texts, *series)}

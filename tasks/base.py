@@ -24,6 +24,7 @@ class Batch(NamedTuple):
   mask     [b t] bool or None: false is padding
   source, source_mask
            [b s] int32 or [b s d] float32, and [b s] bool or None: what a seq2seq model reads first
+  extras   name → [b ...] or None: what metrics need of an example and models do not see
   """
 
   inputs: Any
@@ -33,6 +34,7 @@ class Batch(NamedTuple):
   mask: Any = None
   source: Any = None
   source_mask: Any = None
+  extras: Any = None
 
 
 class Shard(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from jaxtyping import Int64
 
@@ -118,7 +119,7 @@ def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: 
   def batch_at(batch: int) -> Batch:
     number, place = divmod(int(batch), together)
     rows = slice(place * batch_size, (place + 1) * batch_size)
-    return Batch(*(None if array is None else array[rows] for array in some(number)))
+    return jax.tree.map(lambda array: array[rows], some(number))
 
   return batch_at
 
@@ -180,4 +181,4 @@ def cut(batch: Batch, piece: int, segment: int) -> Batch:
   every = batch.weights.ndim == 2
   targets = part(batch.targets) if every else batch.targets
   weights = part(batch.weights) if every else batch.weights * np.float32(stop == length)
-  return Batch(part(batch.inputs), targets, weights, reset, mask)
+  return Batch(part(batch.inputs), targets, weights, reset, mask, extras=batch.extras)

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,8 +89,8 @@ def parse_split(split: str) -> tuple[float, float]:
 
   Raises InputError unless it is two or three percentages above 0 that add up to 100.
   """
-  parts = [float(part) for part in split.split('/')] if re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split) else []
-  if not parts or min(parts) <= 0 or abs(sum(parts) - 100) > 1e-9:
+  parts = files.percentages(split)
+  if not parts:
     raise InputError(
       f'task.split={split!r} must be percentages of training/validation/test that add up to 100, as 90/5/5 or 90/10'
     )

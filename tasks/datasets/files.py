@@ -30,7 +30,7 @@ def find(dataset: str) -> tuple[pathlib.Path, ...]:
   Hidden files and folders (a name that begins with a dot) are not looked at in folders. Raises InputError where there
   is no file.
   """
-  path = pathlib.Path(dataset).expanduser()
+  path = pathlib.Path(os.path.expanduser(dataset))  # unlike Path.expanduser, it leaves `~nobody` as it is
   try:
     if path.is_dir():
       inside = (p for p in path.rglob('*') if not any(part.startswith('.') for part in p.relative_to(path).parts))
@@ -87,6 +87,14 @@ def listed(paths: Sequence[pathlib.Path]) -> str:
   """Return the first paths as text for a message, and how many more there are."""
   more = f' and {len(paths) - LISTED} more' if len(paths) > LISTED else ''
   return ', '.join(map(str, paths[:LISTED])) + more
+
+
+def percentages(split: str) -> tuple[float, ...]:
+  """Return the parts of `split`, e.g. (90, 5, 5); () unless they are two or three above 0 that add up to 100."""
+  if not re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split):
+    return ()
+  parts = tuple(float(part) for part in split.split('/'))
+  return parts if min(parts) > 0 and abs(sum(parts) - 100) < 1e-9 else ()
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
