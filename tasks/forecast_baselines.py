@@ -1,4 +1,4 @@
-"""What a forecast must beat: the last value, the value a season ago, and a linear map."""
+"""Score the forecasts that a model must beat: the last value, the value a season ago, and a linear map."""
 
 from collections.abc import Callable, Iterator
 
@@ -35,7 +35,7 @@ def _seasonal(season: Int64[np.ndarray, 't']) -> Forecast:
 
 
 def fit_linear(data: Series, windows: Starts, lookback: int, horizon: int) -> Forecast:
-  """Return one linear map for all variables, of what follows the last value on what went before it.
+  """Return one linear map for all variables, from the past to the future, both less the last value.
 
   As NLinear (Zeng et al. 2023). Ridge regression by normal equations in float64; the penalty is chosen on the
   validation windows.

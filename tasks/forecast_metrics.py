@@ -1,4 +1,4 @@
-"""Errors of forecasts: of scaled values for the literature, and two that compare series of different sizes.
+"""Compute errors of forecasts that compare series of different sizes.
 
 MASE: the absolute error over that of the seasonal naive forecast before the test rows (Hyndman & Koehler 2006).
 sMAPE: 200 |y − f| / (|y| + |f|), in percent, of values in their own units (Makridakis 1993; 0 where both are 0).

@@ -1,4 +1,4 @@
-"""Forecasting: the next `horizon` steps of each variable from the last `lookback` (Zhou et al. 2021)."""
+"""Forecast the next `horizon` steps of each variable from the last `lookback` (Zhou et al. 2021)."""
 
 import functools
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last')
 
 @dataclass(frozen=True)
 class Forecasting(IndexedTask):
-  """Options: `dataset`, `lookback`, `horizon`, `channels`, `normalise`, `patch`, `split`.
+  """Forecast windows of time series.
 
   `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly) or the path of the user's own CSV file, for
   which `date`, `columns`, `missing` and `period` say how it is read (see own_csv.load).
@@ -71,7 +71,7 @@ class Forecasting(IndexedTask):
 
   @property
   def _variables(self) -> int:
-    """Variables in one example."""
+    """Return the number of variables in one example."""
     return self.data.values.shape[1] if self.channels == 'joint' else 1
 
   @property
@@ -132,7 +132,7 @@ class Forecasting(IndexedTask):
     return Batch(inputs, targets, np.ones(len(indices), np.float32), extras=units)
 
   def _units(self, owner: np.ndarray, variables: np.ndarray, last: Float[np.ndarray, 'b n']) -> dict[str, np.ndarray]:
-    """Return what turns an example's outputs into the data's own units, [b n] each: outputs · scale + shift."""
+    """Return scale, shift and naive error, [b n] each: outputs · scale + shift are in the data's own units."""
     mean, scale, naive = (
       table[owner] if self.channels == 'joint' else table[owner, variables][:, None]
       for table in (self.data.mean, self.data.deviation, self.data.naive)

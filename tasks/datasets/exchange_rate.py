@@ -1,4 +1,4 @@
-"""Exchange rates of eight countries to the US dollar, daily, 1990 to 2016 (Lai et al. 2018, LSTNet)."""
+"""Read daily exchange rates of eight countries to the US dollar, 1990 to 2016 (Lai et al. 2018, LSTNet)."""
 
 import io
 

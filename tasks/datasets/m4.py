@@ -1,4 +1,4 @@
-"""The hourly series of the M4 competition: 414 of 700 to 960 hours, and the 48 after them (Makridakis et al. 2018)."""
+"""Read the hourly M4 series: 414 of 700 to 960 hours, and the 48 hours after them (Makridakis et al. 2018)."""
 
 import csv
 import io

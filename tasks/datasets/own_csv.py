@@ -1,4 +1,4 @@
-"""The user's own table: a CSV file of numbers, with dates or without. What cannot be read is said with its place."""
+"""Read the user's own CSV file of numbers, with dates or without; name the place of anything unreadable."""
 
 import collections
 import csv
@@ -31,7 +31,7 @@ HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Table:
-  """`values` in the order of the dates; `periods`: steps of a season as the dates tell, (1,) where they do not."""
+  """Hold `values` in the order of the dates; `periods`: steps of a season by the dates, (1,) without."""
 
   path: pathlib.Path
   names: tuple[str, ...]
@@ -125,7 +125,7 @@ def _is_value(cell: str) -> bool:
 
 
 def _float(cell: str) -> float | None:
-  """Return a finite number; None for anything else, and for what only Python writes so (1_000)."""
+  """Return a finite number; None for anything else, and for digits with underscores (1_000)."""
   try:
     value = float(cell)
   except ValueError:
@@ -134,7 +134,7 @@ def _float(cell: str) -> float | None:
 
 
 def _date(cell: str) -> Any:
-  """Return a number (a year, seconds) or an ISO date as something that can be ordered; None for anything else."""
+  """Return a number (a year, seconds) or the time of an ISO date; None for anything else."""
   number = _float(cell)
   if number is not None:
     return number
@@ -160,7 +160,7 @@ def _date_column(path: pathlib.Path, header: list[str], rows: list[Row], date: s
 
 
 def _ordered(path: pathlib.Path, name: str, rows: list[Row], column: int) -> tuple[list[Row], tuple[int, ...]]:
-  """Return the rows in the order of their dates, and the periods that the step between them tells."""
+  """Return the rows in the order of their dates, and the periods that follow from the step between them."""
   dates = [_date(row.cells[column]) for row in rows]
   for row, found in zip(rows, dates, strict=True):
     if found is None:

@@ -1,4 +1,4 @@
-"""Time series for forecasting: one table, or many series of one variable, with the borders of their splits."""
+"""Load time series for forecasting: one table, or many series of one variable, with the ends of their splits."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ HOURLY, QUARTERS, NONE = (24, 168), (96, 672), (1,)
 
 @dataclass(frozen=True, eq=False)
 class Series:
-  """`count` series of n variables, one after the other along the first axis of `values`.
+  """Hold `count` series of n variables, one after the other along the first axis of `values`.
 
   values: scaled by mean and deviation of each series' training rows.
   starts, ends: the first row of each series, and the ends of its training, validation and test rows.
@@ -49,7 +49,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Reading:
-  """How the user's own file is read; see own_csv.load. `period`: steps of a season, 0: from the dates."""
+  """Say how the user's own file is read; see own_csv.load. `period`: steps of a season, 0: from the dates."""
 
   date: str = 'auto'
   columns: str = ''
@@ -147,7 +147,7 @@ def _seasonal_error(rows: Float64[np.ndarray, 't n'], period: int) -> Float64[np
 
 
 def _borders(rows: int, split: str, usual: tuple[int, int, int] | None = None) -> tuple[int, int, int]:
-  """Return the ends of the splits; as in the literature the test rows are rounded, validation has what is left."""
+  """Return the ends of the splits; as in the literature, train and test are rounded, validation is the rest."""
   if split == SPLIT and usual is not None:
     return usual
   train, _, test = _percentages('70/10/20' if split == SPLIT else split)
@@ -175,14 +175,14 @@ def _ett(name: str, split: str) -> Series:
 
 
 def _m4() -> Series:
-  """Each series' last 48 hours are the test, the 48 before them validation (Makridakis et al. 2018)."""
+  """Return the hourly series of M4: the last 48 hours are the test (as published), the 48 before validation."""
   tables = m4.load()
   borders = [(len(table) - 2 * m4.HORIZON, len(table) - m4.HORIZON, len(table)) for table in tables]
   return collected(tables, borders, HOURLY, {'content': checksum(tables)})
 
 
 def _seasonal(rows: int = 6000, channels: int = 4) -> Float64[np.ndarray, 't n']:
-  """Daily and weekly cycles with harmonics, a slow trend, and noise that an hour remembers from the last."""
+  """Return daily and weekly cycles with harmonics, a slow trend, and autocorrelated noise."""
   random = np.random.default_rng(0)
   hours = np.arange(rows)[:, None]
   values = random.normal(size=(1, channels)) * hours / rows
