@@ -12,7 +12,6 @@ from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.distances import CLIP
 from seqmodels.mixers.sliding_window import SlidingWindow
 from seqmodels.mixers.sparse import Sparse
-from tests.cases import make
 from tests.contractions import count
 from tests.independent.attention import strided, windowed
 from tests.independent.attention_loop import causal
