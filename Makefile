@@ -14,7 +14,7 @@ $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m seqmodels.kernels.native
+	$(BIN)/python -m seqmodels.kernels.cpu
 	touch $@
 
 report: install  ## The comparison: every experiment, every verdict, one page.

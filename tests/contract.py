@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from seqmodels.mixers import MIXERS
 from seqmodels.mixers.base import grow
 from tests.cases import NO_PADDING, NO_RESET, B, Case, D, T, draw_flags, draw_input, draw_lengths
@@ -232,8 +232,8 @@ def check_growth(case: Case) -> None:
 
 def check_implementations_agree(case: Case, implementation: str) -> None:
   """Outputs, last states and gradients of an implementation equal the case's own, with documents and padding."""
-  if implementation == 'native' and not native.available():
-    pytest.skip('the native kernels are not built')
+  if implementation == 'cpu' and not library.load():
+    pytest.skip('the kernels for CPUs are not built')
   x = draw_input(10)
   reset, mask = draw_flags(10)
   case = case.differentiable

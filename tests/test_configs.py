@@ -40,8 +40,8 @@ def test_keys_need_no_prefix_and_take_the_type_of_the_field():
 
 
 def test_a_mixers_own_option_reaches_the_mixer():
-  config = configs.base.make('copying', 'lstm,implementation=scan')
-  assert config.model.mixer.implementation == 'scan'
+  config = configs.base.make('copying', 'lstm,implementation=reference')
+  assert config.model.mixer.implementation == 'reference'
 
 
 ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
@@ -81,14 +81,14 @@ def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
 
 
 def test_patterns_repeat_entries_and_fix_options_of_their_mixers():
-  arg = 'lstm,pattern=gru*2+conv:dilation=2,dilation=5,kernel_size=3,implementation=scan'
+  arg = 'lstm,pattern=gru*2+conv:dilation=2,dilation=5,kernel_size=3,implementation=reference'
   with pytest.raises(InputError, match="key='dilation' is not known"):
     configs.base.make('copying', arg)
   config = from_dict(configs.base.make('copying', arg.replace('dilation=5,', '')).model.to_dict())
   assert config.pattern == ('gru', 'gru', 'conv:dilation=2')
   assert config.depth == 3
   network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
-  assert [network.stack.block(i).mixer.forward.implementation for i in range(2)] == ['scan', 'scan']
+  assert [network.stack.block(i).mixer.forward.implementation for i in range(2)] == ['reference', 'reference']
   convolution = network.stack.block(2).mixer.forward
   assert (convolution.dilation, convolution.taps.shape[0]) == (2, 3)
 

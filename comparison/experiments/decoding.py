@@ -147,10 +147,7 @@ class Decoder:
       outputs, state = self.model.apply(prepared.params, token, state, projections=prepared.projections)
       return (state, jnp.argmax(outputs, axis=-1).astype(jnp.int32)), None
 
-    state, token = carry
-    ahead = self.model.look_ahead(prepared.params, state), token
-    state, token = jax.lax.scan(step, ahead, None, length=STEPS)[0]
-    return self.model.without_ahead(state), token
+    return jax.lax.scan(step, carry, None, length=STEPS)[0]
 
   def advance(self, carry: Any) -> Any:
     return self.loop(self.prepared, carry)

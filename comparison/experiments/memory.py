@@ -9,7 +9,7 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth, token_spec
+from comparison.experiments.subjects import KERNELS, VOCABULARY, Subject, columns, depth, token_spec
 from seqmodels import models
 from seqmodels.kernels import attention
 from seqmodels.mixers.attention import Attention
@@ -106,7 +106,7 @@ class AttentionScores(Experiment):
     heads, length = cell['heads'], cell['length']
     array = jax.ShapeDtypeStruct((1, length, heads, 64), jnp.float32)
     for backend in ('materialised', 'blockwise'):
-      layer = partial(attention.attention, implementation=backend)
+      layer = partial(attention.attention, backend=KERNELS[backend])
       gradient = jax.grad(lambda q, k, v, layer=layer: jnp.sum(layer(q, k, v)), argnums=(0, 1, 2))
       for name, function in (('forward', layer), ('training', gradient)):
         yield {

@@ -17,6 +17,21 @@ from seqmodels.spec import Spec, Tokens
 VOCABULARY = 64  # small, so that the non-embedding parameters, which are matched, do the work
 
 
+# The option `kernels` of a model for each name that records have for a backend.
+KERNELS = {
+  'auto': 'auto',
+  'scan': 'reference',
+  'materialised': 'reference',
+  'fused': 'xla',
+  'blockwise': 'xla',
+  'chunked': 'xla',
+  'associative': 'associative',
+  'native': 'cpu',
+  'vendor': 'cudnn',
+  'cudnn': 'cudnn',
+}
+
+
 @dataclass(frozen=True)
 class Subject:
   """An architecture in its own classical block, or inside the block that Transformers use (`residual`)."""
@@ -34,9 +49,8 @@ class Subject:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
-    mixer = values.get('mixer', {}) | ({'implementation': self.backend} if self.backend else {})
-    # A rung that names a form of JAX is JAX alone, its products and feed-forward layers too.
-    values = values | {'mixer': mixer, 'native': self.backend in ('', 'auto', 'native')} | self.fields | fields
+    mixer = values.get('mixer', {}) | ({'implementation': KERNELS[self.backend]} if self.backend else {})
+    values = values | {'mixer': mixer} | self.fields | fields
     if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
       values['depth'] = whole_depth(values['depth'], values['pattern'])
     return models.build(config.from_dict(values), spec)
@@ -96,13 +110,13 @@ LADDER = (
 )
 ENDS = (Subject('lstm', 'fused'), Subject('transformer', 'materialised'))
 FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'), Subject('rnn', 'native'))
-ON_SOME_DEVICES = ('native', 'vendor')  # rungs that are left out where they cannot be had
+ON_SOME_DEVICES = ('native', 'vendor', 'cudnn')  # rungs that are left out where they cannot be had
 # What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
 # not see the state; attention that sees fewer keys, or keeps a state of fixed size.
 OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
 OTHER_RUNGS = (
   Subject('rnn', 'scan'),
-  Subject('transformer', 'fused'),
+  Subject('transformer', 'cudnn'),
   Subject('min_gru', 'scan'),
   Subject('min_gru', 'associative'),
   Subject('min_lstm', 'auto'),

@@ -127,9 +127,8 @@ def decode(
     outputs, state = model.apply(prepared.params, token[:, None], state, projections=prepared.projections)
     return i + 1, tokens, outputs[:, 0], state, done
 
-  state = model.look_ahead(prepared.params, state)
   _, tokens, logits, state, done = jax.lax.while_loop(go_on, step, (jnp.int32(0), tokens, logits, state, done))
-  return tokens, logits, model.without_ahead(state), done
+  return tokens, logits, state, done
 
 
 @partial(jax.jit, static_argnames=('model', 'max_length'))

@@ -12,9 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 from seqmodels import positions
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels import projection
 from seqmodels.kernels import relative as by_distance
-from seqmodels.mixers import ring
 from seqmodels.mixers.base import Mixer
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, Flags, State
@@ -49,7 +49,7 @@ class Attention(Mixer):
   number of the document's tokens so far. A query sees the last max_length positions, its own included.
   """
 
-  implementations: tuple[str, ...] = kernel.IMPLEMENTATIONS
+  implementations: tuple[str, ...] = ('auto', 'reference', 'xla', 'cpu')
   positions: tuple[str, ...] = ('rotary', *BY_DISTANCE)
 
   def __init__(
@@ -149,10 +149,11 @@ class Attention(Mixer):
     q, k, v = self._project(x, where)
     if state is None:
       out = self._within(q, k, v, self._segment_bounds(reset, mask, batch, length))
-    elif length == 1 and self._is_native(q, state):
-      rings, flags = [state[name].blocks for name in 'kv'], jnp.zeros((0,), bool) if mask is None else mask[:, 0]
-      out, *rings = ring.write_and_read(q[:, 0], (k[:, 0], v[:, 0]), *rings, end, flags)
-      state = {'k': ring.Ring(rings[0]), 'v': ring.Ring(rings[1]), 'end': end}
+    elif length == 1 and self.relative is None and state.keys() == {'k', 'v', 'end'}:
+      flags = None if mask is None else mask[:, 0]
+      how: dict[str, Any] = {'mask': flags, 'decode': self.decode, 'backend': self.implementation}
+      out, *rings = ring.decode_attention(q[:, 0], (k[:, 0], v[:, 0]), state['k'], state['v'], end, **how)
+      state = {'k': rings[0], 'v': rings[1], 'end': end}
     elif length == 1:
       state = self._write(state, k, v, where, end, reset, mask)
       out = self._decode(q, state)
@@ -161,12 +162,6 @@ class Attention(Mixer):
       out = self._after(q, k, v, state, reset, mask)
       state = self._write(state, k, v, where, end, reset, mask)
     return self._join(out), state
-
-  def _is_native(self, q: Float[Array, 'b 1 h k'], state: State) -> bool:
-    """Whether one token is one native call: there are no other rings, and nothing is added to the scores."""
-    if self.relative is not None or self.decode != 'prefix' or state.keys() != {'k', 'v', 'end'}:
-      return False
-    return ring.suits_native(q, state['k'], state['v'])
 
   def check_fits(self, length: int, slots: int) -> None:
     """Raises InputError for a segment that a ring of so many slots cannot hold."""
@@ -221,7 +216,7 @@ class Attention(Mixer):
     return lower, upper, index if mask is None else jnp.where(mask, index, -1)
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
-    how: dict[str, Any] = {'relative': self.relative, 'implementation': self.implementation}
+    how: dict[str, Any] = {'relative': self.relative, 'backend': self.implementation}
     return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, **how)
 
   def _after(
@@ -239,7 +234,7 @@ class Attention(Mixer):
         memory, held = [ring.in_order(state[name], end) for name in 'kv'], ring.in_row(end, slots)
       keys, values = (jnp.concatenate([old.swapaxes(1, 2), a], axis=1) for old, a in zip(memory, (k, v), strict=True))
       limits = memory_bounds(held, state['end'], slots, length, reset, mask)
-      how: dict[str, Any] = {'relative': self.relative, 'offset': slots, 'implementation': self.implementation}
+      how: dict[str, Any] = {'relative': self.relative, 'offset': slots, 'backend': self.implementation}
       return kernel.attention(q, keys, values, causal=False, bounds=limits, **how)
 
     return jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._within(q, k, v, bounds), with_memory)

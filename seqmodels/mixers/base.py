@@ -9,9 +9,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.errors import InputError, check_positive, unknown
-from seqmodels.kernels import chunks, native
-from seqmodels.mixers.ring import Ring
+from seqmodels.errors import InputError, check_positive
+from seqmodels.kernels import chunks, dispatch
+from seqmodels.kernels.cache import Ring
+from seqmodels.kernels.cpu import library
 from seqmodels.notation import Activations, Flags, State
 
 Options = dict[str, Any]
@@ -32,7 +33,6 @@ class Mixer(nnx.Module):
 
   can_be_causal: bool = True
   implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
-  on_some_devices: tuple[str, ...] = ()  # further values of it, that the mixer itself refuses elsewhere
   positions: tuple[str, ...] = ()  # the values of `position` that act inside the mixer
   stochastic: bool = False  # draws anew in every training step, so that a call without `rngs` is another thing
 
@@ -85,11 +85,9 @@ class Mixer(nnx.Module):
 
   def check_implementation(self, implementation: str, chunk: int = 0) -> None:
     """Raises InputError on an unknown implementation, on native code that cannot be had, and on a bad chunk."""
-    allowed = (*self.implementations, *self.on_some_devices)
-    if implementation not in allowed:
-      raise unknown('mixer.implementation', implementation, allowed)
-    if implementation == 'native':
-      native.check(self.dtype)
+    dispatch.check(implementation)
+    if implementation == 'cpu' and (reason := library.why_not(self.dtype)):
+      raise InputError(f'model.kernels=cpu: {reason}')
     chunks.choose(chunk, 1)
 
   def check_length(self, length: int) -> None:

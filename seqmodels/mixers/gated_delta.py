@@ -9,8 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import delta as kernel
+from seqmodels.kernels import projection
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
@@ -56,7 +56,7 @@ class GatedDeltaDirection(Direction):
 
   def mixing_flops(self, length: int) -> float:
     widths = self.size // self.heads, self.inner // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     mixed, gate = jnp.split(
@@ -70,7 +70,7 @@ class GatedDeltaDirection(Direction):
     gates = projection.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32)
     beta, step = jnp.split(gates, 2, axis=-1)
     log_decay, _ = by_head.decay(step, self.decay_rate[...], self.decay_bias[...])
-    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation, 'dtype': self.dtype}
     y, s = kernel.gated_delta(q, k, v, jax.nn.sigmoid(beta), log_decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
     return projection.dot(y, self.output_kernel[...], self.dtype), {'s': s, 'inputs': inputs}
@@ -85,7 +85,7 @@ class GatedDelta(Directional):
   implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
 
   def __init__(
     self,
@@ -97,7 +97,7 @@ class GatedDelta(Directional):
     heads: int = 0,
     expand: int = 1,
     kernel_size: int = 4,
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)

@@ -9,8 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import gated_linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
 from seqmodels.notation import State
@@ -53,7 +53,7 @@ class GLADirection(Direction):
 
   def mixing_flops(self, length: int) -> float:
     widths = self.key_size // self.heads, self.size // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     joined = projection.dot(x, self.input_kernel[...], self.dtype)
@@ -63,7 +63,7 @@ class GLADirection(Direction):
     decay = jnp.dot(low, self.decay_kernel[...].astype(self.dtype), preferred_element_type=jnp.float32)
     decay = jax.nn.log_sigmoid(decay + self.decay_bias[...][None, None, :]) / TEMPERATURE
     q, k, v, decay = (by_head.split_heads(a, self.heads) for a in (q, k, v, decay))
-    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation, 'dtype': self.dtype}
     q = q * q.shape[-1] ** -0.5
     y, s = kernel.gated_linear_attention(q, k, v, decay, state['s'], reset=reset, mask=mask, **how)
     y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
@@ -78,7 +78,7 @@ class GLA(Directional):
   implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
 
   def __init__(
     self,
@@ -89,7 +89,7 @@ class GLA(Directional):
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
     gate_rank: int = 16,
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)

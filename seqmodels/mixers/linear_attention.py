@@ -32,7 +32,7 @@ class FeatureAttention(Mixer):
   normaliser.
   """
 
-  implementations: tuple[str, ...] = kernel.IMPLEMENTATIONS
+  implementations: tuple[str, ...] = ('auto', 'xla', 'reference', 'cpu')
   positions = ('rotary',)
   stabilised = False
   epsilon = 1e-6  # added to the normaliser, as in the paper's code
@@ -82,7 +82,7 @@ class FeatureAttention(Mixer):
 
   def _sum_flops(self, v: int, length: int) -> float:
     """Of sums over values `v` wide. Bidirectional, the sum is one, over all tokens at once."""
-    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation if self.causal else 'scan'}
+    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation if self.causal else 'reference'}
     return kernel.flops(self.feature_width, v, self.heads, length, **how)
 
   def __call__(
@@ -120,7 +120,7 @@ class FeatureAttention(Mixer):
   def _sums(
     self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, how: dict[str, Any]
   ) -> tuple[kernel.Sums, State]:
-    how = how | {'chunk': self.chunk, 'implementation': self.implementation, 'dtype': self.dtype}
+    how = how | {'chunk': self.chunk, 'backend': self.implementation, 'dtype': self.dtype}
     if not self.causal:
       return kernel.whole(q, k, v, **how), state
     return kernel.linear_attention(q, k, v, state, **how)

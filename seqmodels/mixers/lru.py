@@ -58,7 +58,7 @@ class LinearRecurrence(Direction):
     scale = jnp.tile(jnp.exp(self.gamma_log[...]), 2)
     inputs = time_major(x, self.input_kernel[...] * scale[None, :], None, self.dtype)
     re, im = jnp.split(inputs, 2, axis=-1)
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation}
     h, (re, im) = diagonal.rotating(decay, (re, im), (state['re'], state['im']), **how)
     # Re(C h) = Re C · Re h - Im C · Im h.
     sign = jnp.repeat(jnp.array([1.0, -1.0]), self.state_size)
@@ -74,7 +74,7 @@ class LRU(Directional):
   implementation  `auto`, `scan` or `associative` (see `kernels/diagonal.py`)
   """
 
-  implementations = diagonal.ROTATING
+  implementations = ('auto', 'reference', 'associative')
 
   def __init__(
     self,

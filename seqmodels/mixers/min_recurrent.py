@@ -49,7 +49,7 @@ class MinimalRecurrence(Direction):
   def __call__(self, x, state, reset, mask, projected=None):
     projected = self._project(x) if projected is None else projected.swapaxes(0, 1)
     a, b = self.decay_and_input(*jnp.split(projected, self.projections, axis=-1))
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation}
     y, h = diagonal.diagonal(a, b, state['h'], **how)
     return y.astype(self.dtype).swapaxes(0, 1), {'h': h}
 
@@ -79,7 +79,7 @@ class MinLSTMRecurrence(MinimalRecurrence):
 class MinimalRecurrent(Directional):
   """implementation: `auto`, `scan`, `associative` or `native` (see `kernels/diagonal.py`)."""
 
-  implementations = diagonal.IMPLEMENTATIONS
+  implementations = ('auto', 'reference', 'associative', 'cpu')
   recurrence: type[MinimalRecurrence]
 
   def __init__(

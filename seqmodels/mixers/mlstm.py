@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
 from seqmodels.notation import State
@@ -45,7 +45,7 @@ class MLSTMDirection(Direction):
 
   def mixing_flops(self, length: int) -> float:
     width = self.size // self.heads
-    return kernel.flops(width, width, self.heads, length, chunk=self.chunk, implementation=self.implementation)
+    return kernel.flops(width, width, self.heads, length, chunk=self.chunk, backend=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     q, k, v, gate = jnp.split(projection.dot(x, self.input_kernel[...], self.dtype), 4, axis=-1)
@@ -64,7 +64,7 @@ class MLSTMDirection(Direction):
       reset=reset,
       mask=mask,
       chunk=self.chunk,
-      implementation=self.implementation,
+      backend=self.implementation,
       dtype=self.dtype,
     )
     y = y / jnp.maximum(jnp.abs(n), jnp.exp(jnp.minimum(-m, LARGEST_EXPONENT)))[..., None]
@@ -79,7 +79,7 @@ class MLSTM(Directional):
   implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
 
   def __init__(
     self,
@@ -89,7 +89,7 @@ class MLSTM(Directional):
     causal: bool = True,
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)

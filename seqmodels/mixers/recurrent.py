@@ -1,6 +1,6 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,11 +9,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.kernels import recurrent, vendor_recurrent
-from seqmodels.mixers.base import Direction, Directional, Mixer
-from seqmodels.notation import Activations, Flags, State
-
-AHEAD = 'ahead'  # in a state: the first layer's recurrent weights times its h
+from seqmodels.kernels import recurrent
+from seqmodels.mixers.base import Direction, Directional
+from seqmodels.notation import Activations
 
 
 class Recurrence(Direction):
@@ -44,13 +42,15 @@ class Recurrence(Direction):
     return {name: jnp.zeros((batch, self.size), jnp.float32) for name in self.carries}
 
   def project(self, x: Activations) -> Float[Array, 'b t z']:
-    return recurrent.project(x, self.input_kernel[...], self.bias[...], self.dtype)
+    kernel, _, bias, *_ = self.weights()
+    return recurrent.project(x, kernel, bias, self.dtype)
 
   def weights(self) -> tuple[jax.Array, ...]:
-    return self.input_kernel[...], self.recurrent_kernel[...], self.bias[...]
+    by_gate = lambda a: a[...].reshape(*a.shape[:-1], self.gates, self.size)
+    return by_gate(self.input_kernel), by_gate(self.recurrent_kernel), by_gate(self.bias)
 
   def __call__(self, x, state, reset, mask, projected=None):
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation, 'dtype': self.dtype}
     carry = (state[name] for name in self.carries)
     y, *carry = self.kernel(x, *carry, *self.weights(), projected=projected, **how)
     return y, dict(zip(self.carries, carry, strict=True))
@@ -88,11 +88,10 @@ class GRURecurrence(Recurrence):
 class Recurrent(Directional):
   """A cell over time; see `Directional` for the two-directional form.
 
-  implementation: `auto`, `fused`, `scan`; in float32 on a CPU `native`; of the LSTM in float32 on an NVIDIA GPU
-  `vendor` (see `kernels/recurrent.py`).
+  implementation: a backend of the kernels (`seqmodels/kernels`).
   """
 
-  implementations = recurrent.IMPLEMENTATIONS
+  implementations = ('auto', 'xla', 'reference', 'cpu')
   recurrence: type[Recurrence]
 
   def __init__(
@@ -106,64 +105,9 @@ class Recurrent(Directional):
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
     self.check_implementation(implementation)
-    if implementation in self.on_some_devices:
-      vendor_recurrent.check(self.dtype)
     self.implementation = implementation
     how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
     self.set_directions(lambda size: self.recurrence(width, size, **how))
-
-  def steps_with(self, first: Mixer) -> bool:
-    """Whether one call may compute a token of both; see `one_token`."""
-    return type(self) is type(first) and self.causal and self.implementation in ('auto', 'native')
-
-
-def one_token(
-  mixers: Sequence[Mixer],
-  x: Float[Array, 'b 1 d'],
-  states: Sequence[State],
-  reset: Flags | None,
-  mask: Flags | None,
-  projected: Float[Array, 'b 1 z'] | None,
-  head: tuple[jax.Array, jax.Array] | None,
-) -> tuple[Float[Array, 'b 1 n'], tuple[State, ...]]:
-  """One token through mixers that follow each other directly, and a dense layer behind them, in one native call."""
-  layers = _layers(mixers)
-  for mixer, state in zip(mixers, states, strict=True):
-    mixer.check_call(x, state)
-  if reset is not None:
-    forgets = reset if mask is None else reset & mask
-    states = jax.tree.map(lambda a: jnp.where(forgets, 0.0, a), states)
-  names, ahead = layers[0].carries, states[0].get(AHEAD)
-  carries = [tuple(state[name] for name in names) for state in states]
-  z = layers[0].project(x) if projected is None else projected
-  weights = [layer.weights() for layer in layers]
-  new, ahead, out = recurrent.step(layers[0].cell, z[:, 0], ahead, carries, weights, head)
-  after = [dict(zip(names, carry, strict=True)) for carry in new]
-  if ahead is not None:
-    after[0][AHEAD] = ahead
-  if mask is not None:
-    after = jax.tree.map(lambda a, old: jnp.where(mask, a, old), after, list(states))
-  return (after[-1]['h'] if out is None else out)[:, None], tuple(after)
-
-
-def look_ahead(mixers: Sequence[Mixer], states: tuple[State, ...]) -> tuple[State, ...]:
-  """The states for `one_token`, with what it can know of the next one.
-
-  A reset clears it like the rest of a state, since it is linear in h.
-  """
-  ahead = recurrent.look_ahead(states[0]['h'], _layers(mixers)[0].recurrent_kernel[...])
-  return states[0] | {AHEAD: ahead}, *states[1:]
-
-
-def in_one_call(mixers: Sequence[Mixer], rows: int) -> bool:
-  """Whether `one_token` is for these mixers and so many rows."""
-  if not all(isinstance(mixer, Recurrent) and mixer.steps_with(mixers[0]) for mixer in mixers):
-    return False
-  return mixers[0].dtype == jnp.float32 and recurrent.steps_natively(rows, _layers(mixers)[0].recurrent_kernel[...])
-
-
-def _layers(mixers: Sequence[Mixer]) -> list[Recurrence]:
-  return [mixer.forward for mixer in mixers]  # type: ignore[attr-defined]
 
 
 class RNN(Recurrent):
@@ -176,7 +120,6 @@ class LSTM(Recurrent):
   """Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000)."""
 
   recurrence = LSTMRecurrence
-  on_some_devices = ('vendor',)
 
 
 class GRU(Recurrent):

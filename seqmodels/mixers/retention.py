@@ -10,8 +10,8 @@ from jax.typing import DTypeLike
 
 from seqmodels import positions
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
 from seqmodels.notation import State
@@ -48,7 +48,7 @@ class RetentionDirection(Direction):
 
   def mixing_flops(self, length: int) -> float:
     widths = self.size // self.heads, self.inner // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, implementation=self.implementation)
+    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
 
   def __call__(self, x, state, reset, mask):
     size, inner, (b, t, _) = self.size, self.inner, x.shape
@@ -70,7 +70,7 @@ class RetentionDirection(Direction):
       reset=reset,
       mask=mask,
       chunk=self.chunk,
-      implementation=self.implementation,
+      backend=self.implementation,
       dtype=self.dtype,
     )
     y = by_head.group_norm(y, self.norm_scale[...], self.norm_bias[...])
@@ -86,7 +86,7 @@ class Retention(Directional):
   implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
   positions = ('rotary',)
 
   def __init__(
@@ -99,7 +99,7 @@ class Retention(Directional):
     heads: int = 0,
     position: str = 'none',
     expand: int = 2,
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)

@@ -68,7 +68,7 @@ class GatedRecurrence(Direction):
     branch, inputs = causal_depthwise(branch.swapaxes(0, 1), self.taps[...], state['inputs'], reset, mask)
     branch = branch.swapaxes(0, 1) + self.taps_bias[...].astype(self.dtype)[None, None, :]
     a, b = self._decay_and_input(branch)
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation}
     hs, h = diagonal.diagonal(a, b, state['h'], **how)
     gated = jax.nn.gelu(gate, approximate=True) * hs.astype(self.dtype)
     y = batch_major(gated, self.output_kernel[...], self.dtype)
@@ -96,7 +96,7 @@ class RGLRU(Directional):
   implementation  `auto`, `scan`, `associative` or `native` (see `kernels/diagonal.py`)
   """
 
-  implementations = diagonal.IMPLEMENTATIONS
+  implementations = ('auto', 'reference', 'associative', 'cpu')
 
   def __init__(
     self,

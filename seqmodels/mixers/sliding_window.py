@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 from seqmodels import positions
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels.local_attention import local_attention
-from seqmodels.mixers import ring
 from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.notation import Flags, State
 
@@ -83,7 +83,7 @@ class SlidingWindow(Attention):
   def _local(
     self, q: jax.Array, k: jax.Array, v: jax.Array, lower: jax.Array, upper: jax.Array, window: int
   ) -> jax.Array:
-    how: dict[str, Any] = {'relative': self.relative, 'implementation': self.implementation}
+    how: dict[str, Any] = {'relative': self.relative, 'backend': self.implementation}
     return local_attention(q, k, v, lower, upper, window=window, ahead=not self.causal, **how)
 
 

@@ -75,7 +75,7 @@ class ExponentialRecurrence(Direction):
     ]
     gates = jnp.concatenate(projected, axis=-1) + self.bias[...][None, :, None, :]
     h, c, n, m = (self._by_head(state[part]) for part in PARTS)
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'implementation': self.implementation, 'dtype': self.dtype}
+    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation, 'dtype': self.dtype}
     hs, carry = kernel.slstm(gates, (h, c, n, m), self.recurrent_kernel[...], **how)
     new |= {part: self._rows(a) for part, a in zip(PARTS, carry, strict=True)}
     hs = hs - jnp.mean(hs, axis=-1, keepdims=True)
@@ -101,7 +101,7 @@ class SLSTM(Directional):
   implementation  `fused` or `scan` (see `kernels/slstm.py`)
   """
 
-  implementations = kernel.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
 
   def __init__(
     self,
@@ -112,7 +112,7 @@ class SLSTM(Directional):
     dtype: DTypeLike = jnp.float32,
     heads: int = 0,
     temporal_width: int = 4,
-    implementation: str = 'fused',
+    implementation: str = 'auto',
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
     self.check_implementation(implementation)

@@ -10,15 +10,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from seqmodels import positions
-from seqmodels.errors import check_positive, unknown
+from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
-from seqmodels.mixers import ring
 from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.notation import Activations, Flags, State
-
-IMPLEMENTATIONS = ('blocks', 'materialised')
 
 
 class Sparse(Attention):
@@ -28,14 +26,14 @@ class Sparse(Attention):
   (j + 1) mod stride = 0, a column. Bidirectional: the positions fewer than `stride` away, and all columns.
 
   stride          about √length makes the cost O(t · √t)
-  implementation  `blocks` (a loop over blocks of queries) or `materialised` (one block)
+  implementation  `reference` (one block) or else a loop over blocks of queries
   decode          as for `Attention`, of both rings
 
   The state has min(stride, max_length) slots for the last positions and max_length / stride for the last columns: exact
   up to max_length tokens, after that those windows. Segments may be of any length; padding does not count.
   """
 
-  implementations = IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
   positions = ('rotary', 'relative', 't5', 'alibi')
 
   def __init__(
@@ -49,12 +47,10 @@ class Sparse(Attention):
     kv_heads: int = 0,
     position: str = 'none',
     stride: int = 64,
-    implementation: str = 'blocks',
+    implementation: str = 'auto',
     decode: str = 'prefix',
   ):
     check_positive(**{'mixer.stride': stride})
-    if implementation not in IMPLEMENTATIONS:
-      raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
     how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
     super().__init__(width, position=position, implementation=implementation, decode=decode, **how)
     self.stride = stride
@@ -117,8 +113,12 @@ class Sparse(Attention):
       oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
       far = document[0] + oldest, index
       farthest = length + (remembered + 1) * self.stride
-    block = length if self.implementation == 'materialised' else 0
-    how: dict[str, Any] = {'window': window, 'farthest': farthest, 'block': block, 'ahead': not self.causal}
+    how: dict[str, Any] = {
+      'window': window,
+      'farthest': farthest,
+      'backend': self.implementation,
+      'ahead': not self.causal,
+    }
     out = sparse_attention(q, keys, values, columns, document, far, relative=self.relative, **how)
     return self._join(out), after
 

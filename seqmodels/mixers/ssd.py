@@ -9,8 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from seqmodels.errors import check_positive
-from seqmodels.kernels import chunks, projection
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels import projection
 from seqmodels.kernels.convolution import causal_depthwise
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional
@@ -58,7 +58,7 @@ class SSDDirection(Direction):
     return memory | {'inputs': jnp.zeros((batch, taps - 1, mixed), jnp.float32)}
 
   def mixing_flops(self, length: int) -> float:
-    how: dict[str, Any] = {'chunk': self.chunk, 'implementation': self.implementation, 'key_heads': 1}
+    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation, 'key_heads': 1}
     return kernel.flops(self.state_width, self.inner // self.heads, self.heads, length, **how)
 
   def __call__(self, x, state, reset, mask):
@@ -78,7 +78,7 @@ class SSDDirection(Direction):
       reset=reset,
       mask=mask,
       chunk=self.chunk,
-      implementation=self.implementation,
+      backend=self.implementation,
       dtype=self.dtype,
     )
     y = (y + self.skip[...][None, None, :, None] * values).reshape(*x.shape[:2], self.inner)
@@ -97,7 +97,7 @@ class SSD(Directional):
   implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
   """
 
-  implementations = chunks.IMPLEMENTATIONS
+  implementations = ('auto', 'reference')
 
   def __init__(
     self,
@@ -110,7 +110,7 @@ class SSD(Directional):
     expand: int = 2,
     state_width: int = 64,
     kernel_size: int = 4,
-    implementation: str = 'chunked',
+    implementation: str = 'auto',
     chunk: int = 0,
   ):
     super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from seqmodels import positions
 from seqmodels.kernels import attention as kernel
-from seqmodels.mixers import ring
+from seqmodels.kernels import cache as ring
 from seqmodels.mixers.attention import Attention
 from seqmodels.notation import Activations, Flags, State
 
@@ -27,7 +27,7 @@ class TransformerXL(Attention):
   evaluation may be longer than in training.
   """
 
-  implementations = kernel.WITH_DISTANCES
+  implementations = ('auto', 'reference', 'xla')
   positions = ('transformer_xl',)
 
   def __init__(
@@ -94,7 +94,7 @@ class TransformerXL(Attention):
     projected = jnp.dot(source.astype(self.dtype), weights)
     k, v = jnp.split(projected.reshape(*source.shape[:2], -1, self.key_width), 2, axis=2)
     causal, offset = self.causal and source is x, source.shape[1] - x.shape[1]
-    how: dict[str, Any] = {'relative': self.relative, 'offset': offset, 'implementation': self.implementation}
+    how: dict[str, Any] = {'relative': self.relative, 'offset': offset, 'backend': self.implementation}
     return kernel.attention(self._queries(x), k, v, causal=causal, bounds=bounds, **how)
 
   def _queries(self, x: Activations) -> Float[Array, 'b t h k']:

@@ -11,7 +11,6 @@ from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import projection
-from seqmodels.kernels.native import feedforward
 from seqmodels.mixers import make_mixer
 from seqmodels.mixers.attention import choose_heads
 from seqmodels.notation import Activations, Flags, Key, State
@@ -67,10 +66,7 @@ class FeedForward(nnx.Module):
     return 2 * width + 1
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    up, down = self.up, self.down
-    if up.bias is None or down.bias is None or not feedforward.suits(x, up.weight[...]):
-      return down(jax.nn.gelu(up(x), approximate=True))
-    return feedforward.feedforward(x, up.weight[...], up.bias[...], down.weight[...], down.bias[...])
+    return self.down(jax.nn.gelu(self.up(x), approximate=True))
 
 
 def dropout(x: jax.Array, rate: float, key: Key | None) -> jax.Array:
@@ -154,6 +150,8 @@ class Block(nnx.Module):
     self.rate = config.dropout
     options = dict(config.mixer) | {'heads': config.heads, 'kv_heads': config.kv_heads, 'position': config.position}
     options['length'] = options.get('length') or length
+    if not config.native:
+      options.setdefault('implementation', 'xla')
     self.mixer = make_mixer(mixer, config.width, rngs=rngs, causal=causal, dtype=dtype, options=options)
     self.mixer.check_length(length)
     hidden = feedforward_hidden(config)

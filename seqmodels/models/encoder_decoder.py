@@ -51,10 +51,6 @@ class EncoderDecoder(nnx.Module):
     """See `Network.projections`; of the decoder."""
     return self.decoder.projections()
 
-  def look_ahead(self, state: State) -> State:
-    """See `Stack.look_ahead`."""
-    return state | {'decoder': self.decoder.look_ahead(state['decoder'])}
-
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
     """The state of a decoder that has read nothing: a source of padding, `source_length` long (0: the spec's)."""
     if not self.cross_attention:

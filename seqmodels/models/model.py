@@ -11,10 +11,8 @@ from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
-from seqmodels.kernels import native
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.base import grow
-from seqmodels.mixers.recurrent import AHEAD
 from seqmodels.models import widths
 from seqmodels.models.block import FeedForward
 from seqmodels.models.encoder_decoder import EncoderDecoder
@@ -39,8 +37,7 @@ class Model:
   def __init__(self, config: ModelConfig, spec: Spec) -> None:
     self.config, self.spec = config, spec
     self._table: tuple[list[weakref.ref], jax.Array | None] = [], None  # of `prepare`, and what it was made of
-    with native.left_out(not config.native):
-      abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
     self.graph, params = nnx.split(abstract)
     self.abstract_params: Params = nnx.to_pure_dict(params)
 
@@ -82,8 +79,7 @@ class Model:
     network = nnx.merge(self.graph, params)
     if not isinstance(network, EncoderDecoder):
       raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-    with native.left_out(not self.config.native):
-      return network.start(source, max_length, source_mask)
+    return network.start(source, max_length, source_mask)
 
   def apply(
     self,
@@ -104,12 +100,11 @@ class Model:
     without a state. projections: what `prepare` made of the same parameters. Call it inside `jax.jit`.
     """
     network = nnx.merge(self.graph, params)
-    with native.left_out(not self.config.native):
-      if isinstance(network, EncoderDecoder):
-        return network(inputs, state, reset, mask, key, source, source_mask, projections)
-      if source is not None:
-        raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
-      return network(inputs, state, reset, mask, key, None, projections)
+    if isinstance(network, EncoderDecoder):
+      return network(inputs, state, reset, mask, key, source, source_mask, projections)
+    if source is not None:
+      raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
+    return network(inputs, state, reset, mask, key, None, projections)
 
   def prepare(self, params: Params, tokens: int) -> Prepared:
     """What `apply` reads for `tokens` tokens one by one, computed once, outside of their loop.
@@ -134,19 +129,6 @@ class Model:
   @functools.cached_property
   def _projections_shape(self) -> jax.ShapeDtypeStruct | None:
     return jax.eval_shape(functools.partial(_projections, self), self.abstract_params)
-
-  def look_ahead(self, params: Params, state: State) -> State:
-    """The state with what can be computed of the next token before it is known: for `apply` of one token at a time.
-
-    `without_ahead` makes it an ordinary one again.
-    """
-    with native.left_out(not self.config.native):
-      return nnx.merge(self.graph, params).look_ahead(state)
-
-  def without_ahead(self, state: State) -> State:
-    if isinstance(state, dict):
-      return {name: self.without_ahead(part) for name, part in state.items() if name != AHEAD}
-    return tuple(map(self.without_ahead, state)) if type(state) is tuple else state
 
   def networks(self) -> dict[str, tuple[Network, Params]]:
     """The parts, `encoder` before `decoder` for seq2seq, with abstract parameters: for reading, not for running."""
@@ -177,8 +159,7 @@ def _forget_table(model: 'weakref.ref[Model]', leaf: object) -> None:
 
 @functools.partial(jax.jit, static_argnames=('model',))
 def _projections(model: Model, params: Params) -> Float[Array, 'v z'] | None:
-  with native.left_out(not model.config.native):
-    return nnx.merge(model.graph, params).projections()
+  return nnx.merge(model.graph, params).projections()
 
 
 def build(config: ModelConfig, spec: Spec) -> Model:

@@ -65,9 +65,7 @@ class Network(nnx.Module):
     memory: Memory | None = None,
     projections: Float[Array, 'v z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
-    x, state, projected = self._run(inputs, state, reset, mask, key, memory, projections, self._head())
-    if projected:
-      return (x if self.spec.readout == 'every' else x[:, 0]), state
+    x, state = self.features(inputs, state, reset, mask, key, memory, projections)
     if self.spec.readout == 'last':
       x = _last(x, mask)
     elif self.spec.readout == 'mean':
@@ -88,21 +86,6 @@ class Network(nnx.Module):
 
     projections: what the method of that name gave; it says nothing of an input with dropout (a key).
     """
-    x, state, _ = self._run(inputs, state, reset, mask, key, memory, projections, None)
-    return x, state
-
-  def _run(
-    self,
-    inputs: Inputs,
-    state: State | None,
-    reset: Flags | None,
-    mask: Flags | None,
-    key: Key | None,
-    memory: Memory | None,
-    projections: Float[Array, 'v z'] | None,
-    head: tuple[jax.Array, jax.Array] | None,
-  ) -> tuple[Float[Array, 'b t e'], State | None, bool]:
-    """The features, or what `head` makes of them where the stack takes it; the state; and which of both it is."""
     assert projections is None or key is None
     keys: tuple[Key | None, ...] = (None, None) if key is None else tuple(jax.random.split(key))
     x = self._embed(inputs)
@@ -118,21 +101,10 @@ class Network(nnx.Module):
     how: dict[str, Any] = {'reset': reset, 'mask': mask, 'rngs': keys[1], 'memory': memory}
     if projections is not None:
       how['projected'] = jnp.take(projections, inputs, axis=0)
-    with_head = head is not None and self.stack.takes_head(x, stack_state, keys[1])
-    x, new_state['stack'] = self.stack(x, stack_state, head=head if with_head else None, **how)
+    x, new_state['stack'] = self.stack(x, stack_state, **how)
     if self.norm is not None:
       x = self.norm(x)
-    return x, None if state is None else new_state, with_head
-
-  def _head(self) -> tuple[jax.Array, jax.Array] | None:
-    """Weights and bias of the output layer, where it follows the stack directly and has its own."""
-    if self.norm is not None or self.config.tie_embeddings or self.output.bias is None:
-      return None
-    return self.output.weight[...], self.output.bias[...]
-
-  def look_ahead(self, state: State) -> State:
-    """See `Stack.look_ahead`."""
-    return state | {'stack': self.stack.look_ahead(state['stack'])}
+    return x, None if state is None else new_state
 
   def projections(self) -> Float[Array, 'v z'] | None:
     """What the first mixer computes of each token of the vocabulary alone (`Mixer.project`).

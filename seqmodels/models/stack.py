@@ -12,8 +12,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
-from seqmodels.mixers import recurrent
-from seqmodels.mixers.base import Mixer
 from seqmodels.models.block import Block, Memory
 from seqmodels.notation import Activations, Flags, Key, State
 
@@ -52,25 +50,6 @@ class Stack(nnx.Module):
     """See `Mixer.project`; of the first layer. A scan has one program for all layers: they cannot be given it."""
     return None if self.scanned else self.block(0).project(x)
 
-  def look_ahead(self, state: State) -> State:
-    """The state with what can be computed of the next token before it is known, for calls of one token."""
-    rows = jax.tree.leaves(state)[0].shape[0]
-    return recurrent.look_ahead(self._mixers, state) if self._is_one_call(rows) else state
-
-  def takes_head(self, x: Activations, state: State | None, key: Key | None) -> bool:
-    """Whether a call computes a dense layer behind the stack too, if it is given one."""
-    return x.shape[1] == 1 and state is not None and key is None and self._is_one_call(x.shape[0])
-
-  def _is_one_call(self, rows: int) -> bool:
-    """Whether one token is one native call."""
-    if self.scanned or not all(self.block(i).bare for i in range(self.depth)):
-      return False
-    return recurrent.in_one_call(self._mixers, rows)
-
-  @property
-  def _mixers(self) -> list[Mixer]:
-    return [self.block(i).mixer for i in range(self.depth)]
-
   def __call__(
     self,
     x: Activations,
@@ -81,12 +60,7 @@ class Stack(nnx.Module):
     rngs: Key | None = None,
     memory: Memory | None = None,
     projected: Float[Array, 'b t z'] | None = None,
-    head: tuple[jax.Array, jax.Array] | None = None,
   ) -> tuple[Float[Array, 'b t n'], State | None]:
-    """head: the weights and bias of a dense layer whose outputs to give, where the stack `takes_head`."""
-    if state is not None and self.takes_head(x, state, rngs):
-      return recurrent.one_token(self._mixers, x, state, reset, mask, projected, head)
-    assert head is None
     shared = reset, mask, memory
     return self._scan(x, state, shared, rngs) if self.scanned else self._unroll(x, state, shared, rngs, projected)
 

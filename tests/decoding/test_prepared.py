@@ -11,7 +11,6 @@ from seqmodels import models
 from seqmodels.config import ModelConfig
 from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
-from seqmodels.kernels import native
 from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens, Vectors
 
@@ -69,31 +68,6 @@ def test_outputs_and_states_are_the_same_with_resets_and_padding(trained):
   plain = walk(model, params, start, None)
   same(walk(model, params, start, projections), plain)
   same(model.apply(params, TOKENS, start, reset=RESET, mask=MASK, projections=projections), plain)
-
-
-@pytest.mark.skipif(not native.available(), reason='the native kernels are not built')
-@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
-def test_one_native_call_for_all_layers_is_the_same(name, monkeypatch):
-  spec, config = CONFIGS[name]
-  model = build(config.replace(depth=3, width=20), spec)
-  params = jax.tree.map(lambda p: 2 * p + (0.3 if p.ndim == 1 else 0.0), model.init(jax.random.key(3)))
-  start = model.init_state(2, 16)
-  projections = model.prepare(params, LENGTH).projections
-  plain = walk(model, params, start, None)
-  one = lambda batch, model=model: str(
-    jax.make_jaxpr(model.apply)(params, jnp.zeros((batch, 1), jnp.int32), model.init_state(batch, 16))
-  )
-  assert '_step' not in one(2)
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  assert '_step' not in one(2, build(model.config.replace(native=False), spec))
-  assert one(2).count(f'seqmodels_{name}_step') == 1
-  assert f'seqmodels_{name}_step' not in one(3)
-  for given in (None, projections):
-    same(walk(model, params, start, given), plain)
-    ahead = model.look_ahead(params, start)
-    assert len(jax.tree.leaves(ahead)) == len(jax.tree.leaves(start)) + 1
-    outputs, state = walk(model, params, ahead, given)
-    same((outputs, model.without_ahead(state)), plain)
 
 
 TOKENS = jnp.array([[1, 2, 3, 4], [6, 5, 0, 1]])

@@ -4,12 +4,12 @@ import functools
 
 import pytest
 
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from seqmodels.mixers import MIXERS
 from tests import bidirectional, contract
 from tests.cases import Case
 
-GROUPED = (('heads', 4), ('kv_heads', 2), ('position', 'rotary'), ('implementation', 'blockwise'))
+GROUPED = (('heads', 4), ('kv_heads', 2), ('position', 'rotary'), ('implementation', 'xla'))
 # Options small enough for the contract's lengths; without an entry, a mixer's defaults.
 SMALL = {
   'sliding_window': (('window', 5),),
@@ -23,7 +23,7 @@ SMALL = {
   'mlstm': (('chunk', 4),),
 }
 HALF = (contract.check_bfloat16, contract.check_state_keeps_its_shape)
-NATIVE = (('implementation', 'native'),)
+NATIVE = (('implementation', 'cpu'),)
 GROUPED_NATIVE = (*GROUPED[:-1], *NATIVE)
 RELATIVE = (('heads', 2), ('position', 'relative'))
 
@@ -47,8 +47,8 @@ POSITIONS = sorted(
 @pytest.mark.parametrize(('name', 'options'), CASES, ids=lambda value: value if isinstance(value, str) else len(value))
 @pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
 def test_contract(name, options, check):
-  if NATIVE[0] in options and (not native.available() or check in HALF):
-    pytest.skip('the native kernels are not built, or not for this type')
+  if NATIVE[0] in options and (not library.load() or check in HALF):
+    pytest.skip('the kernels for CPUs are not built, or not for this type')
   check(case(name, options))
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from seqmodels.config import ModelConfig, from_dict
 from seqmodels.errors import InputError
-from seqmodels.kernels import native
 from seqmodels.models import build, count_parameters, solve_width
 from seqmodels.spec import Spec, Tokens, Vectors
 
@@ -212,33 +211,3 @@ def test_a_position_that_one_mixer_of_a_mixed_pattern_cannot_take_is_refused():
   with pytest.raises(InputError, match=r'alibi does not act inside linear_attention, .*linear_attention:position=none'):
     build(ModelConfig(pattern=pattern, width=8, position='alibi'), SPEC)
   assert build(ModelConfig(pattern=('attention', 'linear_attention:position=none'), width=8, position='alibi'), SPEC)
-
-
-def test_without_native_code_a_model_is_jax_alone_with_the_same_outputs(monkeypatch):
-  if not native.available():
-    pytest.skip('the native kernels are not built')
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  inputs = tokens(2, 128)
-  spec = Spec('causal', Tokens(11), Tokens(11), 128)
-  shape = {'pattern': ('lstm', 'attention'), 'depth': 2, 'width': 64}
-  outputs = {}
-  for wanted in (True, False):
-    model = build(ModelConfig(**shape, native=wanted), spec)
-    params = model.init(jax.random.key(0))
-
-    def total(params, model=model):
-      y = model.apply(params, inputs)[0]
-      return jnp.sum(y * jnp.sin(y)), y
-
-    traced = jax.make_jaxpr(jax.grad(total, has_aux=True))(params)
-    assert ('seqmodels_' in str(traced)) is wanted
-    token = jax.make_jaxpr(model.apply)(params, inputs[:, :1], model.init_state(2, 256))
-    assert ('seqmodels_' in str(token)) is wanted
-    outputs[wanted] = jax.jit(jax.grad(total, has_aux=True))(params)
-  jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-4), *outputs.values())
-
-
-def test_a_model_without_native_code_refuses_a_native_mixer():
-  config = ModelConfig(pattern=('lstm',), width=8, mixer={'implementation': 'native'}, native=False)
-  with pytest.raises(InputError, match=r'native contradicts model\.native=False'):
-    build(config, Spec('causal', Tokens(5), Tokens(5), 8))
