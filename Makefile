@@ -2,20 +2,34 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+EXTRA ?=
+INSTALLED := $(VENV)/.installed$(if $(EXTRA),-$(EXTRA))
 WORKDIR ?= runs/laptop
 SCALE ?= laptop
 JOBS ?= 2
+# The second suite: the parts that depend on the version of JAX, with the newest one.
+NEXT_PYTHON ?= $(shell .ci/find-python 3.12 3.99)
+NEXT_VENV ?= .venv-next
+NEXT_TESTS ?= tests/mixers tests/kernels tests/models tests/decoding tests/training
+# Arguments: interpreter, virtual environment, extras.
+define make_venv
+	@$(1) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 …")'
+	$(1) -m venv $(2)
+	$(2)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock $(if $(3),-e '.[$(3)]')
+	$(2)/bin/python -m seqmodels.kernels.cpu
+	touch $(2)/.installed $@
+endef
 
-.PHONY: install report test lint format lock clean
+.PHONY: install report test test-next lint style format lock clean
 
-install: $(VENV)/.installed
+install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu or peers adds an extra of pyproject.toml.
 
-$(VENV)/.installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name one: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m seqmodels.kernels.cpu
-	touch $@
+$(INSTALLED): requirements.lock
+	$(call make_venv,$(PYTHON),$(VENV),$(EXTRA))
+
+$(NEXT_VENV)/.installed: requirements.lock
+	$(if $(NEXT_PYTHON),,$(error no Python 3.12 or newer found; choose one: make test-next NEXT_PYTHON=…))
+	$(call make_venv,$(NEXT_PYTHON),$(NEXT_VENV))
 
 report: install  ## The comparison: every experiment, every verdict, one page.
 	$(BIN)/python main.py --mode=compare --scale=$(SCALE) --workdir=$(WORKDIR)
@@ -23,11 +37,17 @@ report: install  ## The comparison: every experiment, every verdict, one page.
 test: install  ## The whole test suite, in JOBS processes.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+test-next: $(NEXT_VENV)/.installed  ## NEXT_TESTS with a newer Python and the newest JAX.
+	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(NEXT_TESTS)
+
 lint: install  ## Style, types, one-way imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+style: install  ## Words and phrases that docs/glossary.md replaces.
+	$(BIN)/python .ci/check_style.py
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -37,4 +57,4 @@ lock:  ## Exact versions of everything, for every supported Python and platform.
 	uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-emit-index-url --upgrade -o requirements.lock
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NEXT_VENV) runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,5 +1,12 @@
 """--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; appends to eval.jsonl."""
 
+if __name__ == '__main__':  # `python eval.py …` is `python main.py --mode=eval …`
+  import sys
+
+  import main as program
+
+  sys.exit(program.start('eval'))
+
 import json
 import math
 import pathlib

@@ -1,5 +1,12 @@
 """--mode=train: sequences data, step, metrics, checkpoints and evaluation; computes nothing itself."""
 
+if __name__ == '__main__':  # `python train.py …` is `python main.py --mode=train …`
+  import sys
+
+  import main as program
+
+  sys.exit(program.start('train'))
+
 import math
 import pathlib
 import signal

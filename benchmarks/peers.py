@@ -13,8 +13,8 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -22,13 +22,16 @@ from benchmarks.arguments import read_flags
 from seqmodels.errors import InputError, unknown
 from training import runtime
 
+if TYPE_CHECKING:
+  from benchmarks.work import Work
+
 GROUPS = ('matmul', 'lstm', 'gru', 'rnn', 'flax', 'attention', 'linear', 'diagonal', 'gpt', 'lm', 'decode')
 ON_GPUS = ('attention_gpu', 'fla', 'gpt_gpu')
 
 
 def parse(argv: Sequence[str]) -> tuple[list[str], float, pathlib.Path | None, float]:
   values = flags.FlagValues()
-  flags.DEFINE_list('work', [], 'groups of rows to measure; default: all that suit the device', flag_values=values)
+  flags.DEFINE_list('work', [], 'groups of rows, in this order; default: all that suit the device', flag_values=values)
   flags.DEFINE_float('seconds', 10.0, 'time for each row, without compiling', 0.0, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
   flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
@@ -53,9 +56,8 @@ def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: f
   print(f'{runtime.device_line()}, {torch.get_num_threads()} threads, malloc {settings["malloc"]}')
   groups = groups or (GROUPS if work.torch_device() == 'cpu' else (*GROUPS, *ON_GPUS))
   failed = 0
-  for item in (*layers.works(), *attention.works(), *whole_models.works(), *fla.works()):
-    if item.group not in groups:
-      continue
+  works = (*layers.works(), *attention.works(), *whole_models.works(), *fla.works())
+  for item in in_order(works, groups):
     try:
       rows = work.measure(item, seconds, busy)
     except work.Absent as reason:
@@ -72,6 +74,11 @@ def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: f
   if out is not None and (out / 'records.jsonl').exists():
     summary.write(out)
   return failed
+
+
+def in_order(works: Iterable['Work'], groups: Sequence[str]) -> list['Work']:
+  """Those of the groups, in their order: a run that is stopped has measured what was named first."""
+  return sorted((item for item in works if item.group in groups), key=lambda item: groups.index(item.group))
 
 
 def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:

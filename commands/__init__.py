@@ -1,1 +1,1 @@
-"""The modes of `main.py` beside training and evaluation, one file each."""
+"""The modes of `main.py` besides training and evaluation, one file each, and what reads the command line."""

@@ -1,13 +1,15 @@
-"""--mode=compare and --mode=report: experiments → records → verdicts → pages. It sequences, it computes nothing."""
+"""--mode=compare and --mode=report: run experiments, judge their records, write the pages."""
 
 import os
 import pathlib
 from collections.abc import Sequence
 
+import configs.architectures
 from comparison import records
 from comparison import report as pages
 from comparison.claims import CLAIMS
-from seqmodels.errors import InputError, unknown
+from configs import catalogue
+from seqmodels.errors import InputError, shown, unknown
 
 
 def main(
@@ -18,34 +20,51 @@ def main(
   shard: tuple[int, int] = (0, 1),
   architectures: Sequence[str] = (),
 ) -> None:
-  """Runs the experiments that the chosen claims need and are not finished, then judges and writes the pages.
+  """Run the experiments that the chosen claims need and that are not finished, then judge and write the pages.
 
-  claims: numbers; None: all. experiments: names, instead of those that the claims need. shard (i, n): every n-th cell.
-  architectures: names of configs/architectures.py or of mixers, in place of each experiment's own, where it trains or
-  times architectures. InputError, before anything is written, for a name or number that does not exist.
+  Args:
+    scale: smoke, laptop, overnight or accelerator.
+    workdir: folder of the records and pages.
+    claims: numbers; None: all.
+    experiments: names, instead of those that the claims need.
+    shard: (i, n): every n-th cell, beginning with the i-th.
+    architectures: names of configs/architectures.py or of mixers, in place of each experiment's own.
+
+  Raises:
+    InputError: a name or number that does not exist, or architectures that no chosen experiment takes. Nothing is
+      written.
   """
-  from comparison.experiments import EXPERIMENTS, runner, subjects  # JAX starts here
-  from comparison.experiments.base import SCALES
-
-  if scale not in SCALES:
-    raise unknown('--scale', scale, SCALES)
+  if scale not in catalogue.scales():
+    raise unknown('--scale', scale, catalogue.scales())
+  if experiments is not None and not experiments:
+    raise InputError('--experiments is empty; name at least one, or leave it out')
+  names = catalogue.experiment_summaries()
   for name in experiments or ():
-    if name not in EXPERIMENTS:
-      raise unknown('--experiments', name, EXPERIMENTS)
-  subjects.check(architectures)
+    if name not in names:
+      raise unknown('--experiments', name, names)
+  for name in architectures:
+    configs.architectures.architecture(name)
   numbers = chosen_claims(claims)
-  chosen = [CLAIMS[number] for number in numbers]
-  needed = set(experiments or ()) or {name for claim in chosen for name in (*claim.experiments, *claim.beside)}
+
+  from comparison.experiments import EXPERIMENTS, runner, subjects  # imports JAX, which takes seconds
+
+  subjects.check(architectures)
+  needed = set(experiments or ()) or {e for n in numbers for e in (*CLAIMS[n].experiments, *CLAIMS[n].beside)}
+  chosen = [experiment for name, experiment in EXPERIMENTS.items() if name in needed]
+  fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]
+  if fixed and (experiments or len(fixed) == len(chosen)):
+    takers = ', '.join(sorted(name for name, experiment in EXPERIMENTS.items() if experiment.takes_architectures))
+    raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
   folder = writable(workdir)
-  tally = runner.run(
-    [e for name, e in EXPERIMENTS.items() if name in needed], scale, folder, shard, architectures=architectures
-  )
+  if fixed:
+    print(f'{", ".join(fixed)}: measured with their own architectures')
+  tally = runner.run(chosen, scale, folder, shard, architectures=architectures)  # type: ignore[arg-type]
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, scale)
 
 
 def report(workdir: str, claims: Sequence[int] | None = None) -> None:
-  """Verdicts and pages again, from the records of a workdir alone."""
+  """Write the verdicts and pages of a workdir again, from its records alone."""
   folder = pathlib.Path(workdir)
   if not records.read_all(folder):
     raise InputError(
@@ -55,15 +74,17 @@ def report(workdir: str, claims: Sequence[int] | None = None) -> None:
 
 
 def chosen_claims(claims: Sequence[int] | None) -> list[int]:
-  """The numbers of the claims to judge; InputError for one that has no experiment."""
+  """Return the numbers of the claims to judge, sorted; InputError for one that has no experiment."""
+  if claims is not None and not claims:
+    raise InputError('--claims is empty; name at least one, or leave it out')
   for number in claims or ():
     if number not in CLAIMS:
-      raise InputError(f'--claims={number} has no experiment; allowed: {", ".join(map(str, CLAIMS))}')
+      raise InputError(f'--claims={shown(number)} has no experiment; allowed: {", ".join(map(str, CLAIMS))}')
   return sorted(set(claims or CLAIMS))
 
 
 def writable(workdir: str) -> pathlib.Path:
-  """The folder, made if it was missing; InputError if it cannot be written."""
+  """Return the folder, made if it was missing; InputError if it cannot be written."""
   folder = pathlib.Path(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +97,7 @@ def writable(workdir: str) -> pathlib.Path:
 
 
 def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None) -> None:
-  """Judges the claims, writes report.md and report.html, and prints the verdicts."""
+  """Judge the claims, write report.md and report.html, and print the verdicts."""
   rows = records.select(records.read_all(folder), scale)
   page = pages.assemble(rows, numbers)
   paths = pages.write(page, folder)

@@ -1,4 +1,4 @@
-"""--mode=describe: what a config builds and what it costs, without running it."""
+"""--mode=describe: print what a config builds and what it costs, without running it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from training.settings import eval_settings, train_settings
 
 
 def main(config: Any) -> None:
-  """Prints layers, parameters, FLOPs a token and bytes of state of a config's model."""
+  """Print the layers, parameters, FLOPs a token and bytes of state of a config's model."""
   plain = workdirs.plain(config)
   task = workdirs.make_task(plain)
   settings = train_settings(plain['train']).for_task(task)

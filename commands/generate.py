@@ -1,6 +1,7 @@
-"""--mode=generate: goes on from prompts with a trained model, and prints the text as it comes."""
+"""--mode=generate: continue prompts with a trained model, and print the text as it is generated."""
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -9,10 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from commands.flags import check_decoding
 from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
+from seqmodels.models import Model
 from tasks.base import Task
+from training import limits
 from training import workdir as workdirs
 from training.workdir import Loaded
 
@@ -33,26 +37,25 @@ def main(
   length_penalty: float | None = None,
   stop: str | None = None,
 ) -> None:
-  """Streams each prompt and its continuation to stdout, one after the other, with an empty line between them.
+  """Stream each prompt and its continuation to stdout, one after the other, with an empty line between them.
 
-  Prompt i is drawn with seed + i. With `beam`, all prompts are searched as one batch, and the best continuation of each
-  is printed. A model that reads a source (seq2seq) reads the prompt, and writes what it answers. `stop`: a text ends
-  before the first place where this stands in it.
+  Prompt i is sampled with seed + i. With `beam`, all prompts are searched as one batch, and the best continuation of
+  each is printed. A model with a source (seq2seq) reads the prompt as its source and writes the answer. With `stop`, a
+  text ends before the first place where it contains `stop`.
 
-  InputError for a task without text, a prompt outside its vocabulary, or a way of sampling beside `beam`.
+  Raises:
+    InputError: a task without text, a prompt outside its vocabulary, or flags of sampling beside `beam`.
   """
   ways: dict[str, Any] = {'temperature': temperature, 'top_k': top_k, 'top_p': top_p}
   given = {name: value for name, value in ways.items() if value is not None}
-  if beam and given:
-    raise InputError(f'--{next(iter(given))} and --beam exclude each other: a beam search draws nothing')
-  if length_penalty is not None and not beam:
-    raise InputError(f'--length_penalty={length_penalty} needs --beam: sampling has no scores')
+  check_decoding(given, beam, length_penalty)
   sampling = Sampling(**given)
   loaded = workdirs.load(workdir, step)
   prompts = [encode(loaded.task, '--prompt', text) for text in prompt]
   stops = None if stop is None else encode(loaded.task, '--stop', stop)
   if beam:
     last = stop_token(loaded, stop, stops)
+    check_beams(loaded.model, beam, length, prompts)
     print('\n\n'.join(search(loaded, prompts, length, beam, last, length_penalty or 0.0)))
     return
   for number, ids in enumerate(prompts):
@@ -65,7 +68,7 @@ def main(
 
 
 def encode(task: Task, flag: str, text: str) -> np.ndarray:
-  """The ids of a flag's text. InputError if it is empty or outside the vocabulary, or the task is not one of text."""
+  """Return the ids of a flag's text. InputError if it is empty, outside the vocabulary, or the task has no text."""
   shown = repr(text if len(text) <= 40 else f'{text[:40]}…')
   try:
     ids = task.encode(text)
@@ -79,7 +82,7 @@ def encode(task: Task, flag: str, text: str) -> np.ndarray:
 
 
 def stop_token(loaded: Loaded, stop: str | None, ids: np.ndarray | None) -> int:
-  """The token at which a beam ends; -1: none. InputError for a text of several tokens: beams are scored by token."""
+  """Return the token at which a beam ends; -1: none. InputError for a text of several tokens."""
   if loaded.model.spec.kind == 'seq2seq':
     if stop is not None:
       raise InputError(f'--stop={stop!r} has no meaning with --beam here: answers end by themselves')
@@ -92,10 +95,23 @@ def stop_token(loaded: Loaded, stop: str | None, ids: np.ndarray | None) -> int:
   return int(ids[0])
 
 
-def request(loaded: Loaded, prompts: Sequence[np.ndarray]) -> tuple[jax.Array, dict[str, Any], list[str]]:
-  """What a model is given for prompts, as one batch: what it goes on from, what else, and what stands before its text.
+def check_beams(model: Model, beams: int, length: int, prompts: Sequence[np.ndarray]) -> None:
+  """Raise InputError for beams whose tokens, logits and states do not fit the memory."""
+  rows, room = beams * len(prompts), max(map(len, prompts)) + length
+  state = jax.eval_shape(lambda: model.init_state(1, room))
+  bytes_of = lambda leaf: math.prod(leaf.shape) * leaf.dtype.itemsize
+  each = sum(map(bytes_of, jax.tree.leaves(state))) + 4 * (2 * length + model.spec.output.size)
+  if rows * each > limits.memory_bytes():
+    raise InputError(
+      f'--beam={beams}: the beams of {len(prompts)} prompts and {length} tokens need {rows * each / 2**30:,.3g} GiB; '
+      f'this machine has {limits.memory_bytes() / 2**30:,.3g} GiB'
+    )
 
-  Prompts are padded on the right. A model with a source reads them there, and what it writes begins with its start
+
+def request(loaded: Loaded, prompts: Sequence[np.ndarray]) -> tuple[jax.Array, dict[str, Any], list[str]]:
+  """Return the inputs of a model for a batch of prompts: tokens, further arguments, and the text to print before.
+
+  Prompts are padded on the right. A model with a source reads them as its source, and its tokens begin with its start
   token.
   """
   spec, longest = loaded.model.spec, max(map(len, prompts))
@@ -112,7 +128,7 @@ def request(loaded: Loaded, prompts: Sequence[np.ndarray]) -> tuple[jax.Array, d
 def search(
   loaded: Loaded, prompts: Sequence[np.ndarray], length: int, beams: int, stop: int, penalty: float
 ) -> list[str]:
-  """Each prompt with the best continuation of a beam search."""
+  """Return each prompt with the best continuation of a beam search."""
   ids, more, before = request(loaded, prompts)
   how: dict[str, Any] = {'beams': beams, 'stop': stop, 'length_penalty': penalty, **more}
   found, _ = beam_search(loaded.model, loaded.params, ids, length, **how)
@@ -124,7 +140,7 @@ def search(
 
 
 def stream(loaded: Loaded, prompt: np.ndarray, length: int, sampling: Sampling, seed: int, stop: str) -> Iterator[str]:
-  """The prompt, and its continuation as it comes."""
+  """Yield the prompt, then its continuation in chunks."""
   ids, more, (before,) = request(loaded, [prompt])
   spec = loaded.model.spec
   how = dataclasses.replace(sampling, stop=spec.start if spec.kind == 'seq2seq' else -1)
@@ -135,10 +151,10 @@ def stream(loaded: Loaded, prompt: np.ndarray, length: int, sampling: Sampling, 
 
 
 def pieces(chunks: Iterable[np.ndarray], decode: Callable[[np.ndarray], str], stop: str = '') -> Iterator[str]:
-  """The text of chunks of tokens as they come; joined, it is the text of all tokens at once, up to `stop`.
+  """Yield the text of chunks of tokens; joined, it is the text of all tokens at once, up to `stop`.
 
-  A character may be made of several tokens (bytes of UTF-8). What decodes to � at the end of a chunk may be the
-  beginning of one, and waits for the next chunk; so does what may be the beginning of `stop`.
+  A character may span several tokens (bytes of UTF-8). A � at the end of a chunk may be an incomplete character, and
+  is held back until the next chunk; so is a possible beginning of `stop`.
   """
   made: list[int] = []
   shown, text = 0, ''

@@ -1,4 +1,4 @@
-"""Records: flat rows of JSON Lines, one measured number a row. Reads, appends and selects them; imports no JAX."""
+"""Read, append and select records: flat rows of JSON Lines, one measured number each. Imports no JAX."""
 
 import contextlib
 import fcntl
@@ -12,9 +12,21 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Ends the metric of models that were trained with the FLOPs of another, so that nobody takes them for those that were
-# trained with as many updates.
+# Suffix of the metric of models trained with the FLOPs of another, to keep them apart from those trained with as many
+# updates.
 AT_EQUAL_FLOPS = '_at_equal_flops'
+
+# Names of kernel backends in records from before version 0.2, which stay on disk as they were written.
+BACKENDS_BEFORE_0_2 = {
+  'scan': 'reference',
+  'materialised': 'reference',
+  'fused': 'xla',
+  'blockwise': 'xla',
+  'chunked': 'xla',
+  'native': 'cpu',
+  'vendor': 'cudnn',
+}
+FUSED_ATTENTION = 'dot_product_attention'  # of jax.nn: `fused` attention where that was not cuDNN's
 
 COLUMNS: dict[str, str] = {
   'experiment': 'name of the experiment',
@@ -40,11 +52,11 @@ COLUMNS: dict[str, str] = {
   'samples': 'the repeats behind it in the order measured, so that ratios can be formed pair by pair',
   'error': 'the text of the error of a failed cell',
   'architecture': 'rnn, lstm, gru, transformer …',
-  'backend': 'implementation of the mixer: scan, fused, materialised, blockwise …',
+  'backend': 'kernels of the mixer: reference, xla, cpu, cudnn …; or how a state is used: cached, multi-head …',
   'block': 'plain (classical) or residual',
   'parameters': 'non-embedding parameters',
   'flops_per_token': 'forward floating-point operations a token',
-  'state_bytes': 'what the model remembers of one sequence, in bytes',
+  'state_bytes': 'bytes of the state of one sequence',
   'updates': 'optimiser steps of a trained model',
   'length': 'tokens in a sequence',
   'batch': 'sequences in a batch',
@@ -59,20 +71,20 @@ COLUMNS: dict[str, str] = {
 def cell_key(
   experiment: str, version: int, cell: Mapping[str, Any], device_kind: str, versions: Mapping[str, str]
 ) -> str:
-  """The key under which a finished cell is known: what would change its result, and nothing else."""
+  """Return the key of a cell: a hash of everything that can change its result."""
   return digest([experiment, version, dict(cell), device_kind, dict(versions)])
 
 
 def digest(content: Any) -> str:
-  """A short hash of JSON-able content that does not depend on the order of keys."""
+  """Return a short hash of JSON-able content that does not depend on the order of keys."""
   text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
-  """Appends the rows of one cell in a single write, on disk when this returns; never leaves half a cell to readers.
+  """Append the rows of one cell in a single write, synchronised to disk.
 
-  A partial last line (a write cut short by a full disk or a power cut) is removed first, or it would swallow this one.
+  A partial last line, left by a full disk or a power cut, is removed first: it would be joined to the new one.
   """
   whole = [_finite({**row, 'rows': len(rows)}) for row in rows]
   block = ''.join(json.dumps(row, separators=(',', ':'), allow_nan=False) + '\n' for row in whole).encode()
@@ -86,7 +98,7 @@ def append(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
 
 def _finite(value: Any) -> Any:
-  """The value with None for every number that JSON does not have (a loss that diverged)."""
+  """Replace numbers that JSON does not have (a diverged loss) by None."""
   if isinstance(value, float):
     return value if math.isfinite(value) else None
   if isinstance(value, dict):
@@ -110,7 +122,10 @@ def _cut_partial_line(file: Any) -> None:
 
 
 def read(path: pathlib.Path) -> list[Row]:
-  """All whole cells of a records file; an empty list when there is no file. Lines that are not JSON are passed over."""
+  """Return the rows of all whole cells of a file, with the present names of backends.
+
+  A file that does not exist has no rows. Lines that are not JSON are skipped.
+  """
   if not path.exists():
     return []
   rows = []
@@ -119,17 +134,28 @@ def read(path: pathlib.Path) -> list[Row]:
       with contextlib.suppress(ValueError):
         row = json.loads(line)
         if isinstance(row, dict) and 'metric' in row:
-          rows.append(row)
+          rows.append(_with_present_names(row))
   return _whole_cells(rows)
 
 
+def _with_present_names(row: Row) -> Row:
+  """Return the row with the present name of its backend. No present name is an earlier name of another backend."""
+  backend = row.get('backend')
+  if backend not in BACKENDS_BEFORE_0_2:
+    return row
+  name = BACKENDS_BEFORE_0_2[backend]
+  if row.get('architecture') == 'transformer' and backend == 'fused':
+    name = 'cudnn' if row.get('device') == 'gpu' and row.get('dtype') != 'float32' else FUSED_ATTENTION
+  return {**row, 'backend': name}
+
+
 def read_all(workdir: pathlib.Path) -> list[Row]:
-  """The records of a comparison: `records.jsonl` and the files of its shards."""
+  """Return the records of a comparison: `records.jsonl` and the files of its shards."""
   return [row for path in sorted(workdir.glob('records*.jsonl')) for row in read(path)]
 
 
 def file_name(shard: int, count: int) -> str:
-  """Each shard writes a file of its own, since appending from several machines is not atomic on every file system."""
+  """Return the file of a shard; appending to one file from several machines is not atomic on every file system."""
   return 'records.jsonl' if count == 1 else f'records-{shard}-of-{count}.jsonl'
 
 
@@ -141,7 +167,7 @@ def _whole_cells(rows: Iterable[Row]) -> list[Row]:
 
 
 def finished(rows: Iterable[Row]) -> set[str]:
-  """Keys of the cells that need not be run again; a failed cell is not among them."""
+  """Return the keys of the cells that are finished; failed cells are not."""
   done: dict[str, bool] = {}
   for row in rows:
     if 'cell' in row:
@@ -150,9 +176,9 @@ def finished(rows: Iterable[Row]) -> set[str]:
 
 
 def select(rows: Sequence[Row], scale: str | None = None, device_kind: str | None = None) -> list[Row]:
-  """The rows of one comparison: one scale, one device kind, the newest version and the newest run of every cell.
+  """Return the rows of one comparison: one scale, one device kind, the newest version and run of every cell.
 
-  Without a scale or a device kind, those of the newest row are taken: numbers of two devices are never mixed.
+  Scale and device kind default to those of the newest row: numbers of two devices are never mixed.
   """
   if scale is not None:
     rows = [row for row in rows if row.get('scale') == scale]

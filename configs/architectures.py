@@ -1,24 +1,26 @@
-"""Named architectures: the fields of ModelConfig that make one. Widths are given, or solved from `params=…`.
+"""Name architectures: for each, the fields of ModelConfig that make it. Imports no JAX.
 
-Each family stands here in its own classical form, and (`*_residual`) inside the residual block that Transformers use,
-so that a comparison can tell the mixer from what stands around it. The task says in which direction a model reads: an
-`encode` task makes every one of them bidirectional. Those with an `encoder_pattern` are for tasks with a source.
+Widths are given, or solved from `params=…`. Each family has its classical form and a form inside the residual block
+that Transformers use (`*_residual`), so that a comparison can separate the effect of the mixer from the effect of the
+block. The task decides the reading direction: an `encode` task makes every architecture bidirectional. Architectures
+with an `encoder_pattern` are for tasks with a source.
 """
 
 from typing import Any
 
+from configs import catalogue
 from seqmodels.errors import unknown
-from seqmodels.mixers import MIXERS
 
 Fields = dict[str, Any]
 
 
 def _stacked(*pattern: str, **fields: Any) -> Fields:
-  """The classical stacked RNN: layer on layer, no skip connections, no norms (Graves 2013)."""
+  """Return the fields of a classical stacked RNN, without skip connections and norms (Graves 2013)."""
   return {'pattern': pattern, 'block': 'plain', 'feedforward': 0.0, 'position': 'none', **fields}
 
 
 def _residual(*pattern: str, **fields: Any) -> Fields:
+  """Return the fields of a stack of pre-norm residual blocks."""
   return {'pattern': pattern, 'block': 'residual', 'feedforward': 4.0, 'position': 'none', **fields}
 
 
@@ -64,30 +66,44 @@ ARCHITECTURES: dict[str, Fields] = {
   'lstm_to_transformer': _residual('attention', encoder_pattern=('lstm',), position='sinusoidal'),
 }
 
-# What an architecture wants of the other sections of a config. Transformer-XL is trained and evaluated on segments with
-# a memory of those before them (Dai et al. 2019, section 3.2), wherever sequences go on beyond a segment.
+# Fields that an architecture sets in other sections of a config. Transformer-XL is trained and evaluated on segments
+# with a cache of earlier ones (Dai et al. 2019, section 3.2), wherever sequences continue beyond a segment.
 SECTIONS: dict[str, dict[str, Fields]] = {'transformer_xl': {'train': {'segment': -1}, 'eval': {'segment': -1}}}
 
 
 def names() -> list[str]:
-  """What a config's argument may begin with: the named architectures, and any mixer in the residual block."""
-  return sorted({*ARCHITECTURES, *MIXERS})
+  """Return what a config's argument may begin with: the named architectures, and any mixer in the residual block."""
+  return sorted({*ARCHITECTURES, *catalogue.mixers()})
 
 
 def architecture(name: str) -> Fields:
-  """The ModelConfig fields of `name`; a mixer's name alone means that mixer in the residual block."""
+  """Return the ModelConfig fields of `name`; the name of a mixer alone is that mixer in the residual block."""
   if name in ARCHITECTURES:
     return dict(ARCHITECTURES[name])
-  if name in MIXERS:
+  if name in catalogue.mixers():
     return _residual(name)
   raise unknown('architecture', name, names())
 
 
 def sections(name: str) -> dict[str, Fields]:
-  """What the architecture wants of `train` and `eval`, by section."""
+  """Return the fields that the architecture sets in `train` and `eval`, by section."""
   return SECTIONS.get(name, {})
 
 
 def whole_depth(depth: int, pattern: tuple[str, ...]) -> int:
-  """The least number of layers from `depth` on that holds the pattern a whole number of times."""
+  """Return the least number of layers from `depth` on that holds the pattern a whole number of times."""
   return -(-depth // len(pattern)) * len(pattern)
+
+
+def summary(name: str) -> str:
+  """Return one line that describes an architecture by its fields."""
+  fields = architecture(name)
+  layers = [f'{"+".join(fields["pattern"])} in {fields["block"]} blocks']
+  if 'encoder_pattern' in fields:
+    link = 'cross-attention' if fields.get('cross_attention', True) else "the encoder's last state"
+    layers.append(f'encoder {"+".join(fields["encoder_pattern"])}, {link}')
+  if fields['position'] != 'none':
+    layers.append(f'{fields["position"]} positions')
+  if fields['feedforward']:
+    layers.append(f'feed-forward {fields["feedforward"]:g} × width')
+  return ', '.join(layers)

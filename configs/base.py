@@ -1,20 +1,24 @@
-"""From `<architecture>[,key=value…]` to a whole config, for any architecture and any task."""
+"""Make a whole config from `<architecture>[,key=value…]`, for any architecture and any task. Imports no JAX.
 
-import ast
+A key is looked up in the sections task, model, train and eval, then among the options of the mixers. The same field as
+a flag, `--config.<section>.<field>=value`, is set by `override`: both read values by the rules of `seqmodels.fields`.
+"""
+
 import dataclasses
-import inspect
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-import tasks
-from configs import architectures
-from seqmodels.config import ModelConfig, parse_pattern
-from seqmodels.errors import InputError, unknown
-from seqmodels.mixers import MIXERS, mixer_options, parse_entry
+from configs import architectures, catalogue
+from seqmodels import fields
+from seqmodels.config import ModelConfig
+from seqmodels.errors import InputError, shown, unknown
 from training.settings import EvalSettings, TrainSettings
 
-# What every task starts from; where a task wants another value, its file in configs/ says so.
+Section = MutableMapping[str, Any]
+
+# What every task starts from; a task's own file in configs/ sets other values where it needs them.
 TRAIN: dict[str, Any] = {
   'steps': 2000,
   'learning_rate': 2e-3,
@@ -24,98 +28,160 @@ TRAIN: dict[str, Any] = {
   'eval_every': 500,
   'checkpoint_every': 500,
 }
+SETTINGS: dict[str, type] = {'model': ModelConfig, 'train': TrainSettings, 'eval': EvalSettings}
+PATTERNS = {'pattern': 'depth', 'encoder_pattern': 'encoder_depth'}  # field → the depth that is a multiple of it
 
 
 def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **options: Any) -> ConfigDict:
-  """The config of `task` for `arg`; `options` and `train` are the task's own defaults, which `arg` may replace."""
+  """Return the config of `task` for `arg`.
+
+  Args:
+    task: a name of `tasks.TASKS`.
+    arg: `<architecture>[,key=value…]`.
+    train: the task's own training defaults, which `arg` may replace.
+    **options: likewise for the options of the task.
+
+  Raises:
+    InputError: an unknown architecture or key, a key given twice, or a value of another type.
+  """
   name, _, rest = (arg or '').partition(',')
   if not name:
     raise InputError('--config needs an architecture: configs/<task>.py:<architecture>[,key=value…]')
-  wanted = architectures.sections(name)
-  sections = {
-    'task': tasks.options(task) | options,
+  own = architectures.sections(name)
+  sections: dict[str, Section] = {
+    'task': catalogue.task_options(task) | options,
     'model': _defaults(ModelConfig) | architectures.architecture(name),
-    'train': _defaults(TrainSettings) | TRAIN | (train or {}) | wanted.get('train', {}),
-    'eval': _defaults(EvalSettings) | wanted.get('eval', {}),
+    'train': _defaults(TrainSettings) | TRAIN | (train or {}) | own.get('train', {}),
+    'eval': _defaults(EvalSettings) | own.get('eval', {}),
   }
-  overrides = dict(_parse(item) for item in rest.split(',') if item)
+  overrides = _pairs(rest)
   model = sections['model']
-  for field in ('pattern', 'encoder_pattern'):
-    if field in overrides:
-      model[field] = parse_pattern(overrides.pop(field))
-  if not model['pattern']:
-    raise InputError('model.pattern is empty; name at least one mixer')
-  model['mixer'] = mixers = _mixer_defaults((*model['pattern'], *model['encoder_pattern'])) | model['mixer']
-  # A pattern longer than the usual depth is there once.
-  model['depth'] = architectures.whole_depth(model['depth'], model['pattern'])
-  if len(model['encoder_pattern']) > 1:
-    model['encoder_depth'] = architectures.whole_depth(
-      model['encoder_depth'] or model['depth'], model['encoder_pattern']
-    )
+  _set_patterns(model, {field: overrides.pop(field) for field in PATTERNS if field in overrides})
   for key, text in overrides.items():
-    section = _section(key, sections, mixers)
-    section[key] = _value(text, section[key], key)
+    section, path = _find(key, sections)
+    section[key] = fields.read(path, text, _kind(path, section[key]))
   return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections})
 
 
+def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:
+  """Set fields of a config by their dotted names, e.g. {"train.steps": "1e3"}; None sets a bool field.
+
+  The pattern of a model comes first, since the options of its mixers and its depth depend on it.
+
+  Raises:
+    InputError: a field that the config does not have, or a value of another type.
+  """
+  patterns = {f'model.{field}': field for field in PATTERNS}
+  with config.ignore_type():
+    if texts := {patterns[path]: text or '' for path, text in overrides.items() if path in patterns}:
+      for field in texts:
+        _section_of(config, f'model.{field}')
+      model = config.model.to_dict()
+      _set_patterns(model, texts)
+      config.model = ConfigDict(model)
+    for path, text in overrides.items():
+      section, key = _section_of(config, path)
+      if text is None and not isinstance(section[key], bool):
+        raise InputError(f'--config.{path} needs a value: --config.{path}=…')
+      if path not in patterns:
+        section[key] = True if text is None else fields.read(path, text, _kind(path, section[key]))
+
+
+def _section_of(config: ConfigDict, path: str) -> tuple[Any, str]:
+  """Return the section of a field's dotted name and the field's own name in it."""
+  node: Any = config
+  *parents, key = path.split('.')
+  for i, part in enumerate([*parents, key]):
+    if not isinstance(node, ConfigDict) or part not in node:
+      where = '.'.join(['--config', *path.split('.')[:i]])
+      raise unknown(f'{where} field', part, node.keys() if isinstance(node, ConfigDict) else ())
+    if i < len(parents):
+      node = node[part]
+  if isinstance(node[key], ConfigDict):
+    raise InputError(f'--config.{path} is a section; name one of its fields: {", ".join(sorted(node[key]))}')
+  return node, key
+
+
+def _pairs(text: str) -> dict[str, str]:
+  """Return the key=value pairs of an argument."""
+  pairs: dict[str, str] = {}
+  for item in text.split(','):
+    if not item:
+      continue
+    key, equals, value = (part.strip() for part in item.partition('='))
+    if not equals:
+      raise InputError(f'--config argument {shown(item)} must be key=value')
+    if key in pairs:
+      raise InputError(f'--config key={shown(key)} is given twice; allowed: once')
+    pairs[key] = value
+  return pairs
+
+
+def _find(key: str, sections: Mapping[str, Section]) -> tuple[Section, str]:
+  """Return the section that a key belongs to and the key's dotted name.
+
+  The first section that has it, so that `batch_size` is training's; then the options of the mixers.
+  """
+  for name, section in sections.items():
+    if key in section and key != 'mixer':
+      return section, f'{name}.{key}'
+  mixer = sections['model']['mixer']
+  if key in mixer:
+    return mixer, f'model.mixer.{key}'
+  raise unknown('--config key', key, {*(k for section in sections.values() for k in section), *mixer} - {'mixer'})
+
+
+def _kind(path: str, default: Any) -> Any:
+  """Return the type of a field: of the dataclass of its section where there is one, else of its default."""
+  section, _, field = path.partition('.')
+  kinds = fields.field_kinds(SETTINGS[section]) if section in SETTINGS else {}
+  return kinds.get(field, type(default))
+
+
+def _set_patterns(model: Section, texts: Mapping[str, str]) -> None:
+  """Set the patterns of a model, the options of their mixers, and a depth that holds each a whole number of times.
+
+  Options that the model has set to another value than the default of its mixers are kept where the new pattern has
+  mixers that know them.
+  """
+  before = _mixer_defaults((*model['pattern'], *model['encoder_pattern']))
+  for field, text in texts.items():
+    model[field] = fields.read(f'model.{field}', text, tuple)
+  if not model['pattern']:
+    raise InputError('model.pattern is empty; name at least one mixer')
+  after = _mixer_defaults((*model['pattern'], *model['encoder_pattern']))
+  changed = {k: v for k, v in dict(model['mixer']).items() if k not in before or before[k] != v}
+  model['mixer'] = after | {option: value for option, value in changed.items() if option in after or not texts}
+  model['depth'] = architectures.whole_depth(model['depth'], model['pattern'])
+  if len(model['encoder_pattern']) > 1:
+    depth = model['encoder_depth'] or model['depth']
+    model['encoder_depth'] = architectures.whole_depth(depth, model['encoder_pattern'])
+
+
 def _defaults(cls: type) -> dict[str, Any]:
-  """The fields of a dataclass with their defaults."""
+  """Return the fields of a dataclass with their defaults."""
   return {
     f.name: f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
     for f in dataclasses.fields(cls)
   }
 
 
-def _parse(item: str) -> tuple[str, str]:
-  key, equals, text = item.partition('=')
-  if not equals:
-    raise InputError(f'--config argument {item!r} must be key=value')
-  return key.strip(), text.strip()
-
-
-def _section(key: str, sections: dict[str, dict[str, Any]], mixers: dict[str, Any]) -> dict[str, Any]:
-  """Where a key lives: the first section that has it, so that `batch_size` is training's; then the mixers' options."""
-  for name in ('task', 'model', 'train', 'eval'):
-    if key in sections[name] and key != 'mixer':
-      return sections[name]
-  if key in mixers:
-    return mixers
-  raise unknown('--config key', key, {*(k for section in sections.values() for k in section), *mixers} - {'mixer'})
-
-
-def _value(text: Any, default: Any, key: str = '') -> Any:
-  """`text` with the type of `default`: 1e6 is a number of parameters, 64 a length, ptb a name."""
-  if isinstance(default, str) or not isinstance(text, str):
-    return text
-  try:
-    value = ast.literal_eval(text)
-  except (ValueError, SyntaxError):
-    value = text
-  if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
-  if isinstance(default, int) and isinstance(value, float) and value.is_integer() and not isinstance(default, bool):
-    return int(value)
-  if default is not None and type(value) is not type(default):
-    raise InputError(f'--config {key}={text!r} must be of type {type(default).__name__}')
-  return value
-
-
 def _mixer_defaults(pattern: tuple[str, ...]) -> dict[str, Any]:
-  """The options of the pattern's mixers with their defaults, so that each can be overridden by its dotted name.
+  """Return the options of the pattern's mixers with their defaults, so that a flag can set each by its dotted name.
 
-  An option that two mixers of the pattern understand differently is left out, and so is one that an entry fixes.
+  An option whose default differs between two mixers of the pattern is left out, and so is one that an entry fixes.
   """
   shared = {f.name for f in dataclasses.fields(ModelConfig)}
   options: dict[str, Any] = {}
   clashing = set()
-  for entry in pattern:
-    if entry.partition(':')[0] not in MIXERS:
-      raise unknown('model.pattern', entry.partition(':')[0], MIXERS)
-    name, fixed = parse_entry(entry)
-    parameters = inspect.signature(MIXERS[name].__init__).parameters
-    for option in mixer_options(name):
-      default = parameters[option].default
-      if option in shared or option in fixed or default is inspect.Parameter.empty:
+  for entry in dict.fromkeys(pattern):
+    name = fields.parse_entry(entry)[0]
+    if name not in catalogue.mixers():
+      raise unknown('model.pattern', name, catalogue.mixers())
+    defaults = catalogue.mixer_options(name)
+    fixed = fields.read_entry(entry, defaults)
+    for option, default in defaults.items():
+      if option in shared or option in fixed:
         continue
       if options.setdefault(option, default) != default:
         clashing.add(option)

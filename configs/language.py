@@ -1,4 +1,4 @@
-"""Language modelling on characters, bytes or words; the default text ships with Python (`pydoc_data.topics`).
+"""Language modelling on characters, bytes or words; the default text is embedded in the project.
 
   python main.py --mode=train --config=configs/language.py:lstm --workdir=/tmp/language
 

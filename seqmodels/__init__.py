@@ -1,1 +1,3 @@
-"""Sequence models behind one contract. Imports nothing by itself: take what you need from its modules."""
+"""Sequence models behind one interface. Import what you need from the submodules; this module imports nothing."""
+
+__version__ = '0.2.0'

@@ -1,18 +1,30 @@
 """ModelConfig: what a model is, independent of any task. `from_dict` checks what a user wrote, field by field."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from seqmodels.errors import InputError, unknown
+from seqmodels.fields import checked_fields, parse_pattern
+
+__all__ = ['ModelConfig', 'checked_fields', 'from_dict', 'parse_pattern']
 
 BLOCKS = ('residual', 'plain')
 POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary', 'relative', 't5', 'alibi', 'transformer_xl')
 DTYPES = ('float32', 'bfloat16')
 LAYERS = ('auto', 'unroll', 'scan')
 NORMS = ('rms', 'layer')
+# Above these a config is refused before anything is built; the largest models known are well below.
+LARGEST = {
+  'depth': 10_000,
+  'encoder_depth': 10_000,
+  'width': 2**20,
+  'heads': 2**20,
+  'kv_heads': 2**20,
+  'params': 1e13,
+  'feedforward': 1024.0,
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,9 @@ class ModelConfig:
     for name in ('params', 'feedforward', 'heads', 'kv_heads', 'encoder_depth'):
       if getattr(self, name) < 0:
         raise InputError(f'model.{name}={getattr(self, name)} must not be negative')
+    for name, largest in LARGEST.items():
+      if getattr(self, name) > largest:
+        raise InputError(f'model.{name}={getattr(self, name)} must be at most {largest:,}')
     if not 0 <= self.dropout < 1:
       raise InputError(f'model.dropout={self.dropout} must be in [0, 1)')
     if not self.pattern:
@@ -100,54 +115,6 @@ class ModelConfig:
     )
 
 
-def parse_pattern(text: str) -> tuple[str, ...]:
-  """The entries of a pattern written as text: `lstm*2+attention` is ("lstm", "lstm", "attention")."""
-  entries: list[str] = []
-  for part in text.replace('+', ' ').replace(',', ' ').split():
-    entry, star, count = part.partition('*')
-    if star and not (count.isdecimal() and int(count)):
-      raise InputError(f'model.pattern entry {part!r} must repeat a mixer a whole number of times, as in lstm*3')
-    entries += [entry] * (int(count) if star else 1)
-  return tuple(entries)
-
-
 def from_dict(values: Mapping[str, Any]) -> ModelConfig:
-  """A ModelConfig from a ConfigDict or dict. Unknown fields and wrong types raise InputError."""
+  """Return a ModelConfig from a ConfigDict or dict. Unknown fields and wrong types raise InputError."""
   return ModelConfig(**checked_fields(ModelConfig, values, 'model'))
-
-
-def checked_fields(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-  """`values` as keyword arguments of the dataclass `cls`: names known, types right (an int serves as a float).
-
-  Errors name the field as `prefix.field`.
-  """
-  hints = get_type_hints(cls)
-  names = {f.name for f in dataclasses.fields(cls)}
-  checked = {}
-  for name, value in dict(values).items():
-    if name not in names:
-      raise unknown(f'{prefix} field', name, names)
-    checked[name] = _checked(f'{prefix}.{name}', value, hints[name])
-  return checked
-
-
-def _checked(field_name: str, value: Any, hint: Any) -> Any:
-  kind = get_origin(hint) or hint
-  if kind is tuple:
-    items = (value,) if isinstance(value, str) else value
-    if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-      return tuple(entry for item in items for entry in parse_pattern(item))
-  elif kind is dict:
-    if isinstance(value, Mapping):
-      return dict(value)
-  elif kind is float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-      if not math.isfinite(value):
-        raise InputError(f'{field_name}={value!r} must be a finite number')
-      return float(value)
-  elif kind is int:
-    if isinstance(value, int) and not isinstance(value, bool):
-      return value
-  elif not isinstance(kind, type) or isinstance(value, kind):
-    return value
-  raise InputError(f'{field_name}={value!r} must be of type {getattr(kind, "__name__", kind)}')

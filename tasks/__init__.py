@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from seqmodels.errors import InputError, unknown
+from seqmodels.errors import unknown
+from seqmodels.fields import check
 from tasks.adding import Adding
 from tasks.base import Task
 from tasks.copying import Copying
@@ -38,7 +39,7 @@ def make(name: str, options: Mapping[str, Any]) -> Task:
   for option, value in options.items():
     if option not in fields:
       raise unknown('task option', option, fields)
-    values[fields[option].name] = _checked(f'task.{option}', value, type(fields[option].default))
+    values[fields[option].name] = check(f'task.{option}', value, type(fields[option].default))
   return TASKS[name](**values)
 
 
@@ -47,14 +48,3 @@ def _fields(name: str) -> dict[str, dataclasses.Field]:
   if name not in TASKS:
     raise unknown('task', name, TASKS)
   return {field.metadata.get('option', field.name): field for field in dataclasses.fields(TASKS[name])}  # type: ignore[arg-type]
-
-
-def _checked(field: str, value: Any, expected: type) -> Any:
-  """`value` as `expected`: a whole number may be written 1e5, and a whole number is a number."""
-  if type(value) is expected:
-    return value
-  if expected is float and type(value) is int:
-    return float(value)
-  if expected is int and isinstance(value, float) and value.is_integer():
-    return int(value)
-  raise InputError(f'{field}={value!r} must be of type {expected.__name__}')

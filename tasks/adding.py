@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from seqmodels.errors import InputError
 from seqmodels.spec import Spec, Vectors
 from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks.base import Batch, Sums
 from tasks.procedural import Procedural
 
 TOLERANCE = 0.04  # an answer this close is right (Hochreiter & Schmidhuber 1997, section 5.4)
@@ -54,9 +54,6 @@ class Adding(Procedural):
     right = (jnp.abs(outputs - batch.targets)[:, 0] < TOLERANCE).astype(jnp.float32)
     mse = self.loss(outputs, batch)
     return {'loss': mse, 'mse': mse, 'accuracy': losses.summed(right, batch.weights)}
-
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """Always 1, the mean. Its accuracy: the density of a sum of two uniforms is 1 − |s − 1|."""

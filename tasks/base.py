@@ -1,6 +1,7 @@
 """The contract of a task: data, loss, metrics and evaluations. One task a file; `tasks/__init__.py` lists them."""
 
 import abc
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -81,6 +82,10 @@ class Task(abc.ABC):
   def metrics(self, outputs: jax.Array, batch: Batch) -> dict[str, Sums]:
     """Each metric as (sum, weight) per example, so that a test set's number does not depend on the batch size."""
 
+  def derived(self, values: dict[str, float]) -> dict[str, float]:
+    """Return further metrics of an evaluation that are functions of its means, e.g. a perplexity."""
+    return {}
+
   @abc.abstractmethod
   def evaluations(self) -> dict[str, Evaluation]:
     """Name → evaluation. "validation" is what training reports."""
@@ -88,6 +93,15 @@ class Task(abc.ABC):
   def baselines(self) -> dict[str, dict[str, float]]:
     """Trivial baselines printed beside the models: name → metric → value on the test split."""
     return {}
+
+  def identity(self) -> dict[str, Any]:
+    """Return what the data are, in JSON values that are equal for equal data; cheap once the data are loaded.
+
+    A workdir records it, and `tasks.identity.check_identity` compares. Here: the class and its options. Tasks that read
+    files give checksums of what they read instead.
+    """
+    options: dict[str, Any] = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
+    return {'dataset': type(self).__name__.lower(), 'options': options}
 
   def encode(self, text: str) -> np.ndarray:
     """Prompt → ids, for tasks that generate text; raises InputError for characters outside the vocabulary."""

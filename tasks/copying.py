@@ -17,15 +17,16 @@ from jaxtyping import Array, Float
 
 from seqmodels.errors import check_positive, unknown
 from seqmodels.spec import Spec, Tokens
-from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks import draws
+from tasks.base import Batch
 from tasks.procedural import Procedural
+from tasks.token_task import TokenTask
 
 BLANK = 0
 
 
 @dataclass(frozen=True)
-class Copying(Procedural):
+class Copying(TokenTask, Procedural):
   """`symbols` different items, `items` of them, `lag` steps from the last item to the first answer's place."""
 
   symbols: int = 8
@@ -55,19 +56,9 @@ class Copying(Procedural):
     weights = np.ones((rows, length), np.float32) if self.loss_on == 'all' else (targets != BLANK).astype(np.float32)
     return Batch(inputs, targets, weights)
 
-  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
-    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
-
-  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """loss (nats), and the accuracy over the items to be written down."""
-    answers = batch.weights * (batch.targets != BLANK).astype(batch.weights.dtype)
-    return {
-      'loss': self.loss(outputs, batch),
-      'accuracy': losses.summed(losses.correct(outputs, batch.targets), answers),
-    }
-
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
+  def scored(self, batch: Batch) -> Float[Array, 'b t']:
+    """Only the items to be written down count for the accuracy."""
+    return batch.weights * (batch.targets != BLANK).astype(batch.weights.dtype)
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """What is best without a memory: blanks until the delimiter, then any item."""

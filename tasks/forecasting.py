@@ -1,6 +1,8 @@
 """Forecasting: the next `horizon` steps of each variable from the last `lookback` (Zhou et al. 2021)."""
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from jaxtyping import Array, Float
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
 from tasks import forecast_baselines, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks.base import Batch, Sums
 from tasks.datasets import series as datasets
 from tasks.pipeline import IndexedTask
 
@@ -36,6 +38,7 @@ class Forecasting(IndexedTask):
   patch: int = 1
 
   def __post_init__(self) -> None:
+    super().__post_init__()
     for option, value, allowed in (
       ('dataset', self.series, datasets.SERIES),
       ('channels', self.channels, CHANNELS),
@@ -78,10 +81,18 @@ class Forecasting(IndexedTask):
     return starts
 
   def count(self, split: str) -> int:
-    return len(self.windows(split)) * (self.data.values.shape[1] // self._variables)
+    """Return the number of windows, or of windows of a variable; `train_examples` are the last ones."""
+    every = len(self.windows(split)) * (self.data.values.shape[1] // self._variables)
+    if split != 'train' or not self.train_examples:
+      return every
+    if self.train_examples > every:
+      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
+    return self.train_examples
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     values = self.data.values
+    if split == 'train' and self.train_examples:
+      indices = indices + dataclasses.replace(self, train_examples=0).count('train') - self.train_examples
     windows, variables = np.divmod(indices, values.shape[1] // self._variables)
     every = np.lib.stride_tricks.sliding_window_view(values, self.lookback + self.horizon, axis=0)  # [first n t]
     first = self.windows(split).start + windows
@@ -103,8 +114,8 @@ class Forecasting(IndexedTask):
     mae = losses.summed(jnp.abs(outputs - batch.targets), _spread(batch.weights, outputs))
     return {'loss': mse, 'mse': mse, 'mae': mae}
 
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
+  def identity(self) -> dict[str, Any]:
+    return {'dataset': self.series, 'borders': list(self.data.borders), **self.data.identity}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """copy_last, seasonal_naive (a day ago) and linear on every test window; see forecast_baselines."""

@@ -13,23 +13,31 @@ from jaxtyping import Array, Float
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Shard, Sums
-from tasks.datasets import corpora
+from tasks.base import Batch, Shard, Sums
+from tasks.datasets import corpora, files
 from tasks.ngrams import Ngrams
-from tasks.pipeline import IndexedTask, check_request, to_grain
+from tasks.pipeline import check_request, to_grain
+from tasks.token_task import TokenTask
+from tasks.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
-class Language(IndexedTask):
-  """Options: `dataset` (embedded | tinyshakespeare | enwik8 | ptb), `unit` (auto | character | byte | word), `length`.
+class Language(TokenTask):
+  """Options: `dataset`, `unit` (auto | character | byte | word | whitespace), `length`.
 
-  Words are those between spaces and punctuation, each with the space before it; the `vocabulary` most frequent ones of
-  the training split are told apart, and `<unk>` stands for the others.
+  `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
+  pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits.
 
-  `split` cuts texts that have no splits of their own: `90/5/5` (as TFDS does) or `90/10` (validation is the last tenth,
-  as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an epoch; with
-  segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation predicts
-  every token of the split once, in windows of `length` that start without a past.
+  Words are those between spaces and punctuation, each with the space before it; with `unit=whitespace` what stands
+  between spaces, and an end of sentence for each line. The `vocabulary` most frequent ones of the training split are
+  told apart, and `<unk>` stands for the others.
+
+  `split` cuts texts that have no splits of their own, in percentages: `90/5/5` (as TFDS does) or `90/10` (validation is
+  the last tenth, as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an
+  epoch; with segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation
+  predicts every token of the split once, in windows of `length` that start without a past.
+
+  `train_examples` trains on the first windows of the text alone, side by side; the vocabulary stays that of all of it.
 
   `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
   predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
@@ -46,12 +54,9 @@ class Language(IndexedTask):
   mask_share: float = 0.15
 
   def __post_init__(self) -> None:
-    if self.corpus not in corpora.UNITS:
-      raise unknown('task.dataset', self.corpus, corpora.UNITS)
-    if self.split not in corpora.SPLITS:
-      raise unknown('task.split', self.split, corpora.SPLITS)
+    super().__post_init__()
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    if unit != 'word' and self.vocabulary != corpora.VOCABULARY:
+    if unit not in ('word', 'whitespace') and self.vocabulary != corpora.VOCABULARY:
       raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
     if self.vocabulary < 3:
       raise InputError(f'task.vocabulary={self.vocabulary} must be at least 3: two entries stand for unknown words')
@@ -64,11 +69,38 @@ class Language(IndexedTask):
   @property
   def text(self) -> corpora.Corpus:
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    return corpora.load(self.corpus, unit, self.split, self.vocabulary)
+    return corpora.load(self.corpus, unit, self.split, self.vocabulary, self._stamp)
+
+  @functools.cached_property
+  def _stamp(self) -> tuple:
+    """What the user's files looked like when they were first asked for."""
+    return () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
+
+  @property
+  def _has_bits(self) -> bool:
+    """Bits are given per character or byte."""
+    return self.text.unit in ('character', 'byte')
+
+  @property
+  def tokenizer(self) -> Tokenizer:
+    return self.text.tokenizer
+
+  def tokens(self, split: str) -> np.ndarray:
+    """Return the ids of a split; of training with `train_examples`, the first windows side by side and one token."""
+    ids = self.text.ids[split]
+    if split != 'train' or not self.train_examples:
+      return ids
+    most = (len(ids) - 1) // self.length
+    if self.train_examples > most:
+      raise InputError(
+        f'task.train_examples={self.train_examples} must be at most {most}: the training text has {len(ids)} tokens, '
+        f'windows have {self.length}'
+      )
+    return ids[: self.train_examples * self.length + 1]
 
   @property
   def ngrams(self) -> Ngrams:
-    return Ngrams(self.text.ids['train'], self.text.size)
+    return Ngrams(self.tokens('train'), self.text.size)
 
   @property
   def spec(self) -> Spec:
@@ -84,7 +116,7 @@ class Language(IndexedTask):
 
   def count(self, split: str) -> int:
     """Training: every start of a window. Otherwise: the windows that cover the split, the last one partly."""
-    tokens = len(self.text.ids[split])
+    tokens = len(self.tokens(split))
     if split != 'train':
       return -(-tokens // self.length)
     if tokens <= self.length:
@@ -92,7 +124,7 @@ class Language(IndexedTask):
     return tokens - self.length
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
-    ids = self.text.ids[split]
+    ids = self.tokens(split)
     if split == 'train':
       window = ids[indices[:, None] + np.arange(self.length + 1)[None, :]].astype(np.int32)
       batch = Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
@@ -115,10 +147,10 @@ class Language(IndexedTask):
 
   def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
     """Each position's token as the target, and the token before it as the input; the split's first has one too."""
-    ids = self.text.ids[split]
+    ids = self.tokens(split)
     positions = np.minimum(positions, len(ids) - 1)
     inputs = ids[np.maximum(positions - 1, 0)].astype(np.int32)
-    inputs[positions == 0] = self.text.before[split]
+    inputs[positions == 0] = ids[-1] if split == 'train' else self.text.before[split]  # training text is a circle
     return Batch(inputs, ids[positions].astype(np.int32), counted.astype(np.float32))
 
   def dataset(
@@ -139,7 +171,7 @@ class Language(IndexedTask):
     The text is a circle that starts anew at a random token each epoch, so that no token is always left out or always
     first; its own beginning is a new sequence, not what follows its end.
     """
-    tokens = len(self.text.ids['train'])
+    tokens = len(self.tokens('train'))
     pieces = tokens // streams // segment
     if not pieces:
       raise InputError(
@@ -167,24 +199,25 @@ class Language(IndexedTask):
     reset[:, 0] = piece == 0
     return self._predicting(split, positions, counted)._replace(reset=reset)
 
-  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
-    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
-
-  def loss_by_position(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Float[Array, 'b t']:
-    """The loss of each token in nats, 0 where it does not count; divide sums over it by those of `batch.weights`."""
-    return losses.cross_entropy(outputs, batch.targets) * batch.weights
-
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """loss (nats a token), accuracy, and bits (a character or byte; none for words)."""
-    loss, weight = self.loss(outputs, batch)
-    accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
-    metrics = {'loss': (loss, weight), 'accuracy': accuracy}
-    if self.text.unit != 'word':
+    """Return loss (nats a token), accuracy, bits (a character or byte; none for words) and, of the next token,
+    nats_per_word (see word_counts)."""
+    metrics = super().metrics(outputs, batch)
+    loss, weight = metrics['loss']
+    if self._has_bits:
       metrics['bits'] = (loss / math.log(2), weight)
+    if self.objective == 'next':
+      words = self.text.word_counts.words_in(batch.inputs, batch.targets)
+      metrics['nats_per_word'] = (loss, losses.summed(words, batch.weights)[0])
     return metrics
 
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {split: Evaluation(split) for split in self.splits if split != 'train'}
+  def derived(self, values: dict[str, float]) -> dict[str, float]:
+    """Return the perplexity per word, whatever the unit."""
+    return {'perplexity': _perplexity(values['nats_per_word'])} if 'nats_per_word' in values else {}
+
+  def identity(self) -> dict[str, Any]:
+    name = self.corpus if self.corpus in corpora.UNITS else 'files'  # which may have moved
+    return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """The training text's unigram and, where the next token is predicted, bigram; on the last split there is."""
@@ -194,12 +227,16 @@ class Language(IndexedTask):
     found = self.ngrams.metrics(before, targets)
     if self.objective != 'next':
       del found['bigram']
-    if self.text.unit == 'word':
-      return found
-    return {name: values | {'bits': values['loss'] / math.log(2)} for name, values in found.items()}
+    words = float(np.asarray(self.text.word_counts.words_in(before, targets), np.float64).sum())
+    for values in found.values():
+      if self._has_bits:
+        values['bits'] = values['loss'] / math.log(2)
+      if self.objective == 'next' and words:
+        values['nats_per_word'] = values['loss'] * len(targets) / words
+        values |= self.derived(values)
+    return found
 
-  def encode(self, text: str) -> np.ndarray:
-    return self.text.encode(text)
 
-  def decode(self, ids: np.ndarray) -> str:
-    return self.text.decode(ids)
+def _perplexity(nats: float) -> float:
+  """Return e^nats; infinite where a float cannot hold it."""
+  return math.inf if nats > 700 else math.exp(nats)

@@ -8,14 +8,15 @@ import abc
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from tasks import draws
-from tasks.base import Batch, Shard, Task
+from tasks.base import Batch, Evaluation, Shard, Task
 
 ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
 # What is made at once: example numbers of so many batches, and examples of so many positions (no fewer than a batch).
@@ -23,18 +24,35 @@ ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
 ORDERED, TOGETHER = 16, 65_536
 
 
+@dataclass(frozen=True)
 class IndexedTask(Task):
-  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them."""
+  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them.
 
-  splits: tuple[str, ...] = ('train', 'validation', 'test')
+  train_examples: how many there are to train on; 0: all. Smaller sets are subsets of larger ones, and the other splits
+  are the same for all, so that scores over `train_examples` are a curve of sample efficiency.
+  """
+
+  splits: ClassVar[tuple[str, ...]] = ('train', 'validation', 'test')
+  train_examples: int = 0
+
+  def __post_init__(self) -> None:
+    if self.train_examples < 0:
+      raise InputError(f'task.train_examples={self.train_examples} must be 0 (all) or a number of training examples')
 
   @abc.abstractmethod
   def count(self, split: str) -> int:
-    """How many examples the split has; ENDLESS for a training split that never repeats one."""
+    """Return how many examples the split has; ENDLESS for a training split that never repeats one.
+
+    Raises InputError if there are fewer than `train_examples`.
+    """
 
   @abc.abstractmethod
   def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:
     """Whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
+
+  def evaluations(self) -> dict[str, Evaluation]:
+    """Return one evaluation for each split but training's."""
+    return {split: Evaluation(split) for split in self.splits if split != 'train'}
 
   def dataset(
     self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None

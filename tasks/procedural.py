@@ -1,29 +1,35 @@
 """What the tasks share whose examples are drawn rather than read: how many there are, and from which stream."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from seqmodels.errors import InputError, check_positive
+from seqmodels.errors import check_positive
 from tasks import draws
 from tasks.pipeline import IndexedTask
 
 
 @dataclass(frozen=True)
 class Procedural(IndexedTask):
-  """`examples` training examples, drawn anew for ever if 0; `evaluation_examples` in each other split.
+  """Training examples are drawn anew for ever if `train_examples` is 0; `evaluation_examples` in each other split.
 
   The training set depends on the seed; validation and test are the same for every seed.
+
+  version: of the generator. A subclass raises it when the same options no longer give the same examples.
   """
 
-  examples: int = 0
+  version: ClassVar[int] = 1
+
   evaluation_examples: int = 1000
 
   def __post_init__(self) -> None:
-    if self.examples < 0:
-      raise InputError(f'task.examples={self.examples} must be 0 (endless) or a number of training examples')
+    super().__post_init__()
     check_positive(**{'task.evaluation_examples': self.evaluation_examples})
 
   def count(self, split: str) -> int:
-    return self.examples if split == 'train' else self.evaluation_examples
+    return self.train_examples if split == 'train' else self.evaluation_examples
+
+  def identity(self) -> dict[str, Any]:
+    return super().identity() | {'version': self.version}
 
   def key(self, split: str, seed: int) -> int:
     return draws.key(type(self).__name__, split, seed if split == 'train' else 0)

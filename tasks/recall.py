@@ -13,20 +13,21 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Tokens
-from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks import draws
+from tasks.base import Batch, Evaluation
 from tasks.procedural import Procedural
+from tasks.token_task import TokenTask
 
 POWER = 0.01  # exponent of the power law of distances (Zoology's `power_a`)
 DISTANCES = ('power', 'uniform')
 
 
 @dataclass(frozen=True)
-class Recall(Procedural):
+class Recall(TokenTask, Procedural):
   """`pairs` keys with values, `queries` of them asked for (0: all), in `length` tokens.
 
   The lower half of the vocabulary are keys, the upper half values. `distance` says how far behind the pairs the queries
@@ -36,7 +37,7 @@ class Recall(Procedural):
   fillers stand in the places of the others and of their queries.
   """
 
-  examples: int = 100_000
+  train_examples: int = 100_000
   vocabulary: int = 512
   pairs: int = 4
   queries: int = 0
@@ -138,18 +139,10 @@ class Recall(Procedural):
     law = steps ** (POWER - 1) if self.distance == 'power' else np.ones_like(steps)
     return 2 * self.pairs + 2 * draws.weighted(words, law, self._asked)
 
-  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
-    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
-
-  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """loss (nats) and accuracy, over queries."""
-    accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
-    return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
-
   def evaluations(self) -> dict[str, Evaluation]:
     """Besides the training setting: sequences of twice the length, and twice the pairs where they fit."""
     harder = {'longer': {'length': 2 * self.length}, 'more_pairs': {'pairs': 2 * self.pairs}}
-    result = {'validation': Evaluation('validation'), 'test': Evaluation('test')}
+    result = super().evaluations()
     for name, options in harder.items():
       try:
         dataclasses.replace(self, **options)  # type: ignore[arg-type]

@@ -10,20 +10,21 @@ With 5 letters at most, `.` for padding and `|` for what begins the inputs and e
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError, check_positive
 from seqmodels.spec import Spec, Tokens
-from tasks import draws, losses
-from tasks.base import Batch, Evaluation, Sums
+from tasks import draws
+from tasks.base import Batch
 from tasks.procedural import Procedural
+from tasks.token_task import TokenTask
+from tasks.tokenizers import Characters
 
 LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 START = 0
 
 
 @dataclass(frozen=True)
-class Reversal(Procedural):
+class Reversal(TokenTask, Procedural):
   """`symbols` different letters; sources of 1 to `length` of them, all lengths alike."""
 
   symbols: int = 26
@@ -52,24 +53,6 @@ class Reversal(Procedural):
     weights = (np.arange(self.length + 1)[None, :] <= count).astype(np.float32)
     return Batch(inputs, targets, weights, source=source, source_mask=place < count)
 
-  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
-    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
-
-  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """loss (nats a token) and accuracy, of each token when those before it are given."""
-    return {
-      'loss': self.loss(outputs, batch),
-      'accuracy': losses.summed(losses.correct(outputs, batch.targets), batch.weights),
-    }
-
-  def evaluations(self) -> dict[str, Evaluation]:
-    return {'validation': Evaluation('validation'), 'test': Evaluation('test')}
-
-  def encode(self, text: str) -> np.ndarray:
-    for letter in text:
-      if letter not in LETTERS[: self.symbols]:
-        raise InputError(f'{letter!r} is not one of the letters {LETTERS[: self.symbols]}')
-    return np.array([1 + LETTERS.index(letter) for letter in text], np.int32)
-
-  def decode(self, ids: np.ndarray) -> str:
-    return ''.join(LETTERS[i - 1] for i in ids.tolist() if i != START)
+  @property
+  def tokenizer(self) -> Characters:
+    return Characters(('', *LETTERS[: self.symbols]))

@@ -1,6 +1,9 @@
 """Any architecture on any task, from one argument."""
 
 import math
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +14,15 @@ import configs.base
 from configs.architectures import ARCHITECTURES, names
 from seqmodels.config import from_dict
 from seqmodels.errors import InputError
-from seqmodels.mixers import mixer_options, parse_entry
+from seqmodels.mixers import MIXERS, mixer_options, parse_entry
 from seqmodels.mixers.attention import choose_heads
 from seqmodels.models import build, count_parameters
 from seqmodels.spec import Spec, Tokens
 from tasks import TASKS
 from training.settings import eval_settings, train_settings
 from training.workdir import make_task
+
+ROOT = pathlib.Path(configs.base.__file__).parent.parent
 
 
 @pytest.mark.parametrize('task', sorted(TASKS))
@@ -106,7 +111,20 @@ def test_the_dilation_of_the_tcn_doubles_from_layer_to_layer():
     ('lsmt', "architecture='lsmt' is not known; nearest: lstm"),
     ('lstm,widht=3', "--config key='widht' is not known; nearest: width"),
     ('lstm,width', "'width' must be key=value"),
-    ('lstm,width=wide', "--config width='wide' must be of type int"),
+    ('lstm,lr=3', "--config key='lr' is not known; nearest: learning_rate"),
+    ('lstm,width=8,steps=3,width=9', "--config key='width' is given twice"),
+    ('lstm,steps=1.5', 'train.steps=1.5 must be a whole number'),
+    ('lstm,steps=1e12', 'train.steps=1000000000000.0 must be a whole number from -2147483648 to 2147483647'),
+    (f'lstm,steps={"9" * 5000}', 'must be a whole number'),
+    ('lstm,learning_rate=nan', 'train.learning_rate=nan must be a finite number'),
+    ('lstm,tie_embeddings=maybe', "model.tie_embeddings='maybe' must be true or false"),
+    ('lstm,pattern=lstm*999999999', "model.pattern='lstm*999999999' must have at most 10,000 entries"),
+    (f'lstm,pattern=lstm*{"9" * 30}', 'must repeat a mixer a whole number of times'),
+    ('lstm,pattern=attention:heads=abc', "entry 'attention:heads=abc': heads='abc' must be a whole number"),
+    ('lstm,pattern=attention:kv_heads=0.5', "entry 'attention:kv_heads=0.5': kv_heads=0.5 must be a whole number"),
+    ('lstm,pattern=performer:features=0', "entry 'performer:features=0': features=0 must be at least 1"),
+    ('lstm,pattern=conv:dilation=2:dilation=3', "'conv:dilation=2:dilation=3' gives dilation twice"),
+    ('lstm,width=wide', "model.width='wide' must be a whole number"),
     ('lstm,pattern=lstm+atention', "model.pattern='atention' is not known; nearest: attention"),
     ('lstm,pattern=conv:dilatation=2', "option of conv='dilatation' is not known; nearest: dilation"),
     ('lstm,pattern=conv:dilation', "'conv:dilation' must be mixer:option=value"),
@@ -117,6 +135,105 @@ def test_bad_arguments_are_one_clear_line(arg, message):
   with pytest.raises(InputError) as caught:
     configs.base.make('copying', arg)
   assert message in str(caught.value)
+  assert len(str(caught.value)) < 1500
+
+
+OVERRIDES = (
+  *(('train.steps', value) for value in ('1e3', '1_000', '0x10', '1.5', '-1', '', ' 7 ')),
+  *(('train.learning_rate', value) for value in ('1e-3', '1', 'inf')),
+  *(('train.clip', value) for value in ('0', 'None')),
+  *(('model.params', value) for value in ('1e5', '100000', '1M')),
+  *(('model.dropout', value) for value in ('None', '0.5')),
+  *(('model.tie_embeddings', value) for value in ('True', 'true', '1', 'yes', 'FALSE', 'maybe')),
+  *(('model.pattern', value) for value in ('gru', 'lstm+gru', 'lstm*2', 'gla', 'retention+lstm', 'conv+gru+lstm')),
+  *(('model.pattern', value) for value in ('', 'None', 'conv:dilation=2', 'performer')),
+  ('task.length', '64'),
+  ('task.dataset', 'ptb'),
+  ('eval.streams', '4'),
+)
+
+
+@pytest.mark.parametrize(('field', 'text'), OVERRIDES)
+def test_an_override_means_the_same_as_an_argument_and_as_a_flag(field, text):
+  key = field.partition('.')[2]
+
+  def configs_of():
+    yield lambda: configs.base.make('language', f'lstm,width=16,{key}={text}')
+
+    def as_flag():
+      config = configs.base.make('language', 'lstm,width=16')
+      configs.base.override(config, {field: text})
+      return config
+
+    yield as_flag
+
+  found = []
+  for make in configs_of():
+    try:
+      found.append(make().to_dict())
+    except InputError as error:
+      found.append(str(error))
+  assert found[0] == found[1]
+  refused = {'0x10', '1.5', '', 'inf', 'None', '1M', 'maybe'}
+  assert isinstance(found[0], str) == (text in refused)
+
+
+def test_a_pattern_keeps_the_options_that_its_mixers_know():
+  config = configs.base.make('language', 'linformer_encoder,objective=masked')
+  assert config.model.mixer.rank == 32
+  configs.base.override(config, {'model.pattern': 'gla', 'model.mixer.chunk': '16'})
+  assert 'rank' not in config.model.mixer
+  assert config.model.mixer.chunk == 16
+  config = configs.base.make('language', 'lstm,implementation=scan')
+  configs.base.override(config, {'model.pattern': 'gru+gru+gru'})
+  assert (config.model.mixer.implementation, config.model.depth) == ('scan', 3)
+
+
+@pytest.mark.parametrize(
+  ('overrides', 'message'),
+  [
+    ({'train.stepz': '3'}, "--config.train field='stepz' is not known; nearest: steps"),
+    ({'trian.steps': '3'}, "--config field='trian' is not known; nearest: train"),
+    ({'train.lr': '3'}, "--config.train field='lr' is not known; nearest: learning_rate"),
+    ({'train': '3'}, '--config.train is a section; name one of its fields: accumulate, '),
+    ({'train.steps.more': '3'}, "--config.train.steps field='more' is not known"),
+    ({'train.steps': None}, '--config.train.steps needs a value'),
+    ({'': '3'}, "--config field='' is not known"),
+  ],
+)
+def test_bad_flags_of_fields_are_one_clear_line(overrides, message):
+  with pytest.raises(InputError) as caught:
+    configs.base.override(configs.base.make('copying', 'lstm'), overrides)
+  assert message in str(caught.value)
+
+
+def test_a_flag_without_a_value_sets_a_bool_field():
+  config = configs.base.make('language', 'transformer')
+  configs.base.override(config, {'model.tie_embeddings': None})
+  assert config.model.tie_embeddings is True
+
+
+def test_options_read_from_sources_are_those_of_the_classes():
+  """In a process of its own: here the real modules have been imported long ago."""
+  code = (
+    'import sys; from configs import catalogue; '
+    'read = {n: catalogue.mixer_options(n) for n in catalogue.mixers()}; '
+    'read |= {f"task {n}": catalogue.task_options(n) for n in catalogue.tasks()}; '
+    'lines = {**catalogue.mixer_summaries(), **catalogue.experiment_summaries()}; scales = catalogue.scales(); '
+    'print(sorted({"jax", "flax", "grain"} & set(sys.modules))); '
+    'import tasks, seqmodels.mixers; from comparison.experiments import EXPERIMENTS, base; '
+    'real = {n: catalogue.mixer_options(n) for n in seqmodels.mixers.MIXERS}; '
+    'real |= {f"task {n}": catalogue.task_options(n) for n in tasks.TASKS}; '
+    'print([n for n in real if list(real[n].items()) != list(read[n].items())], real.keys() == read.keys()); '
+    'print(lines.keys() == {*EXPERIMENTS, *seqmodels.mixers.MIXERS}, scales == base.SCALES)'
+  )
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT)
+  assert done.stdout.splitlines() == ['[]', '[] True', 'True True']
+
+
+def test_a_mixer_that_is_added_while_running_is_known(monkeypatch):
+  monkeypatch.setitem(MIXERS, 'mine', MIXERS['gla'])
+  assert configs.base.make('copying', 'mine,chunk=16').model.mixer.chunk == 16
 
 
 def test_transformer_xl_reads_segments_with_a_memory_where_sequences_go_on():

@@ -70,7 +70,8 @@ def evaluate(
   for result in jax.device_get(results):
     for name, pair in result.items():
       totals[name] = totals.get(name, np.zeros(2)) + np.sum(np.asarray(pair, np.float64), axis=1)
-  return {name: float(total / weight) if weight else math.nan for name, (total, weight) in totals.items()}
+  values = {name: float(total / weight) if weight else math.nan for name, (total, weight) in totals.items()}
+  return values | task.derived(values)
 
 
 def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from seqmodels import config as model_config
 from seqmodels.errors import InputError
 from seqmodels.models import Model, batch_axes
 from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
+from training import limits
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
@@ -65,12 +67,14 @@ class Run:
 def build_run(config: Config, devices: int = 0) -> Run:
   """Everything that a config says, checked; writes nothing. devices: see `mesh.make_mesh`."""
   if jax.process_count() > 1:
-    raise InputError(f'{jax.process_count()} processes are one too many: a run belongs to one process and its devices')
+    raise InputError(f'this is one of {jax.process_count()} processes; a run must be a single process')
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   task = make_task(config)
   settings = settings.for_task(task)
+  limits.check_config(model_config.from_dict(config['model']), settings.optimizer)
   model = make_model(config, task)
   mesh = meshes.make_mesh(devices)
+  limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, settings.optimizer)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   evaluating.check(model, task, evaluation, mesh)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)

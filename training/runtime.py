@@ -1,4 +1,4 @@
-"""Process set-up: what must be decided before JAX starts. Imports no JAX, so that `prepare` can come first."""
+"""Set up the process: what must be decided before JAX starts. Imports no JAX, so that `prepare` can come first."""
 
 import ctypes
 import logging
@@ -8,38 +8,50 @@ import platform
 import sys
 from typing import Any
 
+from seqmodels.cache import cache_folder
 from seqmodels.errors import InputError, unknown
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}
-CACHE = pathlib.Path('~/.cache/seqmodels/compilation')
+PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}
 
 log = logging.getLogger('seqmodels')
 
 
 def prepare() -> dict[str, Any]:
-  """Sets memory, compiler, cache and log options of this process; returns them, for benchmarks to report.
+  """Set memory, compiler, cache and log options of this process; return them, for benchmarks to report.
 
   Call it first, before JAX is imported.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
-  cache = os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE.expanduser()))
-  _option('jax_compilation_cache_dir', cache)
+  _quiet()
+  cache = compilation_cache()
+  if cache:
+    _option('jax_compilation_cache_dir', cache)
   _option('jax_persistent_cache_min_compile_time_secs', 0.0)
   _option('jax_persistent_cache_min_entry_size_bytes', -1)
   # On CPU a program runs where it is called: programs that overlap share one thread pool, and library calls in two of
   # them (QR) have been seen to wait for each other for ever (JAX 0.10.2, two cores). Accelerators are not affected.
   _option('jax_cpu_enable_async_dispatch', False)
-  _quiet()
   return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
 
 
-def select(name: str | None = None, devices: int = 0) -> None:
-  """Chooses the platform `name` (cpu, gpu, tpu; None: what JAX finds).
+def compilation_cache() -> str:
+  """Return the folder of compiled programs: JAX_COMPILATION_CACHE_DIR, else this project's, else '' for none."""
+  given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  if given:
+    return given
+  folder = cache_folder('compilation')
+  if folder is None:
+    log.info('no folder for compiled programs can be written: every start compiles anew; set XDG_CACHE_HOME')
+  return str(folder or '')
 
-  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its
-  backend. InputError if the platform is not known or not there.
+
+def select(name: str | None = None, devices: int = 0) -> None:
+  """Choose the platform `name` (cpu, gpu or cuda, tpu; None: what JAX finds).
+
+  On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. Raises
+  InputError if the platform is not known or not there.
   """
   if devices > 1:
     _option('jax_num_cpu_devices', devices)

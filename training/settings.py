@@ -1,13 +1,17 @@
 """The `train` and `eval` sections of a config, checked field by field."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from seqmodels.config import checked_fields
 from seqmodels.errors import InputError, unknown
-from tasks.base import Task
+
+if TYPE_CHECKING:
+  from tasks.base import Task
 
 OPTIMIZERS = ('adamw', 'sgd')
 SCHEDULES = ('constant', 'cosine')
@@ -115,6 +119,8 @@ class EvalSettings:
         raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
     if self.memory < 0:
       raise InputError(f'eval.memory={self.memory} must not be negative')
+    if self.streams != type(self).streams and not self.segment:
+      raise InputError(f'eval.streams={self.streams} has no effect with eval.segment=0, which reads whole sequences')
     check_memory('eval', self.segment, self.memory)
 
   def for_task(self, task: Task) -> Self:

@@ -100,7 +100,11 @@ def make_task(config: Config) -> Task:
 
 
 def make_model(config: Config, task: Task) -> Model:
-  return models.build(model_config.from_dict(config['model']), task.spec)
+  """Return the model of a config's `model` section for the task."""
+  model = model_config.from_dict(config['model'])
+  if task.spec.kind != 'seq2seq' and not model.cross_attention:
+    raise InputError(f'model.cross_attention=False has no effect: the task is {task.spec.kind} and has no source')
+  return models.build(model, task.spec)
 
 
 def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:

@@ -1,4 +1,4 @@
-"""Which backend stands for a side: the best, judged on other rounds than it was chosen on; and the whole ladder."""
+"""Choose the backend that stands for a side, and print the ladder of all backends."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -20,9 +20,9 @@ from comparison.claims.base import (
   where,
 )
 from comparison.claims.statistics import Interval
-from comparison.records import Row
+from comparison.records import FUSED_ATTENTION, Row
 
-PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # their gates do not see the state, so that time can be parallel
+PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # gates that do not depend on the state: parallel in time
 NARROW = ('sliding_window', 'linear_transformer')  # not the attention that the statements are about
 OUTSIDE = ', not in the verdict'
 SIDES: tuple[tuple[str, Sequence[str]], ...] = (
@@ -32,18 +32,20 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('window and linear attention' + OUTSIDE, NARROW),
 )
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
-# What is compared with which rung; the last is in the verdict where one cell holds the whole ladder.
+# Label, architectures, backend and the rung they are compared with. The last two are in the verdict where one cell
+# holds the whole ladder.
 BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
-  ('parallel-scan RNN', PARALLEL, None, 'lstm fused'),
-  ('window or linear attention', NARROW, None, 'transformer blockwise'),
-  ('fused attention, measured apart', (TRANSFORMER,), 'fused', 'transformer blockwise'),
+  ('parallel-scan RNN', PARALLEL, None, 'lstm xla'),
+  ('window or linear attention', NARROW, None, 'transformer xla'),
+  ('jax.nn.dot_product_attention, measured apart', (TRANSFORMER,), FUSED_ATTENTION, 'transformer xla'),
+  ("cuDNN's attention, measured apart", (TRANSFORMER,), 'cudnn', 'transformer xla'),
 )
 
 
 class Pick(NamedTuple):
   """The best backend, and the time of each round with the backend that was the best in all other rounds.
 
-  No round decides about its own backend, so that the lucky rounds of one do not flatter it.
+  A round does not choose its own backend: the minimum over noisy backends would be biased downwards.
   """
 
   row: Row
@@ -51,19 +53,19 @@ class Pick(NamedTuple):
 
 
 def best(rows: Iterable[Row]) -> Row | None:
-  """The fastest row (the lowest value)."""
+  """Return the row with the lowest value; None without rows."""
   return min(rows, key=lambda row: row['value'], default=None)
 
 
 def pick(rows: Iterable[Row], architectures: Sequence[str] | None = None) -> Pick | None:
-  """The best backend of a side, of the rows of one cell; None where there is no row."""
+  """Return the best backend of a side within one cell; None without rows."""
   rows = [row for row in rows if architectures is None or row.get('architecture') in architectures]
   rows = of_one_cell(rows)
   row = best(rows)
   if row is None:
     return None
   rounds = len(samples(row))
-  # What is much slower is measured in fewer rounds of its own, and no rival in these.
+  # Much slower backends have fewer rounds, which cannot be paired.
   peers = [other for other in rows if len(samples(other)) == rounds]
   if len(peers) == 1 or rounds == 1:
     return Pick(row, samples(row))
@@ -73,7 +75,7 @@ def pick(rows: Iterable[Row], architectures: Sequence[str] | None = None) -> Pic
 
 
 def of_one_cell(rows: Sequence[Row], *sides: Sequence[str]) -> list[Row]:
-  """The rows of the cell that has all sides, that with the most: only the rounds of one cell are interleaved."""
+  """Return the rows of the largest cell that has all sides: only the rounds of one cell are interleaved."""
   cells: dict[str | None, list[Row]] = {}
   for row in rows:
     cells.setdefault(row.get('cell'), []).append(row)
@@ -86,20 +88,20 @@ def of_one_cell(rows: Sequence[Row], *sides: Sequence[str]) -> list[Row]:
 def rivals(
   rows: Sequence[Row], numerator: Sequence[str] = RECURRENT, denominator: Sequence[str] = (TRANSFORMER,)
 ) -> tuple[Pick, Pick] | None:
-  """The best of either side, of one cell; None when a side is missing."""
+  """Return the best backend of each side within one cell; None when a side is missing."""
   rows = of_one_cell(rows, numerator, denominator)
   over, under = pick(rows, numerator), pick(rows, denominator)
   return None if over is None or under is None else (over, under)
 
 
 def best_ratio(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> Interval | None:
-  """Time of the best of one side over that of the other, round by round; None when a side is missing."""
+  """Return the ratio of the best times of two sides, round by round; None when a side is missing."""
   pair = rivals(rows, numerator, denominator)
   return statistics.ratio(pair[0].samples, pair[1].samples) if pair else None
 
 
 def ratios(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> list[Point]:
-  """The ratio of the best of two sides at every length and size, lowest first; supports above 1."""
+  """Return the ratio of the best of two sides at every length and size, lowest first; supports above 1."""
   points = []
   for regime, grid in grids(rows).items():
     for length in levels(grid, 'length'):
@@ -110,14 +112,14 @@ def ratios(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[
 
 
 def gated(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> str:
-  """The range of the same ratios without the plain network, which is fast and seldom used; empty where it is absent."""
+  """Return the range of the same ratios without the Elman network; empty where that was not measured."""
   over, under = ([name for name in side if name != 'rnn'] for side in (numerator, denominator))
   points = ratios(rows, over, under, label) if any(row.get('architecture') == 'rnn' for row in rows) else []
   return f' With gated RNNs alone (LSTM, GRU): from {points[0]} to {points[-1]}.' if points else ''
 
 
 def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:
-  """A line for each side and size: its backends with their numbers, best first. Sides without any are named, too."""
+  """Return a line for each side and size with its backends, best first, and a line for each side not measured."""
   lines = []
   known = {member for _, members in SIDES for member in members}
   others = sorted({row['architecture'] for row in rows} - known)
@@ -133,7 +135,7 @@ def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...
 
 
 def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0, high: float = 1e9) -> tuple[str, ...]:
-  """What is no part of a verdict about RNNs and attention, as ratios to a rung of it that was interleaved with it."""
+  """Return notes on architectures outside of the verdict, as ratios to a rung that was interleaved with them."""
   rows = [row for row in where(records, experiment, metric) if low <= row['length'] <= high]
   apart = where(records, experiment, REFERENCE)
   notes = []
@@ -148,7 +150,7 @@ def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0,
 
 
 def _to_reference(rows: Sequence[Row], references: Sequence[Row], length: float) -> str:
-  """The best of the rows at a length over the reference of the same cell; empty where that was not measured there."""
+  """Return the best row at a length over the reference of the same cell; empty without that reference."""
   chosen = pick(row for row in rows if row['length'] == length)
   if chosen is None:
     return ''

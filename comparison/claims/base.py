@@ -1,4 +1,4 @@
-"""What a claim, its plots and its verdict are, and how a judge picks its numbers from the records."""
+"""Claims, plots and verdicts, and the selection of records for a judge."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ COMPARED = (*RECURRENT, TRANSFORMER)
 
 @dataclass(frozen=True)
 class Plot:
-  """A figure, declared: which rows, which columns on which axes. `report` draws it.
+  """Declaration of a figure: which rows, and which columns on which axes. `report` draws it.
 
   series: the columns whose values name a line. where: column → allowed values; without: column → values left out. Rows
   of one point (seeds, learning rates) are averaged with their interval; rows with `low` and `high` keep them.
@@ -42,7 +42,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Quality:
-  """The scores of trained models behind a claim, declared: `report` prints them as tables, with every control beside.
+  """Declaration of the scores of trained models behind a claim. `report` prints them as tables with all controls.
 
   coordinate: the column that the score is shown over; point: what a value of it is called. reading: whether the model
   reads the truth or itself.
@@ -77,7 +77,7 @@ Judge = Callable[[Sequence[Row]], Verdict]
 
 @dataclass(frozen=True)
 class Claim:
-  """A statement, how it is tested, and the thresholds, written down before anything was measured.
+  """A statement, how it is tested, and the thresholds, which are written before anything is measured.
 
   beside: experiments that are run and shown with it, without which it can be judged all the same. revised: what of the
   rule was changed after records had been seen, for the report to tell; empty: nothing.
@@ -98,8 +98,8 @@ class Claim:
 
   @property
   def thresholds(self) -> str:
-    told = f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
-    return f'{told} Changed after records had been seen: {self.revised}.' if self.revised else told
+    rule = f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
+    return f'{rule} Changed after records had been seen: {self.revised}.' if self.revised else rule
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Point:
 
 
 def above(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
-  """Supports when the whole interval is at or above `threshold`; contradicts when it is below `otherwise`."""
+  """Return a point that supports at or above `threshold` and contradicts below `otherwise`, by its whole interval."""
   limit = threshold if otherwise is None else otherwise
   return Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
 
 
 def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
-  """Supports when the whole interval is at or below `threshold`; contradicts when it is above `otherwise`."""
+  """Return a point that supports at or below `threshold` and contradicts above `otherwise`, by its whole interval."""
   limit = threshold if otherwise is None else otherwise
   return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
 
@@ -136,7 +136,7 @@ def combine(
   ladder: tuple[str, ...] = (),
   notes: tuple[str, ...] = (),
 ) -> Verdict:
-  """One verdict from all regimes.
+  """Return one verdict from all regimes.
 
   All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
   ("always"). Any other: undecided, naming the regimes that meet neither threshold. The number is that of the
@@ -180,7 +180,7 @@ def not_measured(experiment: str, missing: str = '') -> Verdict:
 
 
 def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:
-  """Rows of an experiment and metric whose columns equal the given values (or are among them, for a tuple)."""
+  """Return the rows of an experiment and metric whose columns equal the values, or are among them for a tuple."""
   found = []
   for row in records:
     if row.get('experiment') != experiment or row.get('metric') != metric or row.get('value') is None:
@@ -191,12 +191,12 @@ def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) 
 
 
 def levels(rows: Iterable[Row], column: str) -> list[Any]:
-  """The different values of a column, sorted; rows without it are passed over."""
+  """Return the different values of a column, sorted; rows without it are skipped."""
   return sorted({row[column] for row in rows if row.get(column) is not None})
 
 
 def grids(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
-  """Rows that may be compared with each other: of one size, type and value of `columns`. Keys are words for texts."""
+  """Group rows of one size, data type and value of `columns`, which may be compared. Keys are labels for texts."""
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
     groups.setdefault(tuple(row.get(c) for c in ('size', 'dtype', *columns)), []).append(row)
@@ -212,17 +212,17 @@ def grids(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
 
 
 def samples(row: Row) -> Sequence[float]:
-  """The repeats behind a row, or its value alone."""
+  """Return the repeats behind a row, or its value alone."""
   return row.get('samples') or [row['value']]
 
 
 def name(row: Row) -> str:
-  """`lstm fused`: how a series is called in texts and legends."""
+  """Return the label of a series in texts and legends: `lstm xla`."""
   return ' '.join(str(row[k]) for k in ('architecture', 'backend') if row.get(k))
 
 
 def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
-  """Of each combination of `coordinates`, the rows at the learning rate with the best `selection` (on validation)."""
+  """Keep, for each combination of `coordinates`, the rows at the learning rate with the best validation score."""
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
     groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)
@@ -234,7 +234,7 @@ def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
 
 
 def seeds(rows: Iterable[Row]) -> Interval:
-  """Mean over the seeds of rows that differ in nothing else; a share is no less than 0 and no more than 1."""
+  """Return the mean over the seeds; the interval of a share is cut at 0 and 1."""
   rows = list(rows)
   interval = statistics.mean([row['value'] for row in rows])
   share = all(row.get('unit') == 'share' for row in rows)
@@ -242,13 +242,13 @@ def seeds(rows: Iterable[Row]) -> Interval:
 
 
 def show(interval: Interval, digits: int = 3) -> str:
-  """`1.23 [1.10, 1.31]`"""
+  """Format an interval: `1.23 [1.10, 1.31]`."""
   value, low, high = (figure(x, digits) for x in interval)
   return value if low == high else f'{value} [{low}, {high}]'
 
 
 def figure(value: float, digits: int = 3) -> str:
-  """`1.23`, `12,300`, `8,192`, `1.23e-07`: significant digits, all of a whole number; an exponent for tiny ones."""
+  """Format a number: `1.23`, `12,300`, `8,192`, `1.23e-07`. Whole numbers keep all digits."""
   if 10**digits <= abs(value) < 1e9 and float(value).is_integer():
     return f'{value:,.0f}'
   if 10**digits <= abs(value) < 1e9:

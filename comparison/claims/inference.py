@@ -95,7 +95,7 @@ def long_latency(records: Sequence[Row]) -> Verdict:
     return undecided(f'the longest sequence of this scale is {longest} tokens')
   points = []
   for regime, grid in grids(rows).items():
-    for backends, side in ((None, 'best attention'), (('materialised',), 'materialised attention')):
+    for backends, side in ((None, 'best attention'), (('reference',), 'materialised attention')):
       slower = _slower(grid, backends)
       if len(slower) > 1:
         cross = statistics.crossing(slower)
@@ -119,7 +119,7 @@ def long_latency(records: Sequence[Row]) -> Verdict:
 
 
 def _slower(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, Sequence[float]]:
-  """Length → pairwise ratios of the Transformer's time to the best RNN's."""
+  """Return length → pairwise ratios of the Transformer's time to the best RNN's."""
   rows = [r for r in rows if r['architecture'] != TRANSFORMER or backends is None or r.get('backend') in backends]
   found: dict[float, Sequence[float]] = {}
   for length in levels(rows, 'length'):
@@ -132,7 +132,7 @@ def _slower(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, 
 
 
 def _series(rows: Sequence[Row], architectures: Sequence[str], backend: str | None = None) -> dict[str, list[Row]]:
-  """Backend → rows over the position, of one side."""
+  """Return backend → rows over the position, of one side."""
   found: dict[str, list[Row]] = {}
   for row in rows:
     if row['architecture'] in architectures and backend in (None, row.get('backend')):
@@ -260,10 +260,10 @@ CLAIMS = (
   Claim(
     28,
     'Decoding with a Transformer',
-    'Decoding with a Transformer grows with the position: the 100th token is dearer than the first.',
+    'Decoding with a Transformer grows with the position: the 100th token is slower than the first.',
     'Time of one decoded token at position 100 over that at position 1, with a key/value cache and by recomputation.',
-    'more than 5 % dearer, with the cache and without',
-    'less than 5 % dearer, with the cache and without',
+    'more than 5 % slower, with the cache and without',
+    'less than 5 % slower, with the cache and without',
     ('decoding',),
     growing_decoding,
     (DECODING,),

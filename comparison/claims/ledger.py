@@ -1,4 +1,4 @@
-"""The sixty statements, one line each: number, section, what the article says in our words, where it can be tested."""
+"""The sixty statements of the article in our words: number, section, text, and where each can be tested."""
 
 from typing import Literal, NamedTuple
 
@@ -53,7 +53,7 @@ _TABLE: dict[str, tuple[tuple[int, str, Where], ...]] = {
     (25, 'From 100 to 1,000 tokens the Transformer has the lower latency', 'C/G'),
     (26, 'Beyond 1,000 tokens the quadratic cost of attention bites', 'C/G'),
     (27, 'Decoding with an RNN costs the same at every position', 'C'),
-    (28, 'Decoding with a Transformer grows with the position: token 100 is dearer than token 1', 'C/G'),
+    (28, 'Decoding with a Transformer grows with the position: token 100 is slower than token 1', 'C/G'),
     (29, 'A key/value cache trades recomputation for memory that grows with the length', 'C'),
     (30, 'From about 1,000 generated tokens on, the RNN is attractive', 'C/G'),
     (31, 'For a Transformer, 32 sequences of 256 tokens cost about what one does', 'C/G'),

@@ -1,4 +1,4 @@
-"""Claims about optimisation: what happens to gradients on their way through time."""
+"""Claims about optimisation: gradients through time."""
 
 from collections.abc import Sequence
 

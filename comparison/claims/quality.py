@@ -53,7 +53,7 @@ class Model:
 
 
 def models(quality: Quality, records: Sequence[Row]) -> list[Model]:
-  """The models behind a claim, the best at the last coordinate first."""
+  """Return the models behind a claim, the best at the last coordinate first."""
   groups = _groups(quality, records)
   sizes = {size for _, _, size in groups}
   trials = _trials(quality, records)
@@ -86,7 +86,7 @@ def points(quality: Quality, rows: Sequence[Row]) -> list[Any]:
 
 
 def baselines(records: Sequence[Row], experiment: str, metric: str, coordinate: str) -> dict[str, dict[Any, float]]:
-  """Name → coordinate → value; under None what does not depend on the coordinate."""
+  """Return baseline → coordinate → value; the key None holds a value for every coordinate."""
   found: dict[str, dict[Any, float]] = {}
   for row in where(records, BASELINES, metric, of=experiment):
     found.setdefault(row['baseline'], {})[row.get(coordinate)] = row['value']
@@ -94,12 +94,12 @@ def baselines(records: Sequence[Row], experiment: str, metric: str, coordinate: 
 
 
 def at(values: dict[Any, float], x: Any) -> float | None:
-  """The value of a baseline at a coordinate."""
+  """Return the value of a baseline at a coordinate; None if there is none."""
   return values.get(x, values.get(None))
 
 
 def at_equal_flops(quality: Quality, records: Sequence[Row]) -> tuple[list[Row], list[str]]:
-  """The records as they are for models of the same training FLOPs, and who is missing there.
+  """Return the records of models with equal training FLOPs, and the names of the models that are missing.
 
   A model whose FLOPs are off the budget is the one that was trained again with the budget, or it is left out.
   """
@@ -125,7 +125,7 @@ def at_equal_flops(quality: Quality, records: Sequence[Row]) -> tuple[list[Row],
 
 
 def notes(claim: Claim, records: Sequence[Row]) -> tuple[str, ...]:
-  """What a reader must know beside the verdict: the second budget, tuning, what reads what."""
+  """Return notes beside the verdict: the second budget, the tuning, teacher forcing."""
   quality = claim.quality
   if quality is None or not where(records, quality.experiment, quality.metric):
     return ()
@@ -139,10 +139,10 @@ def _second_budget(claim: Claim, quality: Quality, records: Sequence[Row]) -> st
     return f'At equal training FLOPs: not measured for {"; ".join(missing)}'
   if not where(records, quality.experiment, quality.metric + AT_EQUAL_FLOPS):
     return f'Training FLOPs are equal as well, within {100 * EQUAL:g} % of those of the LSTM'
-  return f'At equal training FLOPs: {_told(claim.judge(others))}'
+  return f'At equal training FLOPs: {_in_words(claim.judge(others))}'
 
 
-def _told(verdict: Verdict) -> str:
+def _in_words(verdict: Verdict) -> str:
   if verdict.number is None:
     return f'{verdict.status} ({verdict.reason})' if verdict.reason else verdict.status
   ends = [figure(x) for x in (verdict.number, verdict.low, verdict.high) if x is not None]
@@ -151,7 +151,7 @@ def _told(verdict: Verdict) -> str:
 
 
 def _tuning(quality: Quality, records: Sequence[Row]) -> str:
-  """Where the best learning rate is the last one that was tried, the next one might have been better."""
+  """Return a note on models whose best learning rate is at an edge of the grid, where the next might be better."""
   found = models(quality, records)
   tried = sorted(found[0].rates) if found else []
   if not tried:
@@ -159,9 +159,9 @@ def _tuning(quality: Quality, records: Sequence[Row]) -> str:
   if len(tried) == 1:
     return f'One learning rate only, {tried[0]:g}, for every model: nothing was tuned'
   edges = {edge: [m.name for m in found if m.edge == edge] for edge in ('highest', 'lowest')}
-  told = [f'{"; ".join(names)} chose the {edge}' for edge, names in edges.items() if names]
+  chosen = [f'{"; ".join(names)} chose the {edge}' for edge, names in edges.items() if names]
   grid = ', '.join(f'{rate:g}' for rate in tried)
-  return f'Edge of the grid of learning rates ({grid}): {"; ".join(told)}' if told else ''
+  return f'Edge of the grid of learning rates ({grid}): {"; ".join(chosen)}' if chosen else ''
 
 
 def _groups(quality: Quality, records: Sequence[Row]) -> dict[Key, list[Row]]:
@@ -186,7 +186,7 @@ def _trials(quality: Quality, records: Sequence[Row]) -> Row:
 
 
 def _flops(rows: Sequence[Row], trials: Row) -> float:
-  """Training FLOPs, three forward passes for each token of each update; 0 where unknown.
+  """Return training FLOPs, three forward passes for each token of each update; 0 where unknown.
 
   Without `trials` those of one token times the updates, or of one token: good for ratios, since all models of an
   experiment have the same tokens an update.

@@ -42,7 +42,7 @@ OTHERS_TRAINING = dataclasses.replace(
 
 
 def exponent(rows: Sequence[Row], architectures: Sequence[str], column: str = 'length') -> Interval | None:
-  """Log-log slope over `column` of the best backend at every point; None with fewer than two points."""
+  """Return the log-log slope over `column` of the best backend at every point; None with fewer than two points."""
   points: dict[float, Sequence[float]] = {}
   for x in levels(rows, column):
     chosen = pick((r for r in rows if r[column] == x), architectures)
@@ -52,7 +52,7 @@ def exponent(rows: Sequence[Row], architectures: Sequence[str], column: str = 'l
 
 
 def flattest(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | None:
-  """The smallest log-log slope of any one backend, for numbers that the compiler gives exactly."""
+  """Return the smallest log-log slope of any one backend, for numbers that the compiler reports exactly."""
   slopes = []
   for series in levels([{'series': name(r)} for r in rows if r.get('architecture') in architectures], 'series'):
     values = {r['length']: [max(1.0, r['value'])] for r in rows if name(r) == series}
@@ -63,7 +63,7 @@ def flattest(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | No
 
 def sequential_steps(records: Sequence[Row]) -> Verdict:
   steps = where(records, 'training_time', 'sequential_steps')
-  steps = [row for row in steps if row.get('backend') != 'native']  # whose loops are not in the compiled program
+  steps = [row for row in steps if row.get('backend') != 'cpu']  # loops in C++ are not in the compiled program
   times = [r for r in where(records, 'training_time', 'step_seconds') if 64 <= r['length'] <= 1024]
   if not steps or not times:
     return not_measured('training_time')
@@ -155,15 +155,15 @@ CLAIMS = (
         'sequential_steps',
         'length',
         where={'architecture': COMPARED},
-        without={'backend': ('native',)},
+        without={'backend': ('cpu',)},
         log_x=True,
         log_y=True,
         x_label='tokens in a sequence',
         y_label='dependent steps',
       ),
     ),
-    revised='backends in native code are left out of the dependent steps, since their loops are not in the program; '
-    'before, they counted as one step',
+    revised='backends in C++ are left out of the dependent steps, since their loops are not in the program; before, '
+    'they counted as one step',
   ),
   Claim(
     3,

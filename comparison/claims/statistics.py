@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 def bootstrap(
   samples: Sequence[float], statistic: Callable[..., np.ndarray] = np.median, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-  """Percentile bootstrap (Efron, 1979) of a statistic that takes `axis`.
+  """Return the percentile bootstrap interval (Efron, 1979) of a statistic that takes `axis`.
 
   One sample is an exact number (the compiler's, say) and gives an interval of width zero; fewer than FEWEST give an
   unbounded one.
@@ -40,13 +40,13 @@ def bootstrap(
 
 
 def ratio(numerator: Sequence[float], denominator: Sequence[float], seed: int = 0) -> Interval:
-  """Median of pairwise ratios of interleaved samples: drift of the machine that hits both sides cancels."""
+  """Return the median of pairwise ratios of interleaved samples, in which drift of the machine cancels."""
   count = min(len(numerator), len(denominator))
   return bootstrap(np.asarray(numerator[:count]) / np.asarray(denominator[:count]), seed=seed)
 
 
 def mean(values: Sequence[float]) -> Interval:
-  """Mean over seeds with Student's t interval; one value gives an unbounded interval, for nothing is known of it."""
+  """Return the mean with Student's t interval; the interval of a single value is unbounded."""
   array = np.asarray(values, np.float64)
   centre = float(array.mean())
   if len(array) < 2:
@@ -58,7 +58,7 @@ def mean(values: Sequence[float]) -> Interval:
 
 
 def log_slope(samples: Mapping[float, Sequence[float]], seed: int = 0) -> Interval:
-  """Exponent p of value ∝ x^p: least squares through the medians on log-log axes, bootstrap over the repeats.
+  """Return the exponent p of value ∝ x^p: least squares through the medians on log-log axes, bootstrap over repeats.
 
   samples: x → repeats. Needs two or more different x.
   """
@@ -72,7 +72,7 @@ def log_slope(samples: Mapping[float, Sequence[float]], seed: int = 0) -> Interv
 
 
 def growth(samples: Mapping[float, Sequence[float]], seed: int = 0) -> Interval:
-  """Relative growth of a cost over the whole range of x: the slope of a straight line × range ÷ mean cost."""
+  """Return the relative growth of a cost over the range of x: slope of a straight line × range ÷ mean cost."""
   x = np.array(sorted(samples), np.float64)
   centred = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
 
@@ -83,7 +83,7 @@ def growth(samples: Mapping[float, Sequence[float]], seed: int = 0) -> Interval:
 
 
 def crossing(samples: Mapping[float, Sequence[float]], seed: int = 0) -> Interval:
-  """Where a ratio first rises through 1 for good, interpolated on log-log axes; bootstrap over the repeats.
+  """Return where a ratio rises through 1 for good, interpolated on log-log axes; bootstrap over the repeats.
 
   samples: x → repeats of the ratio. 0 when it is above 1 from the first x, infinity when it is not at the last.
   """

@@ -57,7 +57,7 @@ def long_context(records: Sequence[Row]) -> Verdict:
 
 
 def _gaps(rows: Sequence[Row], rival: str, index: float) -> dict[int, float]:
-  """Seed → loss of the rival minus loss of the Transformer, around one token index."""
+  """Return seed → loss of the rival minus loss of the Transformer, around one token index."""
   here = [
     r
     for r in rows

@@ -1,7 +1,7 @@
 """What an experiment is: a name, a grid of cells per scale, a function from a cell to records. No verdicts here."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
@@ -43,10 +43,17 @@ class Experiment(abc.ABC):
   @staticmethod
   def adds(cell: Cell) -> bool:
     """Whether a cell adds to what others of the grid measure: further rungs, or a second budget."""
-    return cell.get('ladder') in ('others', 'named') or 'matched' in cell
+    return cell.get('ladder') in ('others', 'device_others', 'named') or 'matched' in cell
 
   @abc.abstractmethod
   def run(self, cell: Cell) -> Iterable[Row]: ...
+
+  def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
+    """What measures the cell. Compiling is done before this returns, where an experiment can tell the two apart.
+
+    Several cells may be prepared at a time, in threads, while nothing is being measured.
+    """
+    return lambda: self.run(cell)
 
   def cost(self, cell: Cell) -> float:
     """About how long a cell takes, in seconds on any one machine: only the proportions matter, for the time left."""

@@ -1,8 +1,9 @@
 """Latency, memory and FLOPs of the forward pass of one sequence, over its length."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import compress
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,8 +24,6 @@ class ForwardLatency(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)
-    # What tells most comes first, where time on a device is short.
-    octaves = (1000, 8, 8192, 96, 32768, 32, 128, 256, 512, 2048, 4096, 16384, 65536)
     grids: dict[str, list[tuple[float, tuple[int, ...], str, str, float, int]]] = {
       'smoke': [(6e3, (8, 128), 'ends', 'float32', 0.5, 8192)],
       'laptop': [(2e5, (*short, *middle, *long), 'laptop', 'float32', 2.0, 4096)],
@@ -34,8 +33,16 @@ class ForwardLatency(Experiment):
         (2e5, (96, 512, 1000, 4096, 16384), 'others', 'float32', 6.0, 4096),
         (4e6, (96, 1000, 8192), 'others', 'float32', 6.0, 4096),
       ],
-      'accelerator': [
-        (size, octaves, 'whole', dtype, 4.0, 16384) for size in (1e7, 5e7) for dtype in ('bfloat16', 'float32')
+      'accelerator': [  # what tells most comes first, where time on a device is short
+        (size, lengths, ladder, 'bfloat16', 2.0, 8192)
+        for lengths, ladder in (
+          ((512, 1024), 'device'),
+          ((256, 2048, 64), 'device'),
+          ((4096, 8192), 'device'),
+          ((1024, 8192), 'device_others'),
+          ((16, 16384), 'device'),
+        )
+        for size in (1e7, 5e7)
       ],
     }
     return [
@@ -56,19 +63,28 @@ class ForwardLatency(Experiment):
     return 2 * len(ladder(cell)) + cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
+    return self.prepare(cell)()
+
+  def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
     length = cell['length']
     subjects, refused = gate.admit(ladder(cell), cell['dtype'])
-    yield from refused
     # Beyond the limit the scores alone would not fit the memory of a small machine.
     subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s)]
     spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
     models = [subject.build(spec, **fields) for subject in subjects]
-    made = program.together([partial(forward, model, length) for model in models])
-    fits, too_large = gate.fitting(subjects, made)
-    yield from too_large
+    made = program.together([partial(program.attempt, partial(forward, model, length)) for model in models])
+    return partial(self._measure, cell, refused, subjects, models, made)
+
+  def _measure(
+    self, cell: Cell, refused: list[Row], subjects: list[Subject], models: list[Model], made: list[Any]
+  ) -> Iterable[Row]:
+    length = cell['length']
+    yield from refused
+    runs, lacking = gate.running(subjects, made)
+    yield from lacking
     calls, beside = {}, {}
-    subjects = list(compress(subjects, fits))
-    for subject, model, (compiled, call) in zip(subjects, compress(models, fits), compress(made, fits), strict=True):
+    subjects = list(compress(subjects, runs))
+    for subject, model, (compiled, call) in zip(subjects, compress(models, runs), compress(made, runs), strict=True):
       beside[subject.name] = {
         **columns(subject, model, length),
         'size': cell['size'],
@@ -94,8 +110,8 @@ def materialises(subject: Subject) -> bool:
 
 
 def forward(model: Model, length: int, batch: int = 1):
-  """The compiled forward pass, and a call of it on fixed tokens."""
+  """The compiled forward pass, and a call of it on fixed tokens that waits for the result: latency, not throughput."""
   params = random_params(model)
   tokens = jax.device_put(np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32))
   compiled = program.compile_program(lambda p, x: model.apply(p, x)[0], params, tokens)
-  return compiled, lambda: compiled.call(params, tokens)
+  return compiled, lambda: jax.block_until_ready(compiled.call(params, tokens))

@@ -1,6 +1,7 @@
 """The gates: no number of a model whose forms disagree, that sees the future, or that padding changes."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,25 +19,31 @@ from seqmodels.models import Model
 LENGTH, BATCH, WIDTH = 12, 2, 16
 TOLERANCE = {'float32': 1e-4, 'bfloat16': 5e-2}  # largest deviation of an output, of order 1
 
-_passed: dict[str, dict[str, float]] = {}
+_found: dict[str, dict[str, float] | Exception] = {}  # of a subject: its deviations, or why it does not run
+_one = threading.Lock()  # of threads that prepare cells, one goes through the gates and the others wait for it
 
 
 def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Subject], list[Row]]:
   """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
 
-  A kernel that this machine does not have, or not in `dtype`, leaves a row `unavailable` and is passed over.
+  What this machine does not have, or not in `dtype`, or cannot run leaves a row `unavailable` and is passed over.
   """
   reasons = {s.name: unavailable(s, dtype) if s.backend in ON_SOME_DEVICES else '' for s in subjects}
-  new = [s for s in subjects if not reasons[s.name] and s.name not in _passed]
-  found = program.together([partial(of_subject, subject) for subject in new])
-  _passed.update(zip((subject.name for subject in new), found, strict=True))
+  with _one:
+    new = [s for s in subjects if not reasons[s.name] and s.name not in _found]
+    found = program.together([partial(program.attempt, partial(of_subject, subject)) for subject in new])
+    _found.update(zip((subject.name for subject in new), found, strict=True))
   admitted: list[Subject] = []
   rows: list[Row] = []
   for subject in subjects:
     if reasons[subject.name]:
       rows.append(lacking(subject, reasons[subject.name]))
       continue
-    broken = {name: value for name, value in _passed[subject.name].items() if value > TOLERANCE['float32']}
+    result = _found[subject.name]
+    if isinstance(result, Exception):
+      rows.append(lacking(subject, said(result)))
+      continue
+    broken = {name: value for name, value in result.items() if value > TOLERANCE['float32']}
     if not broken:
       admitted.append(subject)
       continue
@@ -47,11 +54,27 @@ def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Sub
   return admitted, rows
 
 
-def fitting(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
-  """Which of what `program.together` made fits the device's memory; a row `unavailable` for each that does not."""
-  reasons = [str(one) if isinstance(one, program.TooLarge) else '' for one in made]
-  rows = [lacking(subject, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
-  return [not reason for reason in reasons], rows
+def running(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
+  """Whose program runs here, which one call tells; a row `unavailable` for each other.
+
+  made: a compiled program and a call of it, or the exception that says why there is none. Where nothing runs, the first
+  reason is raised.
+  """
+  reasons = [one if isinstance(one, Exception) else program.attempt(partial(_once, one[1])) for one in made]
+  if reasons and all(reasons):
+    raise reasons[0]
+  rows = [lacking(subject, said(reason)) for subject, reason in zip(subjects, reasons, strict=True) if reason]
+  return [reason is None for reason in reasons], rows
+
+
+def _once(call: Callable[[], Any]) -> None:
+  jax.block_until_ready(call())
+
+
+def said(reason: Exception) -> str:
+  """In one line; the words of a program that is too large are whole by themselves."""
+  text = ' '.join(str(reason).split())[:300]
+  return text if isinstance(reason, program.TooLarge) else f'{type(reason).__name__}: {text}'
 
 
 def lacking(subject: Subject, reason: str) -> Row:

@@ -1,5 +1,6 @@
 """What the compiler says about a program before it runs: its memory and its dependent steps."""
 
+import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ TRIPS = re.compile(r'known_trip_count"?:\{"n":"(\d+)"')
 
 
 OPAQUE = ('"seqmodels_', '"cudnn_rnn')  # targets of foreign calls, as the program's text names them
-MOST_TOGETHER = 8  # compilations; each holds its program's description in memory
+MOST_TOGETHER = 16  # compilations; each holds its program's description in memory
 
 
 class Program(NamedTuple):
@@ -70,16 +71,24 @@ def device_bytes() -> float:
 
 def together(makers: Sequence[Callable[[], Any]]) -> list[Any]:
   """Calls functions that compile, a few at a time: the compiler leaves half of a small machine idle. In their order;
-  what does not fit the device's memory is the TooLarge that says so."""
+  what does not fit the device's memory is the TooLarge that says so.
 
-  def attempt(make: Callable[[], Any]) -> Any:
-    try:
-      return make()
-    except TooLarge as reason:
-      return reason
+  Threads that call it at the same time share the workers, so that no more is compiled at once than there are cores.
+  """
+  return list(_workers().map(functools.partial(attempt, allowed=TooLarge), makers))
 
-  with ThreadPoolExecutor(max(2, min(MOST_TOGETHER, len(os.sched_getaffinity(0))))) as pool:
-    return list(pool.map(attempt, makers))
+
+def attempt(make: Callable[[], Any], allowed: type[Exception] = Exception) -> Any:
+  """What it makes, or the exception that says why it could not."""
+  try:
+    return make()
+  except allowed as reason:
+    return reason
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+  return ThreadPoolExecutor(max(2, min(MOST_TOGETHER, len(os.sched_getaffinity(0)))))
 
 
 def dependent_steps(text: str) -> int:

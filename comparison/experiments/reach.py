@@ -136,7 +136,9 @@ def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
 
 
 def make_task(cell: Cell) -> Recall:
-  return Recall(examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform')
+  return Recall(
+    train_examples=0, evaluation_examples=300, vocabulary=64, pairs=1, length=cell['length'], distance='uniform'
+  )
 
 
 def settings(steps: int) -> TrainSettings:

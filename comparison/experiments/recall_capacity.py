@@ -110,7 +110,7 @@ class RecallCapacity(Experiment):
 
 def make_task(cell: Cell) -> Recall:
   return Recall(
-    examples=0,
+    train_examples=0,
     evaluation_examples=500,
     vocabulary=cell['vocabulary'],
     pairs=cell['pairs'],

@@ -9,8 +9,9 @@ import platform
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 
@@ -24,6 +25,9 @@ class Tally(NamedTuple):
   run: int
   skipped: int
   failed: int
+
+
+PREPARED = 8  # cells of an accelerator that are compiled together, and then measured one after the other
 
 
 class Planned(NamedTuple):
@@ -40,15 +44,20 @@ def run(
   shard: tuple[int, int] = (0, 1),
   say: Callable[[str], None] = print,
   architectures: Sequence[str] = (),
+  only: Mapping[str, Sequence[Any]] | None = None,
+  prepared: int | None = None,
 ) -> Tally:
   """Runs every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
-  architectures: in place of the experiments' own, where these take any.
+  architectures: in place of the experiments' own, where these take any. only: column → values; cells with another value
+  there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
+  accelerators, where compiling takes longer than measuring, else one.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
   """
-  mine = plan(experiments, scale, architectures)[shard[0] :: shard[1]]
+  cells = plan(experiments, scale, architectures)
+  mine = [one for one in cells if matches(one.cell, only or {})][shard[0] :: shard[1]]
   done = records.finished(records.read_all(workdir))
   todo = [cell for cell in mine if cell.key not in done]
   skipped, failed = len(mine) - len(todo), 0
@@ -56,17 +65,33 @@ def run(
     say(f'{skipped} of {len(mine)} cells are finished already')
   left = sum(planned.experiment.cost(planned.cell) for planned in todo)
   worked = spent = 0.0
-  for number, planned in enumerate(todo, 1):
+  at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
+  for first in range(0, len(todo), at_once):
     start = time.time()
-    rows = measure(planned)
-    taken = time.time() - start
-    failed += rows[0]['metric'] == 'failed'
-    identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
-    records.append(workdir / records.file_name(*shard), [{**identity, **row} for row in rows])
-    cost = planned.experiment.cost(planned.cell)
-    left, worked, spent = left - cost, worked + cost, spent + taken
-    say(progress(number, len(todo), planned, taken, rows, left * spent / worked))
+    group = todo[first : first + at_once]
+    ready = prepare(group)
+    waited = (time.time() - start) / len(group)
+    for number, planned in enumerate(group, first + 1):
+      start = time.time()
+      rows = measure(planned, ready.pop(0))  # so that its programs' memory is free afterwards
+      taken = time.time() - start + waited
+      failed += rows[0]['metric'] == 'failed'
+      identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
+      records.append(workdir / records.file_name(*shard), [{**identity, **row} for row in rows])
+      cost = planned.experiment.cost(planned.cell)
+      left, worked, spent = left - cost, worked + cost, spent + taken
+      say(progress(number, len(todo), planned, taken, rows, left * spent / worked))
   return Tally(len(todo) - failed, skipped, failed)
+
+
+def matches(cell: Cell, only: Mapping[str, Sequence[Any]]) -> bool:
+  return all(cell.get(name) in values for name, values in only.items())
+
+
+def prepare(group: Sequence[Planned]) -> list[Future[Callable[[], Iterable[Row]]]]:
+  """What measures each cell, prepared side by side; or, as its exception, why it could not be prepared."""
+  with ThreadPoolExecutor(len(group)) as pool:
+    return [pool.submit(planned.experiment.prepare, planned.cell) for planned in group]
 
 
 def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequence[str] = ()) -> list[Planned]:
@@ -81,10 +106,10 @@ def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequenc
   return planned
 
 
-def measure(planned: Planned) -> list[Row]:
+def measure(planned: Planned, prepared: Future[Callable[[], Iterable[Row]]]) -> list[Row]:
   """The rows of one cell; one `failed` row if it raises, or yields nothing."""
   try:
-    rows = list(planned.experiment.run(planned.cell))
+    rows = list(prepared.result()())
     if not rows:
       raise RuntimeError('the cell yielded no rows')
     return rows
@@ -162,7 +187,10 @@ def commit() -> str:
   here = pathlib.Path(__file__).parent
 
   def git(*arguments: str) -> str:
-    done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
+    try:
+      done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+      return ''
     return done.stdout.strip() if done.returncode == 0 else ''
 
   head = git('rev-parse', '--short=10', 'HEAD')

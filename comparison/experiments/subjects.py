@@ -40,6 +40,7 @@ class Subject:
   backend: str = ''
   block: str = ''
   fields: dict[str, Any] = field(default_factory=dict)  # further fields of ModelConfig
+  dtype: str = ''  # of a rung that has one type only, whatever the others of its cell have
 
   @property
   def name(self) -> str:
@@ -51,6 +52,7 @@ class Subject:
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
     mixer = values.get('mixer', {}) | ({'implementation': KERNELS[self.backend]} if self.backend else {})
     values = values | {'mixer': mixer} | self.fields | fields
+    values |= {'dtype': self.dtype} if self.dtype else {}
     if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
       values['depth'] = whole_depth(values['depth'], values['pattern'])
     return models.build(config.from_dict(values), spec)
@@ -127,4 +129,14 @@ OTHER_RUNGS = (
 )
 # Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
 REFERENCES = (Subject('lstm', 'fused'), Subject('transformer', 'blockwise'))
-WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'vendor'), *OTHER_RUNGS)
+# What is worth compiling on an accelerator, where compiling takes longer than measuring.
+DEVICE_LADDER = (
+  Subject('lstm', 'scan'),
+  Subject('lstm', 'fused'),
+  Subject('lstm', 'vendor', dtype='float32'),
+  Subject('gru', 'fused'),
+  Subject('transformer', 'materialised'),
+  Subject('transformer', 'blockwise'),
+  Subject('transformer', 'cudnn'),
+)
+DEVICE_OTHERS = (*REFERENCES, Subject('min_gru', 'associative'), Subject('rg_lru', 'auto'))

@@ -1,8 +1,9 @@
 """Time, memory and dependent steps of one training step, over the length at a constant number of tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import compress
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,14 @@ import numpy as np
 from comparison.experiments import gate, program, timing
 from comparison.experiments.base import Cell, Experiment, Row, Scale
 from comparison.experiments.subjects import (
+  DEVICE_LADDER,
+  DEVICE_OTHERS,
   ENDS,
   FULL_LADDER,
   LADDER,
   OTHER_RUNGS,
   REFERENCES,
   VOCABULARY,
-  WHOLE_LADDER,
   Subject,
   columns,
   depth,
@@ -34,18 +36,25 @@ LADDERS: dict[str, Sequence[Subject]] = {
   'laptop': LADDER,
   'full': FULL_LADDER,
   'others': (*REFERENCES, *OTHER_RUNGS),
-  'whole': WHOLE_LADDER,
+  'device': DEVICE_LADDER,
+  'device_others': DEVICE_OTHERS,
 }
+MATERIALISED_TO = 1024  # tokens to which a batch's scores are worth trying to keep on a device
+STEPWISE_TO = 512  # tokens to which the slow rung `scan` is worth its time on a device
 
 
 def ladder(cell: Cell) -> Sequence[Subject]:
   """Who is measured: a ladder of backends, or architectures that were named."""
-  return [Subject(name) for name in cell['architectures']] if 'architectures' in cell else LADDERS[cell['ladder']]
+  if 'architectures' in cell:
+    return [Subject(name) for name in cell['architectures']]
+  rungs = LADDERS[cell['ladder']]
+  short = cell['ladder'] != 'device' or cell['length'] <= STEPWISE_TO
+  return [rung for rung in rungs if short or rung.backend != 'scan']
 
 
 def is_reference(subject: Subject, cell: Cell) -> bool:
   """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
-  return cell['ladder'] == 'others' and subject in REFERENCES
+  return cell['ladder'] in ('others', 'device_others') and subject in REFERENCES
 
 
 class TrainingTime(Experiment):
@@ -69,9 +78,15 @@ class TrainingTime(Experiment):
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
       ],
       'accelerator': [  # what tells most comes first, where time on a device is short
-        (size, 65536, lengths, 'whole', dtype, 10.0)
-        for size, lengths in ((1e7, (1024, 256, 4096, 64, 512, 2048, 8192)), (5e7, (1024, 256, 4096)))
-        for dtype in ('bfloat16', 'float32')
+        (size, 65536, lengths, ladder, 'bfloat16', 4.0)
+        for lengths, ladder in (
+          ((512, 1024), 'device'),
+          ((256, 2048), 'device'),
+          ((4096, 8192), 'device'),
+          ((64,), 'device'),
+          ((1024, 8192), 'device_others'),
+        )
+        for size in (1e7, 5e7)
       ],
     }
     return [
@@ -92,18 +107,28 @@ class TrainingTime(Experiment):
     return 4 * len(ladder(cell)) + cell['seconds']
 
   def run(self, cell: Cell) -> Iterable[Row]:
+    return self.prepare(cell)()
+
+  def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
     subjects, refused = gate.admit(ladder(cell), cell['dtype'])
-    yield from refused
+    if cell['ladder'] == 'device':
+      subjects = [s for s in subjects if cell['length'] <= MATERIALISED_TO or s.backend != 'materialised']
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
     models = [s.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype']) for s in subjects]
     compilations = [partial(training_step, model, task, point['batch']) for model in models]
-    made = program.together(compilations)
-    fits, too_large = gate.fitting(subjects, made)
-    yield from too_large
+    made = program.together([partial(program.attempt, compilation) for compilation in compilations])
+    return partial(self._measure, cell, refused, subjects, models, made, point)
+
+  def _measure(
+    self, cell: Cell, refused: list[Row], subjects: list[Subject], models: list[Model], made: list[Any], point: Row
+  ) -> Iterable[Row]:
+    yield from refused
+    runs, lacking = gate.running(subjects, made)
+    yield from lacking
     steps, beside = {}, {}
-    subjects = list(compress(subjects, fits))
-    for subject, model, (compiled, call) in zip(subjects, compress(models, fits), compress(made, fits), strict=True):
+    subjects = list(compress(subjects, runs))
+    for subject, model, (compiled, call) in zip(subjects, compress(models, runs), compress(made, runs), strict=True):
       beside[subject.name] = {**columns(subject, model, cell['length']), **point}
       steps[subject.name] = call
       if is_reference(subject, cell):

@@ -1,14 +1,15 @@
 """Draws records and verdicts: Markdown for a repository, one self-contained HTML page. Imports no model."""
 
 import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from comparison.records import Row
-from comparison.report import figures, html, markdown
+from comparison.report import figures, headline, html, markdown
 from comparison.report.page import Page, assemble
 
-__all__ = ['Page', 'Paths', 'assemble', 'summary', 'verdict_table', 'write']
+__all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'verdict_table', 'write']
+
+
+HEADLINE = 'figures/headline.svg'
 
 
 class Paths(NamedTuple):
@@ -17,13 +18,16 @@ class Paths(NamedTuple):
 
 
 def write(page: Page, folder: pathlib.Path) -> Paths:
-  """report.md with figures/*.svg, and report.html, which needs nothing but itself."""
+  """Write report.md with figures/*.svg, and report.html, which needs no other file."""
   drawn = {
     section.claim.number: [svg for plot in section.claim.plots if (svg := figures.draw(plot, page.records))]
     for section in page.sections
   }
   place = folder / 'figures'
   place.mkdir(exist_ok=True)
+  picture = headline.draw(page.records)
+  if picture:
+    (folder / HEADLINE).write_text(figures.on_paper(picture))
   names: dict[int, list[str]] = {}
   for number, svgs in drawn.items():
     for i, svg in enumerate(svgs):
@@ -31,15 +35,14 @@ def write(page: Page, folder: pathlib.Path) -> Paths:
       (place / name).write_text(figures.on_paper(svg))
       names.setdefault(number, []).append(f'figures/{name}')
   paths = Paths(folder / 'report.md', folder / 'report.html')
-  paths.markdown.write_text(markdown.render(page, names))
-  paths.html.write_text(
-    html.render(page, {number: [figures.on_page(svg) for svg in svgs] for number, svgs in drawn.items()})
-  )
+  paths.markdown.write_text(markdown.render(page, names, HEADLINE if picture else None))
+  on_page = {number: [figures.on_page(svg) for svg in svgs] for number, svgs in drawn.items()}
+  paths.html.write_text(html.render(page, on_page, figures.on_page(picture) if picture else None))
   return paths
 
 
 def verdict_table(page: Page) -> str:
-  """The verdicts as aligned text, for a terminal."""
+  """Return the verdicts as aligned text, for a terminal."""
   rows = [('claim', 'verdict', 'number', 'statement')]
   for section in page.sections:
     number = markdown.number(section.verdict)
@@ -52,8 +55,3 @@ def verdict_table(page: Page) -> str:
     if s.verdict.status in ('undecided', 'not measured here') and s.verdict.reason
   ]
   return '\n'.join(lines + (['', 'Why there is no verdict:', *reasons] if reasons else []))
-
-
-def summary(records: Sequence[Row]) -> str:
-  """The header, the article's tables and one line a verdict, in Markdown: what a README shows."""
-  return markdown.summary(assemble(records))

@@ -1,4 +1,4 @@
-"""Draws a claim's plot from records, as SVG text. One colour an architecture, one line style a backend."""
+"""Draw the plots of claims from records, as SVG text: a colour for each architecture, a line style for each backend."""
 
 import io
 import math
@@ -20,17 +20,17 @@ Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in
 COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
 OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
 FEW = 6  # series whose names have room beside the axes
-PANELS, MOST_PANELS = ('size', 'batch'), 3  # what many series are divided by, and how many panels have room
+PANELS, MOST_PANELS = ('size', 'batch'), 3  # columns that divide many series, and the most panels
 GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
 STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
-RUNGS = {'native': '-', 'fused': '--', 'blockwise': '--', 'scan': ':', 'materialised': ':', 'vendor': '-.'}
+RUNGS = {'cpu': '-', 'xla': '--', 'reference': ':', 'cudnn': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
-  """The figure as an SVG element, or None where there is nothing to draw."""
+  """Return the figure as an SVG element, or None without data."""
   parts = panels(plot, records)
   if not parts:
     return None
@@ -70,9 +70,9 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
 
 
 def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
-  """What is drawn side by side, with titles: where there are many series, a panel for each size, else for each batch.
+  """Return titled panels: with many series one for each size, or else for each batch.
 
-  One panel without a title where there are few series, or nothing to divide them by; empty where there is nothing.
+  Few series, or series that no column divides, make one panel without a title; no rows make no panel.
   """
   whole = gather(plot, records)
   if not whole:
@@ -92,7 +92,7 @@ def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
 
 
 def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> None:
-  """A line a series, with its intervals as a band."""
+  """Draw a line for each series, with its intervals as a band."""
   for label, points in series.items():
     colour, style, marker = known[label]
     x = np.array([p[0] for p in points], float)
@@ -104,7 +104,7 @@ def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> 
 
 
 def bars(axes: Any, series: Series, places: Sequence[str], known: dict[str, tuple[str, Any, str]]) -> None:
-  """Bars side by side at every place of an axis of names."""
+  """Draw bars side by side at every place of an axis of names."""
   width = 0.8 / len(series)
   for i, (label, points) in enumerate(series.items()):
     shift = (i - (len(series) - 1) / 2) * width
@@ -114,14 +114,14 @@ def bars(axes: Any, series: Series, places: Sequence[str], known: dict[str, tupl
 
 
 def shown(plot: Plot, records: Sequence[Row]) -> list[Row]:
-  """The rows that a plot is about."""
+  """Select the rows of a plot."""
   rows = base.where(records, plot.experiment, plot.metric, **{k: tuple(v) for k, v in plot.where.items()})
   rows = [row for row in rows if row.get(plot.x) is not None]
   return [row for row in rows if not any(row.get(column) in values for column, values in plot.without.items())]
 
 
 def gather(plot: Plot, records: Sequence[Row]) -> Series:
-  """Series label → (x, interval) in the order of x; rows at the best learning rate, averaged over seeds."""
+  """Return label → (x, interval) in the order of x, at the best learning rate, averaged over seeds."""
   rows = shown(plot, records)
   if any('selection' in row for row in rows):
     rows = base.tuned(rows, *plot.series, plot.x)
@@ -144,7 +144,7 @@ def gather(plot: Plot, records: Sequence[Row]) -> Series:
 
 
 def beside(plot: Plot, records: Sequence[Row], series: Series) -> Series:
-  """The trivial baselines over the same x, one that does not depend on it as a level line."""
+  """Return the trivial baselines over the same x; one that does not depend on x is a level line."""
   xs = sorted({x for points in series.values() for x, _ in points})
   known = quality.baselines(records, plot.experiment, plot.metric, plot.x) if xs else {}
   return {
@@ -156,7 +156,7 @@ def beside(plot: Plot, records: Sequence[Row], series: Series) -> Series:
 
 
 def many(rows: Sequence[Row], column: str, series: Sequence[str], x: str) -> bool:
-  """Whether a column tells apart rows that would otherwise be averaged as if they were seeds of one point."""
+  """Return whether a column tells apart rows that would otherwise be averaged as seeds of one point."""
   groups: dict[Any, set[str]] = {}
   for row in rows:
     groups.setdefault((*(str(row.get(c)) for c in series), row[x]), set()).add(str(row.get(column)))
@@ -180,13 +180,13 @@ def interval(rows: Sequence[Row]) -> statistics.Interval:
 
 
 def looks(labels: Sequence[str]) -> dict[str, tuple[str, Any, str]]:
-  """How each series looks, the same in every panel."""
+  """Choose colour, line style and marker of each series, the same in every panel."""
   taken: dict[str, list[Any]] = {}
   return {label: look(label, i, taken) for i, label in enumerate(labels)}
 
 
 def look(label: str, index: int, taken: dict[str, list[Any]]) -> tuple[str, Any, str]:
-  """Colour from the architecture, line style from the backend where it is free. taken: styles by architecture."""
+  """Choose the colour by the architecture and the line style by the backend, unless `taken` has it already."""
   words = label.split(', ')
   if label.endswith(NO_MODEL):
     styles = taken.setdefault(NO_MODEL, [])
@@ -194,8 +194,8 @@ def look(label: str, index: int, taken: dict[str, list[Any]]) -> tuple[str, Any,
     return GREY, styles[-1], ''
   architecture = next((name for name in COLOURS if name in words), '')
   styles = taken.setdefault(architecture, [])
-  wanted = [RUNGS[word] for word in words if word in RUNGS]
-  free = [style for style in (*wanted, *STYLES) if style not in styles]
+  usual = [RUNGS[word] for word in words if word in RUNGS]
+  free = [style for style in (*usual, *STYLES) if style not in styles]
   styles.append(free[0] if free else STYLES[len(styles) % len(STYLES)])
   colour = COLOURS.get(architecture) or OTHERS[index % len(OTHERS)]
   return colour, styles[-1], MARKERS[(index + len(styles) - 1) % len(MARKERS)]
@@ -222,7 +222,7 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
 
 
 def apart(xs: Sequence[float], share: float) -> list[float]:
-  """The values that are a share of a logarithmic axis behind the one before, so that their labels do not collide."""
+  """Keep values at least a share of the logarithmic axis apart, so that their labels do not collide."""
   kept: list[float] = []
   for x in xs:
     if not kept or math.log(x / kept[-1]) > share * math.log(max(xs[-1] / xs[0], 1.01)):
@@ -231,11 +231,11 @@ def apart(xs: Sequence[float], share: float) -> list[float]:
 
 
 def on_paper(svg: str) -> str:
-  """The figure as a file of its own: dark ink on white, whatever it is shown on."""
+  """Return the figure for a file of its own: dark ink on white."""
   head, rest = svg.split('>', 1)
   return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'.replace(INK, '#1c2128')
 
 
 def on_page(svg: str) -> str:
-  """The figure in the text colour of the page around it."""
+  """Return the figure in the text colour of the page around it."""
   return svg.replace(INK, 'currentColor')

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from comparison.claims.base import STATUSES
+from comparison.report.headline import TITLE
 from comparison.report.markdown import MARKS, number
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
@@ -47,13 +48,16 @@ li{margin:.2rem 0}
 """
 
 
-def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
-  """The whole page. figures: claim → SVG elements."""
+def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
+  """Return the whole page. figures: claim → SVG elements; headline: an SVG element."""
   body = [
     '<h1>Transformers and recurrent networks, measured</h1>',
     '<p class="soft">Every statement with its threshold, its number and its verdict on this device.</p>',
     '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in page.header) + '</dl>',
     tally(page),
+    *(
+      [f'<figure>{scoped(headline, "headline-")}<figcaption>{escape(TITLE)}</figcaption></figure>'] if headline else []
+    ),
     *(table(t) for t in page.tables),
     '<h2>Verdicts</h2>',
     verdicts(page),
@@ -90,7 +94,7 @@ def table(content: Table, level: str = 'h2') -> str:
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Cells are HTML already."""
+  """Return a table; cells are HTML already."""
   head = ''.join(f'<th>{escape(name)}</th>' for name in columns)
   lines = ''.join('<tr>' + ''.join(f'<td>{cell}</td>' for cell in row) + '</tr>' for row in rows)
   return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
@@ -146,7 +150,7 @@ def items(lines: Sequence[str]) -> str:
 
 
 def scoped(svg: str, prefix: str) -> str:
-  """Ids of several figures of one page must differ; names of document types on the network are left out."""
+  """Prefix the ids of a figure, which must be unique on a page, and remove metadata with addresses."""
   svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', svg)
   svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{prefix}\2"', svg)
   svg = re.sub(r'url\(#([^)]+)\)', rf'url(#{prefix}\1)', svg)

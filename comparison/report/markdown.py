@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Verdict, figure
+from comparison.report.headline import TITLE
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
 
 MARKS = {'supported': '✔', 'contradicted': '✘', 'mixed': '◐', 'undecided': '?', 'not measured here': '–'}
 
 
-def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
-  """The whole report. figures: claim → paths of its plots, relative to the report."""
+def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
+  """Return the whole report. figures: claim → paths of its plots, relative to the report; headline: the same."""
   parts = ['# Transformers and recurrent networks, measured', header(page)]
+  parts += [f'![{TITLE}]({headline})'] if headline else []
   parts += [table(t) for t in page.tables]
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
@@ -23,10 +25,6 @@ def render(page: Page, figures: Mapping[int, Sequence[str]]) -> str:
   if page.rest:
     parts += ['## Not measured yet', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
   return '\n\n'.join(parts) + '\n'
-
-
-def summary(page: Page) -> str:
-  return '\n\n'.join([header(page), *(table(t) for t in page.tables), '#### Verdicts', verdicts(page)])
 
 
 def header(page: Page) -> str:
@@ -77,7 +75,7 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
 
 
 def number(verdict: Verdict) -> str:
-  """`1.23 [1.10, 1.31] ms`, or nothing."""
+  """Format the deciding number: `1.23 [1.10, 1.31] ms`; empty without one."""
   if verdict.number is None:
     return ''
   value, low, high = (figure(tidy(x)) for x in (verdict.number, verdict.low, verdict.high))
@@ -87,5 +85,5 @@ def number(verdict: Verdict) -> str:
 
 
 def tidy(value: float | None) -> float:
-  """What only rounding keeps from zero is zero."""
+  """Round to zero a value that differs from it by rounding only."""
   return 0.0 if value is None or abs(value) < 1e-9 else value

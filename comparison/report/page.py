@@ -1,4 +1,4 @@
-"""What a page says, before it is drawn: header, the article's two tables, verdicts. Markdown and HTML share it."""
+"""The content of a report, shared by Markdown and HTML: header, tables, verdicts."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict, not_measured
 from comparison.claims.ledger import STATEMENTS, Statement
 from comparison.claims.quality import notes
 from comparison.records import Row
-from comparison.report import quality, tables
+from comparison.report import article, headline, quality, tables
 from comparison.report.tables import Table
 
 GATES = (
@@ -43,7 +43,7 @@ class Page:
 
 
 def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Page:
-  """Judges the claims (None: all) on the records of one comparison."""
+  """Judge the claims (None: all) on the records of one comparison."""
   chosen = sorted(CLAIMS) if numbers is None else numbers
   scale = str(records[0]['scale']) if records else 'laptop'
   sections = tuple(
@@ -62,11 +62,12 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
   beside = tables.side_by_side(records), tables.models(records)
-  return Page(header(records), tables.article(records), sections, rest, failures, *beside, records)
+  first = tuple(table for table in (headline.table(records), *article.tables(records)) if table.rows)
+  return Page(header(records), first, sections, rest, failures, *beside, records)
 
 
 def judged(claim: Claim, records: Sequence[Row]) -> Verdict:
-  """The verdict; without a single number of the claim's experiments, `not measured here`."""
+  """Return the verdict; `not measured here` if an experiment of the claim has no number."""
   for experiment in claim.experiments:
     if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
       return not_measured(experiment)
@@ -75,7 +76,7 @@ def judged(claim: Claim, records: Sequence[Row]) -> Verdict:
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-  """Device, scale, versions, seeds, commit and dates of the records."""
+  """Return device, scale, versions, seeds, commits and dates of the records."""
   if not records:
     return (('records', 'none'),)
 

@@ -1,4 +1,4 @@
-"""The scores of trained models as tables: every model, every seed, both budgets, and what needs no model."""
+"""Tables of the scores of trained models, with both budgets and the trivial baselines."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ POINTS = 5  # columns of scores that a page has room for
 
 
 def tables(claim: Claim, records: Sequence[Row]) -> tuple[Table, ...]:
-  """At as many parameters and updates; and, where models were trained again for it, at as many FLOPs."""
+  """Return the scores at equal parameters and updates and, where models were trained for it, at equal FLOPs."""
   quality = claim.quality
   if quality is None or not where(records, quality.experiment, quality.metric):
     return ()
@@ -61,7 +61,7 @@ def cell(model: Model, x: float, digits: int) -> str:
 
 
 def spread(xs: Sequence[float], count: int) -> list[float]:
-  """No more than `count` of the values, the first and the last among them."""
+  """Return at most `count` of the values, with the first and the last."""
   if len(xs) <= count:
     return list(xs)
   return [xs[round(i * (len(xs) - 1) / (count - 1))] for i in range(count)]

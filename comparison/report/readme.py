@@ -1,10 +1,10 @@
-"""Writes the README's results from what is committed under results/.
+"""Write the results of the README and docs/results.md from the records under results/.
 
-  python -m comparison.report.readme README.md results/<device> [results/<other device> …]
+  python -m comparison.report.readme results/<device> [results/<other device> …]
 
-A results folder holds the records of comparisons (`<scale>/records.jsonl`) and of single runs (`runs/<table>/<name>/`:
-the config.json and eval.jsonl of a workdir; about.json says on which device). The comparison shown is that of the
-first folder that has one.
+A folder holds the records of comparisons (`<scale>/records.jsonl`) and of single runs (`runs/<table>/<name>/`: the
+config.json and eval.jsonl of a workdir; about.json says on which device). The comparison is that of the first folder
+that has one. Run from the root of the repository.
 """
 
 import json
@@ -12,34 +12,74 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from comparison import records
-from comparison.report import markdown, summary
+from comparison import records, report
+from comparison.claims.base import STATUSES
+from comparison.claims.ledger import STATEMENTS
+from comparison.report import headline, markdown
+from comparison.report.page import Page
 
 BEGIN, END = '<!-- results: generated from results/ -->', '<!-- /results -->'
-SCALES = ('overnight', 'accelerator', 'laptop')  # what to show first
+RESULTS = pathlib.Path('docs/results.md')
+SCALES = ('overnight', 'accelerator', 'laptop')  # the first that is there is shown
 
 
-def main(readme: pathlib.Path, folders: Sequence[pathlib.Path]) -> None:
-  before, _, rest = readme.read_text().partition(BEGIN)
+def main(folders: Sequence[pathlib.Path]) -> None:
+  readme = pathlib.Path('README.md')
+  readme.write_text(with_results(readme.read_text(), folders))
+  RESULTS.write_text(details(folders))
+
+
+def with_results(readme: str, folders: Sequence[pathlib.Path]) -> str:
+  """Return the README with the picture, the table of ratios and the tally of verdicts between its two marks."""
+  before, _, rest = readme.partition(BEGIN)
   _, _, after = rest.partition(END)
-  compared = next(folder for folder in folders if any((folder / scale).is_dir() for scale in SCALES))
-  tables = [table for folder in folders for table in sorted((folder / 'runs').glob('*')) if table.is_dir()]
-  parts = [comparison(compared), *map(run_table, tables)]
-  readme.write_text(f'{before}{BEGIN}\n\n' + '\n\n'.join(parts) + f'\n\n{END}{after}')
+  folder, page = compared(folders)
+  table = headline.table(page.records)
+  parts = [
+    f'![{headline.TITLE}]({folder}/{report.HEADLINE})',
+    f'{table.title} on {page.records[0]["device_kind"]}. {table.note}',
+    f'**{headline.sentence(page.records)}**',
+    markdown.grid(table.columns, table.rows),
+    f'{tally(page)} [All verdicts and tables]({RESULTS}); [every plot and protocol]({folder}/report.md).',
+  ]
+  return f'{before}{BEGIN}\n\n' + '\n\n'.join(parts) + f'\n\n{END}{after}'
 
 
-def comparison(folder: pathlib.Path) -> str:
-  """The verdicts of the largest scale that is there."""
-  scale = next(scale for scale in SCALES if (folder / scale).is_dir())
-  rows = records.select(records.read_all(folder / scale), scale)
-  where = f'[{folder / scale}]({folder / scale}/report.md)'
-  return (
-    f'### The article on {rows[0]["device_kind"]}\n\nEverything, with plots and protocols: {where}.\n\n{summary(rows)}'
-  )
+def details(folders: Sequence[pathlib.Path]) -> str:
+  """Return docs/results.md: header, the article's tables, verdicts, and the tables of single runs."""
+  folder, page = compared(folders)
+  runs = [table for place in folders for table in sorted((place / 'runs').glob('*')) if table.is_dir()]
+  parts = [
+    f'<!-- Generated: python -m comparison.report.readme {" ".join(map(str, folders))} -->',
+    '# Results',
+    f'## The article on {page.records[0]["device_kind"]}',
+    f'With plots, protocols and thresholds: [{folder}/report.md](../{folder}/report.md).',
+    markdown.header(page),
+    f'![{headline.TITLE}](../{folder}/{report.HEADLINE})',
+    *(markdown.table(table, '###') for table in page.tables),
+    '### Verdicts',
+    tally(page),
+    markdown.verdicts(page),
+    *map(run_table, runs),
+  ]
+  return '\n\n'.join(parts) + '\n'
+
+
+def compared(folders: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Page]:
+  """Return the folder of the comparison that is shown, and its page."""
+  folder = next(path for place in folders for scale in SCALES if (path := place / scale).is_dir())
+  return folder, report.assemble(records.select(records.read_all(folder), folder.name))
+
+
+def tally(page: Page) -> str:
+  """Return one sentence: how many statements have which verdict."""
+  verdicts = [section.verdict.status for section in page.sections]
+  counts = [f'{verdicts.count(status)} {status}' for status in STATUSES if status in verdicts]
+  return f'{len(verdicts)} of the {len(STATEMENTS)} statements are judged: {", ".join(counts)}.'
 
 
 def run_table(folder: pathlib.Path) -> str:
-  """One line a run: its model, learning rate, and its evaluations from the restored checkpoint; then the baselines."""
+  """Return a table of single runs: model, learning rate, evaluations from the restored checkpoint; then baselines."""
   about = json.loads((folder / 'about.json').read_text())
   lines = []
   for path in sorted(folder.glob('*/config.json')):
@@ -53,8 +93,8 @@ def run_table(folder: pathlib.Path) -> str:
   lines += [[name, '–', *(f'{values[m]:.4f}' for m in about['metrics'])] for name, values in about['beside'].items()]
   grid = markdown.grid(('model', 'learning rate', *about['metrics']), lines)
   text = f'On {about["device"]}. {about["text"]}'
-  return f'### {about["title"]}\n\n{text}\n\n{grid}\n\n```\n{about["command"]}\n```'
+  return f'## {about["title"]}\n\n{text}\n\n{grid}\n\n```\n{about["command"]}\n```'
 
 
 if __name__ == '__main__':
-  main(pathlib.Path(sys.argv[1]), [pathlib.Path(name) for name in sys.argv[2:]])
+  main([pathlib.Path(name) for name in sys.argv[1:]])

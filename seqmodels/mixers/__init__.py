@@ -1,13 +1,13 @@
 """Token mixers by name. A new mixer is a class with the contract of `base.Mixer` and one line here."""
 
-import ast
 import inspect
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from seqmodels.errors import InputError, unknown
+from seqmodels import fields
+from seqmodels.errors import unknown
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Mixer, Options
 from seqmodels.mixers.convolution import Convolution
@@ -62,24 +62,19 @@ def mixer_options(name: str) -> tuple[str, ...]:
 
 
 def parse_entry(entry: str) -> tuple[str, Options]:
-  """An entry of a pattern: a mixer and the options that it fixes, `conv:dilation=2:kernel_size=3`.
+  """Return the mixer of a pattern's entry and the options that it fixes: `conv:dilation=2:kernel_size=3`.
 
-  Raises InputError on an unknown mixer or option.
+  Raises InputError on an unknown mixer or option, and on a value of another type.
   """
-  name, *parts = entry.split(':')
-  known = mixer_options(name)
-  options: Options = {}
-  for part in parts:
-    option, equals, text = part.partition('=')
-    if not equals:
-      raise InputError(f'model.pattern entry {entry!r} must be mixer:option=value')
-    if option not in known:
-      raise unknown(f'option of {name}', option, known)
-    try:
-      options[option] = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-      options[option] = text
-  return name, options
+  name = fields.parse_entry(entry)[0]
+  mixer_options(name)
+  return name, fields.read_entry(entry, _defaults(name))
+
+
+def _defaults(name: str) -> Options:
+  """Return the options of a mixer that have a default, with it."""
+  parameters = inspect.signature(MIXERS[name].__init__).parameters
+  return {option: parameters[option].default for option in mixer_options(name)}
 
 
 def make_mixer(
@@ -97,5 +92,10 @@ def make_mixer(
   """
   name, fixed = parse_entry(entry)
   known = mixer_options(name)
-  chosen = {option: value for option, value in (options or {}).items() if option in known} | fixed
+  defaults = _defaults(name)
+  chosen = {
+    option: fields.check(f'model.mixer.{option}', value, type(defaults[option]))
+    for option, value in (options or {}).items()
+    if option in known
+  } | fixed
   return MIXERS[name](width, rngs=rngs, causal=causal, dtype=dtype, **chosen)

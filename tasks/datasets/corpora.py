@@ -1,144 +1,183 @@
 """Texts as arrays of ids: which units a text has, its vocabulary, its splits. Kept in memory, one array a split."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+import re
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Int64
 
 from seqmodels.errors import InputError, unknown
+from tasks.datasets import embedded, files, own_text
 from tasks.datasets.words import PLAIN, PREPARED, Words
-from tasks.datasets.words import unknown as unknown_word
 from tasks.datasets.words import vocabulary as vocabulary_of
+from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, word_ids
+from tasks.word_counts import WordCounts, word_counts
 
 VOCABULARY = 10_000  # words; as many as the Penn Treebank was prepared with
 UNITS = {
-  'embedded': ('character', 'byte', 'word'),
-  'tinyshakespeare': ('character', 'byte', 'word'),
+  'embedded': ('character', 'byte', 'word', 'whitespace'),
+  'tinyshakespeare': ('character', 'byte', 'word', 'whitespace'),
   'enwik8': ('byte', 'word'),
   'ptb': ('word', 'character'),
 }  # the first is the usual one
-SPLITS = {'90/5/5': (0.9, 0.95), '90/10': (0.9, 1.0)}  # ends of training and validation, for texts without own splits
+OWN_UNITS = ('character', 'byte', 'word', 'whitespace')  # of the user's files
+SPLIT = '90/5/5'
+HAVE_SPLITS = ('enwik8', 'ptb')
+SPACES = ' \t\n\r\v\f'
+
+Text = TypeVar('Text', str, np.ndarray)
+
+
+class Texts(NamedTuple):
+  """The text of each split, or "full"; `content` is the sha256 of each as it was read."""
+
+  texts: dict[str, bytes]
+  content: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Corpus:
-  """`vocabulary` None: ids are bytes. `before` is the id that stands in front of a split's first token.
+  """`before` is the id in front of a split's first token; `content` the sha256 of each raw text, by name.
 
-  words: how a text is cut into words, where these are the units.
+  spaces: the characters that stand between words.
   """
 
   unit: str
-  vocabulary: tuple[str, ...] | None
+  tokenizer: Tokenizer
   ids: dict[str, np.ndarray]
   before: dict[str, int]
-  words: Words | None = None
+  content: dict[str, str]
+  spaces: str = SPACES
 
   @property
   def size(self) -> int:
-    return 256 if self.vocabulary is None else len(self.vocabulary)
+    return self.tokenizer.size
 
   @functools.cached_property
-  def _index(self) -> dict[str, int]:
-    return {token: i for i, token in enumerate(self.vocabulary or ())}
+  def word_counts(self) -> WordCounts:
+    return word_counts(self.tokenizer, self.spaces)
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
-    """Ids of a text. Words outside the vocabulary are `<unk>`; characters outside it raise InputError."""
-    if self.unit == 'byte':
-      return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
-    if self.words is not None:
-      found = list(self.words.split(text))
-      if found and found[0] not in self._index and f' {found[0]}' in self._index:
-        found[0] = f' {found[0]}'  # a prompt may begin in the middle of a sentence
-      return np.array([*_word_ids(found, self._index)], np.int64)
-    strange = sorted(set(text) - set(self._index))
-    if strange:
-      listed = ' '.join(map(repr, strange[:10]))
-      more = f' and {len(strange) - 10} more' if len(strange) > 10 else ''
-      raise InputError(f'characters outside the vocabulary: {listed}{more}')
-    return np.array([self._index[character] for character in text], np.int64)
-
-  def decode(self, ids: np.ndarray) -> str:
-    """The text of ids; decoding piece by piece gives the same text as decoding at once (whole bytes apart)."""
-    if self.vocabulary is None:
-      return np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
-    tokens = [self.vocabulary[int(i)] for i in ids]
-    return ''.join(tokens) if self.words is None else self.words.join(tokens)
+  @functools.cached_property
+  def identity(self) -> dict[str, Any]:
+    """What tells these data from others: the texts, and the vocabulary made of them (bytes need none)."""
+    if self.tokenizer.vocabulary is None:
+      return {'content': self.content}
+    listed = '\0'.join(self.tokenizer.vocabulary).encode(errors='surrogatepass')
+    return {'content': self.content, 'vocabulary': hashlib.sha256(listed).hexdigest()}
 
 
 def check_options(dataset: str, unit: str, split: str) -> str:
-  """The unit meant (`auto`: the usual one of the data set). Raises InputError for what the data set does not have."""
-  if unit not in ('auto', *UNITS[dataset]):
-    raise unknown(f'task.unit of {dataset}', unit, ('auto', *UNITS[dataset]))
-  if split != '90/5/5' and dataset in ('enwik8', 'ptb'):
-    raise InputError(f'task.split={split!r} is not offered for {dataset}, which has its own splits; leave it 90/5/5')
-  return UNITS[dataset][0] if unit == 'auto' else unit
+  """Return the unit meant (`auto`: the usual one of the data set).
+
+  Raises InputError for a unit that the data set does not have, and for a split that is none or not to be chosen.
+  """
+  if dataset not in UNITS and not files.is_path(dataset):
+    known = unknown('task.dataset', dataset, UNITS)
+    raise InputError(f'{known}, or files: a path, a folder or a pattern such as texts/*.txt')
+  allowed = UNITS.get(dataset, OWN_UNITS)
+  if unit not in ('auto', *allowed):
+    raise unknown(f'task.unit of {dataset}', unit, ('auto', *allowed))
+  parse_split(split)
+  if split != SPLIT and dataset in HAVE_SPLITS:
+    raise InputError(f'task.split={split!r} is not offered for {dataset}, which has its own splits; leave it {SPLIT}')
+  return allowed[0] if unit == 'auto' else unit
+
+
+def parse_split(split: str) -> tuple[float, float]:
+  """Return where training and validation end, as shares of the text: `80/10/10` is (0.8, 0.9).
+
+  Raises InputError unless it is two or three percentages above 0 that add up to 100.
+  """
+  parts = [float(part) for part in split.split('/')] if re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split) else []
+  if not parts or min(parts) <= 0 or abs(sum(parts) - 100) > 1e-9:
+    raise InputError(
+      f'task.split={split!r} must be percentages of training/validation/test that add up to 100, as 90/5/5 or 90/10'
+    )
+  return parts[0] / 100, 1.0 if len(parts) == 2 else (parts[0] + parts[1]) / 100
 
 
 @functools.lru_cache(maxsize=4)
-def load(dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY) -> Corpus:
-  """A corpus, by the names of UNITS and SPLITS; prepares its data the first time (errors: see source.read).
+def load(dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY, stamp: tuple = ()) -> Corpus:
+  """Return the corpus of a data set or of the user's files; prepares its data the first time (errors: source.read).
 
-  vocabulary: most words that are told apart, by their frequency in the training split.
+  Args:
+    dataset: a name of UNITS, or files (see files.find).
+    unit: character | byte | word (cut at spaces and punctuation) | whitespace (words as they stand between spaces).
+    split: percentages, for texts without splits of their own.
+    vocabulary: most words that are told apart, by their frequency in the training split.
+    stamp: of the files, so that a changed file is read anew.
   """
-  texts = _texts(dataset)
-  if unit == 'word':
-    decoded = {
-      name: text.decode(errors='replace') for name, text in texts.items()
-    }  # enwik8's cuts may split characters
-    return _of_words(decoded, PREPARED if dataset == 'ptb' else PLAIN, split, vocabulary)
-  tokens: tuple[str, ...] | None = None
+  del stamp
+  texts, content = _texts(dataset, unit)
+  if unit in ('word', 'whitespace'):
+    words = PREPARED if dataset == 'ptb' or unit == 'whitespace' else PLAIN
+    # Cuts by bytes, as those of enwik8, may split a character.
+    decoded = {name: text.decode(errors='replace') for name, text in texts.items()}
+    return _of_words(unit, _cut(decoded, split, dataset), content, words, vocabulary)
+  tokenizer: Tokenizer = Bytes()
   if unit == 'byte':
     ids = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
   else:
-    ids, tokens = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
-  if 'full' in ids:
-    return _cut(unit, tokens, ids['full'], SPLITS[split])
-  return Corpus(unit, tokens, ids, _before(ids))
+    ids, tokenizer = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
+  ids = _cut(ids, split, dataset)
+  return Corpus(unit, tokenizer, ids, _before(ids), content, '_\n' if dataset == 'ptb' else SPACES)
+
+
+def _cut(texts: dict[str, Text], split: str, dataset: str) -> dict[str, Text]:
+  """Return the splits of a text; those that it has must be left alone, and each must hold something.
+
+  A text is cut by characters or bytes, also for words, so that all units have the same text to predict.
+  """
+  if 'full' not in texts:
+    if split != SPLIT:
+      raise InputError(f'task.split={split!r} has no meaning: {dataset} has files for each split; leave it {SPLIT}')
+    return texts
+  text = texts['full']
+  train, validation = (int(share * len(text)) for share in parse_split(split))
+  parts = {'train': text[:train], 'validation': text[train:validation], 'test': text[validation:]}
+  if split.count('/') == 1:
+    del parts['test']
+  for name, part in parts.items():
+    if not len(part):
+      raise InputError(f'task.split={split!r} leaves nothing for {name}: {dataset} has a length of {len(text)} only')
+  return parts
 
 
 def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
-  """What stands before a file's first sentence is the end of another."""
+  """Return what stands before each split: the end of another.
+
+  The training text is read in a circle: its last token stands before its first.
+  """
   return {name: int(ids['validation' if name == 'test' else 'train'][-1]) for name in ids}
 
 
-def _of_words(texts: dict[str, str], words: Words, split: str, size: int) -> Corpus:
-  """A text without splits of its own is cut as for characters, so that both units have the same text to predict."""
-  if 'full' in texts:
-    text, ends = texts['full'], [int(end * len(texts['full'])) for end in SPLITS[split]]
-    parts = {'train': text[: ends[0]], 'validation': text[ends[0] : ends[1]], 'test': text[ends[1] :]}
-    texts = {name: part for name, part in parts.items() if part}
+def _of_words(unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int) -> Corpus:
   vocabulary = vocabulary_of(words.split(texts['train']), words.unknown, size)
-  index = {word: i for i, word in enumerate(vocabulary)}
-  ids = {name: np.fromiter(_word_ids(words.split(text), index), np.int32) for name, text in texts.items()}
-  return Corpus('word', vocabulary, ids, _before(ids), words)
+  tokenizer = WordTokenizer(vocabulary, words)
+  ids = {name: np.fromiter(word_ids(words.split(text), tokenizer.index), np.int32) for name, text in texts.items()}
+  for name, found in ids.items():
+    if not len(found):
+      raise InputError(f'the {name} split has no words: {len(texts[name])} characters, all of them spaces')
+  return Corpus(unit, tokenizer, ids, _before(ids), content)
 
 
-def _word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
-  for word in words:
-    found = index.get(word)
-    yield index[unknown_word(word)] if found is None else found
-
-
-def _texts(dataset: str) -> dict[str, bytes]:
+def _texts(dataset: str, unit: str) -> Texts:
+  if dataset not in UNITS:
+    return Texts(*own_text.load(dataset, unit == 'byte'))
   if dataset == 'embedded':
-    return {'full': embedded_text().encode()}
-  # TFDS takes a second to import, and only real data needs it.
-  from tasks.datasets.builder import TextBuilder, load_texts
-  from tasks.datasets.enwik8 import Enwik8
-  from tasks.datasets.ptb import Ptb
-  from tasks.datasets.tiny_shakespeare import TinyShakespeare
+    texts = {'full': embedded.read()}
+  else:
+    # TFDS takes a second to import, and only real data needs it.
+    from tasks.datasets.builder import TextBuilder, load_texts
+    from tasks.datasets.enwik8 import Enwik8
+    from tasks.datasets.ptb import Ptb
+    from tasks.datasets.tiny_shakespeare import TinyShakespeare
 
-  builders: dict[str, type[TextBuilder]] = {'tinyshakespeare': TinyShakespeare, 'enwik8': Enwik8, 'ptb': Ptb}
-  return load_texts(builders[dataset])
-
-
-def embedded_text() -> str:
-  """The help topics of the running Python: about 465,000 characters of English, a little different in each version."""
-  from pydoc_data.topics import topics
-
-  return '\n\n'.join(topics[name] for name in sorted(topics))
+    builders: dict[str, type[TextBuilder]] = {'tinyshakespeare': TinyShakespeare, 'enwik8': Enwik8, 'ptb': Ptb}
+    texts = load_texts(builders[dataset])
+  return Texts(texts, {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
 
 
 def _characters(dataset: str, text: bytes) -> str:
@@ -148,19 +187,10 @@ def _characters(dataset: str, text: bytes) -> str:
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
 
 
-def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], Characters]:
   """The distinct characters of the whole text, in the order of their code points."""
   points = {name: np.frombuffer(text.encode('utf-32-le'), np.uint32) for name, text in texts.items()}
   distinct = np.unique(np.concatenate(list(points.values())))
   kind = np.uint8 if len(distinct) <= 256 else np.int32
   ids = {name: np.searchsorted(distinct, text).astype(kind) for name, text in points.items()}
-  return ids, tuple(map(chr, distinct))
-
-
-def _cut(unit: str, vocabulary: tuple[str, ...] | None, ids: np.ndarray, ends: tuple[float, float]) -> Corpus:
-  train_end, validation_end = (int(end * len(ids)) for end in ends)
-  parts = {'train': ids[:train_end], 'validation': ids[train_end:validation_end], 'test': ids[validation_end:]}
-  # The training text is read in a circle: its last token stands before its first.
-  starts = {'train': train_end, 'validation': train_end, 'test': validation_end}
-  parts = {name: part for name, part in parts.items() if len(part)}
-  return Corpus(unit, vocabulary, parts, {name: int(ids[starts[name] - 1]) for name in parts})
+  return ids, Characters(tuple(map(chr, distinct)))

@@ -16,6 +16,7 @@ class Enwik8(TextBuilder):
     RawFile(
       'enwik8/enwik8',
       'http://mattmahoney.net/dc/enwik8.zip',
+      100_000_000,
       '2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8',
     ),
   )

@@ -31,7 +31,10 @@ class EttH1(_Ett):
   name = 'seqmodels_etth1'
   files = (
     RawFile(
-      'ett/ETTh1.csv', f'{_FOLDER}/ETTh1.csv', 'f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066'
+      'ett/ETTh1.csv',
+      f'{_FOLDER}/ETTh1.csv',
+      2_589_657,
+      'f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066',
     ),
   )
 
@@ -42,6 +45,9 @@ class EttM1(_Ett):
   name = 'seqmodels_ettm1'
   files = (
     RawFile(
-      'ett/ETTm1.csv', f'{_FOLDER}/ETTm1.csv', '6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e'
+      'ett/ETTm1.csv',
+      f'{_FOLDER}/ETTm1.csv',
+      10_360_719,
+      '6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e',
     ),
   )

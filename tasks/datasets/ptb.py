@@ -16,16 +16,19 @@ class Ptb(TextBuilder):
     RawFile(
       'ptb/ptb.train.txt',
       f'{_FOLDER}/ptb.train.txt',
+      5_101_618,
       'fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf',
     ),
     RawFile(
       'ptb/ptb.valid.txt',
       f'{_FOLDER}/ptb.valid.txt',
+      399_782,
       'c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2',
     ),
     RawFile(
       'ptb/ptb.test.txt',
       f'{_FOLDER}/ptb.test.txt',
+      449_945,
       'dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0',
     ),
   )

@@ -1,7 +1,9 @@
 """Time series for forecasting, as one table each, with the borders of their splits."""
 
 import functools
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,11 +13,15 @@ SERIES = ('seasonal', 'ETTh1', 'ETTm1')
 
 @dataclass(frozen=True)
 class Series:
-  """`values` scaled by mean and deviation of the training rows; `borders` are the ends of train, validation, test."""
+  """`values` scaled by mean and deviation of the training rows; `borders` are the ends of train, validation, test.
+
+  identity: the sha256 of the table before scaling, or the version of what generates it.
+  """
 
   values: Float64[np.ndarray, 't n']
   borders: tuple[int, int, int]
   period: int  # steps a day
+  identity: dict[str, Any]
 
 
 @functools.lru_cache(maxsize=4)
@@ -23,7 +29,7 @@ def load(name: str) -> Series:
   """A series by name; prepares its data the first time. Raises InputError (see source.read)."""
   if name == 'seasonal':
     # 60/20/20 % of 250 days.
-    return _scaled(_seasonal(), (3600, 4800, 6000), period=24)
+    return _scaled(_seasonal(), (3600, 4800, 6000), period=24, identity={'version': 1})
   # TFDS takes a second to import, and only real data needs it.
   from tasks.datasets.builder import load as load_records
   from tasks.datasets.ett import EttH1, EttM1
@@ -32,13 +38,18 @@ def load(name: str) -> Series:
   table = load_records(EttH1 if name == 'ETTh1' else EttM1)['full'][0]['values']
   # 12, 4 and 4 months of 30 days; the rest is not used (Zhou et al. 2021).
   months = (12, 16, 20)
-  return _scaled(table, tuple(month * 30 * 24 * steps for month in months), period=24 * steps)
+  borders = tuple(month * 30 * 24 * steps for month in months)
+  return _scaled(table, borders, period=24 * steps, identity={'content': _checksum(table)})
 
 
-def _scaled(table: np.ndarray, borders: tuple[int, ...], period: int) -> Series:
+def _checksum(table: Float64[np.ndarray, 't n']) -> str:
+  return hashlib.sha256(repr(table.shape).encode() + table.astype('<f8').tobytes()).hexdigest()
+
+
+def _scaled(table: np.ndarray, borders: tuple[int, ...], period: int, identity: dict[str, Any]) -> Series:
   train = table[: borders[0]]
   values = (table[: borders[2]] - train.mean(axis=0, keepdims=True)) / train.std(axis=0, keepdims=True)
-  return Series(values, (borders[0], borders[1], borders[2]), period)
+  return Series(values, (borders[0], borders[1], borders[2]), period, identity)
 
 
 def _seasonal(rows: int = 6000, channels: int = 4) -> Float64[np.ndarray, 't n']:

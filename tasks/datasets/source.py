@@ -5,24 +5,28 @@ then at its official address. Whatever the way, the checksum of its unpacked con
 """
 
 import contextlib
-import gzip
-import hashlib
-import io
+import logging
 import os
 import pathlib
-import zipfile
-import zlib
+import time
 from dataclasses import dataclass
 
 from seqmodels.errors import InputError
+from tasks.datasets import archives
+from tasks.datasets.progress import Progress
+
+log = logging.getLogger('seqmodels')
+
+PACKED = ('.gz', '.zip')
 
 
 @dataclass(frozen=True)
 class RawFile:
-  """`name` in a folder of raw files, its official address, and the sha256 of its unpacked content."""
+  """`name` in a folder of raw files, its official address, and size in bytes and sha256 of its unpacked content."""
 
   name: str
   url: str
+  size: int
   sha256: str
 
 
@@ -89,24 +93,27 @@ def _local(file: RawFile) -> pathlib.Path | None:
   folder = downloads_folder()
   if folder is not None:
     for place in (folder / file.name, folder / pathlib.PurePath(file.name).name):
-      candidates += [place, *(place.with_name(place.name + ending) for ending in ('.gz', '.zip'))]
+      candidates += [place, *(place.with_name(place.name + ending) for ending in PACKED)]
   candidates.append(_download_path(file))
   return next((path for path in candidates if path.is_file()), None)
 
 
 def _download_path(file: RawFile) -> pathlib.Path:
-  ending = '.zip' if file.url.endswith('.zip') else ''
-  return data_folder() / 'downloads' / (file.name + ending)
+  ending = pathlib.PurePosixPath(file.url).suffix
+  return data_folder() / 'downloads' / (file.name + (ending if ending in PACKED else ''))
 
 
 def _download(file: RawFile, path: pathlib.Path) -> None:
   import pooch
 
-  known = None if path.suffix == '.zip' else f'sha256:{file.sha256}'  # a .zip is judged by what is in it
+  known = None if path.suffix in PACKED else f'sha256:{file.sha256}'  # an archive is judged by what is in it
   pooch.get_logger().setLevel('WARNING')
+  log.info('%s: downloading from %s', file.name, file.url)
+  start = time.monotonic()
   try:
-    # Pooch writes to a temporary file, checks it, and renames.
-    pooch.retrieve(file.url, known_hash=known, fname=path.name, path=path.parent, progressbar=False)
+    with Progress(file.name, file.size) as progress:
+      # Pooch writes to a temporary file, checks it, and renames.
+      pooch.retrieve(file.url, known_hash=known, fname=path.name, path=path.parent, progressbar=progress)
   except ValueError as error:
     raise _refused(file, file.url, str(error).split('\n', 1)[0]) from error
   except OSError as error:  # requests' errors are OSErrors; so is an unwritable folder
@@ -114,31 +121,18 @@ def _download(file: RawFile, path: pathlib.Path) -> None:
       f'{file.name} is in no folder and {file.url} cannot be fetched to {path.parent} ({type(error).__name__}); put the'
       f' file into a folder as {file.name} and give it as --downloads_dir'
     ) from error
+  log.info('%s: %.1f MB in %.1f s', file.name, path.stat().st_size / 1e6, time.monotonic() - start)
 
 
 def _verified(file: RawFile, path: pathlib.Path) -> bytes:
   try:
-    content = _unpacked(path)
-  except (OSError, EOFError, IndexError, zlib.error, zipfile.BadZipFile) as error:
-    raise _refused(file, path, f'cannot be unpacked: {" ".join(str(error).split())}') from error
-  found = hashlib.sha256(content).hexdigest()
-  if found != file.sha256:
-    raise _refused(file, path, f'{len(content)} bytes with sha256 {found}')
-  return content
-
-
-def _unpacked(path: pathlib.Path) -> bytes:
-  content = path.read_bytes()
-  if path.suffix == '.gz':
-    return gzip.decompress(content)
-  if path.suffix == '.zip':
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-      return archive.read(archive.namelist()[0])
-  return content
+    return archives.read(path, pathlib.PurePosixPath(file.name).name, file.size, file.sha256)
+  except archives.Unreadable as error:
+    raise _refused(file, path, str(error)) from error
 
 
 def _refused(file: RawFile, where: object, found: str) -> InputError:
   return InputError(
-    f'{where} is refused: expected {file.name} with sha256 {file.sha256} unpacked, found {found}; remove it, and get'
-    f' the file from {file.url}'
+    f'{where} is refused: expected {file.name}, {file.size} bytes with sha256 {file.sha256} unpacked, found {found};'
+    f' remove it, and get the file from {file.url}'
   )

@@ -62,6 +62,12 @@ def test_a_row_that_fails_leaves_the_others(fast, monkeypatch, capsys):
   assert 'sleep:' in said.out
 
 
+def test_rows_come_in_the_order_in_which_their_groups_are_named():
+  items = [Work(name, group, None, None, lambda: None) for name, group in (('1', 'gru'), ('2', 'lstm'), ('3', 'gru'))]
+  assert [item.name for item in peers.in_order(items, ['lstm', 'gru'])] == ['2', '1', '3']
+  assert peers.in_order(items, ['rnn']) == []
+
+
 def test_own_work_is_not_taken_for_the_neighbours(monkeypatch):
   clocks = iter([(0.0, 10.0, 5.0), (2.0, 13.0, 8.0), (2.0, 13.0, 8.0), (4.0, 16.0, 10.0)])
   monkeypatch.setattr(load, '_clocks', lambda: next(clocks))

@@ -1,8 +1,12 @@
 """Records survive a stop at any byte, and rows of different devices, scales or versions are never mixed."""
 
+import pathlib
+
 import pytest
 
 from comparison import records
+
+RESULTS = pathlib.Path(__file__).parents[2] / 'results'
 
 
 def row(**columns):
@@ -74,3 +78,41 @@ def test_the_key_follows_content_not_order():
   changed += [('e', 1, {'a': 1, 'b': [3]}, 'd', {'jax': '1'}), ('e', 1, {'a': 1, 'b': [2]}, 'c', {'jax': '1'})]
   changed += [('e', 1, {'a': 1, 'b': [2]}, 'd', {'jax': '2'})]
   assert len({key, *(records.cell_key(*arguments) for arguments in changed)}) == 6
+
+
+@pytest.mark.parametrize(
+  ('architecture', 'before', 'now'),
+  [
+    ('lstm', 'scan', 'reference'),
+    ('gru', 'fused', 'xla'),
+    ('rnn', 'native', 'cpu'),
+    ('lstm', 'vendor', 'cudnn'),
+    ('transformer', 'materialised', 'reference'),
+    ('transformer', 'blockwise', 'xla'),
+    ('transformer', 'native', 'cpu'),
+    ('transformer', 'fused', 'dot_product_attention'),
+    ('min_gru', 'scan', 'reference'),
+    ('min_gru', 'associative', 'associative'),
+    ('linear_transformer', 'chunked', 'xla'),
+    *[('transformer', name, name) for name in ('reference', 'xla', 'cpu', 'auto', 'cached', 'multi-head', '')],
+  ],
+)
+def test_earlier_names_of_backends_are_read_as_the_present_ones(tmp_path, architecture, before, now):
+  path = tmp_path / 'records.jsonl'
+  records.append(path, [row(architecture=architecture, backend=before)])
+  assert [r['backend'] for r in records.read(path)] == [now]
+  assert f'"backend":"{before}"' in path.read_text()
+
+
+def test_fused_attention_of_a_gpu_in_half_precision_was_cudnns(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  half, full = ({'architecture': 'transformer', 'backend': 'fused', 'device': 'gpu', 'dtype': dtype} for dtype in
+                ('bfloat16', 'float32'))  # fmt: skip
+  records.append(path, [row(**half), row(**full)])
+  assert [r['backend'] for r in records.read(path)] == ['cudnn', 'dot_product_attention']
+
+
+def test_no_committed_record_is_read_with_an_earlier_name():
+  rows = [r for path in RESULTS.glob('*/*/records.jsonl') for r in records.read(path)]
+  assert len(rows) > 4000
+  assert not [r for r in rows if r.get('backend') in records.BACKENDS_BEFORE_0_2]

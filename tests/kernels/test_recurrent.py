@@ -136,6 +136,24 @@ def test_own_backward_equals_autodiff(name, flagged, backend):
   assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(actual))
 
 
+@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
+def test_gradients_in_bfloat16_are_those_of_float32_but_for_its_rounding(name):
+  kernel, gates = CELLS[name]
+  draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape) / 2
+  batch = 2
+  carry = [draw(1, batch, E)] * (2 if name == 'lstm' else 1)
+  weights = [draw(2, D, gates * E), draw(3, E, gates * E), draw(4, gates * E), *([draw(5, E)] if name == 'gru' else [])]
+
+  def loss(x, weights, dtype):
+    y = kernel(jnp.square(x.astype(dtype)), *carry, *by_gate(name, weights), backend='xla', dtype=dtype)[0]
+    return jnp.square(y.astype(jnp.float32)).mean()
+
+  x = draw(0, batch, T, D)
+  half, full = (jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(x, weights, d) for d in (jnp.bfloat16, jnp.float32))
+  near = lambda a, b: np.testing.assert_allclose(a, b, atol=0.03 * np.abs(b).max())
+  jax.tree.map(near, half, full)
+
+
 FLAX_CELLS = {'rnn': nnx.SimpleCell, 'lstm': nnx.OptimizedLSTMCell, 'gru': nnx.GRUCell}
 
 

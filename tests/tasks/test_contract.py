@@ -14,15 +14,16 @@ import tasks
 from seqmodels.errors import InputError
 from seqmodels.spec import Tokens
 from tasks.base import Batch, Shard
+from tasks.language import Language
 from tasks.pipeline import cut, shuffled
 
 SMALL = {
-  'adding': {'length': 9, 'examples': 50, 'evaluation_examples': 23},
-  'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'examples': 50, 'evaluation_examples': 23},
+  'adding': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'train_examples': 50, 'evaluation_examples': 23},
   'forecasting': {'lookback': 24, 'horizon': 6},
   'language': {'length': 32},
-  'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'examples': 50, 'evaluation_examples': 23},
-  'reversal': {'symbols': 4, 'length': 5, 'examples': 50, 'evaluation_examples': 23},
+  'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
+  'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
 }
 
 
@@ -119,6 +120,24 @@ def test_an_epoch_has_every_training_example_once(task):
   epochs = [sorted(itertools.chain.from_iterable(map(fingerprints, part))) for part in (batches[:5], batches[5:])]
   assert epochs[0] == epochs[1] == sorted(fingerprints(task.arrays('train', np.arange(50), seed=1)))
   assert not np.array_equal(batches[0].inputs, batches[5].inputs)
+
+
+def train_rows(task, seed=1):
+  """Every training example of a task that has finitely many."""
+  return fingerprints(task.arrays('train', np.arange(task.count('train')), seed))
+
+
+def test_smaller_training_sets_are_subsets_of_larger_ones(task):
+  small, large = (dataclasses.replace(task, train_examples=number) for number in (8, 20))
+  rows, more = train_rows(small), train_rows(large)
+  assert set(rows) < set(more)
+  assert small.count('train') < large.count('train')
+  if not isinstance(task, Language):  # whose windows begin anywhere in the text of so many
+    assert (small.count('train'), large.count('train')) == (8, 20)
+  epoch = take(small.dataset('train', small.count('train'), seed=1), 2)
+  assert [sorted(fingerprints(batch)) for batch in epoch] == [sorted(rows)] * 2
+  assert_equal(next(iter(small.dataset('test', 4))), next(iter(task.dataset('test', 4))))
+  assert small.spec == task.spec
 
 
 def test_batches_made_together_are_those_made_alone(task):
@@ -237,14 +256,16 @@ def test_bad_requests_are_one_line(task):
     ('language', {'lenght': 3}, "'lenght' is not known; nearest: length"),
     ('language', {'dataset': 'tinyshakespear'}, 'task.dataset=.*nearest: tinyshakespeare'),
     ('language', {'length': 0}, 'task.length=0'),
-    ('language', {'length': 'long'}, "task.length='long' must be of type int"),
-    ('language', {'length': True}, 'task.length=True must be of type int'),
+    ('language', {'length': 'long'}, "task.length='long' must be a whole number"),
+    ('language', {'length': True}, 'task.length=True must be a whole number'),
     ('language', {'unit': 'sentence'}, "task.unit of embedded='sentence' is not known; allowed: auto, byte, char"),
     ('language', {'dataset': 'enwik8', 'unit': 'character'}, 'allowed: auto, byte, word'),
     ('language', {'vocabulary': 500}, 'task.vocabulary=500 has no meaning with task.unit=character'),
     ('language', {'unit': 'word', 'vocabulary': 2}, 'task.vocabulary=2 must be at least 3'),
     ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
-    ('language', {'split': '80/20'}, 'task.split'),
+    ('language', {'split': '80/30'}, "task.split='80/30' must be percentages .* add up to 100"),
+    ('language', {'split': '90/0/10'}, 'task.split'),
+    ('language', {'split': 'train'}, 'task.split'),
     ('language', {'objective': 'maskd'}, "task.objective='maskd' is not known; nearest: masked"),
     ('language', {'mask_share': 0.0}, 'task.mask_share=0.0'),
     ('reversal', {'symbols': 27}, 'task.symbols=27 must be at most 26'),
@@ -253,7 +274,7 @@ def test_bad_requests_are_one_line(task):
     ('forecasting', {'channels': 'all'}, 'task.channels'),
     ('copying', {'lag': 0}, 'task.lag=0'),
     ('copying', {'loss_on': 'end'}, 'task.loss_on'),
-    ('copying', {'examples': -1}, 'task.examples=-1'),
+    ('copying', {'train_examples': -1}, 'task.train_examples=-1'),
     ('adding', {'length': 1}, 'task.length=1'),
     ('recall', {'pairs': 0}, 'task.pairs=0'),
     ('recall', {'pairs': 17}, 'task.length=64 must be at least 68'),
@@ -288,6 +309,10 @@ def test_a_split_too_short_for_the_windows_is_one_line():
     tasks.make('language', {'length': 1_000_000}).dataset('train', 1)
   with pytest.raises(InputError, match=r'train\.segment'):
     tasks.make('language', {}).dataset('train', 64, segment=100_000)
+  with pytest.raises(InputError, match=r'train_examples=4000 must be at most 3270: the training text has 418613'):
+    tasks.make('language', {'train_examples': 4000}).dataset('train', 1)
+  with pytest.raises(InputError, match=r'task\.train_examples=3170 must be at most 3169'):
+    tasks.make('forecasting', {'train_examples': 3170}).dataset('train', 1)
 
 
 def test_examples_are_made_without_grain_and_tfds():

@@ -144,3 +144,21 @@ def test_the_seasonal_series_can_be_forecast_and_not_perfectly():
   assert (
     0.05 < baselines['linear']['mse'] < 0.7 * min(baselines['seasonal_naive']['mse'], baselines['copy_last']['mse'])
   )
+
+
+def test_the_seasonal_series_is_version_1_of_its_generator():
+  """By three values and a sum, since sines differ in their last digits between machines."""
+  data = series.load('seasonal')
+  assert data.identity == {'version': 1}
+  table = series._seasonal()
+  np.testing.assert_allclose(
+    table[[0, 1234, 5999], [0, 1, 3]], [-1.248051410114055, 0.58765023016886, -0.674959374480354], rtol=1e-9
+  )
+  assert np.abs(table).sum() == pytest.approx(18040.07538752419, rel=1e-9)
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+def test_few_training_examples_are_the_last_windows(channels):
+  few, every = make(channels=channels, train_examples=10), make(channels=channels)
+  rows = few.arrays('train', np.arange(10))
+  np.testing.assert_array_equal(rows.targets, every.arrays('train', every.count('train') - 10 + np.arange(10)).targets)

@@ -3,7 +3,6 @@
 import collections
 import itertools
 import math
-from pydoc_data.topics import topics
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,9 @@ import pytest
 import tasks
 from seqmodels.errors import InputError
 from tasks.base import Shard
-from tasks.datasets import corpora, words
+from tasks.datasets import corpora, embedded, words
 
-TEXT = '\n\n'.join(topics[name] for name in sorted(topics))
+TEXT = embedded.read().decode()
 CUT = (0, int(0.9 * len(TEXT)), int(0.95 * len(TEXT)), len(TEXT))
 
 
@@ -153,14 +152,16 @@ def test_the_unigram_baseline_is_a_count():
 
 def test_words_are_numbered_by_frequency_and_lines_end_sentences():
   texts = {'train': ' b a a <unk> \n a c \n', 'validation': ' z a \n'}
-  corpus = corpora._of_words(texts, words.PREPARED, '90/5/5', 10)
-  assert corpus.vocabulary == ('a', '<eos>', '<unk>', 'b', 'c')
+  corpus = corpora._of_words('word', texts, {}, words.PREPARED, 10)
+  assert corpus.tokenizer.vocabulary == ('a', '<eos>', '<unk>', 'b', 'c')
   assert [ids.tolist() for ids in corpus.ids.values()] == [[3, 0, 0, 2, 1, 0, 4, 1], [2, 0, 1]]
   assert corpus.before == {'train': 1, 'validation': 1}
-  assert corpus.encode('a new c\n').tolist() == [0, 2, 4, 1]
-  assert ''.join(corpus.decode(np.array([i])) for i in (0, 2, 4, 1)) == corpus.decode(np.array([0, 2, 4, 1]))
-  small = corpora._of_words(texts, words.PREPARED, '90/5/5', 3)
-  assert small.vocabulary == ('a', '<eos>', '<unk>')
+  assert corpus.tokenizer.encode('a new c\n').tolist() == [0, 2, 4, 1]
+  assert ''.join(corpus.tokenizer.decode(np.array([i])) for i in (0, 2, 4, 1)) == corpus.tokenizer.decode(
+    np.array([0, 2, 4, 1])
+  )
+  small = corpora._of_words('word', texts, {}, words.PREPARED, 3)
+  assert small.tokenizer.vocabulary == ('a', '<eos>', '<unk>')
   assert small.ids['train'].tolist() == [2, 0, 0, 2, 1, 0, 2, 1]
 
 
@@ -194,12 +195,12 @@ def test_words_of_a_text_come_from_its_training_split_and_read_as_it():
   train = task.decode(task.text.ids['train'])
   assert len(task.text.ids['train']) < CUT[1] / 3
   counts = collections.Counter(words.PLAIN.split(TEXT[: CUT[1]]))
-  assert set(task.text.vocabulary) - {'<unk>', ' <unk>'} <= counts.keys()
-  rarest = min(counts[word] for word in task.text.vocabulary if 'unk' not in word)
+  assert set(task.tokenizer.vocabulary) - {'<unk>', ' <unk>'} <= counts.keys()
+  rarest = min(counts[word] for word in task.tokenizer.vocabulary if 'unk' not in word)
   assert sum(count > rarest for count in counts.values()) <= 998
   for told, word in zip(task.text.ids['train'].tolist(), words.PLAIN.split(TEXT[: CUT[1]]), strict=True):
-    assert task.text.vocabulary[told] in (word, '<unk>', ' <unk>')
-    assert task.text.vocabulary[told].startswith(' ') == word.startswith(' ')
+    assert task.tokenizer.vocabulary[told] in (word, '<unk>', ' <unk>')
+    assert task.tokenizer.vocabulary[told].startswith(' ') == word.startswith(' ')
   whole = tasks.make('language', {'unit': 'word'})
   assert whole.decode(whole.text.ids['train']) == TEXT[: CUT[1]] != train
   assert '<unk>' in whole.decode(whole.text.ids['validation'])
@@ -209,9 +210,9 @@ def test_words_of_a_text_come_from_its_training_split_and_read_as_it():
 
 
 def test_a_prompt_of_words_may_begin_inside_a_sentence():
-  corpus = corpora._of_words({'train': 'We read on', 'validation': 'on'}, words.PLAIN, '90/5/5', 10)
-  assert corpus.decode(corpus.encode('read on')) == ' read on'
-  assert corpus.decode(corpus.encode('We on')) == 'We on'
+  corpus = corpora._of_words('word', {'train': 'We read on', 'validation': 'on'}, {}, words.PLAIN, 10)
+  assert corpus.tokenizer.decode(corpus.tokenizer.encode('read on')) == ' read on'
+  assert corpus.tokenizer.decode(corpus.tokenizer.encode('We on')) == 'We on'
 
 
 def test_masked_tokens_are_hidden_as_bert_hides_them():
@@ -240,3 +241,14 @@ def test_masked_evaluation_hides_the_same_tokens_at_any_batch_size():
     np.testing.assert_array_equal(counted(one, array), counted(other, array))
   whole = np.concatenate([batch.targets[batch.mask] for batch in one])
   assert task.decode(whole).startswith(TEXT[CUT[1] : CUT[2]])
+
+
+def test_few_training_examples_are_the_first_windows_of_the_text():
+  task = tasks.make('language', {'length': 40, 'train_examples': 25})
+  ends = task.arrays('train', np.array([0, task.count('train') - 1]))
+  assert task.decode(ends.inputs[0]) == TEXT[:40]
+  assert task.decode(ends.targets[1]) == TEXT[24 * 40 + 1 : 1001]
+  assert task.tokenizer == tasks.make('language', {}).tokenizer
+  streams = list(itertools.islice(iter(task.dataset('train', 4, seed=1, segment=25)), 10))
+  assert all(task.decode(row) in TEXT[:1001] + TEXT[:1001] for batch in streams for row in batch.targets)
+  assert task.ngrams.counts.sum() == 1001 + task.spec.output.size

@@ -159,7 +159,7 @@ def test_reversal_is_solved_by_writing_backwards():
     lengths.add(len(read))
   assert lengths == set(range(1, 7))
   assert task.decode(task.encode('abcde')[::-1]) == 'edcba'
-  with pytest.raises(InputError, match="'f' is not one of the letters abcde"):
+  with pytest.raises(InputError, match="characters outside the vocabulary: 'f'; allowed: abcde"):
     task.encode('f')
 
 

@@ -46,7 +46,7 @@ def test_texts_have_the_published_counts():
   assert sizes({'dataset': 'tinyshakespeare', 'split': '90/10'}) == (65, (1_003_854, 111_540))
   assert sizes({'dataset': 'ptb'}) == (10_000, (929_589, 73_760, 82_430))
   text = tasks.make('language', {'dataset': 'tinyshakespeare', 'unit': 'word'}).text
-  assert (text.size, text.decode(text.ids['train'][:4])) == (10_000, 'First Citizen:\n')
+  assert (text.size, text.tokenizer.decode(text.ids['train'][:4])) == (10_000, 'First Citizen:\n')
   assert sizes({'dataset': 'ptb', 'unit': 'character'}) == (50, (5_017_482, 393_042, 442_423))
 
 
@@ -58,7 +58,7 @@ def test_enwik8_has_the_published_counts_and_its_own_bytes():
     'test': 5_000_000,
   }
   # Stored in pieces: together they are the file again.
-  found = source.RawFile('enwik8/enwik8', '', '')
+  found = source.RawFile('enwik8/enwik8', '', 0, '')
   with gzip.open(source._local(found)) as file:
     start = file.read(3 << 20)
   np.testing.assert_array_equal(text.ids['train'][: len(start)], np.frombuffer(start, np.uint8))
@@ -72,6 +72,29 @@ def test_every_token_of_the_ptb_test_set_is_predicted_once():
   sentences = task.decode(np.concatenate([batch.targets[batch.weights > 0] for batch in batches]))
   assert sentences.count('\n') == 3_761
   assert sentences.startswith("no it was n't black monday \nbut while the new york stock exchange")
+
+
+def test_words_of_the_ptb_are_counted_as_published_in_both_units():
+  for unit in ('word', 'character'):
+    task = tasks.make('language', {'dataset': 'ptb', 'unit': unit})
+    for split, words in (('train', 929_589), ('validation', 73_760), ('test', 82_430)):
+      ids = task.text.ids[split]
+      before = np.concatenate([[task.text.before[split]], ids[:-1]])
+      assert np.asarray(task.text.word_counts.words_in(before, ids), np.float64).sum() == words
+
+
+def test_a_folder_of_the_users_is_the_same_as_the_prepared_data(tmp_path):
+  """The Penn Treebank under its own file names, read by blanks, is what its builder gives."""
+  for name in ('train', 'valid', 'test'):
+    (path,) = (pathlib.Path(FOLDER) / 'ptb').glob(f'ptb.{name}.txt*')
+    content = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
+    (tmp_path / f'ptb.{name}.txt').write_bytes(content)
+  own = tasks.make('language', {'dataset': str(tmp_path), 'unit': 'whitespace'}).text
+  built = tasks.make('language', {'dataset': 'ptb'}).text
+  assert own.tokenizer == built.tokenizer
+  assert own.content == built.content
+  for split, ids in built.ids.items():
+    np.testing.assert_array_equal(own.ids[split], ids)
 
 
 def test_ett_has_the_usual_borders_and_windows():

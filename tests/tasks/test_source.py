@@ -5,13 +5,17 @@ import gzip
 import hashlib
 import http.server
 import io
+import logging
+import sys
 import threading
+import tracemalloc
 import zipfile
 
+import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from tasks.datasets import source
+from tasks.datasets import progress, source
 
 CONTENT = b'To be, or not to be.\n' * 500
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -46,18 +50,37 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def raw(url='http://127.0.0.1:9/play.txt', sha256=SHA256):
-  return source.RawFile('plays/play.txt', url, sha256)
+  return source.RawFile('plays/play.txt', url, len(CONTENT), sha256)
 
 
-def zipped(content):
+def zipped(content, method=zipfile.ZIP_DEFLATED, names=('play.txt',)):
   stream = io.BytesIO()
-  with zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as archive:
-    archive.writestr('play.txt', content)
+  with zipfile.ZipFile(stream, 'w', method) as archive:
+    for name in names:
+      archive.writestr(name, content)
   return stream.getvalue()
 
 
+def patched(archive, offset, value):
+  """A zip with two bytes of its member's description replaced, in the local header and in the directory."""
+  content = bytearray(archive)
+  for start, place in ((content.index(b'PK\x03\x04'), offset), (content.index(b'PK\x01\x02'), offset + 2)):
+    content[start + place : start + place + 2] = value.to_bytes(2, 'little')
+  return bytes(content)
+
+
 @pytest.mark.parametrize('place', ['plays/play.txt', 'play.txt'])
-@pytest.mark.parametrize(('ending', 'pack'), [('', bytes), ('.gz', gzip.compress), ('.zip', zipped)])
+@pytest.mark.parametrize(
+  ('ending', 'pack'),
+  [
+    ('', bytes),
+    ('.gz', gzip.compress),
+    ('.zip', zipped),
+    ('.zip', functools.partial(zipped, method=zipfile.ZIP_LZMA)),
+    ('.zip', functools.partial(zipped, names=('plays/', 'plays/play.txt', 'plays/notes.txt'))),
+  ],
+  ids=['plain', 'gzip', 'zip', 'zip lzma', 'zip of several'],
+)
 def test_a_local_file_is_found_packed_or_not(folders, place, ending, pack):
   path = folders[0] / (place + ending)
   path.parent.mkdir(exist_ok=True)
@@ -76,20 +99,118 @@ def test_a_local_file_is_found_packed_or_not(folders, place, ending, pack):
     ('play.txt.gz', gzip.compress(CONTENT)[:60] + b'xxxx' + gzip.compress(CONTENT)[64:]),
     ('play.txt.gz', CONTENT),
     ('play.txt.zip', zipped(CONTENT)[:-30]),
+    ('play.txt.zip', patched(zipped(CONTENT), 6, 1)),
+    ('play.txt.zip', patched(zipped(CONTENT), 8, 99)),
+    ('play.txt.zip', zipped(CONTENT, names=())),
+    ('play.txt.zip', zipped(CONTENT, names=('a/play.txt', 'b/play.txt'))),
+    ('play.txt.zip', b'PK\x05\x06' + bytes(18)),
   ],
   # Named by hand: packed bytes hold the time of packing, so names made from them would differ between processes.
-  ids=['short', 'altered', 'empty', 'gzip short', 'gzip altered', 'not gzip', 'zip short'],
+  ids=[
+    'short',
+    'altered',
+    'empty',
+    'gzip short',
+    'gzip altered',
+    'not gzip',
+    'zip short',
+    'zip encrypted',
+    'zip unknown method',
+    'zip empty',
+    'zip of two',
+    'zip of nothing',
+  ],
 )
 def test_a_damaged_local_file_is_refused_in_one_line(folders, name, content):
   path = folders[0] / name
   path.write_bytes(content)
-  with pytest.raises(InputError, match=r'is refused: expected plays/play\.txt with sha256') as caught:
+  with pytest.raises(InputError, match=r'is refused: expected plays/play\.txt, 10500 bytes with sha256') as caught:
     source.read(raw())
   message = str(caught.value)
   assert '\n' not in message
   assert str(path) in message
   assert raw().url in message
   assert not folders[1].exists()
+
+
+def test_what_is_wrong_with_an_archive_is_said(folders):
+  path = folders[0] / 'play.txt.zip'
+  for content, reason in (
+    (patched(zipped(CONTENT), 6, 1), 'found an encrypted archive: unpack it, and give the file itself; remove it'),
+    (patched(zipped(CONTENT), 8, 99), 'cannot be unpacked: .*compression'),
+    (zipped(CONTENT, names=('a', 'b')), r'found an archive of 2 files, 0 of them named play\.txt'),
+  ):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=reason):
+      source.read(raw())
+
+
+@pytest.mark.parametrize(('ending', 'pack'), [('.gz', gzip.compress), ('.zip', zipped)])
+def test_damaged_archives_are_read_right_or_refused_in_one_line(folders, ending, pack):
+  """Every kind of damage that 200 flipped, cut or repeated pieces make."""
+  random = np.random.default_rng(0)
+  path, content = folders[0] / f'play.txt{ending}', pack(CONTENT)
+  for case in range(200):
+    damaged, (start, stop) = bytearray(content), sorted(random.integers(0, len(content), 2))
+    if case % 3 == 0:
+      damaged[start] ^= int(random.integers(1, 256))
+    elif case % 3 == 1:
+      damaged[start:stop] = b''
+    else:
+      damaged[start:start] = damaged[start:stop]
+    path.write_bytes(damaged)
+    try:
+      found, message = source.read(raw()), ''
+    except InputError as error:
+      found, message = CONTENT, str(error)
+    assert found == CONTENT
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize(('ending', 'pack'), [('', bytes), ('.gz', gzip.compress), ('.zip', zipped)])
+def test_a_file_that_unpacks_to_more_than_it_should_is_never_held(folders, ending, pack):
+  (folders[0] / f'play.txt{ending}').write_bytes(pack(bytes(100 << 20)))
+  tracemalloc.start()
+  try:
+    with pytest.raises(InputError, match='found more than its 10500 bytes'):
+      source.read(raw())
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+  finally:
+    tracemalloc.stop()
+
+
+def test_an_archive_is_fetched_and_judged_by_its_content(folders, server):
+  served, address = server
+  (served / 'play.txt.gz').write_bytes(gzip.compress(CONTENT))
+  assert source.read(raw(f'{address}/play.txt.gz')) == CONTENT
+  assert (folders[1] / 'downloads' / 'plays' / 'play.txt.gz').is_file()
+
+
+def test_a_download_says_what_it_fetches(folders, server, caplog):
+  (server[0] / 'play.txt').write_bytes(CONTENT)
+  with caplog.at_level(logging.INFO, 'seqmodels'):
+    source.read(raw(f'{server[1]}/play.txt'))
+  assert caplog.messages[0] == f'plays/play.txt: downloading from {server[1]}/play.txt'
+  assert caplog.messages[-1].startswith('plays/play.txt: 0.0 MB in ')
+
+
+def test_a_download_shows_a_bar_in_a_terminal(folders, server, monkeypatch):
+  (server[0] / 'play.txt').write_bytes(CONTENT)
+  terminal = io.StringIO()
+  monkeypatch.setattr(terminal, 'isatty', lambda: True)
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  source.read(raw(f'{server[1]}/play.txt'))
+  assert 'plays/play.txt' in terminal.getvalue()
+  assert '10.5k/10.5k' in terminal.getvalue()
+
+
+def test_a_long_download_is_logged_now_and_then(caplog, monkeypatch):
+  monkeypatch.setattr(progress, 'LOG_SECONDS', 0.0)
+  with caplog.at_level(logging.INFO, 'seqmodels'), progress.Progress('big', 4_000_000) as shown:
+    shown.update(1_000_000)
+    shown.total = 0  # a server that does not say how much it sends
+    shown.update(1_000_000)
+  assert caplog.messages == ['big: 1.0 of 4.0 MB', 'big: 2.0 MB']
 
 
 @pytest.mark.parametrize(('file', 'pack'), [('play.txt', bytes), ('play.zip', zipped)])

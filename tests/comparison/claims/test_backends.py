@@ -13,9 +13,9 @@ def row(architecture, backend, samples, **more):
 
 
 def test_every_round_is_judged_with_the_backend_that_was_best_in_the_others():
-  a, b = row('lstm', 'scan', [1, 1, 5, 5, 5]), row('lstm', 'fused', [4, 4, 4, 4, 0])
+  a, b = row('lstm', 'reference', [1, 1, 5, 5, 5]), row('lstm', 'xla', [4, 4, 4, 4, 0])
   chosen = backends.pick([a, b])
-  # Without round 1, `scan` has the median 5 and `fused` 4; without round 5, 3 and 4.
+  # Without round 1, `reference` has the median 5 and `xla` 4; without round 5, 3 and 4.
   assert chosen.row is b
   assert chosen.samples == [4, 4, 5, 5, 5]
   assert backends.pick([a]).samples == a['samples']
@@ -36,18 +36,18 @@ def test_what_was_measured_in_rounds_of_its_own_is_no_rival():
 
 
 def test_ratios_are_formed_within_one_cell():
-  first = [row('lstm', 'fused', [2.0] * 5, cell='a'), row('transformer', 'blockwise', [1.0] * 5, cell='a')]
-  more = [row('rnn', 'scan', [1.0] * 5, cell='b')]
+  first = [row('lstm', 'xla', [2.0] * 5, cell='a'), row('transformer', 'xla', [1.0] * 5, cell='a')]
+  more = [row('rnn', 'reference', [1.0] * 5, cell='b')]
   assert backends.best_ratio(first + more, ['lstm', 'rnn'], ['transformer']).value == 2
   assert backends.best_ratio(more + first[1:], ['lstm', 'rnn'], ['transformer']) is None
 
 
 def others(factor, cell='b'):
-  """Parallel-scan RNNs at a factor of the fused LSTM, measured with it in a cell of its own."""
+  """Parallel-scan RNNs at a factor of the LSTM, measured with it in a cell of its own."""
   common = {'length': 256, 'size': 1e5, 'cell': cell}
   return rows(
-    'training_time', 'step_seconds', architecture='min_gru', backend='scan', value=timed(factor * 0.0256), **common
-  ) + rows('training_time', 'reference_seconds', architecture='lstm', backend='fused', value=timed(0.0256), **common)
+    'training_time', 'step_seconds', architecture='min_gru', backend='reference', value=timed(factor * 0.0256), **common
+  ) + rows('training_time', 'reference_seconds', architecture='lstm', backend='xla', value=timed(0.0256), **common)
 
 
 def test_parallel_rnns_are_shown_and_decide_nothing():
@@ -55,8 +55,8 @@ def test_parallel_rnns_are_shown_and_decide_nothing():
   alone, beside = CLAIMS[3].judge(ladder), CLAIMS[3].judge(ladder + others(0.01))
   assert (beside.status, beside.number) == (alone.status, alone.number) == ('supported', 2)
   (note,) = beside.notes
-  assert note.startswith('Not in the verdict: time of parallel-scan RNN ÷ lstm fused, 100,000 parameters: 0.01')
-  assert 'at T = 256 (min_gru scan)' in note
+  assert note.startswith('Not in the verdict: time of parallel-scan RNN ÷ lstm xla, 100,000 parameters: 0.01')
+  assert 'at T = 256 (min_gru reference)' in note
   assert alone.notes == ()
   # A reference of another cell has no rounds in common.
   assert CLAIMS[3].judge(ladder + others(0.01)[:1]).notes == ()
@@ -64,20 +64,20 @@ def test_parallel_rnns_are_shown_and_decide_nothing():
 
 def test_the_ladder_names_every_side_and_what_is_missing():
   lines = backends.ladder(
-    [row('lstm', 'scan', [2.0], size=1e5), row('lstm', 'fused', [1.0], size=1e5), row('mine', '', [3.0], size=1e5)],
+    [row('lstm', 'reference', [2.0], size=1e5), row('lstm', 'xla', [1.0], size=1e5), row('mine', '', [3.0], size=1e5)],
     'ms',
   )
-  assert lines[0] == 'RNN, 100,000 parameters: lstm fused 1, lstm scan 2 ms'
+  assert lines[0] == 'RNN, 100,000 parameters: lstm xla 1, lstm reference 2 ms'
   assert 'attention: not measured' in lines
   assert 'parallel-scan RNN, not in the verdict: not measured' in lines
   assert lines[-1] == 'others, not in the verdict, 100,000 parameters: mine 3 ms'
 
 
-def test_fused_attention_is_told_of_apart_only_where_it_is_not_in_the_verdict():
+def test_attention_of_jax_nn_has_a_note_only_where_it_is_not_in_the_verdict():
   ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
-  fused = [{**r, 'backend': 'fused'} for r in ladder if r['architecture'] == 'transformer']
+  fused = [{**r, 'backend': 'dot_product_attention'} for r in ladder if r['architecture'] == 'transformer']
   assert CLAIMS[3].judge(ladder + fused).notes == ()  # one cell: a rung like the others
   apart = [{**r, 'cell': 'b'} for r in fused]
   again = [{**r, 'cell': 'b', 'metric': 'reference_seconds'} for r in ladder if r['metric'] == 'step_seconds']
   (note,) = CLAIMS[3].judge(ladder + apart + again).notes
-  assert 'fused attention, measured apart ÷ transformer blockwise' in note
+  assert 'jax.nn.dot_product_attention, measured apart ÷ transformer xla' in note

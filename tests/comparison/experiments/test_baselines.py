@@ -1,8 +1,11 @@
 """What stands beside the trained models: baselines and trials of every one of them, and the second budget."""
 
+import dataclasses
+from functools import partial
+
 import pytest
 
-from comparison.experiments import EXPERIMENTS, gate, reach, recall_capacity, token_index
+from comparison.experiments import EXPERIMENTS, gate, reach, recall_capacity, token_index, training_time
 from comparison.experiments.base import SCALES
 from comparison.experiments.subjects import LADDER, OTHER_RUNGS, REFERENCES, Subject, token_spec
 from comparison.experiments.trained import metric, updates
@@ -75,14 +78,15 @@ def test_a_second_budget_spends_the_flops_of_the_lstm(experiment):
 def test_other_rungs_are_measured_beside_rungs_of_the_ladder():
   assert all(rung in LADDER for rung in REFERENCES)
   assert not any(rung in LADDERS['full'] for rung in OTHER_RUNGS)
-  assert [rung for rung in LADDERS['others'] if is_reference(rung, {'ladder': 'others'})] == list(REFERENCES)
-  assert not any(is_reference(rung, {'ladder': 'whole'}) for rung in LADDERS['whole'])
-  assert len({rung.name for rung in LADDERS['whole']}) == len(LADDERS['whole'])
+  for name in ('others', 'device_others'):
+    assert [rung for rung in LADDERS[name] if is_reference(rung, {'ladder': name})] == list(REFERENCES)
+  assert not any(is_reference(rung, {'ladder': 'device'}) for rung in LADDERS['device'])
+  assert all(len({rung.name for rung in rungs}) == len(rungs) for rungs in LADDERS.values())
 
 
 def test_the_rungs_in_native_code_are_passed_over_where_it_has_not_been_built(monkeypatch):
   monkeypatch.setattr(library, 'load', lambda: False)
-  rungs = [rung for rung in LADDERS['whole'] if rung.backend == 'native']
+  rungs = [rung for rung in LADDERS['full'] if rung.backend == 'native']
   admitted, rows = gate.admit(rungs)
   assert (admitted, {row['metric'] for row in rows}) == ([], {'unavailable'})
   assert {row['architecture'] for row in rows} == {'lstm', 'gru', 'rnn', 'transformer'}
@@ -93,3 +97,37 @@ def test_a_vendors_kernel_that_is_not_here_is_passed_over():
   assert admitted == []
   assert [(row['metric'], row['value']) for row in rows] == [('unavailable', None)]
   assert 'cudnn' in rows[0]['error'].lower()
+
+
+def test_a_rung_of_one_type_keeps_it_whatever_the_cell_has():
+  vendor = next(rung for rung in LADDERS['device'] if rung.backend == 'vendor')
+  model = dataclasses.replace(vendor, backend='fused').build(token_spec(4), width=8, dtype='bfloat16')
+  assert model.config.dtype == 'float32'
+
+
+def failing(call):
+  raise RuntimeError('no kernel\nfor this')
+
+
+@pytest.mark.parametrize('where', ['compiling', 'running'])
+def test_a_rung_that_fails_leaves_its_reason_and_the_others_are_measured(monkeypatch, where):
+  cell = next(cell for cell in EXPERIMENTS['training_time'].cells('smoke'))
+  make = training_time.training_step
+
+  def step(model, *rest):
+    if model.config.pattern != ('lstm',):
+      return make(model, *rest)
+    return failing(None) if where == 'compiling' else (make(model, *rest)[0], partial(failing, None))
+
+  monkeypatch.setattr(training_time, 'training_step', step)
+  rows = list(EXPERIMENTS['training_time'].run(cell))
+  assert [(r['architecture'], r['error']) for r in rows if r['metric'] == 'unavailable'] == [
+    ('lstm', 'RuntimeError: no kernel for this')
+  ]
+  assert [row['architecture'] for row in rows if row['metric'] == 'step_seconds'] == ['transformer']
+
+
+def test_a_cell_without_any_rung_fails(monkeypatch):
+  monkeypatch.setattr(training_time, 'training_step', lambda *arguments: failing(None))
+  with pytest.raises(RuntimeError, match='no kernel'):
+    list(EXPERIMENTS['training_time'].run(EXPERIMENTS['training_time'].cells('smoke')[0]))

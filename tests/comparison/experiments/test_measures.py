@@ -26,7 +26,7 @@ def test_the_gate_lets_a_sound_model_pass_and_names_what_is_broken(monkeypatch):
       return super().__call__(x + jnp.roll(x, -1, axis=1), state, reset=reset, mask=mask, rngs=rngs)
 
   monkeypatch.setitem(MIXERS, 'peeking', Peeking)
-  monkeypatch.setattr(gate, '_passed', {})
+  monkeypatch.setattr(gate, '_found', {})
   sound, broken = Subject('rnn'), dataclasses.replace(Subject('rnn', fields={'pattern': ('peeking',)}), block='plain')
   admitted, rows = gate.admit([sound, broken])
   assert admitted == [sound]

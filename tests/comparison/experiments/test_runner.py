@@ -1,5 +1,7 @@
 """The runner: finished cells are skipped, shards partition the grid, a stopped run loses its unfinished cell only."""
 
+import threading
+
 import pytest
 
 from comparison import records
@@ -65,6 +67,43 @@ def test_a_stopped_run_keeps_whole_cells_only_and_goes_on_where_it_stopped(tmp_p
   again = Counting()
   run(again, tmp_path)
   assert again.calls == list(range(4, 10))
+
+
+class Preparing(Counting):
+  """Says when a cell is prepared and when it is measured; the cells of a group wait for each other."""
+
+  def __init__(self, together, broken=()):
+    super().__init__()
+    self.barrier, self.unprepared, self.seen = threading.Barrier(together), broken, []
+
+  def prepare(self, cell):
+    self.barrier.wait(timeout=60)
+    self.seen.append('prepared')
+    if cell['i'] in self.unprepared:
+      raise ValueError('no')
+    return super().prepare(cell)
+
+  def run(self, cell):
+    self.seen.append('measured')
+    return super().run(cell)
+
+
+def test_cells_are_prepared_side_by_side_before_any_of_them_is_measured(tmp_path):
+  experiment = Preparing(5)
+  assert run(experiment, tmp_path, prepared=5) == (10, 0, 0)
+  assert experiment.seen == (['prepared'] * 5 + ['measured'] * 5) * 2
+  assert experiment.calls == list(range(10))
+
+
+def test_a_cell_that_cannot_be_prepared_fails_alone(tmp_path):
+  assert run(Preparing(5, broken=(6,)), tmp_path, prepared=5) == (9, 0, 1)
+  assert run(Preparing(1), tmp_path) == (1, 9, 0)
+
+
+def test_cells_can_be_chosen_by_their_values(tmp_path):
+  experiment = Counting()
+  assert run(experiment, tmp_path, only={'i': (2, 7)}) == (2, 0, 0)
+  assert experiment.calls == [2, 7]
 
 
 def test_shards_partition_the_grid(tmp_path):

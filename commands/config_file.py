@@ -1,0 +1,111 @@
+"""Load a config file, a Python program of the user's, and set the fields that flags name."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import base
+from seqmodels.errors import InputError, cut, one_line, unknown
+from seqmodels.fields import checked_fields
+
+ROOT = pathlib.Path(__file__).parent.parent
+OVERRIDE = re.compile(r'--?config\.([^=]*)(=?)(.*)', re.DOTALL)
+
+
+def load(flag: str, overrides: Mapping[str, str | None]) -> ConfigDict:
+  """Return the config that `--config=flag` makes, with `overrides` (dotted field → text) set in it.
+
+  Raises:
+    InputError: no such file, an exception in it (the message names its file and line), or a bad field.
+  """
+  path, _, arg = flag.partition(':')
+  check_path(path)
+  shown = f'--config={cut(flag)}'
+  try:
+    module = _execute(pathlib.Path(path))
+    if not hasattr(module, 'get_config'):
+      raise InputError(f'{shown}: the file has no function get_config')
+    config = module.get_config(arg) if arg else module.get_config()
+  except InputError:
+    raise
+  except Exception as error:  # the file may raise anything
+    where = _line(error, path)
+    raise InputError(f'{shown}: {where}{type(error).__name__}: {one_line(_reason(error))}') from error
+  if not isinstance(config, ConfigDict | Mapping):
+    raise InputError(f'{shown}: get_config returns a {type(config).__name__}; it must be a ConfigDict')
+  config = config if isinstance(config, ConfigDict) else ConfigDict(config)
+  base.override(config, overrides)
+  for section, cls in base.SETTINGS.items():  # before JAX is imported, which takes seconds
+    if isinstance(config.get(section), ConfigDict):
+      cls(**checked_fields(cls, config[section].to_dict(), section))
+  return config
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str | None]]:
+  """Separate `--config.<section>.<field>=value` from the other arguments.
+
+  Returns:
+    The other arguments, and dotted field → text; None for a flag without a value, which sets a bool field.
+
+  Raises:
+    InputError: a field that is given twice.
+  """
+  rest, overrides = [], {}
+  arguments = iter(range(len(argv)))
+  for i in arguments:
+    match = OVERRIDE.fullmatch(argv[i])
+    if not match:
+      rest.append(argv[i])
+      continue
+    field, equals, text = match.groups()
+    value: str | None = text if equals else None
+    if not equals and i + 1 < len(argv) and not argv[i + 1].startswith('-'):
+      value = argv[next(arguments)]
+    if field in overrides:
+      raise InputError(f'--config.{cut(field)} is given twice; allowed: once')
+    overrides[field] = value
+  return rest, overrides
+
+
+def check_path(path: str) -> None:
+  """Raise InputError, with the config files there are, unless `path` is a file."""
+  if os.path.isfile(path):
+    return
+  here = ROOT / path
+  if os.path.isfile(here):
+    raise InputError(f'--config={path} is not a file of the current folder; from there it is {here}')
+  folder = ROOT / 'configs'
+  known = {f'configs/{file.name}' for file in folder.glob('*.py') if 'def get_config' in file.read_text('utf-8')}
+  raise unknown('--config', path, known)
+
+
+def _execute(path: pathlib.Path) -> ModuleType:
+  name = f'_config_{path.stem}'
+  loader = SourceFileLoader(name, str(path))
+  spec = importlib.util.spec_from_loader(name, loader)
+  assert spec is not None
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module  # dataclasses of the file look themselves up there
+  loader.exec_module(module)
+  return module
+
+
+def _line(error: Exception, path: str) -> str:
+  """Return the line of the config file that an exception came from, e.g. `line 3: `."""
+  if isinstance(error, SyntaxError) and error.filename == path:
+    return f'line {error.lineno}: '
+  lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+  return f'line {lines[-1]}: ' if lines else ''
+
+
+def _reason(error: Exception) -> Any:
+  return error.msg if isinstance(error, SyntaxError) else error

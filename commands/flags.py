@@ -1,0 +1,224 @@
+"""Define and check the flags of `main.py`: which mode takes which, and what each may be."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from commands import config_file
+from seqmodels.errors import InputError, cut, one_line, shown, unknown
+
+PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
+PATHS = ('workdir', 'downloads_dir', 'data_dir')
+SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
+LARGEST = 2**31 - 1
+MOST_DEVICES = 1024  # a CPU host split into 4,096 takes 3 s and 0.6 GB to start (JAX 0.10.2)
+SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
+
+
+class Mode(NamedTuple):
+  """The function of a mode and the flags it takes. `process`: whether the settings of the process apply."""
+
+  module: str
+  function: str
+  required: tuple[str, ...] = ()
+  optional: tuple[str, ...] = ()
+  process: bool = True
+
+  @property
+  def flags(self) -> tuple[str, ...]:
+    return (*self.required, *self.optional, *(PROCESS if self.process else ()))
+
+
+MODES = {
+  'train': Mode('train', 'main', ('config', 'workdir'), ('devices', 'allow_schedule_change')),
+  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
+  'generate': Mode(
+    'commands.generate',
+    'main',
+    ('workdir', 'prompt'),
+    ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
+  ),
+  'describe': Mode('commands.describe', 'main', ('config',)),
+  'compare': Mode(
+    'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
+  ),
+  'report': Mode('commands.compare', 'report', ('workdir',), process=False),
+  'list': Mode('commands.list', 'main', process=False),
+}
+
+
+def define() -> flags.FlagValues:
+  """Return all flags. None of them may be given twice, but --prompt."""
+  values = flags.FlagValues()
+  once: dict[str, Any] = {'flag_values': values, 'allow_overwrite': False}
+  text = {
+    'mode': f'what to do: {", ".join(MODES)}',
+    'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
+    'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
+    'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
+    'data_dir': 'folder of prepared data',
+    'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
+    'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
+    'scale': 'smoke, laptop, overnight or accelerator (compare)',
+    'shard': 'i/n: run only every n-th cell, beginning with the i-th, counted from 0 (compare)',
+  }
+  for name, help_text in text.items():
+    flags.DEFINE_string(name, None, help_text, **once)
+  whole = {
+    'devices': (1, MOST_DEVICES, 'devices to split each batch over; default: all, but one on CPU (train, eval)'),
+    'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate)'),
+    'length': (1, LARGEST, 'tokens to write at most; default: 200 (generate)'),
+    'top_k': (0, LARGEST, 'draw from the k likeliest tokens; 0: from all (generate)'),
+    'beam': (1, LARGEST, 'width of a beam search, used instead of sampling (generate)'),
+    'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),
+  }
+  for name, (lowest, highest, help_text) in whole.items():
+    flags.DEFINE_integer(name, None, help_text, lower_bound=lowest, upper_bound=highest, **once)
+  flags.DEFINE_float('temperature', None, 'of sampling; 0: greedy (generate)', 0.0, MOST, **once)
+  flags.DEFINE_float('top_p', None, 'draw from the likeliest tokens of this total probability (generate)', **once)
+  penalty = 'divide the log probability of a beam by ((5 + tokens) / 6)^length_penalty; default: 0 (generate)'
+  flags.DEFINE_float('length_penalty', None, penalty, 0.0, MOST, **once)
+  prompt = 'text to continue; may be given several times: sampled one by one, or as one batch of --beam (generate)'
+  flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
+  flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
+  flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)
+  flags.DEFINE_list('architectures', None, "names to measure instead of the experiments' own (compare)", **once)
+  flags.DEFINE_bool('all_steps', None, 'evaluate every checkpoint (eval)', **once)
+  schedule = 'allow train.steps to differ from the run so far, which changes the learning rate at once (train)'
+  flags.DEFINE_bool('allow_schedule_change', None, schedule, **once)
+  flags.DEFINE_bool('help', False, 'print this text', short_name='h', flag_values=values)
+  return values
+
+
+def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
+  """Return the mode and the flags that are given to it; argv[0] is the program.
+
+  The value of `config` is a function that loads the config: nothing of it is read yet.
+
+  Raises:
+    InputError: an unknown flag, one that the mode does not take or lacks, or a value that is not allowed.
+  """
+  values = define()
+  try:
+    expanded = values.read_flags_from_files(list(argv), force_gnu=False)
+    arguments, overrides = config_file.split_overrides(expanded)
+    rest = values(arguments)[1:]
+  except flags.UnrecognizedFlagError as error:
+    raise _unrecognized(error.flagname, values) from error
+  except (flags.Error, OSError, RecursionError, UnicodeError) as error:  # the others: of a --flagfile
+    raise InputError(_message(error)) from error
+  if rest:
+    raise InputError(f'{shown(rest[0])} is not expected: flags begin with --')
+  name, mode = _mode(values.mode)
+  given: dict[str, Any] = {flag: values[flag].value for flag in values if values[flag].present}
+  del given['mode']
+  if overrides and 'config' not in given:
+    raise InputError(f'--config.{cut(next(iter(overrides)))} needs --config=configs/<task>.py:<architecture>')
+  _check_mode(name, mode, given)
+  for flag in given:
+    given[flag] = _checked(flag, given[flag])
+  if name in ('eval', 'generate') and not os.path.isdir(given['workdir']):
+    raise InputError(f'--workdir={cut(given["workdir"])} holds no trained model: it is no folder')
+  if 'config' in given:
+    text = given['config']
+    given['config'] = lambda: config_file.load(text, overrides)
+  return mode, given
+
+
+def is_help(argv: Sequence[str]) -> bool:
+  """Whether the arguments ask for the help text."""
+  return bool({'--help', '-help', '-h', '--h'} & set(argv[1:]))
+
+
+def help_text() -> str:
+  return define().get_help()
+
+
+def _mode(name: str | None) -> tuple[str, Mode]:
+  if not name:
+    raise InputError(f'--mode is missing; allowed: {", ".join(MODES)}')
+  if name not in MODES:
+    raise unknown('--mode', name, MODES)
+  return name, MODES[name]
+
+
+def _check_mode(name: str, mode: Mode, given: dict[str, Any]) -> None:
+  """Raise InputError unless all flags that the mode needs are there, and no others than it takes."""
+  for flag in mode.required:
+    if given.get(flag) in (None, '', []):
+      raise InputError(f'--mode={name} needs --{flag}')
+  for flag in given.keys() - set(mode.flags):
+    allowed = ', '.join(f'--{flag}' for flag in mode.flags) or 'none'
+    raise InputError(f'--{flag} has no effect with --mode={name}; allowed: {allowed}')
+  if 'step' in given and given.get('all_steps'):
+    raise InputError('--step and --all_steps exclude each other')
+  if name == 'generate':
+    check_decoding({flag: given[flag] for flag in SAMPLING if flag in given}, given.get('beam'), given.get(PENALTY))
+
+
+def check_decoding(sampling: Mapping[str, Any], beam: int | None, length_penalty: float | None) -> None:
+  """Raise InputError for flags of sampling beside a beam search, and for a length penalty without one."""
+  if beam and sampling:
+    raise InputError(f'--{next(iter(sampling))} and --beam exclude each other: a beam search draws nothing')
+  if length_penalty is not None and not beam:
+    raise InputError(f'--length_penalty={length_penalty} needs --beam: sampling has no scores')
+
+
+def _checked(flag: str, value: Any) -> Any:
+  """Return the value of a flag as its mode takes it; InputError if it is not allowed."""
+  if flag in ('prompt', 'stop'):
+    return value
+  if value == '':
+    raise InputError(f'--{flag} is empty; give it a value, or leave it out')
+  if isinstance(value, list) and (not value or not all(value)):
+    raise InputError(f'--{flag}={",".join(value)} must name at least one, with commas between them')
+  if isinstance(value, float) and not math.isfinite(value):
+    raise InputError(f'--{flag}={value} must be a finite number')
+  if flag == 'temperature' and 0 < value < SMALLEST:
+    raise InputError(f'--temperature={value} must be 0 (greedy), or from {SMALLEST:g} to {MOST:g}')
+  if flag == 'top_p' and not SMALLEST <= value <= 1:
+    raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
+  if flag in PATHS:
+    return local_path(flag, value)
+  return {'claims': _claims, 'shard': _shard}.get(flag, lambda value: value)(value)
+
+
+def local_path(flag: str, text: str) -> str:
+  """Return a path with `~` replaced by the home folder. InputError if no local file can have it."""
+  if '://' in text:
+    raise InputError(f'--{flag}={cut(text)} must be a local folder')
+  path = os.path.expanduser(text)
+  if path.startswith('~'):
+    raise InputError(
+      f'--{flag}={cut(text)}: there is no such home folder; write ./{cut(text)} for a folder of that name'
+    )
+  parts = [len(os.fsencode(part)) for part in path.split('/')]
+  if max(parts) > 255 or sum(parts) + len(parts) > 4000 or '\0' in path:
+    raise InputError(f'--{flag}={cut(text)} is too long: names have at most 255 bytes, paths 4,000')
+  return path
+
+
+def _claims(texts: Sequence[str]) -> list[int]:
+  for text in texts:
+    if not (text.isdecimal() and len(text) < 10):
+      raise InputError(f'--claims={shown(text)} must be numbers with commas between them')
+  return [int(text) for text in texts]
+
+
+def _shard(text: str) -> tuple[int, int]:
+  index, _, count = text.partition('/')
+  if not all(part.isdecimal() and len(part) < 10 for part in (index, count)) or int(index) >= int(count):
+    raise InputError(f'--shard={shown(text)} must be i/n with 0 <= i < n')
+  return int(index), int(count)
+
+
+def _unrecognized(name: str, values: flags.FlagValues) -> InputError:
+  return unknown('flag', name, [flag for flag in values if len(flag) > 1])
+
+
+def _message(error: BaseException) -> str:
+  """Return what absl says about a flag, on one line and as we say it."""
+  return one_line(str(error).removeprefix('flag ')).replace('already defined as', 'given twice, first as')

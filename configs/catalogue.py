@@ -1,0 +1,253 @@
+"""Read the names, options and descriptions of tasks and mixers from their sources, without importing JAX.
+
+Importing JAX, Flax and the tasks takes seconds, which flag parsing and `--mode=list` must not. Where the real modules
+have been imported already, or a source cannot be read this way, the real classes are asked instead; a test holds both
+ways to the same answers.
+"""
+
+import ast
+import dataclasses
+import functools
+import importlib
+import inspect
+import math
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+from seqmodels.errors import unknown
+
+ROOT = pathlib.Path(__file__).parent.parent
+COMMON = ('self', 'width', 'rngs', 'causal', 'dtype')  # arguments that every mixer takes
+
+
+class Unreadable(Exception):
+  """A source says something in a way that this module does not follow."""
+
+
+class Place(NamedTuple):
+  """A definition at the top of a module; `node` None: the module itself."""
+
+  module: str
+  node: ast.AST | None
+
+
+def mixers() -> tuple[str, ...]:
+  """Return the names of all mixers."""
+  return _names('seqmodels.mixers', 'MIXERS')
+
+
+def tasks() -> tuple[str, ...]:
+  """Return the names of all tasks."""
+  return _names('tasks', 'TASKS')
+
+
+def mixer_options(name: str) -> dict[str, Any]:
+  """Return each option of a mixer with its default. Raises InputError for an unknown mixer."""
+  if name not in mixers():
+    raise unknown('mixer', name, mixers())
+  if 'seqmodels.mixers' not in sys.modules:
+    try:
+      return _init_options(_entry('seqmodels.mixers', 'MIXERS', name))
+    except Unreadable:
+      pass
+  cls = importlib.import_module('seqmodels.mixers').MIXERS[name]
+  parameters = inspect.signature(cls.__init__).parameters.values()
+  return {p.name: p.default for p in parameters if p.name not in COMMON and p.default is not p.empty}
+
+
+def task_options(name: str) -> dict[str, Any]:
+  """Return each option of a task with its default. Raises InputError for an unknown task."""
+  if name not in tasks():
+    raise unknown('task', name, tasks())
+  if 'tasks' not in sys.modules:
+    try:
+      return _dataclass_options(_entry('tasks', 'TASKS', name))
+    except Unreadable:
+      pass
+  fields = dataclasses.fields(importlib.import_module('tasks').TASKS[name])
+  return {field.metadata.get('option', field.name): field.default for field in fields}
+
+
+def mixer_summaries() -> dict[str, str]:
+  """Return one line about each mixer, from its docstring."""
+  return _summaries({name: _entry('seqmodels.mixers', 'MIXERS', name) for name in _table('seqmodels.mixers', 'MIXERS')})
+
+
+def task_summaries() -> dict[str, str]:
+  """Return one line about each task, from its docstring."""
+  return _summaries({name: _entry('tasks', 'TASKS', name) for name in _table('tasks', 'TASKS')})
+
+
+def scales() -> tuple[str, ...]:
+  """Return the scales of a comparison."""
+  return _value('comparison.experiments.base', _top('comparison.experiments.base', 'SCALES').node)
+
+
+def experiment_summaries() -> dict[str, str]:
+  """Return one line about each experiment, from its docstring."""
+  listed = getattr(_top('comparison.experiments', '_ALL').node, 'value', None)
+  places = {}
+  for call in getattr(listed, 'elts', ()):
+    place = _resolve('comparison.experiments', call.func)
+    (name,) = (
+      node.value for node in getattr(place.node, 'body', ()) if isinstance(node, ast.Assign) and _assigns(node, 'name')
+    )
+    places[ast.literal_eval(name)] = place
+  return _summaries(places)
+
+
+def dataset_summaries() -> dict[str, str]:
+  """Return one line about each data set that a task can read, from the docstring of its builder."""
+  texts = _value('tasks.datasets.corpora', _top('tasks.datasets.corpora', 'UNITS').node)
+  series = _value('tasks.datasets.series', _top('tasks.datasets.series', 'SERIES').node)
+  documented: dict[str, str] = {}
+  for file in sorted((ROOT / 'tasks' / 'datasets').glob('*.py')):
+    tree = _tree(f'tasks.datasets.{file.stem}')
+    for node in (tree, *tree.body):
+      if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        name = getattr(node, 'name', file.stem).strip('_').replace('_', '').lower()
+        if text := ast.get_docstring(node):
+          documented[name] = _first_line(text)  # a class stands for its module
+  return {name: documented.get(name.lower(), '') for name in (*texts, *series)}
+
+
+def _summaries(places: dict[str, Place]) -> dict[str, str]:
+  """Return the first line about each class: of its module where it is the only one of it, else its own."""
+  modules = [place.module for place in places.values()]
+  found = {}
+  for name, place in places.items():
+    node = _tree(place.module) if modules.count(place.module) == 1 else place.node
+    found[name] = _first_line(ast.get_docstring(node) or '')  # type: ignore[arg-type]
+  return found
+
+
+def _first_line(docstring: str) -> str:
+  return ' '.join(docstring.partition('\n\n')[0].split())
+
+
+def _names(module: str, table: str) -> tuple[str, ...]:
+  if module in sys.modules:
+    return tuple(getattr(sys.modules[module], table))
+  return tuple(_table(module, table))
+
+
+@functools.cache
+def _table(module: str, table: str) -> dict[str, ast.expr]:
+  """Return the entries of a dict that a module writes out."""
+  node = _top(module, table).node
+  value = getattr(node, 'value', None)
+  if not isinstance(value, ast.Dict):
+    raise Unreadable(f'{module}.{table}')
+  return {ast.literal_eval(key): item for key, item in zip(value.keys, value.values, strict=True) if key is not None}
+
+
+def _entry(module: str, table: str, name: str) -> Place:
+  return _resolve(module, _table(module, table)[name])
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+  path = ROOT.joinpath(*module.split('.'))
+  for file in (path.with_suffix('.py'), path / '__init__.py'):
+    if file.is_file():
+      return ast.parse(file.read_text(encoding='utf-8'))
+  raise Unreadable(module)
+
+
+def _top(module: str, name: str) -> Place:
+  """Return where `name` of a module is defined, through imports."""
+  for node in _tree(module).body:
+    if isinstance(node, ast.ClassDef) and node.name == name:
+      return Place(module, node)
+    if isinstance(node, ast.Assign) and _assigns(node, name):
+      return Place(module, node)
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+      return Place(module, node)
+    if isinstance(node, ast.ImportFrom) and node.module:
+      for alias in node.names:
+        if (alias.asname or alias.name) == name:
+          inner = f'{node.module}.{alias.name}'
+          return Place(inner, None) if _is_module(inner) else _top(node.module, alias.name)
+  raise Unreadable(f'{module}.{name}')
+
+
+def _assigns(node: ast.Assign, name: str) -> bool:
+  return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+
+
+def _is_module(module: str) -> bool:
+  path = ROOT.joinpath(*module.split('.'))
+  return path.with_suffix('.py').is_file() or (path / '__init__.py').is_file()
+
+
+def _resolve(module: str, node: ast.AST) -> Place:
+  """Return what a name or a dotted name of a module means."""
+  if isinstance(node, ast.Name):
+    return _top(module, node.id)
+  if isinstance(node, ast.Attribute):
+    base = _resolve(module, node.value)
+    if base.node is None:
+      return _top(base.module, node.attr)
+  raise Unreadable(f'{module}: {ast.unparse(node)}')
+
+
+def _value(module: str, node: ast.AST | None) -> Any:
+  """Return the value of an expression of literals, `math` and constants of modules."""
+  if isinstance(node, ast.Constant):
+    return node.value
+  if isinstance(node, ast.Tuple):
+    return tuple(_value(module, item) for item in node.elts)
+  if isinstance(node, ast.Dict):
+    return {_value(module, key): _value(module, value) for key, value in zip(node.keys, node.values, strict=True)}
+  if isinstance(node, ast.Assign | ast.AnnAssign):
+    return _value(module, node.value)
+  if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    return -_value(module, node.operand)
+  if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+    left, right = _value(module, node.left), _value(module, node.right)
+    return left * right if isinstance(node.op, ast.Mult) else left / right
+  if isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'math':
+    return getattr(math, node.attr)
+  if isinstance(node, ast.Name | ast.Attribute):
+    place = _resolve(module, node)
+    return _value(place.module, place.node)
+  raise Unreadable(f'{module}: {node and ast.unparse(node)}')
+
+
+def _lineage(place: Place) -> list[Place]:
+  """Return a class and its bases within the project, each after the classes that derive from it."""
+  assert isinstance(place.node, ast.ClassDef)
+  found = [place]
+  for base in place.node.bases:
+    try:
+      found += _lineage(_resolve(place.module, base))
+    except Unreadable:  # a class of another package
+      continue
+  return found
+
+
+def _init_options(place: Place) -> dict[str, Any]:
+  for module, node in _lineage(place):
+    for method in getattr(node, 'body', ()):
+      if isinstance(method, ast.FunctionDef) and method.name == '__init__':
+        arguments = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+        return {a.arg: _value(module, default) for a, default in arguments if a.arg not in COMMON and default}
+  raise Unreadable(f'{place.module}: a mixer without __init__')
+
+
+def _dataclass_options(place: Place) -> dict[str, Any]:
+  options: dict[str, Any] = {}
+  for module, node in reversed(_lineage(place)):
+    is_dataclass = any('dataclass' in ast.unparse(decorator) for decorator in getattr(node, 'decorator_list', ()))
+    for item in getattr(node, 'body', ()) if is_dataclass else ():
+      if isinstance(item, ast.AnnAssign) and item.value is not None and 'ClassVar' not in ast.unparse(item.annotation):
+        option, default = ast.unparse(item.target), item.value
+        if isinstance(default, ast.Call):  # dataclasses.field(default=…, metadata={'option': …})
+          keywords = {keyword.arg: keyword.value for keyword in default.keywords}
+          if 'default' not in keywords:
+            raise Unreadable(f'{module}: {ast.unparse(item)}')
+          metadata = ast.literal_eval(keywords['metadata']) if 'metadata' in keywords else {}
+          option, default = metadata.get('option', option), keywords['default']
+        options[option] = _value(module, default)
+  return options

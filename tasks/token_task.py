@@ -1,0 +1,41 @@
+"""The base of tasks that predict a token at each position: one masked cross-entropy, accuracy, text in and out."""
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from tasks import losses
+from tasks.base import Batch, Sums
+from tasks.pipeline import IndexedTask
+from tasks.tokenizers import Tokenizer
+
+
+class TokenTask(IndexedTask):
+  """A subclass gives arrays with targets [b t] and weights [b t]; with a `tokenizer`, it reads and writes text."""
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """What turns text into tokens; None: tokens are no text."""
+    return None
+
+  def loss_by_position(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Float[Array, 'b t']:
+    """Return the loss of each token in nats times its weight; divide sums over it by those of `batch.weights`."""
+    return losses.weighted(losses.cross_entropy(outputs, batch.targets), batch.weights)
+
+  def loss(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Sums:
+    """Return the cross-entropy in nats, over the tokens that count."""
+    return losses.summed(losses.cross_entropy(outputs, batch.targets), batch.weights)
+
+  def scored(self, batch: Batch) -> Float[Array, 'b t']:
+    """Return the weights that the accuracy is taken over."""
+    return batch.weights
+
+  def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
+    """Return loss (nats a token) and accuracy, each token predicted from those that are given before it."""
+    accuracy = losses.summed(losses.correct(outputs, batch.targets), self.scored(batch))
+    return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
+
+  def encode(self, text: str) -> np.ndarray:
+    return super().encode(text) if self.tokenizer is None else self.tokenizer.encode(text)
+
+  def decode(self, ids: np.ndarray) -> str:
+    return super().decode(ids) if self.tokenizer is None else self.tokenizer.decode(ids)

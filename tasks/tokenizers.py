@@ -1,0 +1,102 @@
+"""From text to token ids and back: bytes, characters or words."""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from seqmodels.errors import InputError
+from tasks.datasets.words import Words
+from tasks.datasets.words import unknown as unknown_word
+
+LISTED = 10  # characters that a message shows
+SMALL = 64  # a vocabulary that a message shows in full
+
+
+class Tokenizer(Protocol):
+  """Ids are below `size`. Decoding piece by piece gives the same text as decoding at once (bytes apart)."""
+
+  @property
+  def size(self) -> int: ...
+
+  @property
+  def vocabulary(self) -> tuple[str, ...] | None:
+    """The token of each id; None where ids are bytes."""
+
+  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+    """Return the ids of a text. Raises InputError for what the vocabulary cannot write."""
+
+  def decode(self, ids: np.ndarray) -> str: ...
+
+
+@dataclass(frozen=True)
+class Bytes:
+  """The bytes of UTF-8."""
+
+  size: int = 256
+  vocabulary: None = None
+
+  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+    return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
+
+  def decode(self, ids: np.ndarray) -> str:
+    return np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
+
+
+@dataclass(frozen=True)
+class _Listed:
+  """A tokenizer with a list of tokens."""
+
+  vocabulary: tuple[str, ...]
+
+  @property
+  def size(self) -> int:
+    return len(self.vocabulary)
+
+  @functools.cached_property
+  def index(self) -> dict[str, int]:
+    return {token: i for i, token in enumerate(self.vocabulary)}
+
+
+@dataclass(frozen=True)
+class Characters(_Listed):
+  """One id a character. An empty string in the vocabulary is a token that decodes to nothing."""
+
+  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+    """Return the ids of a text. Raises InputError for characters outside the vocabulary."""
+    strange = sorted(set(text) - self.index.keys())
+    if strange:
+      listed = ' '.join(map(repr, strange[:LISTED]))
+      more = f' and {len(strange) - LISTED} more' if len(strange) > LISTED else ''
+      allowed = f'; allowed: {"".join(self.vocabulary)}' if self.size <= SMALL and '\n' not in self.index else ''
+      raise InputError(f'characters outside the vocabulary: {listed}{more}{allowed}')
+    return np.array([self.index[character] for character in text], np.int64)
+
+  def decode(self, ids: np.ndarray) -> str:
+    return ''.join(self.vocabulary[int(i)] for i in ids)
+
+
+@dataclass(frozen=True)
+class WordTokenizer(_Listed):
+  """Words as `words` splits and joins them; those outside the vocabulary are `<unk>`."""
+
+  words: Words
+
+  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+    found = list(self.words.split(text))
+    if found and found[0] not in self.index and f' {found[0]}' in self.index:
+      found[0] = f' {found[0]}'  # a prompt may begin in the middle of a sentence
+    return np.array([*word_ids(found, self.index)], np.int64)
+
+  def decode(self, ids: np.ndarray) -> str:
+    return self.words.join(self.vocabulary[int(i)] for i in ids)
+
+
+def word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
+  """Yield the id of each word."""
+  for word in words:
+    found = index.get(word)
+    yield index[unknown_word(word)] if found is None else found

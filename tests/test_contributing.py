@@ -1,0 +1,100 @@
+"""Follow the recipes of CONTRIBUTING.md: their code is run as it stands, and what it adds is used."""
+
+import itertools
+import pathlib
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from comparison.claims import CLAIMS
+from comparison.experiments import EXPERIMENTS
+from seqmodels.mixers import MIXERS
+from tasks import TASKS
+from tests import contract
+
+TEXT = (pathlib.Path(__file__).parent.parent / 'CONTRIBUTING.md').read_text()
+BLOCKS = {match[1]: match[0] for match in re.finditer(r'(?<=```python\n)# (\S+\.py)\n.*?(?=```)', TEXT, re.DOTALL)}
+REGISTRIES = {
+  'seqmodels/mixers/__init__.py': MIXERS, 'tasks/__init__.py': TASKS,
+  'comparison/experiments/__init__.py': EXPERIMENTS, 'comparison/claims/__init__.py': CLAIMS,
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def added():
+  """All blocks of the recipes, run in their order; the registries are restored afterwards."""
+  before = {path: dict(registry) for path, registry in REGISTRIES.items()}
+  names: dict = {'MIXERS': MIXERS, 'TASKS': TASKS, 'EXPERIMENTS': EXPERIMENTS, 'CLAIMS': CLAIMS}
+  for path, block in BLOCKS.items():
+    if path in REGISTRIES:
+      exec(compile(block, f'CONTRIBUTING.md: {path}', 'exec'), names)
+      continue
+    module = types.ModuleType(path.removesuffix('.py').replace('/', '.'))
+    sys.modules[module.__name__] = module  # where dataclasses look up their annotations
+    exec(compile(block, f'CONTRIBUTING.md: {path}', 'exec'), module.__dict__)
+    names |= {name: value for name, value in vars(module).items() if not name.startswith('_')}
+  yield names
+  for path, registry in REGISTRIES.items():
+    registry.clear()
+    registry |= before[path]
+  for path in BLOCKS:
+    sys.modules.pop(path.removesuffix('.py').replace('/', '.'), None) if path not in REGISTRIES else None
+
+
+@pytest.fixture(scope='module')
+def shift(added):
+  case = contract.Case('shift')
+  case.params  # noqa: B018  (drawn here, not inside a check that is being traced)
+  return case
+
+
+def test_every_recipe_has_a_file_and_a_line_of_its_registry():
+  assert list(BLOCKS) == [
+    'seqmodels/mixers/shift.py', 'seqmodels/mixers/__init__.py', 'tasks/parity.py', 'tasks/__init__.py',
+    'configs/parity.py', 'comparison/experiments/flops.py', 'comparison/experiments/__init__.py',
+    'comparison/claims/flops.py', 'comparison/claims/__init__.py',
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
+def test_the_mixer_keeps_the_contract(shift, check):
+  check(shift)
+
+
+def test_the_mixers_options_are_checked(added):
+  from seqmodels.errors import InputError
+
+  with pytest.raises(InputError, match=r'share=2'):
+    added['ShiftOptions'](share=2)
+
+
+def test_the_task_is_trained_from_its_config(added, tmp_path):
+  import train
+
+  task = TASKS['parity'](length=5)
+  batch = next(iter(task.dataset('validation', 4)))
+  np.testing.assert_array_equal(batch.targets, np.cumsum(batch.inputs, axis=1) % 2)
+  config = added['get_config']('gru,width=16,depth=1,length=5,steps=150,warmup_steps=5,batch_size=64,eval_every=0')
+  results = train.train(config, tmp_path)
+  assert results['validation/loss'] < 0.3  # guessing costs 0.693
+
+
+def test_the_experiment_is_run_and_its_claim_is_judged(added, tmp_path):
+  from commands import compare
+  from comparison import records
+
+  compare.main('smoke', str(tmp_path), claims=[101])
+  rows = records.read_all(tmp_path)
+  flops = {(row['architecture'], row['length']): row['value'] for row in rows if row['metric'] == 'flops'}
+  assert set(flops) == set(itertools.product(('lstm', 'transformer'), (64, 512)))
+  assert flops['lstm', 512] == pytest.approx(flops['lstm', 64], rel=1e-2)
+  assert flops['transformer', 512] > flops['transformer', 64]
+  report = (tmp_path / 'report.md').read_text()
+  assert '## 101. FLOPs a token: supported' in report
+  assert (tmp_path / 'figures' / 'claim-101-1.svg').exists()
+  swapped = [{**r, 'architecture': {'lstm': 'transformer', 'transformer': 'lstm'}[r['architecture']]} for r in rows]
+  assert CLAIMS[101].judge(swapped).status == 'contradicted'
+  assert CLAIMS[101].judge([]).status == 'not measured here'
