@@ -1,6 +1,7 @@
-"""A ring keeps the last s positions of a document, position p in slot p mod s.
+"""The cache of attention, and one token of attention over it.
 
-How many tokens the document has so far is its `end`; until it exceeds s, slot p holds position p and nothing is lost.
+A ring keeps the last s positions of a document, position p in slot p mod s. How many tokens the document has so far is
+its `end`; until it exceeds s, slot p holds position p and nothing is lost.
 """
 
 import functools
@@ -14,7 +15,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.context import BATCH, CACHE, StateSpec
-from seqmodels.kernels import attention, native
+from seqmodels.errors import unknown
+from seqmodels.kernels import attention, dispatch
+from seqmodels.kernels.cpu import decode_attention as cpu
+from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.notation import Flags
 
 DECODE = ('prefix', 'full')
@@ -145,41 +149,76 @@ def read_filled(
 Blocks = tuple[jax.Array, ...]
 
 
-def suits_native(q: jax.Array, k: Ring, v: Ring) -> bool:
-  return native.suits(q, *k.blocks, *v.blocks)
-
-
-@jax.custom_jvp
-def write_and_read(
+def decode_attention(
   q: Float[Array, 'b h k'],
   new: tuple[Float[Array, 'b g k'], Float[Array, 'b g v']],
-  k: Blocks,
-  v: Blocks,
+  k: Ring,
+  v: Ring,
   end: Int[Array, ' b'],
-  mask: Bool[Array, ' _'],
-) -> tuple[Float[Array, 'b h v'], Blocks, Blocks]:
-  """Write a token's key and value into the rings, in place, and attend to the filled slots, in one native call.
+  *,
+  mask: Bool[Array, ' b'] | None = None,
+  decode: str = 'prefix',
+  backend: str = 'auto',
+) -> tuple[Float[Array, 'b h v'], Ring, Ring]:
+  """Write a token's key and value into the rings, and attend to the filled slots. Return the output and the rings.
 
-  end: the tokens so far, this one included; mask: see `write`, or empty. In XLA it is some forty operations, which take
-  longer to begin than to run. The derivative is that of the XLA form.
+  end     the tokens of each row so far, this one included
+  mask    false: the row's token is padding, which is not written
+  decode  `prefix`: read what is filled, rounded up to a power of two (cpu: not rounded); `full`: all slots
   """
-  blocks = (*k, *v)
-  results = native.results((*q.shape[:2], new[1].shape[-1]), *(block.shape for block in blocks))
-  in_place = {5 + i: 1 + i for i in range(len(blocks))}
-  out, *after = native.call('ring', results, q, *new, end, mask, *blocks, in_place=in_place)
-  return out, tuple(after[: len(k)]), tuple(after[len(k) :])
+  if decode not in DECODE:
+    raise unknown('mixer.decode', decode, DECODE)
+  flags = jnp.zeros((0,), bool) if mask is None else mask
+  if mask is not None:
+    q, *tokens = (jnp.where(mask[:, None, None], a, jnp.zeros((), a.dtype)) for a in (q, *new))
+    new = tokens[0], tokens[1]
+  out, k_blocks, v_blocks = _decode(backend, decode, q, new, k.blocks, v.blocks, end, flags)
+  return out, Ring(k_blocks), Ring(v_blocks)
 
 
-@write_and_read.defjvp
-def _write_and_read_jvp(primals, tangents):
-  *arrays, end, mask = primals
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _decode(
+  backend: str, decode: str, q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, Blocks, Blocks]:
+  return dispatch.run(DECODE_ATTENTION, backend, (q, new, k, v, end, mask), decode=decode)
 
-  def in_jax(q, new, k, v):
-    rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
-    tokens = {name: a[:, None] for name, a in zip('kv', new, strict=True)}
-    rings = write(rings, tokens, end[:, None] - 1, end, None, mask[:, None] if mask.size else None)
-    visible = jnp.arange(slots)[None, :] < end[:, None]
-    k, v = rings['k'].blocks, rings['v'].blocks
-    return attention.over_slots(q, [attention.Slots(k, v, visible)]), k, v
 
-  return write_and_read(*primals), jax.jvp(in_jax, tuple(arrays), tuple(tangents[:4]))[1]
+@_decode.defjvp
+def _decode_jvp(backend, decode, primals, tangents):
+  """The derivative is that of the form in JAX, in both modes."""
+  *floats, end, mask = primals
+  in_jax = lambda q, new, k, v: _in_jax(q, new, k, v, end, mask, decode=decode)
+  return _decode(backend, decode, *primals), jax.jvp(in_jax, tuple(floats), tuple(tangents[:4]))[1]
+
+
+def _in_jax(
+  q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array, *, decode: str
+) -> tuple[jax.Array, Blocks, Blocks]:
+  rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
+  tokens = {name: a[:, None] for name, a in zip('kv', new, strict=True)}
+  rings = write(rings, tokens, end[:, None] - 1, end, None, mask[:, None] if mask.size else None)
+  visible = in_slots(end, slots) >= 0
+
+  def read(prefix: int) -> jax.Array:
+    keys, values = (rings[name].first(prefix).blocks for name in 'kv')
+    return attention.over_slots(q, [attention.Slots(keys, values, visible[:, :prefix])])
+
+  out = read_filled(read, jnp.zeros((*q.shape[:2], v[0].shape[-1]), q.dtype), end, slots, decode)
+  return out, rings['k'].blocks, rings['v'].blocks
+
+
+def _over_all(
+  q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array, *, decode: str
+) -> tuple[jax.Array, Blocks, Blocks]:
+  del decode
+  return _in_jax(q, new, k, v, end, mask, decode='full')
+
+
+DECODE_ATTENTION = Op(
+  'decode_attention',
+  (
+    ('reference', Form(_over_all)),
+    ('xla', Form(_in_jax)),
+    ('cpu', Form(cpu.decode_attention, ('cpu',), cpu.covers, cpu.why_not)),
+  ),
+)
