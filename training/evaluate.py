@@ -141,6 +141,13 @@ def example_sums(
   model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
 ) -> tuple[dict[str, Sums], State | None]:
   """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
-  more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-  outputs, carry = model.apply(params, batch.inputs, carry, **more)
+  outputs, carry = model.apply(
+    params,
+    batch.inputs,
+    carry,
+    reset=batch.reset,
+    mask=batch.mask,
+    source=batch.source,
+    source_mask=batch.source_mask,
+  )
   return task.metrics(outputs, batch), carry
