@@ -142,6 +142,6 @@ def example_sums(
   model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
 ) -> tuple[dict[str, Sums], State | None]:
   """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
-  context, source = Context(batch.reset, batch.mask), {'source': batch.source, 'source_mask': batch.source_mask}
-  outputs, carry = model.apply(params, batch.inputs, carry, context, **source)
+  context = Context(batch.reset, batch.mask)
+  outputs, carry = model.apply(params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask)
   return task.metrics(outputs, batch), carry

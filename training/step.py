@@ -21,7 +21,7 @@ Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
 
 
 class TrainState(NamedTuple):
-  """What a step changes.
+  """The state that a step changes.
 
   carry  the model's state at the end of the last segment (truncated back-propagation); None without segments
   key    data of the random key that each step's key is derived from; None where nothing is drawn
@@ -77,8 +77,9 @@ def make_step(
 
   def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
     context = Context(batch.reset, batch.mask, key)
-    source = {'source': batch.source, 'source_mask': batch.source_mask}
-    outputs, carry = model.apply(params, batch.inputs, carry, context, **source)
+    outputs, carry = model.apply(
+      params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask
+    )
     losses, weights = task.loss(outputs, batch)
     weight = jnp.sum(weights)
     sums = {'loss': jnp.sum(losses)}

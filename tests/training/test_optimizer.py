@@ -246,7 +246,7 @@ def test_sgd_with_momentum_matches_numpy():
 
 
 @pytest.mark.parametrize(
-  ('fields', 'told'),
+  ('fields', 'message'),
   [
     ({'stepz': 3}, "train field='stepz' is not known; nearest: steps"),
     ({'optimizer': 'adamm'}, "train.optimizer='adamm' is not known; nearest: adam, adamw"),
@@ -267,8 +267,8 @@ def test_sgd_with_momentum_matches_numpy():
     ({'batch_size': 6, 'accumulate': 4}, 'train.batch_size=6 must be a multiple of train.accumulate=4'),
   ],
 )
-def test_bad_settings_are_named(fields, told):
-  with pytest.raises(InputError, match=told):
+def test_bad_settings_are_named(fields, message):
+  with pytest.raises(InputError, match=message):
     train_settings(fields)
 
 
