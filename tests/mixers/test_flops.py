@@ -88,7 +88,8 @@ def masked(mixer, length, memory=0):
 
 @pytest.mark.parametrize(('name', 'options', 'kernels'), CASES, ids=str)
 def test_flops_are_the_programs(name, options, kernels):
-  for is_causal in (True, False) if MIXERS[name].can_be_causal else (False,):
+  forms = [True] * MIXERS[name].can_be_causal + [False] * MIXERS[name].can_be_bidirectional
+  for is_causal in forms:
     mixer = build(name, options, is_causal, kernels)
     calls = [(LENGTH, 0), (LENGTH, MEMORY), (1, MEMORY)] if is_causal else [(LENGTH, 0)]
     for length, memory in calls:
