@@ -1,7 +1,7 @@
-"""Raw files: where they come from, where they are looked for first, and what they must contain.
+"""Find, fetch and verify raw files.
 
 A file is looked for in `downloads_dir` (for machines without a network), packed or not, then among earlier downloads,
-then at its official address. Whatever the way, the checksum of its unpacked content decides.
+then at its official address. In each case its unpacked content must have the right size and checksum.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ PACKED = ('.gz', '.zip')
 
 @dataclass(frozen=True)
 class RawFile:
-  """`name` in a folder of raw files, its official address, and size in bytes and sha256 of its unpacked content."""
+  """Name a file in a folder of raw files, its address, and size in bytes and sha256 of its unpacked content."""
 
   name: str
   url: str
@@ -44,7 +44,7 @@ _settings = _Settings()
 def configure(
   downloads_dir: str | os.PathLike[str] | None = None, data_dir: str | os.PathLike[str] | None = None
 ) -> None:
-  """Sets the folders for this process; None or '' leaves one to its environment variable or default.
+  """Set the folders for this process; None or '' leaves one to its environment variable or default.
 
   Raises InputError if `downloads_dir` is not a folder.
   """
@@ -56,7 +56,7 @@ def configure(
 
 
 def downloads_folder() -> pathlib.Path | None:
-  """The folder of raw files to look in before the network, if there is one."""
+  """Return the folder of raw files to look in before the network, if there is one."""
   variable = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
   return _settings.downloads_dir or (_expanded(variable) if variable else None)
 
@@ -77,7 +77,7 @@ def _expanded(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def read(file: RawFile) -> bytes:
-  """The verified, unpacked content of a raw file; fetches it if no folder has it.
+  """Return the verified, unpacked content of a raw file; fetch it if no folder has it.
 
   Raises InputError, one line, for a file that is missing, cut short or has another content; nothing is kept of it.
   """
@@ -98,7 +98,7 @@ def read(file: RawFile) -> bytes:
 
 
 def _local(file: RawFile) -> pathlib.Path | None:
-  """The first of: in its subfolder or directly in downloads_dir, plain or .gz or .zip; then an earlier download."""
+  """Return the file in downloads_dir (in its subfolder or not; plain, .gz or .zip), else an earlier download."""
   candidates = []
   folder = downloads_folder()
   if folder is not None:
