@@ -9,6 +9,7 @@ from absl import flags
 
 from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
+from training import files
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'downloads_dir', 'data_dir')
@@ -191,23 +192,8 @@ def _checked(flag: str, value: Any) -> Any:
   if flag == 'top_p' and not SMALLEST <= value <= 1:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
-    return local_path(flag, value)
+    return files.local_path(flag, value)
   return {'claims': _claims, 'shard': _shard}.get(flag, lambda value: value)(value)
-
-
-def local_path(flag: str, text: str) -> str:
-  """Return a path with `~` replaced by the home folder. InputError if no local file can have it."""
-  if '://' in text:
-    raise InputError(f'--{flag}={cut(text)} must be a local folder')
-  path = os.path.expanduser(text)
-  if path.startswith('~'):
-    raise InputError(
-      f'--{flag}={cut(text)}: there is no such home folder; write ./{cut(text)} for a folder of that name'
-    )
-  parts = [len(os.fsencode(part)) for part in path.split('/')]
-  if max(parts) > 255 or sum(parts) + len(parts) > 4000 or '\0' in path:
-    raise InputError(f'--{flag}={cut(text)} is too long: names have at most 255 bytes, paths 4,000')
-  return path
 
 
 def _claims(texts: Sequence[str]) -> list[int]:

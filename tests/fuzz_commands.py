@@ -77,7 +77,7 @@ CASES = (
   '--mode=train --workdir=new --config=language.py:lstm --devices=1000000',
   '--mode=train --workdir=new --config=language.py:lstm --platform=cuda',
   '--mode=train --workdir=new --config=language.py:lstm --config.train.steps=1 --config.train.steps=2',
-  '--mode=train --workdir=~nobody/x --config=language.py:lstm',
+  '--mode=train --workdir=~nosuchuser/x --config=language.py:lstm',
   '--mode=train --workdir=gs://b/x --config=language.py:lstm',
   f'--mode=train --workdir={"x" * 300} --config=language.py:lstm', f'--mode=eval --workdir={"x/" * 3000}',
   f'--mode=describe --config={"x" * 9000}.py:lstm', f'--mode={"x" * 9000}', f'--{"x" * 9000}=3',

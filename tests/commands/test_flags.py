@@ -6,7 +6,6 @@ import pathlib
 import pytest
 
 import main
-from commands import flags
 from seqmodels.errors import InputError
 from training import runtime
 
@@ -41,8 +40,8 @@ def parse(*arguments: str):
     (['--mode=list', '--workdir=W'], '--workdir has no effect with --mode=list; allowed: none'),
     (['--mode=eval', '--workdir=W', '--allow_schedule_change'], '--allow_schedule_change has no effect with'),
     (['--mode=eval', '--workdir=gs://bucket/run'], '--workdir=gs://bucket/run must be a local folder'),
-    (['--mode=eval', f'--workdir={"x" * 300}'], 'is too long: names have at most 255 bytes'),
-    (['--mode=eval', f'--workdir={"x/" * 3000}'], 'is too long: names have at most 255 bytes, paths 4,000'),
+    (['--mode=eval', f'--workdir={"x" * 300}'], 'cannot be used: File name too long'),
+    (['--mode=eval', f'--workdir={"x/" * 3000}'], 'cannot be used: File name too long'),
     (['--mode=eval', '--workdir=~no such user/x'], 'there is no such home folder; write ./~no such user/x'),
     ([*TRAIN, f'--data_dir={"x" * 300}'], '--data_dir='),
     ([*GENERATE, '--temperature=inf'], '--temperature=inf'),
@@ -102,12 +101,12 @@ def test_a_flagfile_may_hold_overrides(tmp_path):
 
 def test_a_tilde_is_the_home(monkeypatch):
   monkeypatch.setenv('HOME', '/home/someone')
-  assert flags.local_path('workdir', '~/x') == '/home/someone/x'
-  assert flags.local_path('workdir', './~/x') == './~/x'
+  assert parse('--mode=eval', '--workdir=~/x')[1]['workdir'] == '/home/someone/x'
+  assert parse('--mode=eval', '--workdir=./~/x')[1]['workdir'] == './~/x'
   monkeypatch.delenv('HOME')
   monkeypatch.setattr(os.path, 'expanduser', lambda path: path)  # a user without an entry in the password file
   with pytest.raises(InputError, match='no such home folder'):
-    flags.local_path('workdir', '~/x')
+    parse('--mode=eval', '--workdir=~/x')
 
 
 def test_cuda_is_another_name_of_gpu():

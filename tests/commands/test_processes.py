@@ -214,7 +214,7 @@ def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
 
 def test_pages_are_utf8_whatever_the_locale(tmp_path):
   lines = (ROOT / 'results' / 'intel-xeon-2-cores' / 'overnight' / 'records.jsonl').read_text().splitlines()
-  chosen = [line for line in lines if '"experiment": "attention_scores"' in line]
+  chosen = [line for line in lines if '"experiment":"attention_scores"' in line]
   assert chosen
   (tmp_path / 'records.jsonl').write_text('\n'.join(chosen) + '\n')
   ascii_files = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
