@@ -99,11 +99,13 @@ def dataset_summaries() -> dict[str, str]:
   texts = _value('tasks.datasets.corpora', _top('tasks.datasets.corpora', 'UNITS').node)
   series = _value('tasks.datasets.series', _top('tasks.datasets.series', 'SERIES').node)
   documented: dict[str, str] = {}
-  for file in sorted((ROOT / 'tasks' / 'datasets').glob('*.py')):
-    tree = _tree(f'tasks.datasets.{file.stem}')
+  for path in sorted((ROOT / 'tasks' / 'datasets').iterdir()):
+    if not _is_module(f'tasks.datasets.{path.stem}'):
+      continue
+    tree = _tree(f'tasks.datasets.{path.stem}')
     for node in (tree, *tree.body):
       if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        name = getattr(node, 'name', file.stem).strip('_').replace('_', '').lower()
+        name = getattr(node, 'name', path.stem).strip('_').replace('_', '').lower()
         if text := ast.get_docstring(node):
           documented[name] = _first_line(text)  # a class stands for its module
   return {name: documented.get(name.lower(), '') for name in (*texts, *series)}
@@ -157,9 +159,7 @@ def _top(module: str, name: str) -> Place:
   for node in _tree(module).body:
     if isinstance(node, ast.ClassDef) and node.name == name:
       return Place(module, node)
-    if isinstance(node, ast.Assign) and _assigns(node, name):
-      return Place(module, node)
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and _assigns(node, name):
       return Place(module, node)
     if isinstance(node, ast.ImportFrom) and node.module:
       for alias in node.names:
@@ -169,8 +169,9 @@ def _top(module: str, name: str) -> Place:
   raise Unreadable(f'{module}.{name}')
 
 
-def _assigns(node: ast.Assign, name: str) -> bool:
-  return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+def _assigns(node: ast.Assign | ast.AnnAssign, name: str) -> bool:
+  targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+  return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def _is_module(module: str) -> bool:
@@ -233,7 +234,7 @@ def _mixer_options(place: Place) -> dict[str, Any]:
     for item in getattr(node, 'body', ()):
       if isinstance(item, ast.ClassDef) and item.name == 'Options':
         return _dataclass_options(Place(module, item))
-      if isinstance(item, ast.Assign) and _assigns(item, 'Options'):
+      if isinstance(item, ast.Assign | ast.AnnAssign) and item.value and _assigns(item, 'Options'):
         return _dataclass_options(_resolve(module, item.value))
   return {}
 

@@ -14,6 +14,7 @@ from comparison.experiments.base import Row
 from comparison.experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
 from seqmodels.context import Context
 from seqmodels.errors import InputError
+from seqmodels.kernels import dispatch
 from seqmodels.models import Model
 
 LENGTH, BATCH, WIDTH = 12, 2, 16
@@ -84,7 +85,9 @@ def lacking(subject: Subject, reason: str) -> Row:
 
 def unavailable(subject: Subject, dtype: str) -> str:
   """Why there is no such model here; empty where there is one."""
+  platform = 'cuda' if jax.default_backend() == 'gpu' else jax.default_backend()
   try:
+    dispatch.check(subject.backend or 'auto', platform)
     subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
   except InputError as error:
     return str(error)

@@ -105,8 +105,8 @@ class AttentionScores(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     heads, length = cell['heads'], cell['length']
     array = jax.ShapeDtypeStruct((1, length, heads, 64), jnp.float32)
-    for backend in ('materialised', 'blockwise'):
-      layer = partial(attention.attention, implementation=backend)
+    for backend in ('reference', 'xla'):
+      layer = partial(attention.attention, backend=backend)
       gradient = jax.grad(lambda q, k, v, layer=layer: jnp.sum(layer(q, k, v)), argnums=(0, 1, 2))
       for name, function in (('forward', layer), ('training', gradient)):
         yield {

@@ -108,7 +108,7 @@ ON_SOME_DEVICES = ('cpu', 'cudnn')  # rungs that are left out where they cannot 
 OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
 OTHER_RUNGS = (
   Subject('rnn', 'reference'),
-  Subject('transformer', 'dot_product_attention'),
+  Subject('transformer', 'cudnn'),
   Subject('min_gru', 'reference'),
   Subject('min_gru', 'associative'),
   Subject('min_lstm', 'auto'),

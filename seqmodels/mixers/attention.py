@@ -13,17 +13,15 @@ from seqmodels import positions
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels import relative as by_distance
 from seqmodels.layers import Dense
 from seqmodels.layers.dense import lecun_normal
 from seqmodels.layers.heads import resolve_heads
-from seqmodels.mixers import ring
 from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.bounds import cached_bounds, segment_bounds
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, State
-
-BACKENDS = {'auto': 'auto', 'reference': 'materialised', 'xla': 'blockwise', 'cpu': 'native', 'cudnn': 'fused'}
 
 Seen = tuple[Int[np.ndarray, 't'], Int[np.ndarray, 't']]
 
@@ -177,9 +175,7 @@ class Attention(Mixer):
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
     """Attend to the segment alone."""
-    return kernel.attention(
-      q, k, v, causal=self.causal, bounds=bounds, relative=self.relative, implementation=BACKENDS[self.kernels]
-    )
+    return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, relative=self.relative, backend=self.kernels)
 
   def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, context: Context) -> jax.Array:
     """Attend to the cache and to the segment. An empty cache (a prompt's prefill) costs nothing."""
@@ -201,7 +197,7 @@ class Attention(Mixer):
         bounds=cached_bounds(held, end, slots, length, context),
         relative=self.relative,
         offset=slots,
-        implementation=BACKENDS[self.kernels],
+        backend=self.kernels,
       )
 
     return jax.lax.cond(jnp.all(end == 0), lambda: self._within(q, k, v, bounds), with_cache)
@@ -210,12 +206,19 @@ class Attention(Mixer):
     self, q: Float[Array, 'b 1 h k'], k: jax.Array, v: jax.Array, state: State, segment: Segment
   ) -> tuple[Float[Array, 'b h k'], State]:
     """Write one token and attend to the filled slots of the cache, its own among them."""
-    suits = self.relative is None and self.decode == 'prefix' and self.kernels in ('auto', 'cpu')
-    if suits and ring.suits_native(q, state['k'], state['v']):
-      mask = jnp.zeros((0,), bool) if segment.context.mask is None else segment.context.mask[:, 0]
-      blocks = state['k'].blocks, state['v'].blocks
-      out, *after = ring.write_and_read(q[:, 0], (k[:, 0], v[:, 0]), *blocks, segment.end, mask)
-      return out, {'k': ring.Ring(after[0]), 'v': ring.Ring(after[1]), 'end': segment.end}
+    if self.relative is None:
+      mask = segment.context.mask
+      out, keys, values = ring.decode_attention(
+        q[:, 0],
+        (k[:, 0], v[:, 0]),
+        state['k'],
+        state['v'],
+        segment.end,
+        mask=None if mask is None else mask[:, 0],
+        decode=self.decode,
+        backend=self.kernels,
+      )
+      return out, {'k': keys, 'v': values, 'end': segment.end}
     state = self._write(state, k, v, segment)
     return self._read(q, state), state
 

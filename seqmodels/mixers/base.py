@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import BATCH, Context, zeros
 from seqmodels.errors import InputError, check_positive
-from seqmodels.mixers.ring import Ring, is_ring
+from seqmodels.kernels.cache import Ring, is_ring
 from seqmodels.notation import Activations, State
 
 DETERMINISTIC = Context()

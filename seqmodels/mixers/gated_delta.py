@@ -12,7 +12,6 @@ from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import delta as kernel
 from seqmodels.layers import CausalConvolution, Dense, Norm
 from seqmodels.layers.convolution import draw_taps
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import MOST_TAPS, HeadOptions, check_range
@@ -86,8 +85,7 @@ class GatedDeltaDirection(Direction):
     }
 
   def mixing_flops(self, length: int) -> float:
-    form = backends.chosen(backends.CHUNKED, self.kernels)
-    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, implementation=form)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
@@ -108,7 +106,7 @@ class GatedDeltaDirection(Direction):
       reset=context.reset,
       mask=context.mask,
       chunk=self.chunk,
-      implementation=backends.chosen(backends.CHUNKED, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | {'s': s}

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import gated_linear_attention as kernel
 from seqmodels.layers import Dense, Norm
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, HeadOptions, check_range
@@ -70,8 +69,7 @@ class GLADirection(Direction):
     return {'s': by_head.sum_spec(batch, self.heads, self.key_dim, self.value_dim)}
 
   def mixing_flops(self, length: int) -> float:
-    form = backends.chosen(backends.CHUNKED, self.kernels)
-    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, implementation=form)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
@@ -85,7 +83,7 @@ class GLADirection(Direction):
       reset=context.reset,
       mask=context.mask,
       chunk=self.chunk,
-      implementation=backends.chosen(backends.CHUNKED, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), {'s': s}

@@ -11,7 +11,6 @@ from seqmodels import positions
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.layers import Dense
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.options import HeadOptions, check_position
@@ -89,11 +88,8 @@ class FeatureAttention(Mixer):
 
   def _sum_flops(self, v: int, length: int) -> float:
     """Return those of sums over values `v` wide. Bidirectional, the sum is one, over all tokens at once."""
-    backend = backends.chosen(self._names(), self.kernels if self.causal else 'reference')
-    return kernel.flops(self.features, v, self.heads, length, chunk=self.chunk, implementation=backend)
-
-  def _names(self) -> dict[str, str]:
-    return backends.CHUNKED if self.stabilised else backends.LINEAR
+    backend = self.kernels if self.causal else 'reference'
+    return kernel.flops(self.features, v, self.heads, length, chunk=self.chunk, backend=backend)
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.init_state(x.shape[0], 0) if state is None else state
@@ -122,7 +118,7 @@ class FeatureAttention(Mixer):
       'reset': context.reset,
       'mask': context.mask,
       'chunk': self.chunk,
-      'implementation': backends.chosen(self._names(), self.kernels),
+      'backend': self.kernels,
       'dtype': self.dtype,
     }
     if not self.causal:

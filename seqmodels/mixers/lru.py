@@ -14,7 +14,6 @@ from seqmodels.errors import InputError
 from seqmodels.kernels import diagonal
 from seqmodels.layers import Dense, parameter
 from seqmodels.layers.dense import batch_major, time_major
-from seqmodels.mixers import backends
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, check_range
 from seqmodels.notation import Activations, State
@@ -88,7 +87,7 @@ class LinearRecurrence(Direction):
       (state['re'], state['im']),
       reset=context.reset,
       mask=context.mask,
-      implementation=backends.chosen(backends.ROTATING, self.kernels),
+      backend=self.kernels,
     )
     # Re(C h) = Re C · Re h - Im C · Im h.
     y = batch_major(jnp.stack(h, axis=2), self.output, scale=jnp.array([1.0, -1.0])[:, None, None])

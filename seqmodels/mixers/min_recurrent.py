@@ -17,7 +17,6 @@ from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import diagonal
 from seqmodels.layers import Dense
 from seqmodels.layers.dense import time_major
-from seqmodels.mixers import backends
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.notation import Activations, State
 
@@ -55,8 +54,7 @@ class MinimalRecurrence(Direction):
     self, projected: Float[Array, 't b g e'], state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
     a, b = self.decay_and_input(*(projected[:, :, gate] for gate in range(self.gates)))
-    backend = backends.chosen(backends.DIAGONAL, self.kernels)
-    y, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, implementation=backend)
+    y, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, backend=self.kernels)
     return y.astype(self.dtype).swapaxes(0, 1), {'h': h}
 
 

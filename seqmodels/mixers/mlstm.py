@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.layers import Dense, Norm
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import HeadOptions
@@ -68,8 +67,7 @@ class MLSTMDirection(Direction):
     return state | {'m': jnp.full_like(state['m'], kernel.NOTHING)}
 
   def mixing_flops(self, length: int) -> float:
-    form = backends.chosen(backends.CHUNKED, self.kernels)
-    return kernel.flops(self.head_dim, self.head_dim, self.heads, length, chunk=self.chunk, implementation=form)
+    return kernel.flops(self.head_dim, self.head_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
@@ -84,7 +82,7 @@ class MLSTMDirection(Direction):
       reset=context.reset,
       mask=context.mask,
       chunk=self.chunk,
-      implementation=backends.chosen(backends.CHUNKED, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     y = y / jnp.maximum(jnp.abs(n), jnp.exp(jnp.minimum(-m, LARGEST_EXPONENT)))[..., None]

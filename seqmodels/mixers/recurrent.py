@@ -14,8 +14,6 @@ from seqmodels.layers.dense import lecun_normal
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.notation import Activations, State
 
-BACKENDS = {'auto': 'auto', 'reference': 'scan', 'xla': 'fused', 'cpu': 'native', 'cudnn': 'vendor'}
-
 
 class Cell(Direction):
   """The weights of a cell, its gates along an axis of their own.
@@ -62,16 +60,14 @@ class Cell(Direction):
   def _run(
     self, x: Activations, projected: Float[Array, 'b t z'] | None, state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
-    w, u, bias, *others = self.weights()
-    flat = w.reshape(w.shape[0], -1), u.reshape(u.shape[0], -1), bias.reshape(-1), *others
     y, *carry = self.kernel(
       x,
       *(state[name] for name in self.carries),
-      *flat,
+      *self.weights(),
       projected=projected,
       reset=context.reset,
       mask=context.mask,
-      implementation=BACKENDS[self.kernels],
+      backend=self.kernels,
       dtype=self.dtype,
     )
     return y, dict(zip(self.carries, carry, strict=True))

@@ -12,7 +12,6 @@ from seqmodels import positions
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.layers import Dense, Norm
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import HeadOptions, check_position, check_range
@@ -70,8 +69,7 @@ class RetentionDirection(Direction):
     return {'s': memory} | by_head.position_spec(batch, self.position)
 
   def mixing_flops(self, length: int) -> float:
-    form = backends.chosen(backends.CHUNKED, self.kernels)
-    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, implementation=form)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     (b, t, _), reset, mask = x.shape, context.reset, context.mask
@@ -90,7 +88,7 @@ class RetentionDirection(Direction):
       reset=reset,
       mask=mask,
       chunk=self.chunk,
-      implementation=backends.chosen(backends.CHUNKED, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | memory

@@ -14,7 +14,6 @@ from seqmodels.kernels import diagonal
 from seqmodels.layers import CausalConvolution, Dense, HeadDense, parameter
 from seqmodels.layers.convolution import draw_taps
 from seqmodels.layers.dense import batch_major, time_major
-from seqmodels.mixers import backends
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
 from seqmodels.notation import Activations, State
@@ -83,8 +82,7 @@ class GatedRecurrence(Direction):
     branch, gate = projected[:, :, 0], projected[:, :, 1]
     branch, inputs = self.convolution(branch.swapaxes(0, 1), state['inputs'], context)
     a, b = self._decay_and_input(branch.swapaxes(0, 1))
-    backend = backends.chosen(backends.DIAGONAL, self.kernels)
-    hs, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, implementation=backend)
+    hs, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, backend=self.kernels)
     y = batch_major(jax.nn.gelu(gate, approximate=True) * hs.astype(self.dtype), self.output)
     return y, {'h': h, 'inputs': inputs}
 

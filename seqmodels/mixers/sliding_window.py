@@ -12,9 +12,9 @@ from seqmodels import positions
 from seqmodels.context import Context
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels.local_attention import local_attention
-from seqmodels.mixers import ring
-from seqmodels.mixers.attention import BACKENDS, Attention, Seen
+from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import indices
 from seqmodels.notation import State
@@ -89,7 +89,7 @@ class SlidingWindow(Attention):
       window=window,
       ahead=not self.causal,
       relative=self.relative,
-      implementation=BACKENDS[self.kernels],
+      backend=self.kernels,
     )
 
 

@@ -15,7 +15,6 @@ from seqmodels.kernels import slstm as kernel
 from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
 from seqmodels.layers.convolution import draw_taps
 from seqmodels.layers.dense import time_major
-from seqmodels.mixers import backends
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
 from seqmodels.notation import Activations, State
@@ -98,7 +97,7 @@ class ExponentialRecurrence(Direction):
       self.recurrent_kernel[...].reshape(self.heads, self.head_dim, -1),
       reset=context.reset,
       mask=context.mask,
-      implementation=backends.chosen(backends.SLSTM, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     new |= {part: a.swapaxes(0, 1) for part, a in zip(PARTS, carry, strict=True)}

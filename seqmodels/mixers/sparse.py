@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int
 from seqmodels.context import Context
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import cache as ring
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, Interval, sparse_attention
-from seqmodels.mixers import ring
 from seqmodels.mixers.attention import Attention, Seen, Segment
 from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import indices, segment_bounds

@@ -12,7 +12,6 @@ from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
 from seqmodels.layers.convolution import draw_taps
-from seqmodels.mixers import backends
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, HeadOptions, check_range
@@ -87,9 +86,8 @@ class SSDDirection(Direction):
     }
 
   def mixing_flops(self, length: int) -> float:
-    form = backends.chosen(backends.CHUNKED, self.kernels)
     sizes = self.key_dim, self.value_dim, self.heads, length
-    return kernel.flops(*sizes, chunk=self.chunk, implementation=form, key_heads=1)
+    return kernel.flops(*sizes, chunk=self.chunk, backend=self.kernels, key_heads=1)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     v, gate = self.value(x), self.gate(x)
@@ -109,7 +107,7 @@ class SSDDirection(Direction):
       reset=context.reset,
       mask=context.mask,
       chunk=self.chunk,
-      implementation=backends.chosen(backends.CHUNKED, self.kernels),
+      backend=self.kernels,
       dtype=self.dtype,
     )
     y = (y + self.skip[...][None, None, :, None] * v) * jax.nn.silu(gate.astype(jnp.float32))

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.errors import unknown
 from seqmodels.kernels import attention as kernel
-from seqmodels.mixers import ring
-from seqmodels.mixers.attention import BACKENDS, Attention
+from seqmodels.kernels import cache as ring
+from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import indices, segment_bounds
 from seqmodels.notation import Activations, State
@@ -103,7 +103,7 @@ class TransformerXL(Attention):
       bounds=bounds,
       relative=self.relative,
       offset=source.shape[1] - x.shape[1],
-      implementation=BACKENDS[self.kernels],
+      backend=self.kernels,
     )
 
   def _queries(self, x: Activations) -> Float[Array, 'b t h k']:

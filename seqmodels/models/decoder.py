@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.context import BATCH, Context
 from seqmodels.errors import InputError
+from seqmodels.kernels.cache import is_ring
 from seqmodels.mixers.base import DETERMINISTIC, grow
-from seqmodels.mixers.ring import is_ring
 from seqmodels.models.encoder_decoder import EncoderDecoder
 from seqmodels.models.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Params, State

@@ -9,6 +9,7 @@ from flax import nnx
 from seqmodels.config import ModelConfig
 from seqmodels.context import Context
 from seqmodels.errors import InputError
+from seqmodels.kernels import dispatch
 from seqmodels.layers import MLP, axes_of
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
@@ -140,6 +141,7 @@ class Model:
 
 def build(config: ModelConfig, spec: Spec) -> Model:
   """Return the model of a config for a task's spec; `config.params` is turned into a width first (within 2 %)."""
+  dispatch.check(config.kernels)
   _check_directions(config, spec)
   if spec.kind != 'seq2seq' and (config.encoder_pattern or config.encoder_depth):
     raise InputError(
