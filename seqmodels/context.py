@@ -1,4 +1,4 @@
-"""`Context`: what a layer is called with beside its input and its state. `StateSpec`: what a state consists of."""
+"""`Context` goes with the input and the state of a call; `StateSpec` describes the arrays of a state."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class EncoderOutput(NamedTuple):
 
 
 class Context(NamedTuple):
-  """What one call is about. A pytree, so that it passes through `jax.checkpoint`, `jax.lax.scan` and `jax.jit`.
+  """Describe one call to a layer. A pytree, so that it passes through `jax.checkpoint`, `jax.lax.scan` and `jax.jit`.
 
   reset    [b t]: a document begins here; everything before it is forgotten
   mask     [b t]: False for padding, which changes no other output and no state; a reset on padding is ignored

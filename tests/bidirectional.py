@@ -1,4 +1,4 @@
-"""What every bidirectional mixer must do with documents and padding, in values and in gradients.
+"""Checks of every bidirectional mixer with documents and padding, in values and in gradients.
 
 All of it is read from one program a mixer: outputs, and the gradients of one cotangent for each token of a row.
 """

@@ -1,4 +1,4 @@
-"""What the checks of the contract run on: a mixer as a `Case`, and random inputs, documents, padding and segments."""
+"""A mixer as a `Case`, on which the checks of the contract run, and random inputs, documents, padding and segments."""
 
 import dataclasses
 import functools

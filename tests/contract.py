@@ -1,4 +1,4 @@
-"""What every causal mixer must do, as functions of a `Case`; `tests/bidirectional.py` is about the bidirectional forms.
+"""The contract of causal mixers as functions of a `Case`; `tests/bidirectional.py` has that of bidirectional forms.
 
 `tests/mixers/test_contract.py` runs them over `MIXERS`. Compiling is what they cost, so they share programs: segments
 of 5 and of 1 tokens with flags, one gradient at length T from no state, and at length 257 the forms without flags.

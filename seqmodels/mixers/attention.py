@@ -148,7 +148,7 @@ class Attention(Mixer):
     return self._join(out), state
 
   def check_fits(self, length: int, slots: int) -> None:
-    """Raise InputError for a segment that a ring of so many slots cannot hold."""
+    """Raise InputError for a segment that is longer than the ring."""
     if length > slots:
       raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
 

@@ -19,7 +19,7 @@ DETERMINISTIC = Context()
 
 @dataclass(frozen=True)
 class Form:
-  """What every mixer is built from, whatever its own options.
+  """The settings that all mixers share; each has `Options` of its own.
 
   width    of the activations
   causal   False: bidirectional; the mixer then takes no state

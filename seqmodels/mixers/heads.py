@@ -1,4 +1,4 @@
-"""What mixers with a matrix for a state share: heads, states, and decays."""
+"""Heads, states and decays of mixers whose state is a matrix for each head."""
 
 import math
 

@@ -23,20 +23,20 @@ LENGTH = 33  # not a multiple of any chunk
 class Check:
   """One comparison.
 
-  subject     the entry of MIXERS, or the position encoding
+  name        the entry of MIXERS, or the position encoding
   against     what the reference is, in a few words, with the paper's equations
   deviation   () → the largest absolute deviation over outputs (and last states) of order 1, in float32
   tolerance   the largest deviation that passes
   """
 
   kind: Literal['mixer', 'position']
-  subject: str
+  name: str
   against: str
   deviation: Callable[[], float]
   tolerance: float = 1e-5
 
   def __str__(self) -> str:
-    return f'{self.kind}-{self.subject}-{self.against.split(",")[0].replace(" ", "_")}'
+    return f'{self.kind}-{self.name}-{self.against.split(",")[0].replace(" ", "_")}'
 
 
 Reference = Callable[[Any, np.ndarray], np.ndarray]  # float64 parameters as the mixer names them, [t d] → [t d]

@@ -1,4 +1,4 @@
-"""Runs all independent checks and writes their table: `python -m tests.independent docs/independent-checks.md`."""
+"""Run all independent checks and write their table: `python -m tests.independent docs/independent-checks.md`."""
 
 import pathlib
 import sys
@@ -23,7 +23,7 @@ def main(path: str) -> None:
     '|---|---|---|---|',
   ]
   for check in ALL:
-    what = f'`{check.subject}`' if check.kind == 'mixer' else f'position `{check.subject}`'
+    what = f'`{check.name}`' if check.kind == 'mixer' else f'position `{check.name}`'
     lines.append(f'| {what} | {check.against} | {check.deviation():.1e} | {check.tolerance:.0e} |')
   pathlib.Path(path).write_text('\n'.join(lines) + '\n')
 

@@ -1,4 +1,4 @@
-"""Attention mixers beside the loop of `attention_loop.py`, which knows only who sees whom."""
+"""Attention mixers beside the loop of `attention_loop.py`, which takes a function of who sees which key."""
 
 import functools
 from collections.abc import Callable
@@ -42,8 +42,8 @@ def packed() -> float:
   return packed_deviation('transformer_xl', reference, segment=3, memory=9, heads=2)
 
 
-def check(against: str, reference: Callable[[Any, np.ndarray], np.ndarray], name: str, **how: Any) -> Check:
-  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, heads=2, **how))
+def check(against: str, reference: Callable[[Any, np.ndarray], np.ndarray], name: str, **options: Any) -> Check:
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, heads=2, **options))
 
 
 def seen(name: str, against: str, sees: Sees, both: bool, **options: int) -> Check:

@@ -73,9 +73,11 @@ def inside(
     return attention(params, x, HEADS, score=functools.partial(score, params), sees=sees)
 
   against = f'NumPy loop over pairs, {paper}' + (', both directions' if both else '')
-  how: dict[str, Any] = {'heads': HEADS, 'position': position, 'causal': not both, 'tokens': tokens}
-  how['rows'] = 2 if tokens == LENGTH else 1  # the loop is slow
-  return Check('position', position, against, lambda: mixer_deviation('attention', reference, **how))
+  rows = 2 if tokens == LENGTH else 1  # the loop is slow
+  deviation = lambda: mixer_deviation(
+    'attention', reference, causal=not both, tokens=tokens, rows=rows, heads=HEADS, position=position
+  )
+  return Check('position', position, against, deviation)
 
 
 def added(position: str, encoding: Callable[[Any, int], np.ndarray], against: str) -> Check:

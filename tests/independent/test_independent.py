@@ -18,6 +18,6 @@ def test_the_documented_table_has_every_check():
   """A mixer or position that has a row there keeps its check; every position encoding has one."""
   table = pathlib.Path(__file__).parents[2] / 'docs' / 'independent-checks.md'
   rows = re.findall(r'^\| (position )?`(\w+)` \|', table.read_text(), re.MULTILINE)
-  documented = {('position' if position else 'mixer', subject) for position, subject in rows}
-  assert {(check.kind, check.subject) for check in ALL} == documented
+  documented = {('position' if position else 'mixer', name) for position, name in rows}
+  assert {(check.kind, check.name) for check in ALL} == documented
   assert {('position', name) for name in POSITIONS if name != 'none'} <= documented

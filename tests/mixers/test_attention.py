@@ -1,4 +1,4 @@
-"""What attention's state promises beyond the contract: the ring, the window, reading a prefix, and clear errors."""
+"""The cache of attention beyond the contract: the ring, the window, reading a prefix, and clear errors."""
 
 import functools
 import itertools

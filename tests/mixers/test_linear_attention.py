@@ -1,4 +1,4 @@
-"""What linear mixers promise beyond the contract: Linformer's documents, Performer's draws, and clear errors."""
+"""Linear mixers beyond the contract: Linformer's documents, Performer's draws, and clear errors."""
 
 import jax
 import jax.numpy as jnp
