@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Self
 
-from seqmodels.errors import InputError
+from seqmodels.errors import InputError, cut
 
 PATTERNS = '*?[]\\'  # Orbax looks for its files with glob patterns
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; of ext4 and Linux, with room for the files of a run
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,30 +38,44 @@ def reason(error: OSError) -> str:
   return error.strerror or str(error) or type(error).__name__
 
 
-def resolve(flag: str, text: str | pathlib.Path) -> pathlib.Path:
-  """Return the path of a folder that a flag names, with `~` expanded; it need not exist.
+def local_path(flag: str, text: str | pathlib.Path) -> str:
+  """Return the path that a flag names, with `~` expanded; it need not exist.
 
-  Raises InputError for a URL, for a character that Orbax takes for a pattern or that a file name cannot hold, and for a
-  path that is too long or lies behind a file.
+  Raises InputError for a URL, for a home folder that does not exist, and for a path that no file can have.
   """
   text = str(text)
-  shown = text if len(text) <= 80 else f'{text[:80]}…'
+  shown = f'--{flag}={cut(text)}'
   if '://' in text:
-    raise InputError(f'--{flag}={shown} must be a local folder: URLs are not supported; mount the bucket instead')
+    raise InputError(f'{shown} must be a local folder: URLs are not supported; mount the bucket instead')
+  path = os.path.expanduser(text)
+  if path.startswith('~'):
+    raise InputError(f'{shown} cannot be used: there is no such home folder; write ./{cut(text)} for that name')
   try:
-    path = pathlib.Path(text).expanduser()
-    text.encode()
-    absolute = str(path.absolute())
-  except (RuntimeError, OSError, UnicodeEncodeError) as error:
-    raise InputError(f'--{flag}={shown!r} cannot be used: {error}') from error
-  odd = sorted({c for c in absolute if c in PATTERNS or not c.isprintable()})
+    parts = [len(part.encode()) for part in path.split('/')]
+    if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
+      raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    os.stat(path)
+  except (FileNotFoundError, NotADirectoryError):
+    pass
+  except UnicodeEncodeError as error:
+    raise InputError(f'{shown!a} cannot be used: it is not UTF-8') from error
+  except (OSError, ValueError) as error:  # a ValueError: a NUL
+    why = reason(error) if isinstance(error, OSError) else str(error)
+    raise InputError(f'{shown} cannot be used: {why}') from error
+  return path  # no pathlib.Path, which makes ~/x of ./~/x
+
+
+def resolve(flag: str, text: str | pathlib.Path) -> pathlib.Path:
+  """Return the path of a folder for checkpoints; see `local_path`.
+
+  Raises InputError also for a character that Orbax takes for a pattern or that a file name should not hold.
+  """
+  path = pathlib.Path(os.path.expanduser(text))
+  odd = sorted({c for c in str(path.absolute()) if c in PATTERNS or not (c.isprintable() or '\udc80' <= c <= '\udcff')})
   if odd:
+    shown = cut(str(text))
     raise InputError(f'--{flag}={shown!r} must not hold {" ".join(map(repr, odd))}: checkpoints cannot be kept there')
-  try:
-    path.exists()
-  except OSError as error:
-    raise InputError(f'--{flag}={shown} cannot be used: {reason(error)}') from error
-  return path
+  return pathlib.Path(local_path(flag, text))
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt32
 
+from seqmodels.context import Context
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
@@ -65,7 +66,7 @@ def make_step(
 
   Args:
     accumulate: microbatches a step.
-    carry_axes: `models.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
+    carry_axes: `context.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
     mesh: None leaves the placement to the arguments.
     auxiliary: (params, outputs, batch) → named scalars that are added to the task's mean loss and reported under their
       names; microbatches count by the weight of their targets.
@@ -75,15 +76,9 @@ def make_step(
   """
 
   def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
+    context = Context(batch.reset, batch.mask, key)
     outputs, carry = model.apply(
-      params,
-      batch.inputs,
-      carry,
-      reset=batch.reset,
-      mask=batch.mask,
-      key=key,
-      source=batch.source,
-      source_mask=batch.source_mask,
+      params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask
     )
     losses, weights = task.loss(outputs, batch)
     weight = jnp.sum(weights)

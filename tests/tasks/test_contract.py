@@ -132,7 +132,7 @@ def test_smaller_training_sets_are_subsets_of_larger_ones(task):
   rows, more = train_rows(small), train_rows(large)
   assert set(rows) < set(more)
   assert small.count('train') < large.count('train')
-  if not isinstance(task, Language):  # whose windows begin anywhere in the text of so many
+  if not isinstance(task, Language):  # whose windows overlap
     assert (small.count('train'), large.count('train')) == (8, 20)
   epoch = take(small.dataset('train', small.count('train'), seed=1), 2)
   assert [sorted(fingerprints(batch)) for batch in epoch] == [sorted(rows)] * 2

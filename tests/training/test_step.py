@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import batch_axes
 from tests.training import toy
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
@@ -57,7 +57,7 @@ def test_accumulation_equals_the_big_batch(model, optimizer):
 
 
 def test_accumulation_keeps_the_carry_in_its_rows(model, optimizer):
-  batch, axes = toy.batch(range(6), 8), batch_axes(model.init_state)
+  batch, axes = toy.batch(range(6), 8), batch_axes(model.state_spec(4, 8))
   whole, _ = make_step(model, toy.Toy(), optimizer)(start(model, optimizer, model.init_state(6, 8)), batch)
   step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes)
   parts, _ = step(start(model, optimizer, model.init_state(6, 8)), batch)
@@ -174,14 +174,8 @@ def test_auxiliary_scalars_are_added_to_the_loss_and_reported(model, optimizer, 
   np.testing.assert_allclose(metrics['loss'] + sum(terms.values()), whole, rtol=1e-5)
 
 
-@pytest.mark.parametrize('layers', ['unroll', 'scan'])
-def test_batch_axes_of_states(layers):
-  axes = batch_axes(toy.model('gru', depth=2, layers=layers).init_state)
-  assert set(jax.tree.leaves(axes)) == {1 if layers == 'scan' else 0}
-
-
 def test_one_device_equals_two(model, optimizer):
-  batch, axes = toy.batch(range(4), 8), batch_axes(model.init_state)
+  batch, axes = toy.batch(range(4), 8), batch_axes(model.state_spec(4, 8))
   results = []
   for count in (1, 2):
     mesh = meshes.make_mesh(count)
