@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import configs.architectures
 from comparison import records
-from comparison import report as pages
 from comparison.claims import CLAIMS
 from configs import catalogue
 from seqmodels.errors import InputError, shown, unknown
@@ -98,6 +97,8 @@ def writable(workdir: str) -> pathlib.Path:
 
 def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None) -> None:
   """Judge the claims, write report.md and report.html, and print the verdicts."""
+  from comparison import report as pages  # imports matplotlib
+
   rows = records.select(records.read_all(folder), scale)
   page = pages.assemble(rows, numbers)
   paths = pages.write(page, folder)

@@ -104,12 +104,17 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   values = define()
   try:
     expanded = values.read_flags_from_files(list(argv), force_gnu=False)
+  except (flags.Error, OSError, RecursionError, UnicodeError) as error:
+    raise InputError(f'--flagfile: {_message(error)}') from error
+  try:
     arguments, overrides = config_file.split_overrides(expanded)
     rest = values(arguments)[1:]
   except flags.UnrecognizedFlagError as error:
     raise _unrecognized(error.flagname, values) from error
-  except (flags.Error, OSError, RecursionError, UnicodeError) as error:  # the others: of a --flagfile
+  except flags.Error as error:
     raise InputError(_message(error)) from error
+  except RecursionError as error:  # absl compares an unknown name with the known ones letter by letter
+    raise _unrecognized(max((a for a in arguments if a.startswith('-')), key=len).partition('=')[0], values) from error
   if rest:
     raise InputError(f'{shown(rest[0])} is not expected: flags begin with --')
   name, mode = _mode(values.mode)
@@ -120,8 +125,6 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   _check_mode(name, mode, given)
   for flag in given:
     given[flag] = _checked(flag, given[flag])
-  if name in ('eval', 'generate') and not os.path.isdir(given['workdir']):
-    raise InputError(f'--workdir={cut(given["workdir"])} holds no trained model: it is no folder')
   if 'config' in given:
     text = given['config']
     given['config'] = lambda: config_file.load(text, overrides)
@@ -157,6 +160,12 @@ def _check_mode(name: str, mode: Mode, given: dict[str, Any]) -> None:
     raise InputError('--step and --all_steps exclude each other')
   if name == 'generate':
     check_decoding({flag: given[flag] for flag in SAMPLING if flag in given}, given.get('beam'), given.get(PENALTY))
+
+
+def check_workdir(mode: Mode, arguments: Mapping[str, Any]) -> None:
+  """Raise InputError, before JAX is imported, where a mode reads a trained model from a folder that does not exist."""
+  if mode in (MODES['eval'], MODES['generate']) and not os.path.isdir(arguments['workdir']):
+    raise InputError(f'--workdir={cut(arguments["workdir"])} holds no trained model: there is no such folder')
 
 
 def check_decoding(sampling: Mapping[str, Any], beam: int | None, length_penalty: float | None) -> None:
@@ -216,7 +225,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _unrecognized(name: str, values: flags.FlagValues) -> InputError:
-  return unknown('flag', name, [flag for flag in values if len(flag) > 1])
+  return unknown('flag', name.lstrip('-'), [flag for flag in values if len(flag) > 1])
 
 
 def _message(error: BaseException) -> str:

@@ -22,12 +22,11 @@ BACKENDS_BEFORE_0_2 = {
   'materialised': 'reference',
   'fused': 'xla',
   'blockwise': 'xla',
-  'associative': 'xla',
   'chunked': 'xla',
   'native': 'cpu',
   'vendor': 'cudnn',
 }
-FUSED_ATTENTION = 'dot_product_attention'  # of jax.nn: what `fused` stood for in attention
+FUSED_ATTENTION = 'dot_product_attention'  # of jax.nn: `fused` attention where that was not cuDNN's
 
 COLUMNS: dict[str, str] = {
   'experiment': 'name of the experiment',
@@ -144,8 +143,10 @@ def _with_present_names(row: Row) -> Row:
   backend = row.get('backend')
   if backend not in BACKENDS_BEFORE_0_2:
     return row
-  attention = row.get('architecture') == 'transformer' and backend == 'fused'
-  return {**row, 'backend': FUSED_ATTENTION if attention else BACKENDS_BEFORE_0_2[backend]}
+  name = BACKENDS_BEFORE_0_2[backend]
+  if row.get('architecture') == 'transformer' and backend == 'fused':
+    name = 'cudnn' if row.get('device') == 'gpu' and row.get('dtype') != 'float32' else FUSED_ATTENTION
+  return {**row, 'backend': name}
 
 
 def read_all(workdir: pathlib.Path) -> list[Row]:

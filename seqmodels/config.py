@@ -87,7 +87,7 @@ class ModelConfig:
         raise InputError(f'model.{name}={getattr(self, name)} must not be negative')
     for name, largest in LARGEST.items():
       if getattr(self, name) > largest:
-        raise InputError(f'model.{name}={getattr(self, name)} must be at most {largest:,}')
+        raise InputError(f'model.{name}={getattr(self, name):g} must be at most {largest:g}')
     if not 0 <= self.dropout < 1:
       raise InputError(f'model.dropout={self.dropout} must be in [0, 1)')
     if not self.pattern:

@@ -32,12 +32,13 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('window and linear attention' + OUTSIDE, NARROW),
 )
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
-# Label, architectures, backend and the rung they are compared with. The last is in the verdict where one cell holds
-# the whole ladder.
+# Label, architectures, backend and the rung they are compared with. The last two are in the verdict where one cell
+# holds the whole ladder.
 BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
   ('parallel-scan RNN', PARALLEL, None, 'lstm xla'),
   ('window or linear attention', NARROW, None, 'transformer xla'),
   ('jax.nn.dot_product_attention, measured apart', (TRANSFORMER,), FUSED_ATTENTION, 'transformer xla'),
+  ("cuDNN's attention, measured apart", (TRANSFORMER,), 'cudnn', 'transformer xla'),
 )
 
 

@@ -25,7 +25,7 @@ def axes_of(module: nnx.Module) -> dict[str, Any]:
   nested: dict[str, Any] = {}
   for path, axes in names.items():
     node = nested
-    for part in path[:-1]:
+    for part in map(str, path[:-1]):
       node = node.setdefault(part, {})
-    node[path[-1]] = axes
+    node[str(path[-1])] = axes
   return nested

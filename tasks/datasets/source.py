@@ -8,9 +8,11 @@ import contextlib
 import logging
 import os
 import pathlib
+import tempfile
 import time
 from dataclasses import dataclass
 
+from seqmodels import cache
 from seqmodels.errors import InputError
 from tasks.datasets import archives
 from tasks.datasets.progress import Progress
@@ -46,8 +48,8 @@ def configure(
 
   Raises InputError if `downloads_dir` is not a folder.
   """
-  _settings.downloads_dir = pathlib.Path(downloads_dir).expanduser() if downloads_dir else None
-  _settings.data_dir = pathlib.Path(data_dir).expanduser() if data_dir else None
+  _settings.downloads_dir = _expanded(downloads_dir) if downloads_dir else None
+  _settings.data_dir = _expanded(data_dir) if data_dir else None
   folder = downloads_folder()
   if folder is not None and not folder.is_dir():
     raise InputError(f'downloads_dir={str(folder)!r} is not a folder')
@@ -56,14 +58,22 @@ def configure(
 def downloads_folder() -> pathlib.Path | None:
   """Return the folder of raw files to look in before the network, if there is one."""
   variable = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
-  return _settings.downloads_dir or (pathlib.Path(variable).expanduser() if variable else None)
+  return _settings.downloads_dir or (_expanded(variable) if variable else None)
 
 
 def data_folder() -> pathlib.Path:
-  """Return the folder of downloaded and prepared data."""
+  """Return the folder of downloaded and prepared data; it need not exist."""
+  if _settings.data_dir:
+    return _settings.data_dir
   variable = os.environ.get('SEQMODELS_DATA_DIR')
-  default = pathlib.Path(variable) if variable else pathlib.Path('~/.cache/seqmodels/data')
-  return (_settings.data_dir or default).expanduser()
+  if variable:
+    return _expanded(variable)
+  return (cache.cache_home() or pathlib.Path(tempfile.gettempdir())) / 'seqmodels' / 'data'
+
+
+def _expanded(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Return a path with `~` expanded where there is such a home."""
+  return pathlib.Path(os.path.expanduser(path))
 
 
 def read(file: RawFile) -> bytes:

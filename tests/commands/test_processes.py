@@ -52,8 +52,6 @@ def test_what_needs_no_model_imports_no_jax(arguments, code, monkeypatch, tmp_pa
   imported = {line.rpartition('|')[2].strip().partition('.')[0] for line in lines if line.startswith('import time:')}
   assert done.returncode == code
   assert 'commands' in imported
-  if arguments[0] == '--mode=compare':  # the verdicts that it writes at the end need plots
-    imported -= {'matplotlib'}
   assert not imported & set(HEAVY)
   said = [line for line in lines if not line.startswith('import time:')]
   assert len(said) == (code == 2)
@@ -107,7 +105,7 @@ def test_a_signal_ends_the_process_whatever_it_does(how, number, tmp_path):
   (tmp_path / 'mine.py').write_text(text)
   command = [sys.executable, str(ROOT / 'main.py'), '--mode=describe', f'--config={tmp_path}/mine.py']
   process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-  wait_for(lambda: (tmp_path / 'mine.run').exists())
+  wait_for((tmp_path / 'mine.run').exists)
   process.send_signal(number)
   begun = time.monotonic()
   out, err = process.communicate(timeout=60)
@@ -196,15 +194,13 @@ def workdir(tmp_path_factory) -> pathlib.Path:
   return folder
 
 
-@pytest.mark.parametrize('encoding', ['utf-8', 'ascii', 'cp1252'])
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
 def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
   prompt = ['--prompt=Preis: 5 €, 日本 \udcff', '--length=40', '--temperature=3', '--seed=1']
   for arguments in (
     ['--mode=describe', f'--config={SMALL}'],
     ['--mode=generate', f'--workdir={workdir}', *prompt],
-    ['--mode=eval', f'--workdir={workdir}'],
     ['--mode=list'],
-    ['--help'],
     ['--mode=× 日本'],
   ):
     kept = os.environ | {'PYTHONIOENCODING': encoding}

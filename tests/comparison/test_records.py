@@ -92,7 +92,7 @@ def test_the_key_follows_content_not_order():
     ('transformer', 'native', 'cpu'),
     ('transformer', 'fused', 'dot_product_attention'),
     ('min_gru', 'scan', 'reference'),
-    ('min_gru', 'associative', 'xla'),
+    ('min_gru', 'associative', 'associative'),
     ('linear_transformer', 'chunked', 'xla'),
     *[('transformer', name, name) for name in ('reference', 'xla', 'cpu', 'auto', 'cached', 'multi-head', '')],
   ],
@@ -102,6 +102,14 @@ def test_earlier_names_of_backends_are_read_as_the_present_ones(tmp_path, archit
   records.append(path, [row(architecture=architecture, backend=before)])
   assert [r['backend'] for r in records.read(path)] == [now]
   assert f'"backend":"{before}"' in path.read_text()
+
+
+def test_fused_attention_of_a_gpu_in_half_precision_was_cudnns(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  half, full = ({'architecture': 'transformer', 'backend': 'fused', 'device': 'gpu', 'dtype': dtype} for dtype in
+                ('bfloat16', 'float32'))  # fmt: skip
+  records.append(path, [row(**half), row(**full)])
+  assert [r['backend'] for r in records.read(path)] == ['cudnn', 'dot_product_attention']
 
 
 def test_no_committed_record_is_read_with_an_earlier_name():

@@ -13,7 +13,9 @@ import pytest
 import tasks
 from seqmodels.errors import InputError
 from seqmodels.spec import Tokens
+from tasks import datasets
 from tasks.base import Batch, Shard
+from tasks.datasets import corpora
 from tasks.language import Language
 from tasks.pipeline import cut, shuffled
 
@@ -313,6 +315,14 @@ def test_a_split_too_short_for_the_windows_is_one_line():
     tasks.make('language', {'train_examples': 4000}).dataset('train', 1)
   with pytest.raises(InputError, match=r'task\.train_examples=3170 must be at most 3169'):
     tasks.make('forecasting', {'train_examples': 3170}).dataset('train', 1)
+
+
+def test_every_data_set_has_a_line_and_every_line_a_data_set():
+  assert datasets.TEXTS.keys() == corpora.UNITS.keys()
+  for name in datasets.SERIES:
+    assert tasks.make('forecasting', {'dataset': name}).series == name
+  with pytest.raises(InputError, match=f'allowed: {", ".join(sorted(datasets.SERIES))}'):
+    tasks.make('forecasting', {'dataset': 'none_of_them'})
 
 
 def test_examples_are_made_without_grain_and_tfds():
