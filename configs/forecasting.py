@@ -4,6 +4,12 @@
 
 On ETTh1 at lookback 336 and horizon 96 a linear map reaches a test MSE of 0.375 (Zeng et al. 2023); ours is
 printed beside.
+
+Your own table (docs/data.md), and the hourly series of M4, on which repeating the last day has a MASE of 1.193:
+
+  python main.py --mode=train --config=configs/forecasting.py:lstm,dataset=load.csv --workdir=/tmp/load
+  python main.py --mode=train --workdir=/tmp/m4 --config=configs/forecasting.py:lstm,dataset=m4_hourly,\
+lookback=168,horizon=48,channels=independent,normalise=last
 """
 
 from ml_collections import ConfigDict
