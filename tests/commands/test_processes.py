@@ -212,6 +212,18 @@ def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
     done.stdout.decode(encoding)
 
 
+def test_pages_are_utf8_whatever_the_locale(tmp_path):
+  lines = (ROOT / 'results' / 'intel-xeon-2-cores' / 'overnight' / 'records.jsonl').read_text().splitlines()
+  chosen = [line for line in lines if '"experiment": "attention_scores"' in line]
+  assert chosen
+  (tmp_path / 'records.jsonl').write_text('\n'.join(chosen) + '\n')
+  ascii_files = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+  done = run('--mode=report', f'--workdir={tmp_path}', **ascii_files)
+  assert done.returncode == 0, done.stderr
+  pages = [tmp_path / 'report.html', *(tmp_path / 'figures').glob('*.svg')]
+  assert any(not page.read_text('utf-8').isascii() for page in pages)
+
+
 def test_a_closed_pipe_is_no_error():
   command = f'{sys.executable} {ROOT}/main.py --mode=list | head -1'
   bash = shutil.which('bash')

@@ -13,7 +13,7 @@ from tests.training import toy
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import TrainSettings
-from training.step import TrainState, init_train_state, make_step, state_shardings
+from training.step import TrainState, draws_key, init_train_state, make_step, state_shardings
 
 SETTINGS = TrainSettings(optimizer='sgd', learning_rate=0.5, schedule='constant', momentum=0.0, clip=0.0)
 
@@ -129,18 +129,49 @@ def test_no_target_at_all_changes_nothing_and_nan_is_told(model, optimizer):
 
 
 def test_dropout_depends_on_seed_and_step(optimizer):
+  """With one compiled step for all seeds; evaluation draws nothing."""
   model = toy.model(dropout=0.5)
   batch = toy.batch(range(4), 8)
+  step = make_step(model, toy.Toy(), optimizer)
 
   def losses(seed):
-    step = make_step(model, toy.Toy(), optimizer, seed=seed)
-    _, told = step(start(model, optimizer), batch)
-    _, later = step(start(model, optimizer)._replace(step=jnp.asarray(1)), batch)
-    return float(told['loss']), float(later['loss'])
+    state = start(model, optimizer)._replace(key=draws_key(model, seed))
+    _, first = step(state, batch)
+    _, later = step(start(model, optimizer)._replace(key=draws_key(model, seed), step=jnp.asarray(1, jnp.int32)), batch)
+    return float(first['loss']), float(later['loss'])
 
   first, second = losses(0), losses(1)
   assert first == losses(0)
   assert len({*first, *second}) == 4
+  assert step._cache_size() == 1
+  assert initial(toy.model(), optimizer).key is None
+  assert initial(model, optimizer).key is not None
+
+
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_auxiliary_scalars_are_added_to_the_loss_and_reported(model, optimizer, accumulate):
+  """A penalty on the parameters and one on the outputs, against the gradient of the whole objective."""
+  batch = toy.batch(range(6), 8)
+
+  def auxiliary(params, outputs, batch):
+    squares = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params))
+    return {'decay': 1e-2 * squares, 'outputs': jnp.sum(jnp.square(outputs)) / jnp.sum(batch.weights)}
+
+  def objective(params):
+    outputs, _ = model.apply(params, jnp.asarray(batch.inputs))
+    losses, weights = toy.Toy().loss(outputs, batch)
+    terms = auxiliary(params, outputs, batch)
+    return jnp.sum(losses) / jnp.sum(weights) + sum(terms.values()), terms
+
+  state = start(model, optimizer)
+  (whole, terms), grads = jax.jit(jax.value_and_grad(objective, has_aux=True))(state.params)
+  expected = jax.tree.map(lambda p, g: np.asarray(p - 0.5 * g), state.params, grads)
+  step = make_step(model, toy.Toy(), optimizer, accumulate=accumulate, auxiliary=auxiliary)
+  after, metrics = step(state, batch)
+  assert_close(after.params, expected)
+  for name, value in terms.items():
+    np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
+  np.testing.assert_allclose(metrics['loss'] + sum(terms.values()), whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize('layers', ['unroll', 'scan'])
