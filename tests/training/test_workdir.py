@@ -52,7 +52,10 @@ def test_a_start_that_saved_nothing_binds_nobody(tmp_path):
 
 @dataclasses.dataclass(frozen=True)
 class Identified(toy.Toy):
-  identity: str = 'crc 1'
+  crc: int = 1
+
+  def identity(self):
+    return {'crc': self.crc}
 
 
 def test_other_data_is_refused_and_the_run_says_what_produced_it(tmp_path, monkeypatch):
@@ -68,9 +71,10 @@ def test_other_data_is_refused_and_the_run_says_what_produced_it(tmp_path, monke
   assert first['versions']['jax'] == jax.__version__
   assert {'commit', 'device', 'device_kind', 'devices', 'host', 'time'} <= first.keys()
   workdirs.check_data(tmp_path, Identified())
-  workdirs.check_data(tmp_path, toy.Toy())  # which does not say
-  with pytest.raises(InputError, match='was made with other data: crc 1 there and crc 2 now'):
-    workdirs.check_data(tmp_path, Identified(identity='crc 2'))
+  with pytest.raises(InputError, match=f'--workdir={tmp_path}: the data are not those of the run: crc was 1 and is 2'):
+    workdirs.check_data(tmp_path, Identified(crc=2))
+  with pytest.raises(InputError, match='the data are not those of the run: crc was 1 and is absent'):
+    workdirs.check_data(tmp_path, toy.Toy())
   (tmp_path / 'provenance.json').write_bytes(b'\xff[')
   assert workdirs.read_provenance(tmp_path) == []
 
