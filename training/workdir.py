@@ -1,4 +1,4 @@
-"""What a workdir holds: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Reading a model back.
+"""The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
 
 While a run trains there, `lock` names its process.
 """
@@ -132,14 +132,12 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def check_data(workdir: pathlib.Path, task: Task) -> None:
-  """Raise InputError where the task reads other data than the run was last started with."""
-  recorded = next(
-    (start['data'] for start in reversed(read_provenance(workdir)) if start.get('data') is not None), None
-  )
-  if recorded is None:
+  """Raise InputError where a model would be used with other data than it was last trained on."""
+  recorded = (start['data'] for start in reversed(read_provenance(workdir)) if isinstance(start.get('data'), dict))
+  if (before := next(recorded, None)) is None:
     return
   try:
-    check_identity(recorded, task)
+    check_identity(before, task)
   except InputError as error:
     raise InputError(f'--workdir={workdir}: {error}') from error
 
