@@ -1,4 +1,4 @@
-"""What a program holds is what its platform has: lowered on this host for a TPU or a GPU, it calls no kernel for CPUs."""
+"""Programs that are lowered on this host for a TPU or a GPU call no kernels for CPUs."""
 
 import re
 
@@ -14,6 +14,7 @@ from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens
 from tests.kernels.cases import MAKERS, make
 
+CELLS = ('rnn', 'lstm', 'gru')
 ACCELERATORS = ('tpu', 'cuda')
 LENGTH = 96
 
