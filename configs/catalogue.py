@@ -111,7 +111,11 @@ def dataset_summaries() -> dict[str, str]:
         name = getattr(node, 'name', path.stem).strip('_').replace('_', '').lower()
         if text := ast.get_docstring(node):
           documented[name] = _first_line(text)  # a class stands for its module
-  return {name: documented.get(name.lower(), '') for name in (*texts, *series)}
+  found = {}
+  for name in (*texts, *series):
+    family = name.partition('_')[0]  # whose module it may share
+    found[name] = documented.get(name.replace('_', '').lower()) or documented.get(family.lower(), '')
+  return found
 
 
 def _summaries(places: dict[str, Place]) -> dict[str, str]:

@@ -166,7 +166,7 @@ def test_what_a_workdir_refuses(workdir, capsys, tmp_path):
   assert err == f'error: --workdir={workdir} was made with another config: {told}\n'
   (tmp_path / 'file').write_text('')
   code, err = run(capsys, '--mode=train', SMALL, f'--workdir={tmp_path}/file/W')
-  assert (code, err) == (2, f'error: --workdir={tmp_path}/file/W cannot be written: Not a directory\n')
+  assert (code, err) == (2, f'error: --workdir={tmp_path}/file/W cannot be used: Not a directory\n')
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
