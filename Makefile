@@ -16,7 +16,7 @@ define make_venv
 	@$(1) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 …")'
 	$(1) -m venv $(2)
 	$(2)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock $(if $(3),-e '.[$(3)]')
-	$(2)/bin/python -m seqmodels.kernels.native
+	$(2)/bin/python -m seqmodels.kernels.cpu
 	touch $(2)/.installed $@
 endef
 

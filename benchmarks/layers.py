@@ -52,13 +52,14 @@ def draw(cell: str, batch: int, length: int, width: int) -> tuple[np.ndarray, Ar
 
 
 def ours(
-  cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1, implementation: str = 'auto'
+  cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1, backend: str = 'auto'
 ) -> Callable[[], Any]:
   """A compiled call: (outputs, gradients of inputs and weights). The batch is split over `devices`."""
-  kernel = partial(getattr(recurrent, cell), implementation=implementation)
+  kernel = partial(getattr(recurrent, cell), backend=backend)
 
   def layer(x: jax.Array, weights: Any, carry: Any) -> jax.Array:
-    return kernel(x, *carry, *weights)[0]
+    by_gate = [a.reshape(*a.shape[:-1], GATES[cell], -1) for a in weights[:3]]
+    return kernel(x, *carry, *by_gate, *weights[3:])[0]
 
   def both(x: jax.Array, weights: Any, carry: Any, dy: jax.Array) -> Any:
     y, back = jax.vjp(lambda x, weights: layer(x, weights, carry), x, weights)
@@ -90,8 +91,8 @@ def against_torch(cell: str, batch: int, length: int, width: int) -> Sides:
   if jax.device_count() > 1 and jax.default_backend() == 'cpu':
     calls[f'{OURS}, {jax.device_count()} devices'] = ours(cell, x, weights, dy, jax.device_count())
   if jax.default_backend() == 'gpu':
-    for other in ('scan', 'fused', *(['vendor'] if cell == 'lstm' else [])):
-      calls[f'{OURS}, {other}'] = ours(cell, x, weights, dy, implementation=other)
+    for other in ('reference', 'xla', *(['cudnn'] if cell == 'lstm' else [])):
+      calls[f'{OURS}, {other}'] = ours(cell, x, weights, dy, backend=other)
   y, dx, (dw, du, *_) = calls[OURS]()
   off = deviation((y, dx, dw, du), calls['PyTorch']())
   check(off, LARGEST_DEVIATION, cell)

@@ -9,7 +9,6 @@ import ast
 import dataclasses
 import functools
 import importlib
-import inspect
 import math
 import pathlib
 import sys
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple
 from seqmodels.errors import unknown
 
 ROOT = pathlib.Path(__file__).parent.parent
-COMMON = ('self', 'width', 'rngs', 'causal', 'dtype')  # arguments that every mixer takes
 
 
 class Unreadable(Exception):
@@ -48,12 +46,11 @@ def mixer_options(name: str) -> dict[str, Any]:
     raise unknown('mixer', name, mixers())
   if 'seqmodels.mixers' not in sys.modules:
     try:
-      return _init_options(_entry('seqmodels.mixers', 'MIXERS', name))
+      return _mixer_options(_entry('seqmodels.mixers', 'MIXERS', name))
     except Unreadable:
       pass
-  cls = importlib.import_module('seqmodels.mixers').MIXERS[name]
-  parameters = inspect.signature(cls.__init__).parameters.values()
-  return {p.name: p.default for p in parameters if p.name not in COMMON and p.default is not p.empty}
+  options = importlib.import_module('seqmodels.mixers').MIXERS[name].Options
+  return {field.name: field.default for field in dataclasses.fields(options)}
 
 
 def task_options(name: str) -> dict[str, Any]:
@@ -166,9 +163,7 @@ def _top(module: str, name: str) -> Place:
   for node in _tree(module).body:
     if isinstance(node, ast.ClassDef) and node.name == name:
       return Place(module, node)
-    if isinstance(node, ast.Assign) and _assigns(node, name):
-      return Place(module, node)
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and _assigns(node, name):
       return Place(module, node)
     if isinstance(node, ast.ImportFrom) and node.module:
       for alias in node.names:
@@ -178,8 +173,9 @@ def _top(module: str, name: str) -> Place:
   raise Unreadable(f'{module}.{name}')
 
 
-def _assigns(node: ast.Assign, name: str) -> bool:
-  return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+def _assigns(node: ast.Assign | ast.AnnAssign, name: str) -> bool:
+  targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+  return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def _is_module(module: str) -> bool:
@@ -195,6 +191,9 @@ def _resolve(module: str, node: ast.AST) -> Place:
     base = _resolve(module, node.value)
     if base.node is None:
       return _top(base.module, node.attr)
+    for item in getattr(base.node, 'body', ()):
+      if isinstance(item, ast.ClassDef) and item.name == node.attr:
+        return Place(base.module, item)
   raise Unreadable(f'{module}: {ast.unparse(node)}')
 
 
@@ -233,13 +232,15 @@ def _lineage(place: Place) -> list[Place]:
   return found
 
 
-def _init_options(place: Place) -> dict[str, Any]:
+def _mixer_options(place: Place) -> dict[str, Any]:
+  """Return the options of a mixer, from the dataclass `Options` in its class or in the nearest base that has one."""
   for module, node in _lineage(place):
-    for method in getattr(node, 'body', ()):
-      if isinstance(method, ast.FunctionDef) and method.name == '__init__':
-        arguments = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
-        return {a.arg: _value(module, default) for a, default in arguments if a.arg not in COMMON and default}
-  raise Unreadable(f'{place.module}: a mixer without __init__')
+    for item in getattr(node, 'body', ()):
+      if isinstance(item, ast.ClassDef) and item.name == 'Options':
+        return _dataclass_options(Place(module, item))
+      if isinstance(item, ast.Assign | ast.AnnAssign) and item.value and _assigns(item, 'Options'):
+        return _dataclass_options(_resolve(module, item.value))
+  return {}
 
 
 def _dataclass_options(place: Place) -> dict[str, Any]:

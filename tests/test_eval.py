@@ -9,7 +9,7 @@ import eval as evaluation
 
 
 @pytest.fixture
-def told(caplog, monkeypatch):
+def log_lines(caplog, monkeypatch):
   monkeypatch.setattr(evaluation.log, 'propagate', False)
   evaluation.log.addHandler(caplog.handler)
   yield caplog
@@ -32,16 +32,16 @@ def test_rows_are_not_repeated(tmp_path):
   ]
 
 
-def test_a_damaged_line_is_said(tmp_path, told):
+def test_a_damaged_line_is_said(tmp_path, log_lines):
   path = tmp_path / 'eval.jsonl'
   path.write_bytes(b'{"step": 2, "split": "test", "loss": 1.0}\n\xff\n')
   evaluation.keep(path, 4, {'test': {'loss': 2.0}})
   assert [row['step'] for row in rows(path)] == [2, 4]
-  assert told.messages == [f'{path}: line 2 cannot be read and is dropped']
+  assert log_lines.messages == [f'{path}: line 2 cannot be read and is dropped']
 
 
-def test_a_file_that_cannot_be_written_is_a_warning(tmp_path, told):
+def test_a_file_that_cannot_be_written_is_a_warning(tmp_path, log_lines):
   (tmp_path / 'eval.jsonl').mkdir()
   evaluation.keep(tmp_path / 'eval.jsonl', 4, {'test': {'loss': 2.0}})
-  assert 'cannot be written (Is a directory): results are printed only' in told.text
-  assert told.records[0].levelno == logging.WARNING
+  assert 'cannot be written (Is a directory): results are printed only' in log_lines.text
+  assert log_lines.records[0].levelno == logging.WARNING

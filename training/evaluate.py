@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from seqmodels.context import Context, batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import Model, batch_axes
+from seqmodels.models import Model
 from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Sums, Task
 from training import mesh as meshes
@@ -63,7 +64,7 @@ def evaluate(
   mesh = mesh or meshes.make_mesh(1)
   stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
-    shardings = meshes.carry_shardings(batch_axes(model.init_state, settings.memory), mesh)
+    shardings = meshes.carry_shardings(batch_axes(model.state_spec(settings.streams, settings.memory)), mesh)
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   for batch in stream:
@@ -141,6 +142,6 @@ def example_sums(
   model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
 ) -> tuple[dict[str, Sums], State | None]:
   """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
-  more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-  outputs, carry = model.apply(params, batch.inputs, carry, **more)
+  context = Context(batch.reset, batch.mask)
+  outputs, carry = model.apply(params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask)
   return task.metrics(outputs, batch), carry

@@ -63,7 +63,7 @@ class Stop:
 
 
 class Files(NamedTuple):
-  """What a run writes in its folder, and the checkpoint that it goes on from."""
+  """The files of a run in its folder, and the checkpoint that it goes on from."""
 
   checkpoints: Checkpoints
   writer: MetricsWriter

@@ -1,4 +1,4 @@
-"""What produced a number: the machine, the versions, the commit, the command."""
+"""The machine, the versions, the commit and the command behind a number."""
 
 import functools
 import hashlib

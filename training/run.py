@@ -9,8 +9,9 @@ import jax
 from jax.sharding import Mesh
 
 from seqmodels import config as model_config
+from seqmodels.context import batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import Model, batch_axes
+from seqmodels.models import Model
 from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
 from training import limits
@@ -108,8 +109,8 @@ def make_run(
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
-  optimizer = make_optimizer(settings, getattr(model, 'axes', None))
-  axes = batch_axes(model.init_state, settings.memory) if settings.segment else None
+  optimizer = make_optimizer(settings, model.axes)
+  axes = batch_axes(model.state_spec(settings.batch_size, settings.memory)) if settings.segment else None
   step = make_step(
     model, task, optimizer, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh, auxiliary=auxiliary
   )

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt32
 
+from seqmodels.context import Context
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
@@ -20,7 +21,7 @@ Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
 
 
 class TrainState(NamedTuple):
-  """What a step changes.
+  """The state that a step changes.
 
   carry  the model's state at the end of the last segment (truncated back-propagation); None without segments
   key    data of the random key that each step's key is derived from; None where nothing is drawn
@@ -65,7 +66,7 @@ def make_step(
 
   Args:
     accumulate: microbatches a step.
-    carry_axes: `models.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
+    carry_axes: `context.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
     mesh: None leaves the placement to the arguments.
     auxiliary: (params, outputs, batch) → named scalars that are added to the task's mean loss and reported under their
       names; microbatches count by the weight of their targets.
@@ -75,8 +76,10 @@ def make_step(
   """
 
   def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    inputs = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-    outputs, carry = model.apply(params, batch.inputs, carry, key=key, **inputs)
+    context = Context(batch.reset, batch.mask, key)
+    outputs, carry = model.apply(
+      params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask
+    )
     losses, weights = task.loss(outputs, batch)
     weight = jnp.sum(weights)
     sums = {'loss': jnp.sum(losses)}

@@ -1,4 +1,4 @@
-"""What a workdir holds: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Reading a model back.
+"""The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
 
 While a run trains there, `lock` names its process.
 """
@@ -20,6 +20,7 @@ from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from tasks.base import Task
+from tasks.identity import check_identity
 from training import files, provenance
 from training.checkpoint import Checkpoints, Layout, flatten
 from training.optimizer import make_schedule
@@ -130,18 +131,11 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
   files.write_text(workdir / 'config.json', json.dumps(config, indent=2) + '\n')
 
 
-def data_identity(task: Task) -> Any:
-  """Return what identifies the task's data, where the task says so: its property or method `identity`."""
-  identity = getattr(task, 'identity', None)
-  return identity() if callable(identity) else identity
-
-
 def check_data(workdir: pathlib.Path, task: Task) -> None:
-  """Raise InputError where a run would go on with other data than it was started with."""
-  identity = json.loads(json.dumps(data_identity(task)))
-  before = next((start['data'] for start in reversed(read_provenance(workdir)) if start.get('data') is not None), None)
-  if None not in (identity, before) and identity != before:
-    raise InputError(f'--workdir={workdir} was made with other data: {before} there and {identity} now')
+  """Raise InputError where a model would be used with other data than it was started with."""
+  recorded = (start['data'] for start in reversed(read_provenance(workdir)) if isinstance(start.get('data'), dict))
+  if (before := next(recorded, None)) is not None:
+    check_identity(before, task)
 
 
 def read_provenance(workdir: pathlib.Path) -> list[Config]:
@@ -165,7 +159,7 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
       'parameters': models.count_parameters(model),
       'non_embedding': models.count_parameters(model, embedding=False),
     },
-    'data': data_identity(task),
+    'data': task.identity(),
     **provenance.machine_identity(),
   }
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
@@ -213,6 +207,7 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   workdir = files.resolve('workdir', workdir)
   config = read_config(workdir)
   task = make_task(config)
+  check_data(workdir, task)
   model = make_model(config, task)
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True, layout=layout(model))
   like = {'params': model.abstract_params}

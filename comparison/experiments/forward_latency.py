@@ -69,7 +69,7 @@ class ForwardLatency(Experiment):
     length = cell['length']
     subjects, refused = gate.admit(ladder(cell), cell['dtype'])
     # Beyond the limit the scores alone would not fit the memory of a small machine.
-    subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s, cell['dtype'])]
+    subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s)]
     spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
     models = [subject.build(spec, **fields) for subject in subjects]
     made = program.together([partial(program.attempt, partial(forward, model, length)) for model in models])
@@ -104,10 +104,9 @@ class ForwardLatency(Experiment):
       yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
 
 
-def materialises(subject: Subject, dtype: str) -> bool:
-  """Whether all scores exist at once; so they do in `fused` attention where the vendor has no kernel for it."""
-  vendor = jax.default_backend() == 'gpu' and dtype != 'float32'
-  return subject.backend == 'materialised' or (subject == Subject('transformer', 'fused') and not vendor)
+def materialises(subject: Subject) -> bool:
+  """Return whether all scores exist at once."""
+  return subject == Subject('transformer', 'reference')
 
 
 def forward(model: Model, length: int, batch: int = 1):

@@ -1,0 +1,20 @@
+"""The numerics under the mixers: operations as pure functions of arrays, each in several forms.
+
+  attention                softmax attention; over a cache, one token at a time: `cache`
+  recurrent                the simple recurrent network, the LSTM and the GRU
+  linear_attention, gated_linear_attention, delta
+  diagonal                 diagonal linear recurrences, real and rotating
+  slstm, convolution
+
+Every operation takes `backend`:
+
+  auto         the fastest form known for the platform that is lowered for (`auto.py`)
+  reference    the definition, which the tests hold the others to
+  xla          with backward passes of its own, in blocks or chunks
+  associative  of diagonal recurrences: log2(t) passes
+  cpu          C++ for CPUs, in float32, where it has been built (`cpu/`)
+  cudnn        NVIDIA's library
+
+An operation that a backend does not have is computed by `xla`. `dispatch.py` chooses; the functions of a backend are in
+the folder of its name (cudnn: `gpu/`).
+"""

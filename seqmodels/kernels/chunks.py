@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from seqmodels.errors import InputError, unknown
+from seqmodels.errors import InputError
 from seqmodels.notation import Flags
 
-IMPLEMENTATIONS = ('chunked', 'scan')
+CHUNK = 32  # tokens
 
 
 class Sight(NamedTuple):
@@ -44,15 +44,8 @@ def choose(chunk: int, length: int) -> int:
   """
   if chunk < 0 or chunk & (chunk - 1):
     raise InputError(f'mixer.chunk={chunk} must be 0 (chosen) or a power of two')
-  chunk = chunk or (32 if jax.default_backend() == 'cpu' else 64)
+  chunk = chunk or CHUNK
   return min(chunk, 1 << (length - 1).bit_length())
-
-
-def is_chunked(implementation: str, length: int) -> bool:
-  """One token is one step, whatever the implementation. Raises InputError on an unknown implementation."""
-  if implementation not in IMPLEMENTATIONS:
-    raise unknown('mixer.implementation', implementation, IMPLEMENTATIONS)
-  return implementation == 'chunked' and length > 1
 
 
 def split(a: jax.Array | None, size: int, fill: float = 0.0) -> jax.Array | None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError
+from seqmodels.kernels import chunks, dispatch
 from seqmodels.notation import Activations, Flags
 
 
@@ -18,14 +19,17 @@ def causal_depthwise(
   mask: Flags | None = None,
   *,
   dilation: int = 1,
+  backend: str = 'auto',
 ) -> tuple[Activations, Float[Array, 'b s d']]:
   """y_t = Σ_i weights[w-1-i] · x_{t - i·dilation} for i = 0 … w-1 (van den Oord et al., 2016, WaveNet).
 
   `history` holds the s = (w-1)·dilation inputs before x, the newest last, zeros where there are none; it comes back, in
   its own dtype, as the inputs before the next segment. A reset clears everything before it, also where it stands on
   padding. Padding is left out as if it were not there: windows skip it. y has the dtype of x; sums are float32.
-  Raises InputError on a history of another length.
+  Every backend is the same form. Raises InputError on a history of another length and an unknown backend.
   """
+  dispatch.check(backend)
+  x = chunks.only(mask, x)
   (taps, _), length, reach = weights.shape, x.shape[1], history.shape[1]
   if reach != (taps - 1) * dilation:
     raise InputError(f'history of {reach} inputs must be (taps-1)*dilation={(taps - 1) * dilation}')

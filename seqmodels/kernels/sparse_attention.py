@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from seqmodels.kernels import attention as kernel
+from seqmodels.kernels import dispatch
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.local_attention import SMALLEST_BLOCK, near
 from seqmodels.kernels.relative import Relative
@@ -39,13 +40,20 @@ def sparse_attention(
   ahead: bool = False,
   relative: Relative | None = None,
   block: int = 0,
+  backend: str = 'auto',
 ) -> Float[Array, 'b t h v']:
   """Query i sees the keys of `document` fewer than `window` away, and the columns in `far` that are not among these.
 
-  The first `window` keys stand before the segment, at positions -window … -1 (s = window + t). farthest: the largest
-  distance that a column may have. ahead: also keys at positions above i. block: queries at a time; 0: chosen.
+  The first `window` keys stand before the segment, at positions -window … -1 (s = window + t).
+
+  farthest  the largest distance that a column may have
+  ahead     also keys at positions above i
+  block     queries at a time; 0: chosen
+  backend   `reference` is one block, every other one the loop
   """
+  dispatch.check(backend)
   t = q.shape[1]
+  block = block or (t if backend == 'reference' else 0)
   size = min(block or max(SMALLEST_BLOCK, window), t)
   keys = window + size + (window if ahead else 0)
   lower, upper = near(*document, window, ahead)

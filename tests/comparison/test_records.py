@@ -12,7 +12,7 @@ RESULTS = pathlib.Path(__file__).parents[2] / 'results'
 
 
 @pytest.fixture
-def told(caplog, monkeypatch):
+def log_lines(caplog, monkeypatch):
   """The log lines of the package."""
   logger = logging.getLogger('seqmodels')
   monkeypatch.setattr(logger, 'propagate', False)
@@ -117,24 +117,24 @@ def written(path, rows, lines=()):
 
 
 @pytest.mark.parametrize(('line', 'reason'), BAD.values(), ids=BAD)
-def test_a_foreign_line_is_left_out_and_said(tmp_path, told, line, reason):
+def test_a_foreign_line_is_left_out_and_said(tmp_path, log_lines, line, reason):
   path = tmp_path / 'records.jsonl'
   written(path, [row(cell='a', rows=1), row(cell='b', rows=1)], [line])
   assert [r['cell'] for r in records.read_all(tmp_path)] == ['a', 'b']
-  assert told.messages == [f'{path}: 1 rows are left out: {reason} (1)']
+  assert log_lines.messages == [f'{path}: 1 rows are left out: {reason} (1)']
 
 
 @pytest.mark.parametrize(('change', 'reason'), CHANGES.values(), ids=CHANGES)
-def test_a_damaged_row_takes_its_cell_with_it_and_is_said(tmp_path, told, change, reason):
+def test_a_damaged_row_takes_its_cell_with_it_and_is_said(tmp_path, log_lines, change, reason):
   path = tmp_path / 'records.jsonl'
   cells = [[row(cell=str(i), time=float(i), rows=2, position=j) for j in range(2)] for i in range(12)]
   damaged = {name: value for name, value in {**cells[3][1], **change}.items() if value is not ...}
   cells[3][1] = damaged
   written(path, [r for cell in cells for r in cell])
   assert {r['cell'] for r in records.read_all(tmp_path)} == {str(i) for i in range(12)} - {'3'}
-  assert told.messages == [f'{path}: 2 rows are left out: {reason} (1), of a cell that is not whole (1)']
+  assert log_lines.messages == [f'{path}: 2 rows are left out: {reason} (1), of a cell that is not whole (1)']
   assert len(records.read_all(tmp_path, quiet=True)) == 22
-  assert len(told.messages) == 1
+  assert len(log_lines.messages) == 1
 
 
 def test_the_key_follows_content_not_order():

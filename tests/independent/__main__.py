@@ -5,12 +5,12 @@ import sys
 
 import jax
 
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from tests.independent.everything import ALL
 
 
 def main(path: str) -> None:
-  form = 'native code' if native.available() else 'JAX'
+  form = 'C++' if library.load() else 'JAX'
   lines = [
     '# Independent checks',
     '',

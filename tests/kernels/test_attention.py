@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import attention, blockwise, native
+from seqmodels.kernels import attention
+from seqmodels.kernels.cpu import library
+from seqmodels.kernels.reference.attention import materialised
 from seqmodels.kernels.relative import Relative
+from seqmodels.kernels.xla import attention as xla
 
 B, T, H, G, K = 2, 11, 4, 2, 6
-built = pytest.mark.skipif(not native.available(), reason='python -m seqmodels.kernels.native')
-NATIVE = pytest.param('native', marks=built)
-FORMS = ('materialised', 'blockwise', 'fused', NATIVE)
+built = pytest.mark.skipif(not library.load(), reason='python -m seqmodels.kernels.cpu')
+CPU = pytest.param('cpu', marks=built)
+FORMS = ('reference', 'xla', CPU, 'auto')
 
 
 def loop(q, k, v, causal, bounds):
@@ -51,22 +54,20 @@ def draw(t=T, s=T, seed=0):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def run(form, causal, q, k, v, bounds):
-  if form == 'blockwise':
-    return blockwise.blockwise(q, k, v, causal=causal, bounds=bounds, block=4)
-  return attention.attention(q, k, v, causal=causal, bounds=bounds, implementation=form)
+  if form == 'blocks':
+    return xla.blockwise(q, k, v, causal=causal, bounds=bounds, block=4, in_groups=True)
+  return attention.attention(q, k, v, causal=causal, bounds=bounds, backend=form)
 
 
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize(('causal', 'bounded'), [(True, False), (False, False), (False, True), (True, True)])
 def test_equals_the_loop(form, causal, bounded):
-  # cuDNN and XLA's fused form want values as wide as keys.
   q, k, v, bounds = draw()
-  v = v[..., :K] if form == 'fused' else v
   bounds = bounds if bounded else None
   np.testing.assert_allclose(run(form, causal, q, k, v, bounds), loop(q, k, v, causal, bounds), atol=2e-6)
 
 
-@pytest.mark.parametrize('form', ['materialised', 'blockwise', NATIVE])
+@pytest.mark.parametrize('form', ['reference', 'xla', 'blocks', CPU])
 def test_other_keys_than_queries(form):
   q, k, v, bounds = draw(t=5, s=13)
   np.testing.assert_allclose(run(form, False, q, k, v, bounds), loop(q, k, v, False, bounds), atol=2e-6)
@@ -75,7 +76,7 @@ def test_other_keys_than_queries(form):
 @pytest.mark.parametrize(('t', 'causal', 'bounded'), [(11, True, False), (7, False, True), (30, True, True)])
 def test_own_backward_equals_autodiff(t, causal, bounded, monkeypatch):
   # 30 tokens in blocks of 4: several blocks a part, and padding.
-  monkeypatch.setattr(blockwise, 'MAX_PARTS', 3)
+  monkeypatch.setattr(xla, 'MAX_PARTS', 3)
   q, k, v, bounds = draw(t, t, seed=2)
   bounds = bounds if bounded else None
   weight = jnp.sin(jnp.arange(B * t * H * (K + 1), dtype=jnp.float32)).reshape(B, t, H, K + 1)
@@ -83,20 +84,19 @@ def test_own_backward_equals_autodiff(t, causal, bounded, monkeypatch):
   def gradient(form):
     return jax.jit(jax.grad(lambda *a: (weight * run(form, causal, *a, bounds)).sum(), argnums=(0, 1, 2)))(q, k, v)
 
-  for actual, expected in zip(gradient('blockwise'), gradient('materialised'), strict=True):
+  for actual, expected in zip(gradient('blocks'), gradient('reference'), strict=True):
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='elsewhere all rows and heads go at once')
 @pytest.mark.parametrize(('at_once', 'rows', 'heads'), [(1, 1, 1), (T * 4 * H, 1, G)])
 def test_rows_and_heads_go_in_groups(monkeypatch, at_once, rows, heads):
   q, k, v, bounds = draw(seed=3)
-  monkeypatch.setattr(blockwise, 'SHORT_SCORES_AT_ONCE', at_once)
-  plan = blockwise.make_plan(12, T, B, G, H // G, True, 4)
+  monkeypatch.setattr(xla, 'SHORT_SCORES_AT_ONCE', at_once)
+  plan = xla.make_plan(12, T, B, G, H // G, True, 4, True)
   assert (plan.rows, plan.heads) == (rows, heads)
-  grouped = lambda *a: blockwise.blockwise(*a, causal=True, bounds=bounds, block=4)
-  whole = lambda *a: attention.materialised(*a, causal=True, bounds=bounds)
+  grouped = lambda *a: xla.blockwise(*a, causal=True, bounds=bounds, block=4, in_groups=True)
+  whole = lambda *a: materialised(*a, causal=True, bounds=bounds)
   gradient = lambda f: jax.jit(jax.value_and_grad(lambda *a: (f(*a) ** 2).sum(), argnums=(0, 1, 2)))(q, k, v)
   actual, expected = gradient(grouped), gradient(whole)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), actual, expected)
@@ -104,14 +104,14 @@ def test_rows_and_heads_go_in_groups(monkeypatch, at_once, rows, heads):
 
 def test_every_part_is_covered_once():
   for t in (128, 384, 1152, 2048, 32768):
-    parts = blockwise.make_plan(t, t, 2, 2, 1, True, 128).parts
+    parts = xla.make_plan(t, t, 2, 2, 1, True, 128, False).parts
     assert [p.start for p in parts] == [0, *(p.stop for p in parts[:-1])]
     assert parts[-1].stop == t
     assert all(p.keys == p.stop and (p.stop - p.start) % 128 == 0 for p in parts)
-    assert len(parts) <= blockwise.MAX_PARTS
+    assert len(parts) <= xla.MAX_PARTS
 
 
-@pytest.mark.parametrize('form', ['materialised', 'blockwise', NATIVE])
+@pytest.mark.parametrize('form', ['reference', 'xla', 'blocks', CPU])
 def test_a_query_that_sees_nothing(form):
   q, k, v, _ = draw()
   nothing = jnp.ones((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32), jnp.zeros((B, T), jnp.int32)
@@ -122,7 +122,7 @@ def test_a_query_that_sees_nothing(form):
 
 def temporaries(form, t):
   shapes = [jax.ShapeDtypeStruct((1, t, 1, 8), jnp.float32)] * 3
-  loss = lambda q, k, v: attention.attention(q, k, v, implementation=form).sum()
+  loss = lambda q, k, v: attention.attention(q, k, v, backend=form).sum()
   return jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
 
 
@@ -141,7 +141,7 @@ def temporaries(form, t):
     (300, 300, (6, 1), (20, 33)),
   ],
 )
-def test_native_equals_the_materialised_form(t, s, heads, widths, causal, bounded):
+def test_the_form_in_cpp_equals_the_reference(t, s, heads, widths, causal, bounded):
   if causal and t != s:
     causal, bounded = False, True
   random = np.random.default_rng(t + s)
@@ -155,7 +155,7 @@ def test_native_equals_the_materialised_form(t, s, heads, widths, causal, bounde
     out, back = jax.vjp(lambda *a: run(form, causal, *a, bounds), q, k, v)
     return out, *back(weight)
 
-  results = (everything(form, q, k, v, bounds) for form in ('native', 'materialised'))
+  results = (everything(form, q, k, v, bounds) for form in ('cpu', 'reference'))
   for actual, expected in zip(*results, strict=True):
     np.testing.assert_allclose(actual, expected, atol=2e-6 * max(1, np.abs(expected).max()))
 
@@ -171,49 +171,49 @@ def documents(random, t, s):
 
 
 @built
-def test_native_is_the_same_every_time_and_under_vmap():
+def test_the_form_in_cpp_is_the_same_every_time_and_under_vmap():
   q, k, v, bounds = draw(70, 70)
-  gradient = jax.grad(lambda *a: (run('native', True, *a, bounds) ** 2).sum(), (0, 1, 2))
+  gradient = jax.grad(lambda *a: (run('cpu', True, *a, bounds) ** 2).sum(), (0, 1, 2))
   first = jax.jit(gradient)(q, k, v)
   jax.tree.map(np.testing.assert_array_equal, jax.jit(gradient)(q, k, v), first)
   twice = jax.jit(jax.vmap(gradient))(*(jnp.stack([jnp.zeros_like(a), a]) for a in (q, k, v)))
   jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), twice, first)
 
 
-def test_native_says_why_it_cannot_be_had(monkeypatch):
+def test_the_form_in_cpp_says_why_it_cannot_be_had(monkeypatch):
   q, k, v, _ = draw()
-  with pytest.raises(InputError, match='by distance'):
-    attention.attention(q, k, v, relative=Relative(), implementation='native')
-  with pytest.raises(InputError, match='float32'):
-    attention.attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), implementation='native')
-  monkeypatch.setattr(native, 'available', lambda: False)
-  with pytest.raises(InputError, match=r'native is (not built: run|for CPUs)'):
-    attention.attention(q, k, v, implementation='native')
+  if library.load():
+    with pytest.raises(InputError, match=r'kernels=cpu cannot compute attention: .* not bfloat16'):
+      attention.attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), backend='cpu')
+  monkeypatch.setattr(library, 'load', lambda: False)
+  with pytest.raises(InputError, match=r'kernels=cpu cannot compute attention: .* not built; run'):
+    attention.attention(q, k, v, backend='cpu')
 
 
-def test_auto_is_native_where_that_suits(monkeypatch):
-  long, short = (jnp.zeros((B, t, H, K)) for t in (128, 4))
-  monkeypatch.setattr(native, 'suits', lambda *arrays: True)
-  assert attention.choose(long, long, long) == 'native'
-  assert attention.choose(long, long, long, Relative()) == 'materialised'
-  assert attention.choose(short, short, short) == 'materialised'
-  monkeypatch.setattr(native, 'suits', lambda *arrays: False)
-  assert attention.choose(long, long, long) == 'blockwise'
-
-
-def test_memory_is_linear_blockwise_and_quadratic_materialised():
-  short, long = temporaries('blockwise', 4096), temporaries('blockwise', 32768)
+def test_memory_is_linear_in_blocks_and_quadratic_in_the_reference():
+  short, long = temporaries('xla', 4096), temporaries('xla', 32768)
   assert long < 8.1 * short
   scores = 4 * 4096**2
-  assert temporaries('materialised', 4096) > 2 * scores > 4 * short
+  assert temporaries('reference', 4096) > 2 * scores > 4 * short
 
 
 @built
-def test_memory_is_linear_in_the_native_form():
-  assert temporaries('native', 32768) < 8.1 * temporaries('native', 4096)
+def test_memory_is_linear_in_cpp():
+  assert temporaries('cpu', 32768) < 8.1 * temporaries('cpu', 4096)
 
 
-def test_refuses_an_unknown_implementation():
+@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='cuDNN may be there')
+def test_cudnn_is_refused_where_it_is_not_or_does_not_suit():
+  half = lambda width: [jnp.zeros((B, T, H, width), jnp.bfloat16)] * 3
+  with pytest.raises(InputError, match=r'kernels=cudnn (is for cuda; the program|cannot compute attention: this host)'):
+    attention.attention(*half(8), backend='cudnn')
+  with pytest.raises(InputError, match='kernels=cudnn cannot compute attention: head_dim=6 must be'):
+    attention.attention(*half(6), backend='cudnn')
+  assert attention.attention(*half(8)).dtype == jnp.bfloat16
+
+
+def test_refuses_an_unknown_backend():
   q, k, v, _ = draw()
-  with pytest.raises(InputError, match=r'blokwise.*blockwise'):
-    attention.attention(q, k, v, implementation='blokwise')
+  for relative in (None, Relative()):
+    with pytest.raises(InputError, match=r"kernels='refrence'.*nearest: reference"):
+      attention.attention(q, k, v, relative=relative, backend='refrence')

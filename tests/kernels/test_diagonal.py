@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import native
-from seqmodels.kernels.diagonal import IMPLEMENTATIONS, ROTATING, diagonal, rotating
+from seqmodels.kernels.cpu import library
+from seqmodels.kernels.diagonal import diagonal, rotating
 
 B, T, E = 3, 11, 4
-BUILT = pytest.mark.skipif(not native.available(), reason='native kernels are not built')
-FORMS = [pytest.param(form, marks=BUILT if form == 'native' else ()) for form in IMPLEMENTATIONS[1:]]
+BUILT = pytest.mark.skipif(not library.load(), reason='the kernels for CPUs are not built')
+FORMS = ('reference', 'xla', 'associative', pytest.param('cpu', marks=BUILT), 'auto')
 
 
 def loop(a, b, h, reset, mask):
@@ -41,13 +41,13 @@ def adjoint(a, h, hs, d_hs, d_last, reset, mask):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def run(implementation, a, b, h, reset, mask):
-  return diagonal(a, b, h, reset=reset, mask=mask, implementation=implementation)
+def run(backend, a, b, h, reset, mask):
+  return diagonal(a, b, h, reset=reset, mask=mask, backend=backend)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def run_rotating(implementation, a, b, h, reset, mask):
-  return rotating(a, b, h, reset=reset, mask=mask, implementation=implementation)
+def run_rotating(backend, a, b, h, reset, mask):
+  return rotating(a, b, h, reset=reset, mask=mask, backend=backend)
 
 
 def draw(length, seed=0):
@@ -62,12 +62,12 @@ def close(actual, expected):
     np.testing.assert_allclose(a, e, rtol=1e-5, atol=5e-6)
 
 
-@pytest.mark.parametrize('implementation', FORMS)
+@pytest.mark.parametrize('backend', FORMS)
 @pytest.mark.parametrize('length', [1, T])
-def test_real_equals_the_loop_and_its_adjoint(length, implementation):
+def test_real_equals_the_loop_and_its_adjoint(length, backend):
   normal, reset, mask = draw(length)
   a, b, h = jax.nn.sigmoid(normal(length, B, E)), normal(length, B, E), normal(B, E)
-  (hs, last), pullback = jax.vjp(lambda *x: run(implementation, *x, reset, mask), a, b, h)
+  (hs, last), pullback = jax.vjp(lambda *x: run(backend, *x, reset, mask), a, b, h)
   expected = loop(a, b, h, reset, mask)
   close((hs, last), [value.real for value in expected])
   d_hs, d_last = normal(length, B, E), normal(B, E)
@@ -77,35 +77,35 @@ def test_real_equals_the_loop_and_its_adjoint(length, implementation):
 
 @BUILT
 @pytest.mark.parametrize('channels', [3, 1001, 2048])
-def test_native_in_slices_of_channels(channels):
+def test_the_form_in_cpp_in_slices_of_channels(channels):
   """Fewer channels than a vector holds, several slices whose last ends inside a vector, and whole ones."""
   random = np.random.default_rng(2)
   normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
   shape = 7, 1, channels
   arrays = jax.nn.sigmoid(normal(*shape)), normal(*shape), normal(*shape[1:])
   results = []
-  for form in ('scan', 'native'):
-    outputs, pullback = jax.vjp(lambda *x, form=form: diagonal(*x, implementation=form), *arrays)
+  for form in ('reference', 'cpu'):
+    outputs, pullback = jax.vjp(lambda *x, form=form: diagonal(*x, backend=form), *arrays)
     results.append((outputs, pullback(outputs)))
   close(*results)
 
 
-def test_native_refuses_complex_numbers():
+def test_the_form_in_cpp_refuses_complex_numbers():
   a = jnp.zeros((2, 1, 1), jnp.complex64)
   with pytest.raises(InputError, match='float32'):
-    diagonal(a, a, a[0], implementation='native')
+    diagonal(a, a, a[0], backend='cpu')
 
 
-@pytest.mark.parametrize('implementation', ROTATING[1:])
+@pytest.mark.parametrize('backend', ['reference', 'xla', 'associative'])
 @pytest.mark.parametrize('length', [1, T])
-def test_rotating_equals_the_complex_loop_and_its_adjoint(length, implementation):
+def test_rotating_equals_the_complex_loop_and_its_adjoint(length, backend):
   normal, reset, mask = draw(length, 1)
   a = 0.9 * np.cos(np.arange(E)), 0.9 * np.sin(np.arange(E))
   a = tuple(jnp.asarray(part, jnp.float32) for part in a)
   pair = lambda *shape: (normal(*shape), normal(*shape))
   joined = lambda pair: np.asarray(pair[0]) + 1j * np.asarray(pair[1])
   b, h, d_hs, d_last = pair(length, B, E), pair(B, E), pair(length, B, E), pair(B, E)
-  (hs, last), pullback = jax.vjp(lambda *x: run_rotating(implementation, *x, reset, mask), a, b, h)
+  (hs, last), pullback = jax.vjp(lambda *x: run_rotating(backend, *x, reset, mask), a, b, h)
   decay = np.broadcast_to(joined(a), (length, B, E))
   expected = loop(decay, joined(b), joined(h), reset, mask)
   close((joined(hs), joined(last)), expected)
@@ -116,16 +116,16 @@ def test_rotating_equals_the_complex_loop_and_its_adjoint(length, implementation
 def test_memory_is_linear_in_time():
   """By the compiler's figures: eight times the length, eight times the temporaries of forward + backward."""
 
-  def temporaries(length, implementation):
+  def temporaries(length, backend):
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((length, 2, 64), (length, 2, 64), (2, 64))]
-    loss = lambda a, b, h: (diagonal(a, b, h, implementation=implementation)[0] ** 2).sum()
+    loss = lambda a, b, h: (diagonal(a, b, h, backend=backend)[0] ** 2).sum()
     compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*arrays).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
-  assert temporaries(2_048, 'scan') < 8.2 * temporaries(256, 'scan')
+  assert temporaries(2_048, 'xla') < 8.2 * temporaries(256, 'xla')
 
 
-def test_refuses_an_unknown_implementation():
+def test_refuses_an_unknown_backend():
   a = jnp.zeros((2, 1, 1))
-  with pytest.raises(InputError, match=r"'scna'.*scan"):
-    diagonal(a, a, a[0], implementation='scna')
+  with pytest.raises(InputError, match=r"kernels='refernce'.*reference"):
+    diagonal(a, a, a[0], backend='refernce')

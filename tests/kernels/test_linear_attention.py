@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention, native
+from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention
+from seqmodels.kernels.cpu import library
+from seqmodels.kernels.xla.delta import inverse
 
 B, T, H, K, V = 2, 13, 2, 4, 3
-BUILT = pytest.mark.skipif(not native.available(), reason='native kernels are not built')
+BUILT = pytest.mark.skipif(not library.load(), reason='the kernels for CPUs are not built')
 FORMS = ('plain', 'decay', 'stabilised', 'vector', 'delta')
 # Heads, widths, length, chunk, normaliser: parts of vectors, tiles of one to four vectors, a last chunk that is cut.
 SHAPES = ((2, 4, 3, 13, 4, True), (1, 20, 33, 70, 0, True), (1, 64, 64, 64, 32, False), (1, 70, 130, 5, 2, True))
@@ -57,16 +59,17 @@ def loop(form, a, flags=True):
         s = decay * s
         n = (1.0 if form == 'vector' else decay) * n + put * k
         s = s + (np.outer(k, a['beta'][b, t, h] * (v - k @ s)) if form == 'delta' else put * np.outer(k, v))
-      y[b, t, h], norm[b, t, h] = q @ s, q @ n
+      if not flags or a['mask'][b, t]:  # padding reads nothing
+        y[b, t, h], norm[b, t, h] = q @ s, q @ n
     ends[0][b, h], ends[1][b, h] = s, n
   return y, norm, *ends
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def run(form, implementation, flags, a):
+def run(form, backend, flags, a):
   """(y, n, s, last n), n being zero where the form has none; sums that are stabilised are scaled back."""
   how = {name: a[name] for name in ('reset', 'mask')} if flags else {}
-  how |= {'chunk': 4, 'implementation': implementation}
+  how |= {'chunk': 4, 'backend': backend}
   q, k, v = (a[name] for name in 'qkv')
   if form == 'vector':
     return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **how)
@@ -84,27 +87,27 @@ def run(form, implementation, flags, a):
   return y, end['s'], n, end['n']
 
 
-def check(form, implementation, a, flags=True):
+def check(form, backend, a, flags=True):
   y, n, s, last = loop(form, a, flags)
-  for actual, expected in zip(run(form, implementation, flags, a), (y, s, n, last), strict=False):
+  for actual, expected in zip(run(form, backend, flags, a), (y, s, n, last), strict=False):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize('implementation', chunks.IMPLEMENTATIONS)
+@pytest.mark.parametrize('backend', ['xla', 'reference'])
 @pytest.mark.parametrize('form', FORMS)
-def test_equals_the_recurrence(form, implementation):
-  check(form, implementation, draw())
+def test_equals_the_recurrence(form, backend):
+  check(form, backend, draw())
 
 
 @BUILT
-def test_native_equals_the_recurrence():
-  check('plain', 'native', draw())
-  check('plain', 'native', draw(), flags=False)
+def test_the_form_in_cpp_equals_the_recurrence():
+  check('plain', 'cpu', draw())
+  check('plain', 'cpu', draw(), flags=False)
 
 
 @BUILT
 @pytest.mark.parametrize(('heads', 'k', 'v', 'length', 'chunk', 'normalised'), SHAPES)
-def test_native_gradients(heads, k, v, length, chunk, normalised):
+def test_the_form_in_cpp_gradients(heads, k, v, length, chunk, normalised):
   """Of all that is differentiable, through everything that is returned, with documents, as the scan's."""
   random = np.random.default_rng(3)
   normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
@@ -112,8 +115,8 @@ def test_native_gradients(heads, k, v, length, chunk, normalised):
   state = {'s': normal(B, heads, k, v)} | ({'n': normal(B, heads, k)} if normalised else {})
   reset, results = jnp.asarray(random.random((B, length)) < 0.1), []
   weights = None
-  for form in ('scan', 'native'):
-    how = {'reset': reset, 'chunk': chunk, 'implementation': form}
+  for form in ('reference', 'cpu'):
+    how = {'reset': reset, 'chunk': chunk, 'backend': form}
     run = jax.jit(lambda *a, how=how: linear_attention.linear_attention(*a, **how))
     outputs, pullback = jax.vjp(run, *arrays, state)
     weights = weights or jax.tree.map(lambda a: normal(*a.shape), outputs)
@@ -122,15 +125,11 @@ def test_native_gradients(heads, k, v, length, chunk, normalised):
     np.testing.assert_allclose(actual, expected, atol=2e-6 * np.abs(expected).max())
 
 
-def test_native_is_for_the_plain_sums():
-  a = draw(2)
-  arrays, state = [a[name] for name in ('q', 'k', 'v')], {'s': a['s']}
-  if not native.available():
-    with pytest.raises(InputError, match=r'not built|for CPUs'):
-      linear_attention.linear_attention(*arrays, state, implementation='native')
-    return
-  with pytest.raises(InputError, match='without decay'):
-    linear_attention.linear_attention(*arrays, state, log_decay=a['log_decay'], implementation='native')
+@BUILT
+def test_decayed_sums_have_no_form_in_cpp():
+  """XLA computes them, bit for bit, as with `backend='xla'`."""
+  for form in ('decay', 'stabilised', 'vector', 'delta'):
+    jax.tree.map(np.testing.assert_array_equal, run(form, 'cpu', True, draw()), run(form, 'xla', True, draw()))
 
 
 @pytest.mark.parametrize('form', FORMS)
@@ -138,7 +137,7 @@ def test_one_chunk_and_a_zero_state_known_to_the_compiler(form):
   """XLA's CPU compiler has read uninitialised memory where the state was a constant."""
   a = {name: np.asarray(value) for name, value in draw(4, seed=1).items()} | {'s': np.zeros((B, H, K, V), np.float32)}
   a['n'] = np.zeros((B, H, K), np.float32)
-  constant = lambda **moving: run(form, 'chunked', False, moving | {name: jnp.zeros(a[name].shape) for name in 'sn'})
+  constant = lambda **moving: run(form, 'xla', False, moving | {name: jnp.zeros(a[name].shape) for name in 'sn'})
   actual = jax.jit(constant)(**{name: value for name, value in a.items() if name not in 'sn'})
   np.testing.assert_allclose(actual[0], loop(form, a, False)[0], rtol=1e-5, atol=1e-5)
 
@@ -157,14 +156,14 @@ def test_inverse_of_what_products_of_powers_would_lose():
   """Equal keys: the powers of L grow to 6e8 and cancel; the inverse has ones and minus ones."""
   lower = jnp.tril(jnp.ones((1, 32, 32)), -1)
   expected = np.eye(32) - np.eye(32, k=-1)
-  np.testing.assert_array_equal(jax.jit(delta.inverse)(lower)[0], expected)
+  np.testing.assert_array_equal(jax.jit(inverse)(lower)[0], expected)
 
 
 def test_gradient_of_the_inverse():
   random, step = np.random.default_rng(0), 1e-6
   weight, lower = random.normal(size=(8, 8)), np.tril(0.5 * random.normal(size=(8, 8)), -1)
   value = lambda a: (np.linalg.inv(np.eye(8) + a) * weight).sum()
-  gradient = jax.jit(jax.grad(lambda a: (delta.inverse(a) * weight).sum()))(jnp.asarray(lower, jnp.float32))
+  gradient = jax.jit(jax.grad(lambda a: (inverse(a) * weight).sum()))(jnp.asarray(lower, jnp.float32))
   for i, j in zip(*np.tril_indices(8, -1), strict=True):
     moved = np.zeros((8, 8))
     moved[i, j] = step
@@ -176,6 +175,7 @@ def test_whole_documents():
   a = draw(seed=2)
   q, k, v, log_input = (np.asarray(a[name], np.float64) for name in ('q', 'k', 'v', 'log_input'))
   reset, mask = (np.asarray(a[name]) for name in ('reset', 'mask'))
+  q = q * mask[:, :, None, None]  # padding reads nothing
   number = np.cumsum(reset, axis=1)
   arrays = [a[name] for name in ('q', 'k', 'v')]
   for flags in ({'mask': a['mask']}, {'mask': a['mask'], 'reset': a['reset']}):
@@ -216,7 +216,7 @@ def test_memory_is_linear():
 def test_refuses_bad_options():
   a = draw(2)
   arguments = [a[name] for name in ('q', 'k', 'v')]
-  with pytest.raises(InputError, match=r"'chunkd'.*chunked"):
-    linear_attention.linear_attention(*arguments, {'s': a['s']}, implementation='chunkd')
+  with pytest.raises(InputError, match=r"kernels='xal'.*xla"):
+    linear_attention.linear_attention(*arguments, {'s': a['s']}, backend='xal')
   with pytest.raises(InputError, match=r'chunk=12 must be 0.*power of two'):
     linear_attention.linear_attention(*arguments, {'s': a['s']}, chunk=12)

@@ -10,22 +10,15 @@ from flax import nnx
 from jax.experimental import rnn as vendor_rnn
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import fused_recurrent, native, recurrent, recurrent_columns, vendor_recurrent
-from seqmodels.mixers import make_mixer
+from seqmodels.kernels import recurrent
+from seqmodels.kernels.cpu import library
+from seqmodels.kernels.gpu import recurrent as gpu
 
 B, T, D, E = 3, 9, 5, 4
 
 
-def columns(x, h, c, w, u, b, *, reset, mask, implementation):
-  """The LSTM's form for large batches on CPU, at any batch."""
-  if implementation == 'scan':
-    return recurrent.lstm(x, h, c, w, u, b, reset=reset, mask=mask, implementation=implementation)
-  half = fused_recurrent.gate_scale((True, True, False, True), E)
-  return recurrent_columns.lstm(x, h, c, w * half[None], u * half[None], b * half, reset, mask, x.dtype)
-
-
-CELLS = {'rnn': (recurrent.rnn, 1), 'lstm': (recurrent.lstm, 4), 'columns': (columns, 4), 'gru': (recurrent.gru, 3)}
-LSTMS = ('lstm', 'columns')
+CELLS = {'rnn': (recurrent.rnn, 1), 'lstm': (recurrent.lstm, 4), 'gru': (recurrent.gru, 3)}
+BACKENDS = ('reference', 'xla', 'cpu', 'auto')
 
 
 def sigmoid(x):
@@ -52,7 +45,7 @@ def gru_step(x, carry, w, u, b, b_n):
   return ((1 - z) * n + z * h,)
 
 
-STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'columns': lstm_step, 'gru': gru_step}
+STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'gru': gru_step}
 
 
 def loop(step, x, carry, weights, reset, mask):
@@ -80,33 +73,37 @@ def draw(name, length=T, seed=0):
   weights = (normal(D, gates * E), normal(E, gates * E) * 0.7, normal(gates * E))
   if name == 'gru':
     weights = (*weights, normal(E))
-  carry = tuple(normal(B, E) for _ in range(2 if name in LSTMS else 1))
+  carry = tuple(normal(B, E) for _ in range(2 if name == 'lstm' else 1))
   reset = jnp.asarray(random.random((B, length)) < 0.3)
   mask = jnp.asarray(random.random((B, length)) < 0.7)
   return normal(B, length, D), carry, weights, reset, mask
 
 
-def skip_without(implementation):
-  if implementation == 'native' and not native.available():
-    pytest.skip('the native kernels are not built')
+def skip_without(backend):
+  if backend == 'cpu' and not library.load():
+    pytest.skip('the kernels for CPUs are not built')
+
+
+def by_gate(name, weights):
+  """Weights with an axis of gates."""
+  gates = CELLS[name][1]
+  return *(a.reshape(*a.shape[:-1], gates, -1) for a in weights[:3]), *weights[3:]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def run(name, implementation, x, carry, weights, reset, mask):
-  y, *carry = CELLS[name][0](x, *carry, *weights, reset=reset, mask=mask, implementation=implementation)
+def run(name, backend, x, carry, weights, reset, mask):
+  y, *carry = CELLS[name][0](x, *carry, *by_gate(name, weights), reset=reset, mask=mask, backend=backend)
   return y, tuple(carry)
 
 
-@pytest.mark.parametrize(
-  ('name', 'implementation'),
-  [(name, how) for name in CELLS for how in recurrent.IMPLEMENTATIONS if name != 'columns' or how == 'fused'],
-)
-def test_equals_the_equations(name, implementation):
-  skip_without(implementation)
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('name', CELLS)
+def test_equals_the_equations(name, backend):
+  skip_without(backend)
   x, carry, weights, reset, mask = draw(name)
   for flags in ((None, None), (reset, mask)):
     expected = loop(STEPS[name], x, carry, weights, *flags)
-    actual = run(name, implementation, x, carry, weights, *flags)
+    actual = run(name, backend, x, carry, weights, *flags)
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
 
 
@@ -114,43 +111,41 @@ def test_equals_the_equations(name, implementation):
 def test_one_token_equals_the_equations(name):
   x, carry, weights, _, _ = draw(name, length=1)
   expected = loop(STEPS[name], x, carry, weights, None, None)
-  actual = run(name, 'fused', x, carry, weights, None, None)
+  actual = run(name, 'xla', x, carry, weights, None, None)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
 
 
 @pytest.mark.parametrize('flagged', [False, True])
-@pytest.mark.parametrize(
-  ('name', 'implementation'),
-  [*((name, 'fused') for name in CELLS), *((name, 'native') for name in STEPS if name != 'columns')],
-)
-def test_own_backward_equals_autodiff(name, flagged, implementation):
-  skip_without(implementation)
+@pytest.mark.parametrize('backend', BACKENDS[1:])
+@pytest.mark.parametrize('name', CELLS)
+def test_own_backward_equals_autodiff(name, flagged, backend):
+  skip_without(backend)
   x, carry, weights, reset, mask = draw(name, seed=1)
   flags = (reset, mask) if flagged else (None, None)
   cotangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), (x[..., :E], carry))
 
-  def gradient(implementation):
+  def gradient(backend):
     @jax.jit
     def of(x, carry, weights):
-      return jax.vjp(lambda *a: run(name, implementation, *a, *flags), x, carry, weights)[1](cotangents)
+      return jax.vjp(lambda *a: run(name, backend, *a, *flags), x, carry, weights)[1](cotangents)
 
     return of(x, carry, weights)
 
-  expected, actual = gradient('scan'), gradient(implementation)
+  expected, actual = gradient('reference'), gradient(backend)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5), actual, expected)
   assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(actual))
 
 
 @pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
-@pytest.mark.parametrize('batch', [2, recurrent_columns.FEWEST])
-def test_gradients_in_bfloat16_are_those_of_float32_but_for_its_rounding(name, batch):
+def test_gradients_in_bfloat16_are_those_of_float32_but_for_its_rounding(name):
   kernel, gates = CELLS[name]
   draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape) / 2
+  batch = 2
   carry = [draw(1, batch, E)] * (2 if name == 'lstm' else 1)
   weights = [draw(2, D, gates * E), draw(3, E, gates * E), draw(4, gates * E), *([draw(5, E)] if name == 'gru' else [])]
 
   def loss(x, weights, dtype):
-    y = kernel(jnp.square(x.astype(dtype)), *carry, *weights, implementation='fused', dtype=dtype)[0]
+    y = kernel(jnp.square(x.astype(dtype)), *carry, *by_gate(name, weights), backend='xla', dtype=dtype)[0]
     return jnp.square(y.astype(jnp.float32)).mean()
 
   x = draw(0, batch, T, D)
@@ -183,24 +178,48 @@ def test_equals_flax(name):
 
   expected = flax_loop(variables, carry[::-1] if name == 'lstm' else carry[0])
   weights = (w, u, bias, jnp.zeros(E)) if name == 'gru' else (w, u, bias)
-  np.testing.assert_allclose(run(name, 'fused', x, carry, weights, None, None)[0], expected, atol=2e-6)
+  np.testing.assert_allclose(run(name, 'xla', x, carry, weights, None, None)[0], expected, atol=2e-6)
 
 
 def test_bfloat16_carries_float32():
   x, carry, weights, _, _ = draw('lstm')
-  y, h, c = recurrent.lstm(x, *carry, *weights, dtype=jnp.bfloat16)
+  y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), dtype=jnp.bfloat16)
   assert (y.dtype, h.dtype, c.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
 
 
-def test_refuses_an_unknown_implementation():
+@pytest.mark.parametrize('length', [1, 5])
+@pytest.mark.parametrize('name', CELLS)
+@pytest.mark.parametrize('backend', ['auto', 'xla', 'reference'])
+def test_outputs_have_the_dtype_of_the_computation(name, length, backend):
+  """Whatever the dtype of the inputs."""
+  x, carry, weights, _, _ = draw(name, length)
+  for inputs in (x, x.astype(jnp.bfloat16)):
+    layer = functools.partial(CELLS[name][0], dtype=jnp.bfloat16, backend=backend)
+    y, *carries = jax.eval_shape(layer, inputs, *carry, *by_gate(name, weights))
+    assert y.dtype == jnp.bfloat16
+    assert all(a.dtype == jnp.float32 for a in carries)
+
+
+def test_refuses_what_it_does_not_have():
   x, carry, weights, _, _ = draw('rnn')
-  with pytest.raises(InputError, match=r"'fusd'.*fused"):
-    recurrent.rnn(x, *carry, *weights, implementation='fusd')
+  layer = functools.partial(recurrent.rnn, x, *carry, *by_gate('rnn', weights))
+  with pytest.raises(InputError, match=r"kernels='xlaa'.*allowed: associative, auto, cpu, cudnn, reference, xla"):
+    layer(backend='xlaa')
+  if library.load():
+    with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* float32, not bfloat16'):
+      layer(backend='cpu', dtype=jnp.bfloat16)
+
+
+def test_refuses_kernels_that_are_not_built(monkeypatch):
+  x, carry, weights, _, _ = draw('rnn')
+  monkeypatch.setattr(library, 'load', lambda: False)
+  with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* not built; run `python'):
+    recurrent.rnn(x, *carry, *by_gate('rnn', weights), backend='cpu')
 
 
 def test_the_vendors_packed_weights_mean_the_same_lstm():
   x, (h, c), weights, _, _ = draw('lstm')
-  unpacked = vendor_rnn.unpack_lstm_weights(vendor_recurrent.pack(*weights), D, E, 1, False)
+  unpacked = vendor_rnn.unpack_lstm_weights(gpu.pack(*weights), D, E, 1, False)
   lengths = jnp.full((B,), T, jnp.int32)
   y, h_last, c_last = vendor_rnn.lstm_ref(x, h[None], c[None], *unpacked, lengths, D, E, 1, 0.0, False)
   expected = loop(lstm_step, x, (h, c), weights, None, None)
@@ -211,63 +230,22 @@ def test_the_vendors_packed_weights_mean_the_same_lstm():
 def test_the_vendors_lstm_is_ours_with_its_gradients():
   x, carry, weights, _, _ = draw('lstm')
 
-  def total(x, carry, weights, implementation):
-    y, h, c = recurrent.lstm(x, *carry, *weights, implementation=implementation)
+  def total(x, carry, weights, backend):
+    y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), backend=backend)
     return jnp.sum(jnp.sin(y)) + jnp.sum(jnp.cos(h)) + jnp.sum(jnp.sin(2 * c))
 
   gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)), static_argnums=3)
-  actual, expected = (gradient(x, carry, weights, implementation) for implementation in ('vendor', 'scan'))
+  actual, expected = (gradient(x, carry, weights, backend) for backend in ('cudnn', 'reference'))
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), actual, expected)
 
 
 @pytest.mark.skipif(jax.default_backend() == 'gpu', reason='it is refused where there is no GPU')
 def test_the_vendors_lstm_is_refused_elsewhere():
-  x, carry, weights, _, _ = draw('lstm')
-  with pytest.raises(InputError, match='vendor needs an NVIDIA GPU; this is cpu'):
-    recurrent.lstm(x, *carry, *weights, implementation='vendor')
-  with pytest.raises(InputError, match='vendor needs an NVIDIA GPU'):
-    make_mixer('lstm', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
-  with pytest.raises(InputError, match=r"'vendor'.*fused, native, scan"):
-    make_mixer('gru', 8, rngs=nnx.Rngs(0), options={'implementation': 'vendor'})
-
-
-@pytest.mark.skipif(not native.available(), reason='the native kernels are not built')
-@pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
-@pytest.mark.parametrize(
-  ('layers', 'rows', 'units'), [(1, 1, 1), (2, 2, 5), (3, 1, 40), (1, 2, 131), (2, 1, 300), (3, 2, 160)]
-)
-@pytest.mark.parametrize('how', ['plain', 'ahead'])
-def test_one_token_through_some_layers(name, layers, rows, units, how):
-  """Parts of vectors, halves without rows, one thread and several; twice, since the halves change places."""
-  random = np.random.default_rng(0)
-  gates, carries = {'rnn': (1, 1), 'lstm': (4, 2), 'gru': (3, 1)}[name]
-  normal = lambda *shape: random.normal(size=shape).astype(np.float32)
-  sizes = (units, gates * units), (units, gates * units), (gates * units,), (units,)
-  weights = [tuple(units**-0.5 * normal(*size) for size in sizes[: 4 if name == 'gru' else 3]) for _ in range(layers)]
-  before = [tuple(normal(rows, units) for _ in range(carries)) for _ in range(layers)]
-  projected, tangent = normal(rows, gates * units), normal(rows, gates * units)
-  step = jax.jit(functools.partial(recurrent.step, name))
-  head = None if how == 'plain' else (normal(units, 19), normal(19))
-  ahead = None if how == 'plain' else before[0][0] @ weights[0][1]
-  (found, next_ahead, out), again = (step(projected, ahead, before, weights, head) for _ in range(2))
-  jax.tree.map(np.testing.assert_array_equal, (found, next_ahead, out), again)
-  if ahead is None:
-    assert next_ahead is out is None
-  else:
-    np.testing.assert_allclose(out, np.asarray(found[-1][0], np.float64) @ head[0] + head[1], atol=2e-5)
-    np.testing.assert_allclose(next_ahead, np.asarray(found[0][0], np.float64) @ weights[0][1], atol=4e-6)
-  for row in range(rows):
-    # The first input's share is given: as if its weights were one and its bias zero.
-    x, given = projected[row].astype(np.float64), (np.eye(gates * units), 0.0)
-    for i in range(layers):
-      own = tuple(np.asarray(a, np.float64) for a in weights[i])
-      if i == 0:
-        own = (given[0], own[1], np.zeros(gates * units), *own[3:])
-      expected = STEPS[name](x, [np.asarray(a[row], np.float64) for a in before[i]], *own)
-      for actual, exact in zip(found[i], expected, strict=True):
-        np.testing.assert_allclose(actual[row], exact, atol=2e-6)
-      x = expected[0]
-  output = lambda z: step(z, ahead, before, weights)[0][-1][0]
-  _, derivative = jax.jvp(output, (projected,), (tangent,))
-  change = [output(projected + s * 1e-2 * tangent) for s in (1, -1)]
-  np.testing.assert_allclose(derivative, (change[0] - change[1]) / 2e-2, atol=2e-3 * np.abs(derivative).max() + 1e-4)
+  x, carry, weights, reset, _ = draw('lstm')
+  layer = functools.partial(recurrent.lstm, x, *carry, *by_gate('lstm', weights), backend='cudnn')
+  with pytest.raises(InputError, match=r'kernels=cudnn (cannot compute lstm: this host|is for cuda; the program)'):
+    jax.jit(layer)()
+  with pytest.raises(InputError, match=r'kernels=cudnn cannot compute lstm: .* not bfloat16'):
+    layer(dtype=jnp.bfloat16)
+  # With resets cuDNN has no LSTM, and XLA computes it.
+  jax.tree.map(np.testing.assert_array_equal, layer(reset=reset), layer(reset=reset, backend='xla'))

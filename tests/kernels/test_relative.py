@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.kernels import attention
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.local_attention import local_attention
+from seqmodels.kernels.reference import attention as reference
 from seqmodels.kernels.sparse_attention import Columns, sparse_attention
+from seqmodels.kernels.xla import attention as xla
 
 B, T, H, G, K, MEMORY = 2, 11, 4, 2, 6, 5
 
@@ -60,24 +61,22 @@ def test_one_sided_tables_are_right_where_they_are_seen():
   np.testing.assert_allclose(actual[:, :, past], by_gather(q, T, T + MEMORY, MEMORY)[:, :, past], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  ('form', 'memory', 'causal'), [('blockwise', 0, True), ('blockwise', 5, False), ('fused', 0, True)]
-)
-def test_forms_agree_in_outputs_and_gradients(form, memory, causal):
+@pytest.mark.parametrize(('memory', 'causal'), [(0, True), (5, False)])
+def test_forms_agree_in_outputs_and_gradients(memory, causal):
   q, k, v = draw(T, T + memory, seed=1)
   bounds = None
   if memory:
     index = jnp.broadcast_to(jnp.arange(T)[None], (B, T))
     position = jnp.broadcast_to(jnp.arange(-memory, T)[None], (B, T + memory))
     bounds = jnp.maximum(index - 6, jnp.array([[-memory], [2]])), index, position  # some see nothing
-  other = functools.partial(attention.rematerialised, block=4) if form == 'blockwise' else attention.fused
+  blocks = functools.partial(xla.rematerialised, block=4)
 
   def value(f):
     loss = lambda *a: (f(*a, causal=causal, bounds=bounds, relative=Entries(), offset=memory) ** 2).sum()
     return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))(q, k, v)
 
   jax.tree.map(
-    lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), value(other), value(attention.materialised)
+    lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5), value(blocks), value(reference.materialised)
   )
 
 
@@ -109,7 +108,7 @@ def with_distances(q, k, v):
     def bias(self, distance):
       return -jnp.abs(distance).astype(jnp.float32)[None]
 
-  return attention.rematerialised(q, k, v, relative=Slope())
+  return xla.rematerialised(q, k, v, relative=Slope())
 
 
 @pytest.mark.parametrize('layer', [local, strided, with_distances])

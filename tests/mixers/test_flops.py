@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from seqmodels.kernels.local_attention import SMALLEST_BLOCK
-from seqmodels.mixers import MIXERS, make_mixer
+from seqmodels.mixers import MIXERS
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.distances import CLIP
 from seqmodels.mixers.sliding_window import SlidingWindow
@@ -22,18 +22,18 @@ NOT_MULTIPLIED = ('taps', 'bias', 'scale')  # by a matmul: element by element
 
 # Options by which all scores exist at once, so that it is known how many are masked; and others that change the form.
 OPTIONS = {
-  'attention': ({'implementation': 'materialised'}, {'implementation': 'materialised', 'kv_heads': 1}),
-  'sliding_window': ({'implementation': 'materialised'}, {'implementation': 'materialised', 'window': LENGTH // 2}),
-  'transformer_xl': ({'implementation': 'materialised'}, {'implementation': 'materialised', 'kv_heads': 1}),
+  'attention': ({'implementation': 'reference'}, {'implementation': 'reference', 'kv_heads': 1}),
+  'sliding_window': ({'implementation': 'reference'}, {'implementation': 'reference', 'window': LENGTH // 2}),
+  'transformer_xl': ({'implementation': 'reference'}, {'implementation': 'reference', 'kv_heads': 1}),
   'sparse': ({'stride': 32}, {'stride': 32, 'position': 'relative'}),
-  'linear_attention': ({}, {'position': 'rotary'}, {'implementation': 'scan'}),
+  'linear_attention': ({}, {'position': 'rotary'}, {'implementation': 'reference'}),
   'performer': ({}, {'position': 'rotary', 'features': 64, 'chunk': 64}),
   'linformer': ({'length': 2 * LENGTH, 'rank': 16},),
   'gated_delta': ({}, {'expand': 2, 'chunk': 16}),
   'ssd': ({}, {'heads': 4, 'chunk': 64}),
 }
 CASES = [(name, {'heads': 2} | options) for name in MIXERS for options in OPTIONS.get(name, ({},))]
-AT_ONCE = {'heads': 4, 'implementation': 'materialised'}
+AT_ONCE = {'heads': 4, 'implementation': 'reference'}
 CASES += [('attention', AT_ONCE | {'position': position}) for position in Attention.positions]
 CASES += [('sliding_window', AT_ONCE | {'window': LENGTH // 2, 'position': 'transformer_xl'})]
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from seqmodels.errors import InputError
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from seqmodels.mixers import GRU, LSTM, MIXERS, RNN, make_mixer, mixer_options
 from seqmodels.mixers.base import Mixer
 
@@ -19,24 +19,24 @@ def test_unknown_mixer_names_the_nearest():
 
 def test_a_mixer_takes_the_options_it_knows():
   assert mixer_options('lstm') == ('implementation',)
-  options = {'implementation': 'scan', 'heads': 3}
+  options = {'implementation': 'reference', 'heads': 3}
   lstm = nnx.eval_shape(lambda: make_mixer('lstm', 8, rngs=nnx.Rngs(0), options=options))
-  assert lstm.forward.implementation == 'scan'
+  assert lstm.forward.implementation == 'reference'
 
 
 @pytest.mark.parametrize('name', [name for name, mixer in MIXERS.items() if mixer.implementations])
 def test_refuses_an_unknown_implementation(name):
-  with pytest.raises(InputError, match=r'implementation.*allowed'):
+  with pytest.raises(InputError, match=r'kernels.*allowed'):
     make_mixer(name, 8, rngs=nnx.Rngs(0), options={'implementation': 'nonsense'})
 
 
-@pytest.mark.parametrize('name', [name for name, mixer in MIXERS.items() if 'native' in mixer.implementations])
-def test_refuses_native_code_that_is_not_there_before_anything_is_computed(name, monkeypatch):
-  make = lambda dtype: make_mixer(name, 8, rngs=nnx.Rngs(0), dtype=dtype, options={'implementation': 'native'})
-  with pytest.raises(InputError, match='native computes in float32'):
+@pytest.mark.parametrize('name', [name for name, mixer in MIXERS.items() if 'cpu' in mixer.implementations])
+def test_refuses_kernels_that_are_not_there_before_anything_is_computed(name, monkeypatch):
+  make = lambda dtype: make_mixer(name, 8, rngs=nnx.Rngs(0), dtype=dtype, options={'implementation': 'cpu'})
+  with pytest.raises(InputError, match='compute in float32'):
     make('bfloat16')
-  monkeypatch.setattr(native, '_load', lambda: False)
-  with pytest.raises(InputError, match='implementation=native is'):
+  monkeypatch.setattr(library, 'load', lambda: False)
+  with pytest.raises(InputError, match=r'kernels=cpu: .* not built'):
     make('float32')
 
 

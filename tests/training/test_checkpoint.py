@@ -55,7 +55,7 @@ def folder(tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture
-def told(caplog):
+def log_lines(caplog):
   """The log lines of the package, which do not go up to the root logger."""
   logger = logging.getLogger('seqmodels')
   logger.addHandler(caplog.handler)
@@ -109,7 +109,7 @@ def test_arrays_may_be_donated_while_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize('damage', ['flipped', 'truncated', 'missing', 'description', 'everything'])
-def test_a_damaged_checkpoint_is_passed_over(folder, told, damage):
+def test_a_damaged_checkpoint_is_passed_over(folder, log_lines, damage):
   newest = folder / '3'
   largest = data_files(newest)[-1]
   if damage == 'flipped':
@@ -130,8 +130,8 @@ def test_a_damaged_checkpoint_is_passed_over(folder, told, damage):
   assert restored.step == 2
   assert_same(restored.tree, tree(2))
   if damage != 'everything':  # an empty folder does not count as a checkpoint
-    assert 'checkpoint 3 is damaged' in told.text
-    assert 'going back to 2' in told.text
+    assert 'checkpoint 3 is damaged' in log_lines.text
+    assert 'going back to 2' in log_lines.text
   checkpoints.save(3, tree(3), {})
   checkpoints.close()
   assert_same(checkpoints.restore(3, LIKE).tree, tree(3))
@@ -180,10 +180,10 @@ def test_a_failing_write_is_raised(folder):
     checkpoints.wait()
 
 
-def test_a_copied_or_swapped_checkpoint_is_noticed(folder, told):
+def test_a_copied_or_swapped_checkpoint_is_noticed(folder, log_lines):
   shutil.copytree(folder / '1', folder / '7')
   assert Checkpoints(folder, read_only=True).latest(LIKE).step == 3
-  assert 'checkpoint 7 is damaged (it is a copy of checkpoint 1): going back to 3' in told.text
+  assert 'checkpoint 7 is damaged (it is a copy of checkpoint 1): going back to 3' in log_lines.text
   shutil.rmtree(folder / '7')
   (folder / '3').rename(folder / 'x')
   (folder / '2').rename(folder / '3')
@@ -202,12 +202,12 @@ def test_a_symbolic_link_is_one_line_for_who_writes_and_no_obstacle_for_who_read
     Checkpoints(folder)
 
 
-def test_a_checkpoint_that_is_removed_meanwhile_is_not_damaged(folder, told):
+def test_a_checkpoint_that_is_removed_meanwhile_is_not_damaged(folder, log_lines):
   checkpoints = Checkpoints(folder, read_only=True)
   shutil.rmtree(folder / '1')
   assert [restored.step for restored in checkpoints.verified(LIKE)] == [2, 3]
-  assert 'checkpoint 1 has been removed meanwhile' in told.text
-  assert 'damaged' not in told.text
+  assert 'checkpoint 1 has been removed meanwhile' in log_lines.text
+  assert 'damaged' not in log_lines.text
   with pytest.raises(InputError, match=r'checkpoint 1 in .* was just removed'):
     checkpoints.restore(1, LIKE)
   writer = Checkpoints(folder, keep=1)

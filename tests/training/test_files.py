@@ -37,7 +37,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     ('x' * 300, r'xxx…xxx.* cannot be used: File name too long'),
     ('/'.join(['x' * 100] * 60), 'cannot be used: File name too long'),
     ('bad\udcff', r'bad\\udcff. cannot be used: it is not UTF-8'),
-    ('~nobody-of-this-name/run', 'cannot be used: '),
+    ('~no-user-of-this-name/run', 'cannot be used: '),
     ('nul\0', 'must not hold'),
   ],
 )
@@ -89,8 +89,8 @@ def holder(tmp_path):
 def test_a_folder_is_held_by_one_process(tmp_path, holder):
   with pytest.raises(InputError) as caught, files.Lock(tmp_path / 'W'):
     pass
-  told = f'--workdir={tmp_path}/W is in use by process {holder.pid} on host {socket.gethostname()}'
-  assert str(caught.value).startswith(told)
+  message = f'--workdir={tmp_path}/W is in use by process {holder.pid} on host {socket.gethostname()}'
+  assert str(caught.value).startswith(message)
   with files.Lock(tmp_path / 'W', 'other'):  # of another name
     pass
 

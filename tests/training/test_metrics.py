@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def told(caplog, monkeypatch):
+def log_lines(caplog, monkeypatch):
   """The log lines of the package."""
   logger = logging.getLogger('seqmodels')
   monkeypatch.setattr(logger, 'propagate', False)  # as in the program; otherwise all is there twice
@@ -65,7 +65,7 @@ BAD = {
 
 
 @pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
-def test_a_bad_line_loses_no_other_and_is_kept(tmp_path, told, bad):
+def test_a_bad_line_loses_no_other_and_is_kept(tmp_path, log_lines, bad):
   writer = MetricsWriter(tmp_path, 0)
   for step in (1, 2, 3, 4):
     writer.write(step, 'train', {'loss': 1 / step})
@@ -77,19 +77,19 @@ def test_a_bad_line_loses_no_other_and_is_kept(tmp_path, told, bad):
   again.close()
   assert path.read_bytes().splitlines() == [whole[0], *whole[2:]]
   assert (tmp_path / 'metrics.damaged.jsonl').read_bytes() == bad + b'\n'
-  assert told.messages == [
+  assert log_lines.messages == [
     f'{path}: line 2 cannot be read and is kept in metrics.damaged.jsonl',
     f'{path} has 3 rows up to step 4; 4 were written',
   ]
 
 
-def test_rows_that_are_gone_are_said(tmp_path, told):
+def test_rows_that_are_gone_are_said(tmp_path, log_lines):
   MetricsWriter(tmp_path, 4, expected=90).close()
-  assert told.messages == [f'{tmp_path}/metrics.jsonl has 0 rows up to step 4; 90 were written']
+  assert log_lines.messages == [f'{tmp_path}/metrics.jsonl has 0 rows up to step 4; 90 were written']
 
 
 def board(folder):
-  """What TensorBoard shows: {(tag, step): value}, later starts hiding what earlier files hold from their step on."""
+  """Return {(tag, step): value} as TensorBoard shows them: later starts hiding what earlier files hold from their step on."""
   found = {}
   for path in sorted(folder.iterdir()):
     data = path.read_bytes()

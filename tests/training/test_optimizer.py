@@ -246,7 +246,7 @@ def test_sgd_with_momentum_matches_numpy():
 
 
 @pytest.mark.parametrize(
-  ('fields', 'told'),
+  ('fields', 'message'),
   [
     ({'stepz': 3}, "train field='stepz' is not known; nearest: steps"),
     ({'optimizer': 'adamm'}, "train.optimizer='adamm' is not known; nearest: adam, adamw"),
@@ -257,8 +257,8 @@ def test_sgd_with_momentum_matches_numpy():
     ({'schedule': 'linear'}, "train.schedule='linear' is not known"),
     ({'steps': 0}, 'train.steps=0 must be greater than 0'),
     ({'batch_size': -2}, 'train.batch_size=-2 must be greater than 0'),
-    ({'steps': 1.5}, 'train.steps=1.5 must be of type int'),
-    ({'learning_rate': 'fast'}, "train.learning_rate='fast' must be of type float"),
+    ({'steps': 1.5}, 'train.steps=1.5 must be a whole number'),
+    ({'learning_rate': 'fast'}, "train.learning_rate='fast' must be a finite number"),
     ({'learning_rate': float('nan')}, 'train.learning_rate=nan must be a finite number'),
     ({'clip': -1.0}, 'train.clip=-1.0 must not be negative'),
     ({'beta2': 1.0}, r'train.beta2=1.0 must be in \[0, 1\)'),
@@ -267,8 +267,8 @@ def test_sgd_with_momentum_matches_numpy():
     ({'batch_size': 6, 'accumulate': 4}, 'train.batch_size=6 must be a multiple of train.accumulate=4'),
   ],
 )
-def test_bad_settings_are_named(fields, told):
-  with pytest.raises(InputError, match=told):
+def test_bad_settings_are_named(fields, message):
+  with pytest.raises(InputError, match=message):
     train_settings(fields)
 
 

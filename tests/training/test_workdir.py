@@ -52,7 +52,10 @@ def test_a_start_that_saved_nothing_binds_nobody(tmp_path):
 
 @dataclasses.dataclass(frozen=True)
 class Identified(toy.Toy):
-  identity: str = 'crc 1'
+  content: str = 'crc 1'
+
+  def identity(self):
+    return {'dataset': 'toy', 'content': self.content}
 
 
 def test_other_data_is_refused_and_the_run_says_what_produced_it(tmp_path, monkeypatch):
@@ -68,11 +71,11 @@ def test_other_data_is_refused_and_the_run_says_what_produced_it(tmp_path, monke
   assert first['versions']['jax'] == jax.__version__
   assert {'commit', 'device', 'device_kind', 'devices', 'host', 'time'} <= first.keys()
   workdirs.check_data(tmp_path, Identified())
-  workdirs.check_data(tmp_path, toy.Toy())  # which does not say
-  with pytest.raises(InputError, match='was made with other data: crc 1 there and crc 2 now'):
-    workdirs.check_data(tmp_path, Identified(identity='crc 2'))
+  with pytest.raises(InputError, match="the data are not those of the run: content was 'crc 1' and is 'crc 2'"):
+    workdirs.check_data(tmp_path, Identified(content='crc 2'))
   (tmp_path / 'provenance.json').write_bytes(b'\xff[')
   assert workdirs.read_provenance(tmp_path) == []
+  workdirs.check_data(tmp_path, Identified(content='crc 2'))
 
 
 def test_a_config_dict_is_what_json_gives_back():

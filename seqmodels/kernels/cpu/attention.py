@@ -5,22 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
+from seqmodels.kernels.cpu.call import call
 
 
-def attention(
-  q: Float[Array, 'b t h k'],
-  k: Float[Array, 'b s g k'],
-  v: Float[Array, 'b s g v'],
-  *,
-  causal: bool = True,
-  bounds: tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']] | None = None,
-) -> Float[Array, 'b t h v']:
-  """Attention as in `kernels/attention.py`; temporaries are O(t + s) per thread. Raises InputError where the library is
-  not there, or for other types than float32."""
-  native.check(q, k, v)
+def why_not(q: Any, k: Any, v: Any, bounds: Any, *, causal: bool) -> str | None:
+  """Return why the kernels cannot compute the attention, or None."""
+  del bounds, causal
+  return library.why_not(q, k, v)
+
+
+def attention(q: Any, k: Any, v: Any, bounds: Any, *, causal: bool) -> jax.Array:
+  """Attention as in `kernels/attention.py`; temporaries are O(t + s) per thread."""
   limits = () if bounds is None else tuple(a.astype(jnp.int32) for a in bounds)
   return _attention(q, k, v, limits, causal)
 
@@ -32,8 +29,9 @@ def _attention(q: Any, k: Any, v: Any, limits: Any, causal: bool) -> Any:
 
 def _forward(q: Any, k: Any, v: Any, limits: Any, causal: bool) -> Any:
   b, t, h, _ = q.shape
-  results = native.results((b, t, h, v.shape[-1]), (b, h, t))
-  return native.call('attention_forward', results, q, k, v, *limits, causal=causal)
+  arrays = q, k, v, *limits
+  shapes = (b, t, h, v.shape[-1]), (b, h, t)
+  return call('attention_forward', shapes, arrays, (0,) * len(arrays), (0, 0), causal=causal)
 
 
 def _save(q: Any, k: Any, v: Any, limits: Any, causal: bool) -> Any:
@@ -43,9 +41,9 @@ def _save(q: Any, k: Any, v: Any, limits: Any, causal: bool) -> Any:
 
 def _backward(causal: bool, saved: Any, dout: Any) -> Any:
   q, k, v, limits, out, log_sum = saved
-  results = native.results(q.shape, k.shape, v.shape)
-  arrays = q, k, v, out, log_sum, dout
-  return *native.call('attention_backward', results, *arrays, *limits, causal=causal), None
+  arrays = q, k, v, out, log_sum, dout, *limits
+  shapes = q.shape, k.shape, v.shape
+  return *call('attention_backward', shapes, arrays, (0,) * len(arrays), (0, 0, 0), causal=causal), None
 
 
 _attention.defvjp(_save, _backward)

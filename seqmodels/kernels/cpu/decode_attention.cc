@@ -114,7 +114,7 @@ static void write(const std::vector<Block>& ring, int64_t slots, int64_t b, int6
   }
 }
 
-static ffi::Error Ring(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buffer<ffi::F32> new_k,
+static ffi::Error DecodeAttention(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buffer<ffi::F32> new_k,
                        ffi::Buffer<ffi::F32> new_v, ffi::Buffer<ffi::S32> end, ffi::Buffer<ffi::PRED> mask,
                        ffi::RemainingArgs, ffi::ResultBuffer<ffi::F32> out, ffi::RemainingRets blocks) {
   const int64_t b = q.dimensions()[0], h = q.dimensions()[1], k = q.dimensions()[2];
@@ -161,7 +161,7 @@ static ffi::Error Ring(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buffe
 
 }  // namespace seqmodels
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(seqmodels_ring, seqmodels::Ring,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(seqmodels_decode_attention, seqmodels::DecodeAttention,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<ffi::Buffer<ffi::F32>>()

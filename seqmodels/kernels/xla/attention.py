@@ -16,8 +16,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from seqmodels.kernels import relative as by_distance
+from seqmodels.kernels.reference.attention import (
+  MASKED,
+  Bounds,
+  Keys,
+  Queries,
+  Values,
+  attend,
+  visibility,
+  zero_masked_rows,
+)
+from seqmodels.kernels.relative import Relative
+
 MAX_PARTS = 4
-MASKED = -1e30
 SHORT = 512  # tokens
 # Scores that exist at one time on CPU: of a long sequence what a core's cache holds, so that memory stays linear; of
 # short ones many, since a loop over groups would keep every core but one from the exponentials.
@@ -42,6 +54,13 @@ class Plan(NamedTuple):
   heads: int  # key heads at once, of one row if `rows` is 1
 
 
+def attention(
+  q: Queries, k: Keys, v: Values, bounds: Bounds | None, *, causal: bool, in_groups: bool = False
+) -> Float[Array, 'b t h v']:
+  """Return the attention of `kernels/attention.py` without `relative`."""
+  return blockwise(q, k, v, causal=causal, bounds=bounds, in_groups=in_groups)
+
+
 def blockwise(
   q: Float[Array, 'b t h k'],
   k: Float[Array, 'b s g k'],
@@ -50,10 +69,11 @@ def blockwise(
   causal: bool = True,
   bounds: tuple[Int[Array, 'b t'], Int[Array, 'b t'], Int[Array, 'b s']] | None = None,
   block: int = 0,
+  in_groups: bool = False,
 ) -> Float[Array, 'b t h v']:
   """Attention as in `attention.attention`; temporaries are O(t + s) per head.
 
-  block: queries at a time; 0: chosen from t.
+  block: queries at a time; 0: chosen from t. in_groups: as many rows and heads at a time as a core's cache holds.
   """
   b, t, h, width = q.shape
   s, g = k.shape[1:3]
@@ -64,7 +84,7 @@ def blockwise(
     if bounds is not None:
       first, last, number = bounds
       bounds = jnp.pad(first, ((0, 0), (0, padding))), jnp.pad(last, ((0, 0), (0, padding))), number
-  plan = make_plan(t + padding, s, b, g, h // g, causal, size)
+  plan = make_plan(t + padding, s, b, g, h // g, causal, size, in_groups)
   out = _rows(q.reshape(b, t + padding, g, h // g, width), k, v, bounds, plan)
   return out.reshape(b, t + padding, h, v.shape[-1])[:, :t]
 
@@ -74,19 +94,60 @@ def choose_block(t: int) -> int:
   return -(-t // (MAX_PARTS * 64)) * 64 if t <= 2048 else 256
 
 
-def make_plan(t: int, s: int, rows: int, heads: int, shared: int, causal: bool, block: int) -> Plan:
+def make_plan(t: int, s: int, rows: int, heads: int, shared: int, causal: bool, block: int, in_groups: bool) -> Plan:
   """How t queries (a multiple of `block`) of `rows` × `heads` key heads, each for `shared` query heads, are cut up."""
   blocks = t // block
   count = min(MAX_PARTS, blocks) if causal else 1
   edges = [round(i * blocks / count) * block for i in range(count + 1)]
   parts = tuple(Part(a, z, min(z, s) if causal else s) for a, z in itertools.pairwise(edges))
-  if jax.default_backend() != 'cpu':
+  if not in_groups:
     return Plan(causal, block, parts, rows, heads)
   at_once = max(1, (SHORT_SCORES_AT_ONCE if t <= SHORT else SCORES_AT_ONCE) // (shared * block * s))
   divisor = lambda n, most: max(i for i in range(1, n + 1) if n % i == 0 and i <= most)
   if at_once >= heads:
     return Plan(causal, block, parts, divisor(rows, at_once // heads), heads)
   return Plan(causal, block, parts, 1, divisor(heads, at_once))
+
+
+def rematerialised(
+  q: Queries,
+  k: Keys,
+  v: Values,
+  *,
+  causal: bool = True,
+  bounds: Bounds | None = None,
+  relative: Relative,
+  offset: int = 0,
+  block: int = 0,
+) -> Float[Array, 'b t h v']:
+  """A loop over blocks of queries whose scores are computed again in the backward pass: temporaries are O(t + s).
+
+  block: queries at a time; 0: chosen from t.
+  """
+  t, s = q.shape[1], k.shape[1]
+  size = min(block or choose_block(t), t)
+  padding = -t % size
+  padded = t + padding
+  q = jnp.pad(q, ((0, 0), (0, padding), (0, 0), (0, 0)))
+  if bounds is not None:
+    lower, upper = (jnp.pad(a, ((0, 0), (0, padding))) for a in bounds[:2])
+    bounds = lower, upper, bounds[2]
+  table = by_distance.make_table(relative, padded, s, offset, ahead=True)
+
+  @jax.checkpoint
+  def one(first: Int[Array, '']) -> Float[Array, 'b n h v']:
+    rows = jax.lax.dynamic_slice_in_dim(q, first, size, axis=1)
+    added = by_distance.scores(relative, by_distance.block_of(table, padded, s, first, size), rows, s)
+    limits = None
+    if bounds is not None:
+      lower, upper = (jax.lax.dynamic_slice_in_dim(a, first, size, axis=1) for a in bounds[:2])
+      limits = lower, upper, bounds[2]
+    visible = visibility(size, s, causal, limits, first)
+    out = attend(rows, k, v, visible, added)
+    return out if limits is None else zero_masked_rows(out, visible)
+
+  out = jax.lax.map(one, jnp.arange(0, padded, size, dtype=jnp.int32))
+  return jnp.moveaxis(out, 0, 1).reshape(q.shape[0], padded, *out.shape[3:])[:, :t]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
