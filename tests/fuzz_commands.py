@@ -26,7 +26,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS, BYTES = 5.0, 2**30
 PATIENCE = 60.0  # seconds that a process may take on a busy machine
-TASKS = ('language', 'copying', 'adding', 'recall', 'reversal', 'forecasting')
+TASKS = ('language', 'copying', 'adding', 'recall', 'reversal', 'forecasting', 'formal_languages', 'state_tracking')
 TINY = 'width=8,depth=1,length=8,batch_size=2,steps=1,unit=byte'
 
 NUMBERS = (

@@ -106,10 +106,10 @@ class Lock:
     self._file: Any = None
 
   def __enter__(self) -> Self:
-    with writing(self.folder):
+    with writing(f'--{self.flag}={self.folder}'):
       self.folder.mkdir(parents=True, exist_ok=True)
     while self._file is None:
-      with writing(self.folder):
+      with writing(f'--{self.flag}={self.folder}'):
         file = self.path.open('a+', encoding='utf-8', errors='replace')
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -132,10 +132,14 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def check_data(workdir: pathlib.Path, task: Task) -> None:
-  """Raise InputError where a model would be used with other data than it was started with."""
+  """Raise InputError where a model would be used with other data than it was last trained on."""
   recorded = (start['data'] for start in reversed(read_provenance(workdir)) if isinstance(start.get('data'), dict))
-  if (before := next(recorded, None)) is not None:
+  if (before := next(recorded, None)) is None:
+    return
+  try:
     check_identity(before, task)
+  except InputError as error:
+    raise InputError(f'--workdir={workdir}: {error}') from error
 
 
 def read_provenance(workdir: pathlib.Path) -> list[Config]:
@@ -207,7 +211,7 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   workdir = files.resolve('workdir', workdir)
   config = read_config(workdir)
   task = make_task(config)
-  check_data(workdir, task)
+  check_data(workdir, task)  # before the model: another vocabulary would make another model
   model = make_model(config, task)
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True, layout=layout(model))
   like = {'params': model.abstract_params}
