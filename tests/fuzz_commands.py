@@ -238,11 +238,13 @@ def confirm(line: Line, folder: str) -> str:
   try:
     with tempfile.TemporaryFile() as errors:
       process = subprocess.Popen(command, cwd=folder, env=kept, stdout=subprocess.DEVNULL, stderr=errors)
-      used = _wait(process)
+      used, was_killed = _wait(process)
       errors.seek(0)
       text = errors.read().decode(errors='replace')
   except ValueError:  # a zero byte: no shell can pass it
     return ''
+  if was_killed:
+    return f'hang beyond {PATIENCE:g} s'
   if 'Traceback' in text or process.returncode < 0:
     return f'traceback {process.returncode} {text[-300:]}'
   if used.ru_maxrss * 1024 > BYTES:
@@ -251,19 +253,17 @@ def confirm(line: Line, folder: str) -> str:
   return f'hang {seconds:.1f} s' if seconds > SECONDS and process.returncode == 2 else ''
 
 
-def _wait(process: subprocess.Popen) -> resource.struct_rusage:
-  """Wait for a process, as long as patience lasts; return what it has used."""
-  end = time.monotonic() + PATIENCE
+def _wait(process: subprocess.Popen) -> tuple[resource.struct_rusage, bool]:
+  """Wait for a process, as long as patience lasts; return what it has used, and whether it had to be killed."""
+  end, was_killed = time.monotonic() + PATIENCE, False
   while True:
     done, status, used = os.wait4(process.pid, os.WNOHANG)
     if done:
       process.returncode = os.waitstatus_to_exitcode(status)
-      return used
-    if time.monotonic() > end:
+      return used, was_killed
+    if time.monotonic() > end and not was_killed:
       process.kill()
-      _, status, used = os.wait4(process.pid, 0)
-      process.returncode = 2
-      return used
+      was_killed = True
     time.sleep(0.05)
 
 

@@ -55,7 +55,7 @@ def local_path(flag: str, text: str | pathlib.Path) -> str:
     if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
       raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     os.stat(path)
-  except (FileNotFoundError, NotADirectoryError):
+  except FileNotFoundError:
     pass
   except UnicodeEncodeError as error:
     raise InputError(f'{shown!a} cannot be used: it is not UTF-8') from error
