@@ -150,7 +150,7 @@ def _blocks(network: Network) -> list[tuple[str, str]]:
   stack = network.stack
   sizes = [sum(leaf.size for leaf in jax.tree.leaves(nnx.state(stack.layer(j)))) for j in range(stack.period)]
   about = list(zip(network.config.pattern, sizes, strict=True))
-  rows = []
+  rows: list[tuple[str, str]] = []
   for (mixer, size), run in itertools.groupby(range(stack.depth), lambda i: about[i % stack.period]):
     first, *others = run
     if len(rows) == MOST_ROWS:
