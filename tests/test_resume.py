@@ -1,6 +1,8 @@
 """Resumed = uninterrupted, bit for bit: real processes, killed at several moments, with a carried state."""
 
+import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,3 +91,45 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
   assert any(np.any(leaf) for leaf in jax.tree.leaves(ours.tree.carry))
   for a, b in zip(jax.tree.leaves(ours.tree), jax.tree.leaves(theirs.tree), strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory) -> dict[str, pathlib.Path]:
+  """A run of 20 steps with each way to run the layers, with checkpoints at 10 and 20."""
+  folder = tmp_path_factory.mktemp('layers')
+  for layers in ('scan', 'unroll'):
+    train_layers(folder / layers, layers)
+  return {layers: folder / layers for layers in ('scan', 'unroll')}
+
+
+def train_layers(workdir: pathlib.Path, layers: str) -> str:
+  config = (
+    'configs/language.py:gru,width=8,depth=4,length=16,batch_size=4,segment=8,layers='
+    f'{layers},steps=20,log_every=1,eval_every=0,checkpoint_every=10'
+  )
+  flags = [f'--config={config}', f'--workdir={workdir}', '--platform=cpu', '--config.eval.batch_size=512']
+  command = [sys.executable, 'main.py', '--mode=train', *flags]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+  assert done.returncode == 0, done.stderr
+  return done.stderr
+
+
+@pytest.mark.parametrize(('first', 'then'), [('scan', 'unroll'), ('unroll', 'scan')])
+def test_a_run_goes_on_whichever_way_its_layers_are_run(runs, tmp_path, first, then):
+  """The carry included: a checkpoint has one array a layer, whichever way wrote it."""
+  workdir = tmp_path / 'W'
+  shutil.copytree(runs[first], workdir)
+  shutil.rmtree(workdir / 'checkpoints' / '20')
+  log = train_layers(workdir, then)
+  assert f"model.layers is '{first}' there and '{then}' now" in log
+  assert 'going on from step 10' in log
+  resumed, whole = newest(workdir), newest(runs[first])
+  assert jax.tree.structure(resumed.tree) == jax.tree.structure(whole.tree)
+  assert jax.tree.leaves(resumed.tree.carry)
+  for a, b in zip(jax.tree.leaves(resumed.tree), jax.tree.leaves(whole.tree), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+  names = [set(json.loads((w / 'checkpoints' / '20' / 'meta' / 'metadata').read_text())['sums']) for w in runs.values()]
+  assert names[0] == names[1]
+  assert any(name.startswith('params/') and '/block_03/' in name for name in names[0])
+  assert any(name.startswith('carry/') and '/block_03/' in name for name in names[0])
+  assert not any('group_' in name for name in names[0])

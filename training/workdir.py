@@ -22,12 +22,13 @@ from seqmodels.notation import Params
 from tasks.base import Task
 from tasks.identity import check_identity
 from training import files, provenance
-from training.checkpoint import Checkpoints, Layout, flatten
+from training.checkpoint import Checkpoints, flatten
 from training.optimizer import make_schedule
 from training.settings import TrainSettings, train_settings
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
+MAY_CHANGE = ('model.layers',)  # how the model is run: neither checkpoints nor numbers beyond rounding depend on it
 log = logging.getLogger('seqmodels')
 
 
@@ -92,8 +93,12 @@ def check_same_config(
     return ''
   if step is None:
     return f'{workdir} holds no checkpoint: its config is replaced ({", ".join(differing)})'
+  notes = [f'{f} is {old.get(f)!r} there and {new.get(f)!r} now' for f in differing if f in MAY_CHANGE]
+  differing = [field for field in differing if field not in MAY_CHANGE]
+  if not differing:
+    return '; '.join(notes)
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
-    change = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}'
+    change = '; '.join([*notes, '']) + f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}'
     rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
     if math.isclose(*rates, rel_tol=1e-4):
       return change
@@ -188,12 +193,6 @@ def make_model(config: Config, task: Task) -> Model:
   return models.build(model, task.spec)
 
 
-def layout(model: Model) -> Layout:
-  """Return how a model's trees lie in a checkpoint: stacked layers one by one, where the model stacks them."""
-  del model
-  return Layout()
-
-
 def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
   """Return the model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
   return next(load_steps(workdir, [step]))
@@ -209,7 +208,7 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   task = make_task(config)
   check_data(workdir, task)
   model = make_model(config, task)
-  checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True, layout=layout(model))
+  checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
   like = {'params': model.abstract_params}
   if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
