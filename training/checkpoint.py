@@ -195,10 +195,8 @@ class Checkpoints:
       )
     if meta['step'] != step:
       raise Damaged(f'it is a copy of checkpoint {meta["step"]}')
-    expected = flatten(jax.tree.map(_abstract, like))
-    checked = {
-      name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()
-    }
+    expected = flatten(jax.tree.map(_shape_only, like))
+    checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
     leaves = list(join_names(checked, expected).values())
     return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
 
@@ -260,8 +258,9 @@ def flatten(tree: Any) -> dict[str, Any]:
   return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
 
 
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(np.shape(x), x.dtype)
+def _shape_only(x: Any) -> np.ndarray:
+  """Return an array of the shape and dtype of `x` that takes no memory and can be sliced."""
+  return np.broadcast_to(np.zeros((), x.dtype), np.shape(x))
 
 
 def _to_host(x: Any) -> np.ndarray:
