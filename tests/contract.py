@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from seqmodels.context import BATCH, CACHE, Context, StateSpec
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from seqmodels.layers import axes_of
 from seqmodels.mixers.base import grow
 from tests.cases import NO_PADDING, NO_RESET, B, Case, D, T, draw_flags, draw_input, draw_lengths
@@ -312,7 +312,7 @@ def check_projection(case: Case) -> None:
 
 def check_backends_agree(case: Case, backend: str) -> None:
   """Outputs, last states and gradients with a backend equal those with `auto`, with documents and padding."""
-  if backend == 'cpu' and not native.available():
+  if backend == 'cpu' and not library.load():
     pytest.skip('the C++ kernels are not built')
   x = draw_input(10)
   reset, mask = draw_flags(10)

@@ -11,7 +11,7 @@ from flax import nnx
 
 from seqmodels.context import Context
 from seqmodels.errors import InputError
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from tests.cases import make
 from tests.contract import close
 
@@ -20,8 +20,8 @@ x = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
 
 
 @functools.cache
-def mixer(causal=True, **options):
-  return make('attention', D, causal=causal, options={'heads': 2, **options})
+def mixer(causal=True, kernels='auto', **options):
+  return make('attention', D, causal=causal, kernels=kernels, options={'heads': 2, **options})
 
 
 @functools.cache
@@ -104,26 +104,24 @@ def test_reading_a_prefix_equals_reading_everything():
 
 def test_a_prefix_is_all_that_a_token_reads():
   """The switch holds one matmul a power of two, the cheapest over 64 slots."""
-  state = jax.eval_shape(lambda: mixer().init_state(1, 1000))
-  program = jax.jit(lambda s, x: mixer()(x, s)).lower(state, x[:1, :1]).as_text()
+  in_xla = mixer(kernels='xla')
+  state = jax.eval_shape(lambda: in_xla.init_state(1, 1000))
+  program = jax.jit(lambda s, x: in_xla(x, s)).lower(state, x[:1, :1]).as_text()
   for prefix in (64, 128, 256, 512, 1000):
     assert f'tensor<1x2x1x{prefix}xf32>' in program
 
 
-@pytest.fixture
-def in_native_code(monkeypatch):
-  """What happens on one device happens on two."""
-  if not native.available():
-    pytest.skip('native kernels are not built')
-  monkeypatch.setattr(native, 'suits', lambda *arrays: True)
+needs_library = pytest.mark.skipif(not library.load(), reason='the C++ kernels are not built')
 
 
+@needs_library
 @pytest.mark.parametrize(('slots', 'heads', 'kv_heads', 'width'), [(6, 2, 2, 8), (150, 4, 2, 80), (70, 3, 1, 96)])
-def test_native_decoding_equals_reading_everything(in_native_code, slots, heads, kv_heads, width):
+def test_decoding_in_cpp_equals_reading_everything(slots, heads, kv_heads, width):
   """In a ring of several blocks that is full and begins anew, with rows, documents and padding of their own."""
   random = np.random.default_rng(4)
   options = {'heads': heads, 'kv_heads': kv_heads}
-  whole, one = (make('attention', width, options=options | {'decode': decode}) for decode in ('full', 'prefix'))
+  whole = make('attention', width, kernels='reference', options=options | {'decode': 'full'})
+  one = make('attention', width, kernels='cpu', options=options)
   text = jnp.asarray(random.normal(size=(B, slots + 20, width)), jnp.float32)
   reset, mask = (jnp.asarray(random.random(text.shape[:2]) < share) for share in (0.01, 0.8))
   mask = mask.at[:, :2].set(False)  # there is nothing to see at first
@@ -139,7 +137,8 @@ def test_native_decoding_equals_reading_everything(in_native_code, slots, heads,
   close(decode(one, text, reset, mask), decode(whole, text, reset, mask))
 
 
-def test_gradients_of_native_decoding(in_native_code):
+@needs_library
+def test_gradients_of_decoding_in_cpp():
   _, state = apply(decode='full')(x[:, :3], mixer().init_state(B, SLOTS), None, None)
 
   def loss(form, x, state):
@@ -148,7 +147,7 @@ def test_gradients_of_native_decoding(in_native_code):
 
   numbers = {'k': state['k'], 'v': state['v']}
   gradient = lambda form: jax.grad(lambda x, a: loss(form, x, a | {'end': state['end']}), argnums=(0, 1))(x, numbers)
-  close(gradient(mixer(decode='prefix')), gradient(mixer(decode='full')))
+  close(gradient(mixer(kernels='cpu')), gradient(mixer(kernels='reference', decode='full')))
 
 
 def test_rotary_sees_distances_only():

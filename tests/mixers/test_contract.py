@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from seqmodels.kernels import native
+from seqmodels.kernels.cpu import library
 from seqmodels.mixers import MIXERS
 from tests import bidirectional, contract
 from tests.cases import Case
@@ -56,7 +56,7 @@ POSITIONS = sorted(
 @pytest.mark.parametrize(('name', 'options', 'kernels'), CASES)
 @pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
 def test_contract(name, options, kernels, check):
-  if kernels == 'cpu' and (not native.available() or check in OF_BFLOAT16):
+  if kernels == 'cpu' and (not library.load() or check in OF_BFLOAT16):
     pytest.skip('the C++ kernels are not built, or not for this dtype')
   check(case(name, options, kernels))
 
