@@ -142,9 +142,9 @@ def random_line(draws: random.Random, workdir: str) -> Line:
 
 
 def config(draws: random.Random) -> str:
-  from configs.architectures import names
+  from configs import architectures, catalogue
 
-  task, name = draws.choice(TASKS), draws.choice(names())
+  task, name = draws.choice(catalogue.tasks()), draws.choice(architectures.names())
   pairs = ','.join(pair(draws) for _ in range(draws.choice([0, 1, 1, 1, 2])))
   return f'{ROOT}/configs/{task}.py:{name},width=16,depth=4,{pairs}'
 
