@@ -49,7 +49,7 @@ def test_the_readmes_mixer_is_refused_where_a_task_reads_both_ways(decay):
   with pytest.raises(InputError, match='Decay cannot be bidirectional'):
     make('decay', causal=False)
   spec = Spec('encode', Tokens(5), Tokens(5), 7)
-  with pytest.raises(InputError, match='Decay cannot be bidirectional'):
+  with pytest.raises(InputError, match='decay, which cannot be bidirectional'):
     build(ModelConfig(pattern=('decay',), depth=1, width=8), spec)
 
 
