@@ -26,7 +26,11 @@ OPTIONS = {
   'sliding_window': ({'implementation': 'reference'}, {'implementation': 'reference', 'window': LENGTH // 2}),
   'transformer_xl': ({'implementation': 'reference'}, {'implementation': 'reference', 'kv_heads': 1}),
   'sparse': ({'stride': 32}, {'stride': 32, 'position': 'relative'}),
-  'linear_attention': ({}, {'position': 'rotary'}, {'implementation': 'reference'}),
+  'linear_attention': (
+    {'implementation': 'xla'},
+    {'implementation': 'xla', 'position': 'rotary'},
+    {'implementation': 'reference'},
+  ),
   'performer': ({}, {'position': 'rotary', 'features': 64, 'chunk': 64}),
   'linformer': ({'length': 2 * LENGTH, 'rank': 16},),
   'gated_delta': ({}, {'expand': 2, 'chunk': 16}),
