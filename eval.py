@@ -1,4 +1,4 @@
-"""--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; appends to eval.jsonl."""
+"""--mode=eval: evaluates checkpoints of a workdir with the evaluator that training uses; writes eval.jsonl."""
 
 if __name__ == '__main__':  # `python eval.py …` is `python main.py --mode=eval …`
   import sys
@@ -7,6 +7,7 @@ if __name__ == '__main__':  # `python eval.py …` is `python main.py --mode=eva
 
   sys.exit(program.start('eval'))
 
+import fcntl
 import json
 import math
 import pathlib
@@ -15,18 +16,19 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from tasks.base import Task
+from training import files
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
-from training.metrics import log
+from training.metrics import log, parse_rows
 from training.settings import eval_settings
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
 
 def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devices: int = 0) -> None:
-  """Prints a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
-  folder = pathlib.Path(workdir)
+  """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
+  folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
   for number, results, task in evaluations(folder, step=step, all_steps=all_steps, devices=devices):
     if baselines is None:
@@ -41,7 +43,7 @@ def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devi
 def evaluations(
   folder: pathlib.Path, *, step: int | None, all_steps: bool, devices: int = 0
 ) -> Iterator[tuple[int, Results, Task]]:
-  """Evaluates checkpoint after checkpoint, appends its rows to eval.jsonl, and yields (step, results, task)."""
+  """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
   mesh = meshes.make_mesh(devices)
   for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
     settings = eval_settings(loaded.config['eval'])
@@ -54,18 +56,33 @@ def evaluations(
 
 
 def keep(path: pathlib.Path, step: int, results: Results) -> None:
-  """Appends a row a split. Where that cannot be done (in another's workdir) it is logged; the numbers are printed."""
+  """Write a row a split; it takes the place of an older row of the same step and split.
+
+  Where it cannot be written (in another's workdir) that is logged; the numbers are printed anyway.
+  """
+  new = [
+    {'step': step, 'split': name}
+    | {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+    for name, values in results.items()
+  ]
   try:
-    with path.open('a') as file:
-      for name, values in results.items():
-        finite = {metric: value if math.isfinite(value) else None for metric, value in values.items()}
-        file.write(json.dumps({'step': step, 'split': name, **finite}) + '\n')
+    with path.open('a+', encoding='utf-8') as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
+      rows, damaged = parse_rows(path)
+      old = [row for row in rows if (row['step'], row['split']) in {(row['step'], row['split']) for row in new}]
+      if not old and not damaged:
+        file.write(''.join(json.dumps(row) + '\n' for row in new))
+        return
+      if damaged:
+        log.warning('%s: line %s cannot be read and is dropped', path, ', '.join(map(str, damaged)))
+      file.truncate(0)  # in place: a file that took its place would not be the one that is locked
+      file.write(''.join(json.dumps(row) + '\n' for row in [*(row for row in rows if row not in old), *new]))
   except OSError as error:
-    log.warning('%s cannot be written (%s): results are printed only', path, error.strerror)
+    log.warning('%s cannot be written (%s): results are printed only', path, files.reason(error))
 
 
 def table(rows: Mapping[str, Mapping[str, float]], label: str) -> str:
-  """Names down, metrics across, aligned."""
+  """Return a table with names down, metrics across, aligned."""
   metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
   cells = [[label, *metrics]]
   for name, values in rows.items():

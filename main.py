@@ -60,10 +60,12 @@ def parse(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 
 def run(argv: Sequence[str]) -> None:
   """Run the mode that the flags name."""
-  mode, arguments = parse(argv)
-  if mode.process:
-    from training import runtime
+  from commands import flags
+  from training import runtime
 
+  mode, arguments = parse(argv)
+  flags.check_workdir(mode, arguments)
+  if mode.process:
     runtime.select(arguments.pop('platform', None), arguments.get('devices', 0))
   folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir') if name in arguments}
   if folders:

@@ -67,8 +67,8 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
     for position in positions:
       label = f'{name} {position}'
       prompt = jnp.zeros((1, position), jnp.int32)
-      _, state = generate.prefill(model, decoder.params, prompt, None, length)
-      saved = state, jnp.zeros((1, 1), jnp.int32)
+      _, state = generate.prefill(decoder.decoder, prompt, max_length=length)
+      saved = state, jnp.zeros((1,), jnp.int32)
       calls[label], setups[label] = decoder.advance, decoding.copier(saved)
       beside[label] = {'side': name, 'position': position, **FIELDS, 'batch': 1, 'dtype': 'float32'}
   measured = timing.interleave(calls, setups=setups, repeats=200, seconds=seconds)

@@ -16,6 +16,7 @@ Rounds in which other processes used more than `busy` cores are left out. The fo
 configs measured again replace the old ones.
 """
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -155,17 +156,16 @@ class Sides:
   """Some steps of the training loop, and of the compiled step alone, each with a state of its own."""
 
   def __init__(self, config: str, folder: pathlib.Path) -> None:
-    import train
+    from training import loop
     from training import mesh as meshes
     from training import workdir as workdirs
-    from training.checkpoint import Checkpoints
-    from training.metrics import MetricsWriter
     from training.run import build_run
 
     run = build_run(workdirs.plain(load(config)))
     self.compiled, self.state = run.trace_step().lower().compile(), run.initial_state()
-    checkpoints, writer = Checkpoints(folder / 'checkpoints'), MetricsWriter(folder, 0)
-    self.training = train.Loop(run, self.compiled, run.initial_state(), run.batches(), checkpoints, writer, 0)
+    self.files = contextlib.ExitStack()  # open as long as the loop is
+    files = self.files.enter_context(loop.open_files(folder, run, None))
+    self.training = loop.Loop(run, self.compiled, run.initial_state(), run.batches(), files, show=True)
     batches = run.batches()
     self.ready = [meshes.put_batch(next(batches), run.mesh) for _ in range(MOST)]
     self.steps = 1

@@ -1,13 +1,17 @@
 """The models of the comparison in PyTorch, with this project's parameters. Imported only where PyTorch is."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmarks.work import to_torch
+from seqmodels.models import layout
 
 Params = dict[str, Any]
 Cache = list[tuple[torch.Tensor, torch.Tensor]]
@@ -16,12 +20,13 @@ Cache = list[tuple[torch.Tensor, torch.Tensor]]
 class Linear(nn.Module):
   """y = x w + b with w [d n], as here."""
 
-  def __init__(self, params: Params, weight: str = 'weight', bias: str = 'bias') -> None:
+  def __init__(self, params: Params) -> None:
     super().__init__()
-    self.linear = nn.Linear(*params[weight].shape, bias=bias in params)
-    _set(self.linear.weight, params[weight].T)
-    if bias in params:
-      _set(self.linear.bias, params[bias])
+    kernel = params['kernel']
+    self.linear = nn.Linear(*kernel.shape, bias='bias' in params)
+    _set(self.linear.weight, kernel.T)
+    if 'bias' in params:
+      _set(self.linear.bias, params['bias'])
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     return self.linear(x)
@@ -33,7 +38,9 @@ class Attention(nn.Module):
   def __init__(self, params: Params, heads: int) -> None:
     super().__init__()
     self.heads = heads
-    self.qkv, self.output = Linear(params, 'qkv_kernel'), Linear(params, 'output_kernel')
+    parts = [_matrix(params[name]['kernel'], 1) for name in ('query', 'key', 'value')]
+    self.qkv = Linear({'kernel': np.concatenate(parts, axis=1)})
+    self.output = Linear({'kernel': _matrix(params['output']['kernel'], 2)})
 
   def forward(self, x: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
     b, t, d = x.shape
@@ -49,9 +56,9 @@ class Attention(nn.Module):
 class Block(nn.Module):
   def __init__(self, params: Params, heads: int) -> None:
     super().__init__()
-    self.norms = nn.ModuleList(_norm(params[name]) for name in ('norm_mixer', 'norm_feedforward'))
+    self.norms = nn.ModuleList(_norm(params[name]) for name in ('norm_mixer', 'norm_mlp'))
     self.mixer = Attention(params['mixer'], heads)
-    self.up, self.down = Linear(params['feedforward']['up']), Linear(params['feedforward']['down'])
+    self.up, self.down = Linear(params['mlp']['up']), Linear(params['mlp']['down'])
 
   def forward(self, x: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
     x = x + self.mixer(self.norms[0](x), cache, position)
@@ -63,7 +70,7 @@ class GPT(nn.Module):
 
   def __init__(self, params: Params, heads: int) -> None:
     super().__init__()
-    self.embedding = nn.Parameter(to_torch(params['embedding']))
+    self.embedding = nn.Parameter(to_torch(params['embed']['embedding']))
     self.positions = nn.Parameter(to_torch(params['position_table']))
     self.blocks = nn.ModuleList(Block(block, heads) for block in _blocks(params))
     self.norm, self.output = _norm(params['norm']), Linear(params['output'])
@@ -86,15 +93,16 @@ class LanguageLSTM(nn.Module):
 
   def __init__(self, params: Params) -> None:
     super().__init__()
-    self.embedding = nn.Parameter(to_torch(params['embedding']))
+    self.embedding = nn.Parameter(to_torch(params['embed']['embedding']))
     layers = [block['mixer']['forward'] for block in _blocks(params)]
     width = layers[0]['recurrent_kernel'].shape[0]
     self.lstm = nn.LSTM(width, width, len(layers), batch_first=True)
     for i, layer in enumerate(layers):
-      _set(getattr(self.lstm, f'weight_ih_l{i}'), layer['input_kernel'].T)
-      _set(getattr(self.lstm, f'weight_hh_l{i}'), layer['recurrent_kernel'].T)
-      _set(getattr(self.lstm, f'bias_ih_l{i}'), layer['bias'])
-      _set(getattr(self.lstm, f'bias_hh_l{i}'), 0 * layer['bias'])
+      bias = np.asarray(layer['input']['bias']).reshape(-1)
+      _set(getattr(self.lstm, f'weight_ih_l{i}'), _matrix(layer['input']['kernel'], 1).T)
+      _set(getattr(self.lstm, f'weight_hh_l{i}'), _matrix(layer['recurrent_kernel'], 1).T)
+      _set(getattr(self.lstm, f'bias_ih_l{i}'), bias)
+      _set(getattr(self.lstm, f'bias_hh_l{i}'), 0 * bias)
       getattr(self.lstm, f'bias_hh_l{i}').requires_grad_(False)  # a second bias would be trained beside the one
     self.output = Linear(params['output'])
 
@@ -184,8 +192,16 @@ def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
   return scores.masked_fill(hidden, float('-inf')).softmax(-1) @ v
 
 
-def _blocks(params: Params) -> Iterator[Params]:
-  return (params['stack'][name] for name in sorted(params['stack']))
+def _blocks(params: Params) -> list[Params]:
+  """Return the parameters of every layer, from those of models of one group of layers."""
+  (group,) = params['stack'].values()
+  return layout.unstack(group, jax.tree.leaves(group)[0].shape[0])
+
+
+def _matrix(kernel: Any, inputs: int) -> Any:
+  """Return a kernel as a matrix of its first `inputs` axes by the others."""
+  kernel = np.asarray(kernel)
+  return kernel.reshape(math.prod(kernel.shape[:inputs]), -1)
 
 
 def _norm(params: Params) -> nn.LayerNorm:

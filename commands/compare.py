@@ -2,11 +2,11 @@
 
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import configs.architectures
 from comparison import records
-from comparison import report as pages
 from comparison.claims import CLAIMS
 from configs import catalogue
 from seqmodels.errors import InputError, shown, unknown
@@ -47,6 +47,7 @@ def main(
   numbers = chosen_claims(claims)
 
   from comparison.experiments import EXPERIMENTS, runner, subjects  # imports JAX, which takes seconds
+  from training.files import WriteError
 
   subjects.check(architectures)
   needed = set(experiments or ()) or {e for n in numbers for e in (*CLAIMS[n].experiments, *CLAIMS[n].beside)}
@@ -58,7 +59,10 @@ def main(
   folder = writable(workdir)
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
-  tally = runner.run(chosen, scale, folder, shard, architectures=architectures)  # type: ignore[arg-type]
+  try:
+    tally = runner.run(chosen, scale, folder, shard, architectures=architectures)  # type: ignore[arg-type]
+  except WriteError as error:
+    sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, scale)
 
@@ -98,6 +102,8 @@ def writable(workdir: str) -> pathlib.Path:
 
 def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None) -> None:
   """Judge the claims, write report.md and report.html, and print the verdicts."""
+  from comparison import report as pages  # imports matplotlib
+
   rows = records.select(records.read_all(folder), scale)
   page = pages.assemble(rows, numbers)
   paths = pages.write(page, folder)

@@ -9,6 +9,7 @@ from absl import flags
 
 from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
+from training import files
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'downloads_dir', 'data_dir')
@@ -104,12 +105,17 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   values = define()
   try:
     expanded = values.read_flags_from_files(list(argv), force_gnu=False)
+  except (flags.Error, OSError, RecursionError, UnicodeError) as error:
+    raise InputError(f'--flagfile: {_message(error)}') from error
+  try:
     arguments, overrides = config_file.split_overrides(expanded)
     rest = values(arguments)[1:]
   except flags.UnrecognizedFlagError as error:
     raise _unrecognized(error.flagname, values) from error
-  except (flags.Error, OSError, RecursionError, UnicodeError) as error:  # the others: of a --flagfile
+  except flags.Error as error:
     raise InputError(_message(error)) from error
+  except RecursionError as error:  # absl compares an unknown name with the known ones letter by letter
+    raise _unrecognized(max((a for a in arguments if a.startswith('-')), key=len).partition('=')[0], values) from error
   if rest:
     raise InputError(f'{shown(rest[0])} is not expected: flags begin with --')
   name, mode = _mode(values.mode)
@@ -120,8 +126,6 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   _check_mode(name, mode, given)
   for flag in given:
     given[flag] = _checked(flag, given[flag])
-  if name in ('eval', 'generate') and not os.path.isdir(given['workdir']):
-    raise InputError(f'--workdir={cut(given["workdir"])} holds no trained model: it is no folder')
   if 'config' in given:
     text = given['config']
     given['config'] = lambda: config_file.load(text, overrides)
@@ -159,6 +163,12 @@ def _check_mode(name: str, mode: Mode, given: dict[str, Any]) -> None:
     check_decoding({flag: given[flag] for flag in SAMPLING if flag in given}, given.get('beam'), given.get(PENALTY))
 
 
+def check_workdir(mode: Mode, arguments: Mapping[str, Any]) -> None:
+  """Raise InputError, before JAX is imported, where a mode reads a trained model from a folder that does not exist."""
+  if mode in (MODES['eval'], MODES['generate']) and not os.path.isdir(arguments['workdir']):
+    raise InputError(f'--workdir={cut(arguments["workdir"])} holds no trained model: there is no such folder')
+
+
 def check_decoding(sampling: Mapping[str, Any], beam: int | None, length_penalty: float | None) -> None:
   """Raise InputError for flags of sampling beside a beam search, and for a length penalty without one."""
   if beam and sampling:
@@ -182,23 +192,8 @@ def _checked(flag: str, value: Any) -> Any:
   if flag == 'top_p' and not SMALLEST <= value <= 1:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
-    return local_path(flag, value)
+    return files.local_path(flag, value)
   return {'claims': _claims, 'shard': _shard}.get(flag, lambda value: value)(value)
-
-
-def local_path(flag: str, text: str) -> str:
-  """Return a path with `~` replaced by the home folder. InputError if no local file can have it."""
-  if '://' in text:
-    raise InputError(f'--{flag}={cut(text)} must be a local folder')
-  path = os.path.expanduser(text)
-  if path.startswith('~'):
-    raise InputError(
-      f'--{flag}={cut(text)}: there is no such home folder; write ./{cut(text)} for a folder of that name'
-    )
-  parts = [len(os.fsencode(part)) for part in path.split('/')]
-  if max(parts) > 255 or sum(parts) + len(parts) > 4000 or '\0' in path:
-    raise InputError(f'--{flag}={cut(text)} is too long: names have at most 255 bytes, paths 4,000')
-  return path
 
 
 def _claims(texts: Sequence[str]) -> list[int]:
@@ -216,7 +211,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _unrecognized(name: str, values: flags.FlagValues) -> InputError:
-  return unknown('flag', name, [flag for flag in values if len(flag) > 1])
+  return unknown('flag', name.lstrip('-'), [flag for flag in values if len(flag) > 1])
 
 
 def _message(error: BaseException) -> str:

@@ -1,7 +1,6 @@
 """--mode=generate: continue prompts with a trained model, and print the text as it is generated."""
 
 import dataclasses
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -98,9 +97,7 @@ def stop_token(loaded: Loaded, stop: str | None, ids: np.ndarray | None) -> int:
 def check_beams(model: Model, beams: int, length: int, prompts: Sequence[np.ndarray]) -> None:
   """Raise InputError for beams whose tokens, logits and states do not fit the memory."""
   rows, room = beams * len(prompts), max(map(len, prompts)) + length
-  state = jax.eval_shape(lambda: model.init_state(1, room))
-  bytes_of = lambda leaf: math.prod(leaf.shape) * leaf.dtype.itemsize
-  each = sum(map(bytes_of, jax.tree.leaves(state))) + 4 * (2 * length + model.spec.output.size)
+  each = limits.state_bytes(model, 1, room) + 4 * (2 * length + model.spec.output.size)
   if rows * each > limits.memory_bytes():
     raise InputError(
       f'--beam={beams}: the beams of {len(prompts)} prompts and {length} tokens need {rows * each / 2**30:,.3g} GiB; '

@@ -1,12 +1,14 @@
 """Read, append and select records: flat rows of JSON Lines, one measured number each. Imports no JAX."""
 
-import contextlib
+import collections
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +70,20 @@ COLUMNS: dict[str, str] = {
 }
 
 
+# The types of columns; others hold a text, a number, a truth value or nothing.
+TEXTS = ('experiment', 'cell', 'content', 'scale', 'device', 'device_kind', 'host', 'flags', 'commit', 'metric', 'unit',
+  'error', 'architecture', 'backend', 'block', 'of', 'baseline', 'dtype')  # fmt: skip
+NUMBERS = ('version', 'rows', 'devices', 'time', 'seconds', 'value', 'low', 'high', 'parameters', 'flops_per_token',
+  'state_bytes', 'updates', 'length', 'batch', 'seed', 'learning_rate', 'lag', 'pairs', 'index', 'size')  # fmt: skip
+NULLABLE = ('value', 'low', 'high')
+LISTS = ('samples', 'rates')
+# What every row of a comparison has.
+COMPARED = ('experiment', 'version', 'cell', 'content', 'scale', 'device_kind', 'time', 'metric', 'value')
+EVENTS = ('failed', 'gate', 'unavailable')  # metrics whose rows hold what their cell does
+LAST = 2e11  # seconds since the epoch: the year 8307
+log = logging.getLogger('seqmodels')
+
+
 def cell_key(
   experiment: str, version: int, cell: Mapping[str, Any], device_kind: str, versions: Mapping[str, str]
 ) -> str:
@@ -122,20 +138,114 @@ def _cut_partial_line(file: Any) -> None:
 
 
 def read(path: pathlib.Path) -> list[Row]:
-  """Return the rows of all whole cells of a file, with the present names of backends.
+  """Return the rows of all whole cells of a file; none where there is no file. What is left out is logged."""
+  rows, left_out = parse(path)
+  say(path, left_out)
+  return rows
 
-  A file that does not exist has no rows. Lines that are not JSON are skipped.
+
+def read_all(workdir: pathlib.Path, *, quiet: bool = False) -> list[Row]:
+  """Return the records of a comparison: `records.jsonl` and the files of its shards.
+
+  Rows that are not of a comparison, or not in the form of their metric's other rows, are left out with their cells;
+  unless `quiet`, how many and why is logged.
   """
-  if not path.exists():
-    return []
-  rows = []
-  with open(path, 'rb') as file:
-    for line in file:
-      with contextlib.suppress(ValueError):
-        row = json.loads(line)
-        if isinstance(row, dict) and 'metric' in row:
-          rows.append(_with_present_names(row))
-  return _whole_cells(rows)
+  found = []
+  for path in sorted(workdir.glob('records*.jsonl')):
+    rows, left_out = parse(path, COMPARED)
+    if not quiet:
+      say(path, left_out)
+    found += rows
+  return found
+
+
+def parse(path: pathlib.Path, required: Sequence[str] = ('metric',)) -> tuple[list[Row], dict[str, int]]:
+  """Return the whole cells of a records file, and how many rows are left out for which reason.
+
+  required: columns that a row must have. A row that is left out takes its cell with it. Raises OSError.
+  """
+  try:
+    data = path.read_bytes()
+  except FileNotFoundError:
+    return [], {}
+  rows: list[Row] = []
+  left_out: dict[str, int] = collections.Counter()
+  for line in filter(bytes.strip, data.split(b'\n')):
+    try:
+      row = json.loads(line)
+    except (ValueError, RecursionError):
+      left_out['not JSON'] += 1
+      continue
+    if (problem := check(row, required)) is None:
+      rows.append(_with_present_names(row))
+    else:
+      left_out[problem] += 1
+  if required != ('metric',):
+    rows = _of_one_form(rows, left_out)
+  return _whole_cells(rows, left_out), left_out
+
+
+def check(row: Any, required: Sequence[str]) -> str | None:
+  """Return what is wrong with a row, if anything: a column that is missing or of another type."""
+  if not isinstance(row, dict):
+    return 'not an object'
+  for name in required:
+    if row.get(name) is None and name != 'value':
+      return f'without {name}'
+  for name, value in row.items():
+    if not _fits(name, value):
+      return f'{name} is not {"a text" if name in TEXTS else "a number" if name in NUMBERS else "of its type"}'
+  if not 0 <= row.get('time', 0) < LAST:
+    return 'time is not one'
+  return None
+
+
+def _fits(name: str, value: Any) -> bool:
+  if name in TEXTS:
+    return isinstance(value, str)
+  if name in NUMBERS:
+    return _is_number(value) or (value is None and name in NULLABLE)
+  if name in LISTS:
+    return isinstance(value, list) and all(item is None or _is_number(item) for item in value)
+  if name == 'versions':
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+  return value is None or isinstance(value, str | bool) or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
+  """Leave out rows without a column, or with another type in it, that nine in ten of their metric's rows share.
+
+  An experiment of one version writes one form; `failed` and `gate` rows hold what their cell does.
+  """
+  groups: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    groups.setdefault((row['experiment'], row['version'], row['metric']), []).append(row)
+  whole = []
+  for (_, _, metric), group in groups.items():
+    counts = collections.Counter((name, _kind(value)) for row in group for name, value in row.items())
+    usual = [column for column, count in counts.items() if count >= 0.9 * len(group)]
+    for row in group:
+      problem = next((name for name, kind in usual if name not in row or _kind(row[name]) != kind), None)
+      if problem is None or metric in EVENTS or problem in NULLABLE:
+        whole.append(row)
+      else:
+        left_out[f'{problem} is not as in other rows of {metric}'] += 1
+  return whole
+
+
+def _kind(value: Any) -> str:
+  return 'number' if _is_number(value) else type(value).__name__
+
+
+def say(path: pathlib.Path, left_out: Mapping[str, int]) -> None:
+  """Log what was left out of a records file, if anything."""
+  if left_out:
+    reasons = ', '.join(f'{reason} ({count})' for reason, count in left_out.items())
+    log.warning('%s: %d rows are left out: %s', path, sum(left_out.values()), reasons)
 
 
 def _with_present_names(row: Row) -> Row:
@@ -149,21 +259,23 @@ def _with_present_names(row: Row) -> Row:
   return {**row, 'backend': name}
 
 
-def read_all(workdir: pathlib.Path) -> list[Row]:
-  """Return the records of a comparison: `records.jsonl` and the files of its shards."""
-  return [row for path in sorted(workdir.glob('records*.jsonl')) for row in read(path)]
-
-
 def file_name(shard: int, count: int) -> str:
   """Return the file of a shard; appending to one file from several machines is not atomic on every file system."""
   return 'records.jsonl' if count == 1 else f'records-{shard}-of-{count}.jsonl'
 
 
-def _whole_cells(rows: Iterable[Row]) -> list[Row]:
+def _whole_cells(rows: Iterable[Row], left_out: dict[str, int]) -> list[Row]:
+  """Leave out cells with fewer rows than they were written with."""
   writes: dict[tuple[Any, Any], list[Row]] = {}
   for row in rows:
     writes.setdefault((row.get('cell'), row.get('time')), []).append(row)
-  return [row for write in writes.values() if len(write) >= write[0].get('rows', 0) for row in write]
+  whole = []
+  for write in writes.values():
+    if len(write) >= write[0].get('rows', 0):
+      whole += write
+    else:
+      left_out['of a cell that is not whole'] += len(write)
+  return whole
 
 
 def finished(rows: Iterable[Row]) -> set[str]:

@@ -6,6 +6,7 @@ block. The task decides the reading direction: an `encode` task makes every arch
 with an `encoder_pattern` are for tasks with a source.
 """
 
+import itertools
 from typing import Any
 
 from configs import catalogue
@@ -98,12 +99,18 @@ def whole_depth(depth: int, pattern: tuple[str, ...]) -> int:
 def summary(name: str) -> str:
   """Return one line that describes an architecture by its fields."""
   fields = architecture(name)
-  layers = [f'{"+".join(fields["pattern"])} in {fields["block"]} blocks']
+  layers = [f'{_written(fields["pattern"])} in {fields["block"]} blocks']
   if 'encoder_pattern' in fields:
     link = 'cross-attention' if fields.get('cross_attention', True) else "the encoder's last state"
-    layers.append(f'encoder {"+".join(fields["encoder_pattern"])}, {link}')
+    layers.append(f'encoder {_written(fields["encoder_pattern"])}, {link}')
   if fields['position'] != 'none':
     layers.append(f'{fields["position"]} positions')
   if fields['feedforward']:
     layers.append(f'feed-forward {fields["feedforward"]:g} × width')
   return ', '.join(layers)
+
+
+def _written(pattern: tuple[str, ...]) -> str:
+  """Return a pattern as text, the reverse of `fields.parse_pattern`."""
+  groups = ((entry, len(list(group))) for entry, group in itertools.groupby(pattern))
+  return '+'.join(entry if count == 1 else f'{entry}*{count}' for entry, count in groups)

@@ -9,7 +9,6 @@ import ast
 import dataclasses
 import functools
 import importlib
-import inspect
 import math
 import pathlib
 import sys
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple
 from seqmodels.errors import unknown
 
 ROOT = pathlib.Path(__file__).parent.parent
-COMMON = ('self', 'width', 'rngs', 'causal', 'dtype')  # arguments that every mixer takes
 
 
 class Unreadable(Exception):
@@ -48,12 +46,11 @@ def mixer_options(name: str) -> dict[str, Any]:
     raise unknown('mixer', name, mixers())
   if 'seqmodels.mixers' not in sys.modules:
     try:
-      return _init_options(_entry('seqmodels.mixers', 'MIXERS', name))
+      return _mixer_options(_entry('seqmodels.mixers', 'MIXERS', name))
     except Unreadable:
       pass
-  cls = importlib.import_module('seqmodels.mixers').MIXERS[name]
-  parameters = inspect.signature(cls.__init__).parameters.values()
-  return {p.name: p.default for p in parameters if p.name not in COMMON and p.default is not p.empty}
+  options = importlib.import_module('seqmodels.mixers').MIXERS[name].Options
+  return {field.name: field.default for field in dataclasses.fields(options)}
 
 
 def task_options(name: str) -> dict[str, Any]:
@@ -98,18 +95,9 @@ def experiment_summaries() -> dict[str, str]:
 
 
 def dataset_summaries() -> dict[str, str]:
-  """Return one line about each data set that a task can read, from the docstring of its builder."""
-  texts = _value('tasks.datasets.corpora', _top('tasks.datasets.corpora', 'UNITS').node)
-  series = _value('tasks.datasets.series', _top('tasks.datasets.series', 'SERIES').node)
-  documented: dict[str, str] = {}
-  for file in sorted((ROOT / 'tasks' / 'datasets').glob('*.py')):
-    tree = _tree(f'tasks.datasets.{file.stem}')
-    for node in (tree, *tree.body):
-      if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        name = getattr(node, 'name', file.stem).strip('_').replace('_', '').lower()
-        if text := ast.get_docstring(node):
-          documented[name] = _first_line(text)  # a class stands for its module
-  return {name: documented.get(name.lower(), '') for name in (*texts, *series)}
+  """Return one line about each data set that a task can read."""
+  tables = (_value('tasks.datasets', _top('tasks.datasets', name).node) for name in ('TEXTS', 'SERIES'))
+  return {name: line for table in tables for name, line in table.items()}
 
 
 def _summaries(places: dict[str, Place]) -> dict[str, str]:
@@ -160,9 +148,7 @@ def _top(module: str, name: str) -> Place:
   for node in _tree(module).body:
     if isinstance(node, ast.ClassDef) and node.name == name:
       return Place(module, node)
-    if isinstance(node, ast.Assign) and _assigns(node, name):
-      return Place(module, node)
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and _assigns(node, name):
       return Place(module, node)
     if isinstance(node, ast.ImportFrom) and node.module:
       for alias in node.names:
@@ -172,8 +158,9 @@ def _top(module: str, name: str) -> Place:
   raise Unreadable(f'{module}.{name}')
 
 
-def _assigns(node: ast.Assign, name: str) -> bool:
-  return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+def _assigns(node: ast.Assign | ast.AnnAssign, name: str) -> bool:
+  targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+  return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def _is_module(module: str) -> bool:
@@ -189,6 +176,9 @@ def _resolve(module: str, node: ast.AST) -> Place:
     base = _resolve(module, node.value)
     if base.node is None:
       return _top(base.module, node.attr)
+    for item in getattr(base.node, 'body', ()):
+      if isinstance(item, ast.ClassDef) and item.name == node.attr:
+        return Place(base.module, item)
   raise Unreadable(f'{module}: {ast.unparse(node)}')
 
 
@@ -227,13 +217,15 @@ def _lineage(place: Place) -> list[Place]:
   return found
 
 
-def _init_options(place: Place) -> dict[str, Any]:
+def _mixer_options(place: Place) -> dict[str, Any]:
+  """Return the options of a mixer, from the dataclass `Options` in its class or in the nearest base that has one."""
   for module, node in _lineage(place):
-    for method in getattr(node, 'body', ()):
-      if isinstance(method, ast.FunctionDef) and method.name == '__init__':
-        arguments = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
-        return {a.arg: _value(module, default) for a, default in arguments if a.arg not in COMMON and default}
-  raise Unreadable(f'{place.module}: a mixer without __init__')
+    for item in getattr(node, 'body', ()):
+      if isinstance(item, ast.ClassDef) and item.name == 'Options':
+        return _dataclass_options(Place(module, item))
+      if isinstance(item, ast.Assign | ast.AnnAssign) and item.value and _assigns(item, 'Options'):
+        return _dataclass_options(_resolve(module, item.value))
+  return {}
 
 
 def _dataclass_options(place: Place) -> dict[str, Any]:

@@ -84,6 +84,14 @@ class StateSpec:
   def zeros(self) -> jax.Array:
     return jnp.zeros(self.shape, self.dtype)
 
+  def lengthen(self, array: jax.Array) -> jax.Array:
+    """Return `array` with zeros at the end of its `cache` axis, as long as here; it never gets shorter."""
+    axis = self.axis(CACHE)
+    missing = 0 if axis is None else self.shape[axis] - array.shape[axis]
+    if axis is None or missing <= 0:
+      return array
+    return jnp.pad(array, [(0, missing if i == axis else 0) for i in range(array.ndim)])
+
 
 def batch_axes(specs: Any) -> Any:
   """Return the number of the batch axis of every leaf of a tree of specs; -1 where there is none."""

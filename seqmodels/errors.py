@@ -88,7 +88,7 @@ def unknown(field: str, value: object, allowed: Iterable[str]) -> InputError:
   near = difflib.get_close_matches(str(value)[:LONGEST], names, n=3, cutoff=0.5)
   alias = ALIASES.get(str(value))
   if alias in names:
-    near = [alias, *(name for name in near if name != alias)][:3]
+    near = [alias]
   hint = f'nearest: {", ".join(near)}; ' if near else ''
   return InputError(f'{field}={shown(value)} is not known; {hint}allowed: {", ".join(names)}')
 

@@ -12,7 +12,8 @@ tuple[str, ...] (a pattern of mixers) and dict.
 import ast
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from seqmodels.errors import InputError, shown, unknown
 
@@ -25,8 +26,10 @@ BOOLEANS = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '
 
 def read(name: str, text: str, kind: Any) -> Any:
   """Return the value of a field that is written as `text`, e.g. 1000 for `1e3` where `kind` is int."""
-  kind = get_origin(kind) or kind
   text = text.strip()
+  if isinstance(kind, UnionType):
+    return None if text == 'None' else read(name, text, _without_none(kind))
+  kind = get_origin(kind) or kind
   if kind is bool:
     if text.lower() not in BOOLEANS:
       raise InputError(f'{name}={shown(text)} must be true or false')
@@ -45,6 +48,8 @@ def read(name: str, text: str, kind: Any) -> Any:
 
 def check(name: str, value: Any, kind: Any) -> Any:
   """Return `value` as the type of the field: a whole float serves as an int, an int as a float, text as a pattern."""
+  if isinstance(kind, UnionType):
+    return None if value is None else check(name, value, _without_none(kind))
   kind = get_origin(kind) or kind
   number = isinstance(value, int | float) and not isinstance(value, bool)
   if kind is tuple:
@@ -135,6 +140,12 @@ def read_entry(entry: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     if type(defaults[option]) is int and defaults[option] == values[option] == 0 and not option.endswith('seed'):
       raise InputError(f'{where}=0 must be at least 1; without the option its value is chosen')
   return values
+
+
+def _without_none(kind: Any) -> Any:
+  """Return X of the type X | None."""
+  (required,) = (option for option in get_args(kind) if option is not NoneType)
+  return required
 
 
 def _number(name: str, text: str, kind: type) -> int | float:

@@ -1,4 +1,4 @@
-"""The tasks. Adding one: write the class (see base.py and pipeline.py) and add a line to TASKS."""
+"""List the tasks. To add one, write its class (see base.py and pipeline.py) and add a line to TASKS."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,27 +10,31 @@ from tasks.adding import Adding
 from tasks.base import Task
 from tasks.copying import Copying
 from tasks.forecasting import Forecasting
+from tasks.formal_languages import FormalLanguages
 from tasks.language import Language
 from tasks.recall import Recall
 from tasks.reversal import Reversal
+from tasks.state_tracking import StateTracking
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
   'copying': Copying,
   'forecasting': Forecasting,
+  'formal_languages': FormalLanguages,
   'language': Language,
   'recall': Recall,
   'reversal': Reversal,
+  'state_tracking': StateTracking,
 }
 
 
 def options(name: str) -> dict[str, Any]:
-  """Each option of a task with its default. Raises InputError for an unknown task."""
+  """Return each option of a task with its default. Raises InputError for an unknown task."""
   return {option: field.default for option, field in _fields(name).items()}
 
 
 def make(name: str, options: Mapping[str, Any]) -> Task:
-  """The task `name`; an option that is not given keeps its default.
+  """Return the task `name`; an option that is not given keeps its default.
 
   Raises InputError for an unknown task or option, a value of another type, or one that makes no sense.
   """
@@ -44,7 +48,7 @@ def make(name: str, options: Mapping[str, Any]) -> Task:
 
 
 def _fields(name: str) -> dict[str, dataclasses.Field]:
-  """Option → field. A field says so where its option has another name (`dataset` is the contract's method)."""
+  """Return option → field. A field's metadata names its option where that differs (`dataset` is a method)."""
   if name not in TASKS:
     raise unknown('task', name, TASKS)
   return {field.metadata.get('option', field.name): field for field in dataclasses.fields(TASKS[name])}  # type: ignore[arg-type]

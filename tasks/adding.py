@@ -50,11 +50,11 @@ class Adding(Procedural):
     return losses.summed(jnp.square(outputs - batch.targets)[:, 0], batch.weights)
 
   def metrics(self, outputs: Float[Array, 'b n'], batch: Batch) -> dict[str, Sums]:
-    """loss and mse (the same), and the accuracy: the share of sums that are off by less than 0.04."""
+    """Return loss and mse (the same), and the accuracy: the share of sums that are off by less than 0.04."""
     right = (jnp.abs(outputs - batch.targets)[:, 0] < TOLERANCE).astype(jnp.float32)
     mse = self.loss(outputs, batch)
     return {'loss': mse, 'mse': mse, 'accuracy': losses.summed(right, batch.weights)}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Always 1, the mean. Its accuracy: the density of a sum of two uniforms is 1 − |s − 1|."""
+    """Return the errors of the constant answer 1, the mean; the density of a sum of two uniforms is 1 − |s − 1|."""
     return {'mean': {'loss': 1 / 6, 'mse': 1 / 6, 'accuracy': TOLERANCE * (2 - TOLERANCE)}}

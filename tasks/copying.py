@@ -1,4 +1,4 @@
-"""Copy memory: read items, wait, write them down (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016).
+"""Copy items after a delay (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016).
 
 With 3 items a b c, lag 4, `_` for blank and `>` for the delimiter:
 
@@ -6,7 +6,7 @@ With 3 items a b c, lag 4, `_` for blank and `>` for the delimiter:
   target   _ _ _ _ _ _ _ a b c
 
 Every item is asked for `items + lag` steps after it was read. `loss_on="all"` averages the loss over every position, as
-Bai, Kolter & Koltun 2018 do; without any memory it is items · ln(symbols) / (lag + 2 · items).
+Bai, Kolter & Koltun 2018 do; a model without a state reaches items · ln(symbols) / (lag + 2 · items).
 """
 
 import math
@@ -27,7 +27,7 @@ BLANK = 0
 
 @dataclass(frozen=True)
 class Copying(TokenTask, Procedural):
-  """`symbols` different items, `items` of them, `lag` steps from the last item to the first answer's place."""
+  """Copy `items` of `symbols` different symbols, `lag` steps after the last of them was read."""
 
   symbols: int = 8
   items: int = 10
@@ -57,10 +57,10 @@ class Copying(TokenTask, Procedural):
     return Batch(inputs, targets, weights)
 
   def scored(self, batch: Batch) -> Float[Array, 'b t']:
-    """Only the items to be written down count for the accuracy."""
+    """Return the weights of the items to be written: only they count for the accuracy."""
     return batch.weights * (batch.targets != BLANK).astype(batch.weights.dtype)
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """What is best without a memory: blanks until the delimiter, then any item."""
+    """Return the best scores without a state: blanks up to the delimiter, then any item."""
     share = self.items / self.spec.length if self.loss_on == 'all' else 1.0
     return {'no memory': {'loss': share * math.log(self.symbols), 'accuracy': 1 / self.symbols}}

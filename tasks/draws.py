@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of (seed, split, example): any example can be drawn without those before it.
+"""Draw random numbers as a pure function of (seed, split, example), in any order of the examples.
 
 Every example has its own SplitMix64 stream (Steele, Lea & Flood 2014), computed for a whole batch at once: a NumPy
 generator per example would take longer than the training step of a small model.
@@ -15,7 +15,7 @@ _FEISTEL_ROUNDS = 6
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-  """SplitMix64's finaliser: a bijection of 64-bit words."""
+  """Apply SplitMix64's finaliser, a bijection of 64-bit words."""
   mixed = x ^ (x >> np.uint64(30))
   mixed *= np.uint64(0xBF58476D1CE4E5B9)
   mixed ^= mixed >> np.uint64(27)
@@ -26,7 +26,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1024)
 def key(*parts: int | str) -> int:
-  """One 64-bit key from numbers and names; the same on every machine and in every process."""
+  """Return a 64-bit key of numbers and names; the same on every machine and in every process."""
   state = np.zeros(1, np.uint64)
   for part in parts:
     words = part.encode() if isinstance(part, str) else int(part).to_bytes(16, 'little', signed=True)
@@ -38,13 +38,13 @@ def key(*parts: int | str) -> int:
 def words(
   key: int | UInt64[np.ndarray, 'b'], indices: Int64[np.ndarray, 'b'], columns: int
 ) -> UInt64[np.ndarray, 'b c']:
-  """`columns` uniform 64-bit words for each example; all of one key, or each of its own."""
+  """Return `columns` uniform 64-bit words for each example, from one key or from a key each."""
   start = _mix(np.asarray(key, np.uint64) + _GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
   return _mix(start[:, None] + _GOLDEN * np.arange(1, columns + 1, dtype=np.uint64)[None, :])
 
 
 def integers(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 'b c']:
-  """Uniform in [0, below); the bias is below 2⁻⁴⁰ for every size used here."""
+  """Return uniform integers in [0, below); the bias is below 2⁻⁴⁰ for every size used here."""
   # NumPy divides by a scalar with vector instructions, but takes remainders one by one.
   multiple = words // np.uint64(below)
   multiple *= np.uint64(below)
@@ -52,12 +52,12 @@ def integers(words: UInt64[np.ndarray, 'b c'], below: int) -> Int64[np.ndarray, 
 
 
 def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
-  """Uniform in (0, 1): never 0, so that a logarithm is finite."""
+  """Return uniform numbers in (0, 1): never 0, so that their logarithms are finite."""
   return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b']) -> Int64[np.ndarray, 'b c']:
-  """`c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
+  """Return `c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
 
   Draw i picks from what is left, [0, below − i), and steps over the numbers already taken. From the last draw to the
   first: once the draws after i are right among what draw i leaves, those from its number on move up by one.
@@ -72,7 +72,7 @@ def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b
 
 
 def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], below: int) -> Int64[np.ndarray, 'b c']:
-  """The rank-th number of [0, below) that is not among the row's `taken` numbers, which are sorted."""
+  """Return the rank-th number of [0, below) that is not among the row's `taken` numbers, which are sorted."""
   rows, count = taken.shape
   free = below - count
   # taken[k] − k of the free numbers lie below taken[k]: from that rank on, k + 1 numbers are stepped over.
@@ -84,13 +84,13 @@ def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], be
 def weighted(
   words: UInt64[np.ndarray, 'b c'], weights: Float64[np.ndarray, 'c'], count: int
 ) -> Int64[np.ndarray, 'b k']:
-  """`count` different columns a row, drawn one by one in proportion to `weights` (Gumbel top-k, Vieira 2014)."""
+  """Return `count` different columns a row, drawn in proportion to `weights` (Gumbel top-k, Vieira 2014)."""
   scores = np.log(weights)[None, :] - np.log(-np.log(uniforms(words)))
   return np.argsort(-scores, axis=1)[:, :count]
 
 
 def permuted(positions: Int64[np.ndarray, 'b'], size: int, key: int) -> Int64[np.ndarray, 'b']:
-  """The images of `positions` under a pseudo-random permutation of [0, size), without building it.
+  """Return the images of `positions` under a pseudo-random permutation of [0, size), without building it.
 
   A Feistel network over two halves of about √size values each, whose product is hardly more than `size`; a value that
   falls outside is walked on until it is inside (Black & Rogaway 2002).

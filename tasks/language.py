@@ -1,4 +1,4 @@
-"""Language modelling: predict the next character, byte or word of a text, or those that were masked."""
+"""Model language: predict the next character, byte or word of a text, or masked ones."""
 
 import functools
 import math
@@ -23,7 +23,7 @@ from tasks.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Language(TokenTask):
-  """Options: `dataset`, `unit` (auto | character | byte | word | whitespace), `length`.
+  """Read windows of `length` tokens; `unit` is auto | character | byte | word | whitespace.
 
   `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
   pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits.
@@ -73,12 +73,12 @@ class Language(TokenTask):
 
   @functools.cached_property
   def _stamp(self) -> tuple:
-    """What the user's files looked like when they were first asked for."""
+    """Return size and time of change of the user's files as they were first found."""
     return () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
 
   @property
   def _has_bits(self) -> bool:
-    """Bits are given per character or byte."""
+    """Tell whether losses are also given in bits: per character or byte, not per word."""
     return self.text.unit in ('character', 'byte')
 
   @property
@@ -86,7 +86,7 @@ class Language(TokenTask):
     return self.text.tokenizer
 
   def tokens(self, split: str) -> np.ndarray:
-    """Return the ids of a split; of training with `train_examples`, the first windows side by side and one token."""
+    """Return the ids of a split, or the first `train_examples` windows of training and one token."""
     ids = self.text.ids[split]
     if split != 'train' or not self.train_examples:
       return ids
@@ -115,7 +115,7 @@ class Language(TokenTask):
     return tuple(self.text.ids)
 
   def count(self, split: str) -> int:
-    """Training: every start of a window. Otherwise: the windows that cover the split, the last one partly."""
+    """Return the number of starts of a window in training, of windows that cover the split in evaluation."""
     tokens = len(self.tokens(split))
     if split != 'train':
       return -(-tokens // self.length)
@@ -139,14 +139,14 @@ class Language(TokenTask):
     return self._masked(batch, draws.words(key, indices, self.length))._replace(mask=mask)
 
   def _masked(self, batch: Batch, words: np.ndarray) -> Batch:
-    """The batch's targets as inputs, some of them hidden; only those are to be predicted. One draw a token decides."""
+    """Return the batch's targets as inputs, some of them masked, which alone count. One draw a token decides."""
     draw = draws.uniforms(words) / self.mask_share  # below 1: predicted
     random = (np.clip((draw - 0.8) / 0.1, 0, 0.999_999) * self.text.size).astype(np.int32)
     inputs = np.where(draw < 0.8, np.int32(self.text.size), np.where(draw < 0.9, random, batch.targets))
     return batch._replace(inputs=inputs.astype(np.int32), weights=batch.weights * (draw < 1).astype(np.float32))
 
   def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
-    """Each position's token as the target, and the token before it as the input; the split's first has one too."""
+    """Return each position's token as the target, and the token before it as the input."""
     ids = self.tokens(split)
     positions = np.minimum(positions, len(ids) - 1)
     inputs = ids[np.maximum(positions - 1, 0)].astype(np.int32)
@@ -166,10 +166,10 @@ class Language(TokenTask):
     return to_grain(functools.partial(self._once, split, rows, stream, segment), -(-stream // segment))
 
   def _circling(self, rows: np.ndarray, streams: int, segment: int, seed: int) -> Callable[[int], Batch]:
-    """`streams` equal parts of the text, read side by side, then again from another starting point.
+    """Return a function from batch number to segments of `streams` equal parts of the text, read side by side.
 
-    The text is a circle that starts anew at a random token each epoch, so that no token is always left out or always
-    first; its own beginning is a new sequence, not what follows its end.
+    The text is a circle. Each epoch starts at another random token, so that no token is always left out or always
+    first. The beginning of the text is a new sequence.
     """
     tokens = len(self.tokens('train'))
     pieces = tokens // streams // segment
@@ -191,7 +191,7 @@ class Language(TokenTask):
     return batch_at
 
   def _once(self, split: str, rows: np.ndarray, stream: int, segment: int, piece: int) -> Batch:
-    """Segment `piece` of each row's contiguous part of the split, so that every token is predicted once."""
+    """Return segment `piece` of each row's contiguous part of the split, so that every token is predicted once."""
     steps = int(piece) * segment + np.arange(segment)
     positions = rows[:, None] * stream + steps[None, :]
     counted = (positions < len(self.text.ids[split])) & (steps < stream)[None, :]
@@ -200,8 +200,10 @@ class Language(TokenTask):
     return self._predicting(split, positions, counted)._replace(reset=reset)
 
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
-    """Return loss (nats a token), accuracy, bits (a character or byte; none for words) and, of the next token,
-    nats_per_word (see word_counts)."""
+    """Return loss (nats a token), accuracy, bits (a character or byte) and nats_per_word (see word_counts).
+
+    Words have no bits, and masked tokens no nats_per_word.
+    """
     metrics = super().metrics(outputs, batch)
     loss, weight = metrics['loss']
     if self._has_bits:
@@ -220,7 +222,7 @@ class Language(TokenTask):
     return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """The training text's unigram and, where the next token is predicted, bigram; on the last split there is."""
+    """Return the scores of the unigram and, where the next token is predicted, the bigram on the last split."""
     split = self.splits[-1]
     targets = self.text.ids[split]
     before = np.concatenate([[self.text.before[split]], targets[:-1]])

@@ -1,4 +1,4 @@
-"""Losses and metrics as sums and weights, one of each per example; pure functions that work inside `jax.jit`."""
+"""Compute losses and metrics as a sum and a weight per example; pure functions for use inside `jax.jit`."""
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,14 @@ from tasks.base import Sums
 
 
 def cross_entropy(logits: Float[Array, '*b n'], targets: Int[Array, '*b']) -> Float[Array, '*b']:
-  """−log softmax(logits)[target] in nats and float32; finite for any finite logits."""
+  """Return −log softmax(logits)[target] in nats and float32; finite for any finite logits."""
   logits = logits.astype(jnp.float32)
   picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
   return jax.nn.logsumexp(logits, axis=-1) - picked
 
 
 def correct(logits: Float[Array, '*b n'], targets: Int[Array, '*b']) -> Float[Array, '*b']:
-  """1 where the largest logit is the target's, 0 elsewhere."""
+  """Return 1 where the largest logit is the target's, 0 elsewhere."""
   return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
 
 

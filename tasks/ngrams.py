@@ -1,4 +1,4 @@
-"""Unigram and bigram models of a training text: what a language model must beat. NumPy only."""
+"""Fit unigram and bigram models to a training text, as baselines of language models. NumPy only."""
 
 import functools
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True, eq=False)
 class Ngrams:
-  """`text` are the training ids, below `size`.
+  """Count tokens and pairs of `text`, the training ids, which are below `size`.
 
   Unigram: one count added to each token. Bigram: the counts after the token before, and the unigram distribution as one
-  count more (MacKay & Peto 1995), so that a pair that was never seen costs no more than the two tokens of it say.
+  count more (MacKay & Peto 1995), so that an unseen pair costs a little more than its token alone.
   """
 
   text: Int[np.ndarray, 't']
@@ -24,26 +24,26 @@ class Ngrams:
 
   @functools.cached_property
   def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
-    """The different pairs (first · size + second), sorted, and how often each stands in the text."""
+    """Return the distinct pairs (first · size + second), sorted, and their counts."""
     ids = self.text.astype(np.int64)
     return np.unique(ids[:-1] * self.size + ids[1:], return_counts=True)
 
   def unigram(self, targets: Int[np.ndarray, '*b']) -> Float[np.ndarray, '*b']:
-    """−log P(target) in nats."""
+    """Return −log P(target) in nats."""
     return -np.log(self.counts / self.counts.sum())[targets]
 
   def bigram(self, before: Int[np.ndarray, '*b'], targets: Int[np.ndarray, '*b']) -> Float[np.ndarray, '*b']:
-    """−log P(target | the token before) in nats."""
+    """Return −log P(target | the token before) in nats."""
     pairs, number = self._pairs
-    wanted = before.astype(np.int64) * self.size + targets
-    place = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    seen = np.where(pairs[place] == wanted, number[place], 0)
+    asked = before.astype(np.int64) * self.size + targets
+    place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+    seen = np.where(pairs[place] == asked, number[place], 0)
     after = np.bincount(self.text[:-1], minlength=self.size)[before]
     return -np.log((seen + np.exp(-self.unigram(targets))) / (after + 1))
 
   @functools.cached_property
   def _followers(self) -> np.ndarray:
-    """The likeliest token after each; the likeliest of all after what was never followed."""
+    """Return the likeliest token after each; the likeliest of all after tokens that nothing followed."""
     pairs, number = self._pairs
     order = np.argsort(number, kind='stable')
     likeliest = np.full(self.size, self.counts.argmax())
@@ -51,7 +51,7 @@ class Ngrams:
     return likeliest
 
   def metrics(self, before: Int[np.ndarray, 't'], targets: Int[np.ndarray, 't']) -> dict[str, dict[str, float]]:
-    """Name → loss in nats and accuracy over the targets."""
+    """Return name → loss in nats and accuracy over the targets."""
     unigram, bigram = self.unigram(targets), self.bigram(before, targets)
     return {
       'unigram': {'loss': float(unigram.mean()), 'accuracy': float((targets == self.counts.argmax()).mean())},

@@ -1,7 +1,7 @@
-"""From "the arrays of these examples" to a Grain dataset of batches, for every task.
+"""Turn functions from example numbers to arrays into Grain datasets of batches.
 
-Batch number → batch is a pure function, so the iterator's whole state is one number and resuming is exact, in the
-middle of an epoch or of a sequence cut into segments. What a step sees does not depend on how many processes share it.
+The batch is a pure function of its number. So the iterator's state is one number, and resuming is exact, even in the
+middle of an epoch or of a sequence cut into segments. The data of a step do not depend on the number of processes.
 """
 
 import abc
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from jaxtyping import Int64
 
@@ -18,15 +19,15 @@ from seqmodels.errors import InputError, check_positive, unknown
 from tasks import draws
 from tasks.base import Batch, Evaluation, Shard, Task
 
-ENDLESS = 0  # the count of a split whose examples are drawn anew for ever
-# What is made at once: example numbers of so many batches, and examples of so many positions (no fewer than a batch).
-# For one small batch alone the calls of NumPy take almost as long; what does not fit the caches takes longer.
+ENDLESS = 0  # the count of a split whose examples never repeat
+# Batches whose example numbers are made at once, and positions that are made at once (at least one batch). For a single
+# small batch the calls of NumPy take almost as long; arrays beyond the size of the caches take longer.
 ORDERED, TOGETHER = 16, 65_536
 
 
 @dataclass(frozen=True)
 class IndexedTask(Task):
-  """A task whose examples have numbers. It says how many there are, and gives the arrays of any of them.
+  """Serve a task whose examples are numbered: subclasses give their count and the arrays of any of them.
 
   train_examples: how many there are to train on; 0: all. Smaller sets are subsets of larger ones, and the other splits
   are the same for all, so that scores over `train_examples` are a curve of sample efficiency.
@@ -48,7 +49,7 @@ class IndexedTask(Task):
 
   @abc.abstractmethod
   def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:
-    """Whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
+    """Return whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
 
   def evaluations(self) -> dict[str, Evaluation]:
     """Return one evaluation for each split but training's."""
@@ -72,7 +73,7 @@ class IndexedTask(Task):
 
 
 def check_request(task: IndexedTask, split: str, batch_size: int, segment: int | None) -> None:
-  """Raises InputError for a split the task does not have, and for sizes that are not positive."""
+  """Raise InputError for a split that the task does not have, and for sizes that are not positive."""
   if split not in task.splits:
     raise unknown('split', split, task.splits)
   check_positive(batch_size=batch_size)
@@ -86,7 +87,7 @@ def check_request(task: IndexedTask, split: str, batch_size: int, segment: int |
 
 
 def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:
-  """The batches 0 … number − 1 as a Grain dataset, made in the caller's thread when asked for.
+  """Return the batches 0 … number − 1 as a Grain dataset that makes them in the caller's thread.
 
   Threads that read ahead cost more here than the arithmetic they would hide.
   """
@@ -97,12 +98,12 @@ def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:
 
 
 def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, 'b']:
-  """Places in the global order: each global batch is dealt out to the shards like cards."""
+  """Return places in the global order: shard i of n takes rows i, i + n, … of each global batch."""
   return (int(batch) * batch_size + np.arange(batch_size, dtype=np.int64)) * shard.count + shard.index
 
 
 def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: int, seed: int, shard: Shard):
-  """Every example once an epoch, each epoch in another order; examples of `length` positions."""
+  """Return a function from batch number to batch: every example once an epoch, each epoch in another order."""
   together = max(n for n in (1, 2, 4, 8, ORDERED) if n == 1 or n * batch_size * length <= TOGETHER)
 
   @functools.lru_cache(maxsize=1)
@@ -118,13 +119,13 @@ def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: 
   def batch_at(batch: int) -> Batch:
     number, place = divmod(int(batch), together)
     rows = slice(place * batch_size, (place + 1) * batch_size)
-    return Batch(*(None if array is None else array[rows] for array in some(number)))
+    return jax.tree.map(lambda array: array[rows], some(number))
 
   return batch_at
 
 
 def shuffled(positions: Int64[np.ndarray, 'b'], count: int, seed: int) -> Int64[np.ndarray, 'b']:
-  """Example numbers at places of the endless training order of `count` examples."""
+  """Return the example numbers at places of the endless training order of `count` examples."""
   epochs, places = np.divmod(positions, count)
   indices = np.empty_like(places)
   for epoch in np.unique(epochs):
@@ -134,7 +135,10 @@ def shuffled(positions: Int64[np.ndarray, 'b'], count: int, seed: int) -> Int64[
 
 
 def _in_order(gather: Callable[..., Batch], count: int, batch_size: int, shard: Shard):
-  """Every example once; all shards give the same number of batches, filled up with rows that weigh nothing."""
+  """Return a function from batch number to batch: every example once, filled up with rows of weight 0.
+
+  All shards give the same number of batches.
+  """
 
   def batch_at(batch: int) -> Batch:
     positions = _positions(batch, batch_size, shard)
@@ -146,7 +150,7 @@ def _in_order(gather: Callable[..., Batch], count: int, batch_size: int, shard: 
 
 
 def in_segments(batch_at: Callable[[int], Batch], segment: int, pieces: int) -> Callable[[int], Batch]:
-  """Batch number → segment, for truncated back-propagation: `pieces` segments of each batch follow one another."""
+  """Return a function from number to segment: `pieces` segments of each batch follow one another."""
   whole = functools.lru_cache(maxsize=1)(batch_at)
 
   def segment_at(number: int) -> Batch:
@@ -157,9 +161,9 @@ def in_segments(batch_at: Callable[[int], Batch], segment: int, pieces: int) -> 
 
 
 def cut(batch: Batch, piece: int, segment: int) -> Batch:
-  """Segment `piece` of whole sequences.
+  """Return segment `piece` of whole sequences.
 
-  The last one is filled up with padding that weighs nothing. Targets read at the end (readout "last") count in the last
+  The last one is filled up with padding of weight 0. Targets read at the end (readout "last") count in the last
   segment only. `reset` is true where the sequences begin.
   """
   rows, length = batch.inputs.shape[:2]
@@ -180,4 +184,4 @@ def cut(batch: Batch, piece: int, segment: int) -> Batch:
   every = batch.weights.ndim == 2
   targets = part(batch.targets) if every else batch.targets
   weights = part(batch.weights) if every else batch.weights * np.float32(stop == length)
-  return Batch(part(batch.inputs), targets, weights, reset, mask)
+  return Batch(part(batch.inputs), targets, weights, reset, mask, extras=batch.extras)

@@ -1,4 +1,4 @@
-"""What the tasks share whose examples are drawn rather than read: how many there are, and from which stream."""
+"""Define the base of tasks whose examples are drawn rather than read: their number and their random streams."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,11 +10,11 @@ from tasks.pipeline import IndexedTask
 
 @dataclass(frozen=True)
 class Procedural(IndexedTask):
-  """Training examples are drawn anew for ever if `train_examples` is 0; `evaluation_examples` in each other split.
+  """Draw examples: endlessly new ones to train on if `train_examples` is 0, `evaluation_examples` in other splits.
 
   The training set depends on the seed; validation and test are the same for every seed.
 
-  version: of the generator. A subclass raises it when the same options no longer give the same examples.
+  version: version of the generator; a subclass raises it when the same options no longer give the same examples.
   """
 
   version: ClassVar[int] = 1

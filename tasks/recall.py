@@ -1,4 +1,4 @@
-"""Multi-query associative recall (Arora et al. 2023, "Zoology"): pairs first, then keys that ask for their values.
+"""Recall values by their keys: multi-query associative recall (Arora et al. 2023, "Zoology").
 
 With pairs (C 4) and (A 2), and fillers in lower case:
 
@@ -28,7 +28,7 @@ DISTANCES = ('power', 'uniform')
 
 @dataclass(frozen=True)
 class Recall(TokenTask, Procedural):
-  """`pairs` keys with values, `queries` of them asked for (0: all), in `length` tokens.
+  """Show `pairs` keys with values, then ask for `queries` of them (0: all), in `length` tokens.
 
   The lower half of the vocabulary are keys, the upper half values. `distance` says how far behind the pairs the queries
   stand: `power` (near ones are likelier, as in Zoology) or `uniform`. `gap` greater than 0 fixes it instead: every
@@ -93,7 +93,7 @@ class Recall(TokenTask, Procedural):
 
   @property
   def _slots(self) -> int:
-    """Places for queries: every second position behind the pairs, as in Zoology."""
+    """Return the number of places for queries: every second position behind the pairs, as in Zoology."""
     return (self.length - 2 * self.pairs) // 2
 
   @property
@@ -140,7 +140,7 @@ class Recall(TokenTask, Procedural):
     return 2 * self.pairs + 2 * draws.weighted(words, law, self._asked)
 
   def evaluations(self) -> dict[str, Evaluation]:
-    """Besides the training setting: sequences of twice the length, and twice the pairs where they fit."""
+    """Return validation, test, and sequences of twice the length and with twice the pairs where they fit."""
     harder = {'longer': {'length': 2 * self.length}, 'more_pairs': {'pairs': 2 * self.pairs}}
     result = super().evaluations()
     for name, options in harder.items():
@@ -152,7 +152,7 @@ class Recall(TokenTask, Procedural):
     return result
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Any of the values that were shown, or any value at all, at random."""
+    """Return the scores of a random choice among the values that were shown, and among all values."""
     least, most = (self.fewest_pairs, self.most_pairs or self.pairs) if self.fewest_pairs else (self.pairs, self.pairs)
     shown = np.arange(least, most + 1)  # each as likely; an example with more pairs has more queries
     weight = shown / shown.sum() if self.fewest_pairs else np.ones(1)

@@ -1,6 +1,6 @@
-"""Reversal: read letters, then write them backwards. The smallest sequence-to-sequence task.
+"""Read letters and write them backwards: the smallest sequence-to-sequence task.
 
-With 5 letters at most, `.` for padding and `|` for what begins the inputs and ends the targets:
+With 5 letters at most, `.` for padding and `|` for the token that begins the inputs and ends the targets:
 
   source   d a c . .
   input    | c a d . .
@@ -25,7 +25,7 @@ START = 0
 
 @dataclass(frozen=True)
 class Reversal(TokenTask, Procedural):
-  """`symbols` different letters; sources of 1 to `length` of them, all lengths alike."""
+  """Reverse 1 to `length` letters of an alphabet of `symbols`; all lengths are equally likely."""
 
   symbols: int = 26
   length: int = 12

@@ -1,4 +1,4 @@
-"""The base of tasks that predict a token at each position: one masked cross-entropy, accuracy, text in and out."""
+"""Define the base of tasks that predict a token at each position: masked cross-entropy, accuracy, text."""
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -10,11 +10,11 @@ from tasks.tokenizers import Tokenizer
 
 
 class TokenTask(IndexedTask):
-  """A subclass gives arrays with targets [b t] and weights [b t]; with a `tokenizer`, it reads and writes text."""
+  """Score tokens. Subclasses give targets and weights [b t]; with a `tokenizer` they read and write text."""
 
   @property
   def tokenizer(self) -> Tokenizer | None:
-    """What turns text into tokens; None: tokens are no text."""
+    """Return the map between text and tokens; None where tokens are not text."""
     return None
 
   def loss_by_position(self, outputs: Float[Array, 'b t n'], batch: Batch) -> Float[Array, 'b t']:

@@ -1,4 +1,4 @@
-"""From text to token ids and back: bytes, characters or words."""
+"""Turn text into token ids and back: bytes, characters or words."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,24 +17,24 @@ SMALL = 64  # a vocabulary that a message shows in full
 
 
 class Tokenizer(Protocol):
-  """Ids are below `size`. Decoding piece by piece gives the same text as decoding at once (bytes apart)."""
+  """Map text to ids below `size` and back. Decoding piece by piece gives the same text (bytes apart)."""
 
   @property
   def size(self) -> int: ...
 
   @property
   def vocabulary(self) -> tuple[str, ...] | None:
-    """The token of each id; None where ids are bytes."""
+    """Return the token of each id; None where ids are bytes."""
 
   def encode(self, text: str) -> Int64[np.ndarray, 't']:
-    """Return the ids of a text. Raises InputError for what the vocabulary cannot write."""
+    """Return the ids of a text. Raises InputError for text outside the vocabulary."""
 
   def decode(self, ids: np.ndarray) -> str: ...
 
 
 @dataclass(frozen=True)
 class Bytes:
-  """The bytes of UTF-8."""
+  """Use the bytes of UTF-8 as tokens."""
 
   size: int = 256
   vocabulary: None = None
@@ -48,7 +48,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class _Listed:
-  """A tokenizer with a list of tokens."""
+  """Hold the tokens by id."""
 
   vocabulary: tuple[str, ...]
 
@@ -63,7 +63,7 @@ class _Listed:
 
 @dataclass(frozen=True)
 class Characters(_Listed):
-  """One id a character. An empty string in the vocabulary is a token that decodes to nothing."""
+  """Use characters as tokens. An empty string in the vocabulary is a token that decodes to nothing."""
 
   def encode(self, text: str) -> Int64[np.ndarray, 't']:
     """Return the ids of a text. Raises InputError for characters outside the vocabulary."""
@@ -81,7 +81,7 @@ class Characters(_Listed):
 
 @dataclass(frozen=True)
 class WordTokenizer(_Listed):
-  """Words as `words` splits and joins them; those outside the vocabulary are `<unk>`."""
+  """Use words as tokens, as `words` splits and joins them; words outside the vocabulary are `<unk>`."""
 
   words: Words
 

@@ -1,6 +1,6 @@
-"""How many words end up in each token, so that losses of any unit can be given per word.
+"""Count the words that begin in each token, so that losses of any unit can be given per word.
 
-Words are what stands between spaces, and the end of each line is one more: the convention of published perplexities
+Words stand between spaces, and the end of each line is one more: the convention of published perplexities
 (Mikolov et al. 2010), in which every line has an end of sentence.
 """
 
@@ -16,10 +16,11 @@ from tasks.tokenizers import Tokenizer, WordTokenizer
 
 
 class WordCounts(NamedTuple):
-  """What is known of each token alone.
+  """Hold a table over the tokens.
 
-  inside: how many words begin in it, whatever stands before it; begins: whether it begins one if a space stands before
-  it; ends: whether it ends with a space.
+  inside: the number of words that begin after the first character, and of line ends.
+  begins: whether the first character begins a word if a space stands before it.
+  ends: whether the last character is a space.
   """
 
   inside: Float[np.ndarray, 'n']

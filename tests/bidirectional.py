@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from seqmodels.context import Context
 from seqmodels.mixers import MIXERS
 from tests.cases import B, Case, D, draw_input
 from tests.contract import close
@@ -26,7 +27,7 @@ LAYOUTS = ('012...', '.0.12.', '0!12cc', 'cc012.', 'c.01.2', 'c!012c')
 
 
 def form(causal: Case, position: str = 'none') -> Case:
-  """The bidirectional form with the parameters of a causal one where there is one."""
+  """Return the bidirectional form, with the parameters of a causal one where there is one."""
   options = SMALL.get(causal.name, {}) | ({} if position == 'none' else {'position': position})
   changes: dict[str, Any] = {'causal': False, 'options': tuple(options.items())}
   return causal.fitted(**changes) if MIXERS[causal.name].can_be_causal else Case(causal.name, **changes)
@@ -34,17 +35,20 @@ def form(causal: Case, position: str = 'none') -> Case:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _everything(case: Case, params, x, weights, reset, mask):
-  y, pullback = jax.vjp(lambda params, x: case.apply(params, x, None, reset, mask)[0], params, x)
+  y, pullback = jax.vjp(lambda params, x: case.apply(params, x, None, Context(reset, mask))[0], params, x)
   return y, jax.vmap(pullback)(weights)
 
 
 def everything(case: Case, x: np.ndarray, weights: np.ndarray, reset: np.ndarray, mask: np.ndarray) -> Any:
-  """y [b t d], and for each of the n `weights` [n b t d] the gradients of Σ y · weight by parameters and x."""
+  """Return y [b t d], and for each of the n `weights` [n b t d] the gradients of Σ y · weight by parameters and x."""
   return jax.device_get(_everything(case, case.params, x, weights.astype(np.float32), reset, mask))
 
 
 def influence(case: Case, reset: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """Whether the first row's outputs depend on its inputs, [output position, input position]; other rows have none."""
+  """Return whether the first row's outputs depend on its inputs, [output position, input position].
+
+  They depend on no other row.
+  """
   weights = np.zeros((LENGTH, B, LENGTH, D))
   weights[np.arange(LENGTH), 0, np.arange(LENGTH)] = np.random.default_rng(0).normal(size=(LENGTH, D))
   _, (_, of_x) = everything(case, draw_input(12, LENGTH), weights, reset, mask)
@@ -53,7 +57,7 @@ def influence(case: Case, reset: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def sees(name: str, i: int, j: int) -> bool:
-  """Whether token i of a document sees token j."""
+  """Return whether token i of a document sees token j."""
   if name in ('sliding_window', 'sparse'):
     return abs(i - j) < WINDOW or (name == 'sparse' and (j + 1) % WINDOW == 0)
   return True
@@ -72,11 +76,16 @@ def check_influence(case: Case) -> None:
     np.testing.assert_array_equal(influence(case, reset, mask)[mask[0]], expected[mask[0]])
 
 
-def lay(tokens: np.ndarray, layout: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
-  """(x, reset, mask, where the tokens [b 3 d] stand) of a layout, everything else being drawn, padding enormous."""
+def lay(
+  tokens: np.ndarray, layout: str, seed: int, padding: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+  """Return (x, reset, mask, where the tokens [b 3 d] stand) of a layout, with `padding` in its padding.
+
+  Other documents are drawn.
+  """
   random, kinds, place = np.random.default_rng(seed), np.array(list(layout)), [layout.index(digit) for digit in '012']
   real = np.isin(kinds, list('.!'), invert=True)
-  x = random.normal(size=(B, LENGTH, D)) * np.where(real, 1, 100)[None, :, None]
+  x = np.where(real[None, :, None], random.normal(size=(B, LENGTH, D)), padding)
   x[:, place] = tokens
   reset, before = kinds == '!', None
   for t in np.flatnonzero(real):
@@ -88,16 +97,19 @@ def lay(tokens: np.ndarray, layout: str, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def check_documents(case: Case) -> None:
-  """A document's outputs and gradients are the same wherever it stands, whatever stands on padding and in other
-  documents and rows, which get no gradient from it; and its outputs are those of the document alone, without flags."""
+  """A document's outputs and gradients are the same wherever it stands, whatever stands in padding and in other rows.
+
+  NaN, infinity and 1e30 stand there too. Padding, other documents and other rows get no gradient from it, and its
+  outputs are those of the document alone, without flags.
+  """
   tokens = draw_input(17, 3)
   row, token = np.repeat(np.arange(B), 3), np.tile(np.arange(3), B)
   drawn, first = np.random.default_rng(18).normal(size=(B * 3, D)), None
   alone = np.asarray(case.run(tokens)[0])
   for seed, layout in enumerate(LAYOUTS):
     found = []
-    for draw in (seed, seed + 100):
-      x, reset, mask, place = lay(tokens, layout, draw)
+    for draw, padding in ((seed, 100.0), (seed + 100, (1e30, np.inf, np.nan)[seed % 3])):
+      x, reset, mask, place = lay(tokens, layout, draw, padding)
       weights = np.zeros((B * 3, B, LENGTH, D))
       weights[np.arange(B * 3), row, np.array(place)[token]] = drawn
       y, (of_params, of_x) = everything(case, x, weights, reset, mask)

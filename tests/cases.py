@@ -1,4 +1,4 @@
-"""What the contract's checks are run on: a mixer as a `Case`, and inputs, documents, padding and segments drawn."""
+"""What the checks of the contract run on: a mixer as a `Case`, and random inputs, documents, padding and segments."""
 
 import dataclasses
 import functools
@@ -8,14 +8,21 @@ import jax
 import numpy as np
 from flax import nnx
 
+from seqmodels.context import Context
 from seqmodels.mixers import make_mixer
+from seqmodels.mixers.base import Form, Mixer
 
 B, T, D = 2, 12, 8
 NO_RESET, NO_PADDING = np.zeros((B, T), bool), np.ones((B, T), bool)
 # Options without which no gradient flows from segment to segment.
 FULL_GRADIENT = {'transformer_xl': (('stop_gradient', False),)}
-# Parameters that outputs are linear in, where it is not `output_kernel` alone.
-LAST = {'lru': ('output_kernel', 'skip'), 'rg_lru': ('output_kernel', 'output_bias'), 'slstm': ('norm_scale',)}
+# Modules and parameters that outputs are linear in, where it is not `output` alone.
+LAST = {'lru': ('output', 'skip'), 'slstm': ('norm',)}
+
+
+def make(name: str, width: int = D, *, options: dict[str, Any] | None = None, **form: Any) -> Mixer:
+  """Return a mixer with parameters from key 0; form: fields of `Form`."""
+  return make_mixer(name, Form(width, **form), rngs=nnx.Rngs(0), options=options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +33,29 @@ class Case:
   options: tuple[tuple[str, Any], ...] = ()
   causal: bool = True
   dtype: str = 'float32'
+  kernels: str = 'auto'
 
   def __str__(self) -> str:
     return '-'.join([self.name, *(str(value) for _, value in self.options)])
 
   def variant(self, **changes: Any) -> 'Case':
-    """Another form of the same mixer, with the same parameters."""
+    """Return another form of the same mixer, with the same parameters."""
     form = dataclasses.replace(self, **changes)
     form.__dict__['params'] = self.params
     return form
 
   def build(self, key: jax.Array) -> tuple[nnx.GraphDef, Any]:
-    how = {'causal': self.causal, 'dtype': self.dtype, 'options': dict(self.options)}
-    graph, params = nnx.split(make_mixer(self.name, D, rngs=nnx.Rngs(params=key), **how))
+    graph, params = nnx.split(self.module(nnx.Rngs(params=key)))
     return graph, nnx.to_pure_dict(params)
+
+  def module(self, rngs: nnx.Rngs) -> Mixer:
+    form = Form(D, causal=self.causal, dtype=self.dtype, kernels=self.kernels)
+    return make_mixer(self.name, form, rngs=rngs, options=dict(self.options))
+
+  @functools.cached_property
+  def abstract(self) -> Mixer:
+    """The mixer with shapes in place of arrays."""
+    return nnx.eval_shape(lambda: self.module(nnx.Rngs(0)))
 
   @functools.cached_property
   def graph(self) -> nnx.GraphDef:
@@ -56,8 +72,10 @@ class Case:
     return jax.tree.map(lambda a: (1.5 * a + 0.1 * random.normal(size=a.shape)).astype(a.dtype), jax.device_get(params))
 
   def fitted(self, **changes: Any) -> 'Case':
-    """Another mixer whose parameters are the values of this one's, in other shapes; what this one has not, or not
-    enough of, is drawn. That spares compiling an initialisation."""
+    """Return another mixer with the values of this one's parameters in its own shapes; what is missing is drawn.
+
+    That spares compiling an initialisation.
+    """
     other = dataclasses.replace(self, **changes)
     values = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(self.params)}
     random = np.random.default_rng(1)
@@ -74,23 +92,38 @@ class Case:
     return other
 
   def of_order_one(self, outputs: np.ndarray) -> 'Case':
-    """With its last weights divided so that `outputs` have a root mean square of 1. Mixers that have none end in a tanh
-    or a mean of their inputs, of order 1 as they are."""
-    scale, last = np.float32(1 / np.sqrt(np.mean(outputs**2))), LAST.get(self.name, ('output_kernel',))
-    divided = lambda path, leaf: leaf * scale if path[-1].key in last else leaf
+    """Return the mixer with its last weights divided so that `outputs` have a root mean square of 1.
+
+    Mixers that have none end in a tanh or a mean of their inputs, of order 1 as they are.
+    """
+    scale, last = np.float32(1 / np.sqrt(np.mean(outputs**2))), LAST.get(self.name, ('output',))
+    divided = lambda path, leaf: leaf * scale if any(part.key in last for part in path) else leaf
     form = dataclasses.replace(self)
     form.__dict__.update(self.__dict__ | {'params': jax.tree_util.tree_map_with_path(divided, self.params)})
     return form
 
   @functools.cached_property
   def apply(self) -> Any:
-    """apply(params, x, state, reset, mask) -> (y, state), jitted."""
+    """apply(params, x, state, context) -> (y, state), jitted."""
     graph = self.graph
-    return jax.jit(lambda params, x, state, reset, mask: nnx.merge(graph, params)(x, state, reset=reset, mask=mask))
+    return jax.jit(lambda params, x, state, context: nnx.merge(graph, params)(x, state, context))
+
+  @functools.cached_property
+  def apply_projection(self) -> Any:
+    """apply_projection(params, x, state, context) -> (y, state) by way of `project`, jitted; None if there is none."""
+    graph, x = self.graph, jax.ShapeDtypeStruct((B, 1, D), self.dtype)
+    if jax.eval_shape(lambda params, x: nnx.merge(graph, params).project(x), self.params, x) is None:
+      return None
+
+    def apply(params, x, state, context):
+      mixer = nnx.merge(graph, params)
+      return mixer.from_projection(mixer.project(x), state, context)
+
+    return jax.jit(apply)
 
   @property
   def chunk(self) -> int:
-    """A call's length that is one chunk; without chunks, one that is compiled anyway."""
+    """The length of a call that is one chunk; without chunks, one that is compiled anyway."""
     return dict(self.options).get('chunk', 5)
 
   @functools.cached_property
@@ -101,10 +134,10 @@ class Case:
 
   @functools.cached_property
   def gradient(self) -> Any:
-    """gradient(params, x, weight, reset, mask) -> (y, d Σ(y · weight) / d(params, x)), from no state; jitted."""
+    """gradient(params, x, weight, context) -> (y, d Σ(y · weight) / d(params, x)), from no state; jitted."""
 
-    def loss(params, x, weight, reset, mask):
-      y, _ = self.apply(params, x, None, reset, mask)
+    def loss(params, x, weight, context):
+      y, _ = self.apply(params, x, None, context)
       return (y * weight).sum(), y
 
     def values(*inputs):
@@ -114,17 +147,20 @@ class Case:
     return jax.jit(values)
 
   def in_one_call(self, x, reset=NO_RESET, mask=NO_PADDING):
-    """The outputs from no state."""
-    return np.asarray(self.gradient(self.params, x, np.ones_like(x), reset, mask)[0])
+    """Return the outputs from no state."""
+    return np.asarray(self.gradient(self.params, x, np.ones_like(x), Context(reset, mask))[0])
 
   def run(self, x, state=None, reset=None, mask=None):
-    return self.apply(self.params, x, state, reset, mask)
+    return self.apply(self.params, x, state, Context(reset, mask))
+
+  def state_spec(self, max_length: int = T, batch: int = B) -> Any:
+    return self.abstract.state_spec(batch, max_length)
 
   def init_state(self, max_length: int = T, batch: int = B) -> Any:
     return nnx.merge(self.graph, self.params).init_state(batch, max_length)
 
   def run_segments(self, x, lengths, reset=None, mask=None, max_length: int = T):
-    """The outputs joined, and the last state."""
+    """Return the outputs joined, and the last state."""
     state, start, ys = self.init_state(max_length), 0, []
     for length in lengths:
       here = slice(start, start + length)
@@ -142,13 +178,13 @@ def draw_input(seed: int = 0, length: int = T) -> np.ndarray:
 def draw_flags(
   seed: int = 0, reset: float = 0.25, padding: float = 0.25, length: int = T
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(reset, mask): a few documents a row, some of them starting on padding; the first token of a row may be padding."""
+  """Return (reset, mask): a few documents a row, some starting on padding; a row may begin with padding."""
   random = np.random.default_rng(seed)
   return random.random((B, length)) < reset, random.random((B, length)) >= padding
 
 
 def draw_lengths(seed: int) -> tuple[int, ...]:
-  """Segments of T tokens, each of a length that is compiled anyway."""
+  """Return the lengths of segments of T tokens, each a length that is compiled anyway."""
   random = np.random.default_rng(seed)
   lengths: list[int] = []
   while sum(lengths) < T:

@@ -4,8 +4,12 @@ import gc
 import importlib.metadata
 import os
 import pathlib
+import signal
 import sys
 
+# A shell starts what runs in the background with SIGINT ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 CACHE = pathlib.Path.home() / '.cache' / 'seqmodels' / 'compilation'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

@@ -1,8 +1,7 @@
-"""What every causal mixer must do, as functions of a `Case`; `tests/bidirectional.py` has the rules of the other forms.
-`tests/mixers/test_contract.py` runs them over `MIXERS`.
+"""What every causal mixer must do, as functions of a `Case`; `tests/bidirectional.py` is about the bidirectional forms.
 
-Compiling is what they cost, so they share programs: segments of 5 and of 1 tokens with flags, one gradient at length T
-from no state, and at length 257 the forms without flags.
+`tests/mixers/test_contract.py` runs them over `MIXERS`. Compiling is what they cost, so they share programs: segments
+of 5 and of 1 tokens with flags, one gradient at length T from no state, and at length 257 the forms without flags.
 """
 
 import functools
@@ -14,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import BATCH, CACHE, Context, StateSpec
 from seqmodels.kernels.cpu import library
-from seqmodels.mixers import MIXERS
+from seqmodels.layers import axes_of
 from seqmodels.mixers.base import grow
 from tests.cases import NO_PADDING, NO_RESET, B, Case, D, T, draw_flags, draw_input, draw_lengths
 
@@ -100,12 +100,15 @@ def check_whole_chunks(case: Case) -> None:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _jacobian(case: Case, params, x, reset, mask):
-  of_row = lambda x: case.apply(params, x, None, reset, mask)[0][0]
+  of_row = lambda x: case.apply(params, x, None, Context(reset, mask))[0][0]
   return jnp.abs(jax.jacrev(of_row)(x)).max((1, 4))
 
 
 def jacobian(case: Case, x, reset, mask=None) -> np.ndarray:
-  """The first row's influences [output position, input position], largest over features; other rows have none."""
+  """Return the first row's influences [output position, input position], largest over features.
+
+  Other rows have none.
+  """
   mask = np.ones(reset.shape, bool) if mask is None else mask
   influence = np.asarray(_jacobian(case, case.params, x, reset, mask))
   assert (influence[:, 1:] == 0).all()
@@ -158,6 +161,30 @@ def check_padding_changes_nothing(case: Case) -> None:
   close(state, state_without)
 
 
+def check_nothing_comes_out_of_padding(case: Case) -> None:
+  """NaN, infinity and 1e30 in padding change no output, no state and no gradient, by one bit.
+
+  In one row all tokens are padding: its state stays what it was.
+  """
+  x, (reset, mask) = draw_input(19), draw_flags(19, 0.2, 0.3)
+  mask[1] = False
+  weight = draw_input(20) * mask[:, :, None]
+
+  def results(value: float) -> Any:
+    filled = np.where(mask[:, :, None], x, np.float32(value))
+    y, gradients = case.gradient(case.params, filled, weight, Context(reset, mask))
+    segments, state = case.run_segments(filled, (5, 1, 1, 5), reset, mask)
+    return y[mask], gradients, segments[mask], state
+
+  first = results(0.0)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
+  for value in (1e30, np.inf, np.nan):
+    jax.tree.map(np.testing.assert_array_equal, results(value), first)
+  empty, axes = case.init_state(), jax.tree.map(lambda spec: spec.axis(BATCH), case.state_spec())
+  row = lambda leaf, axis: np.take(np.asarray(leaf), 1, axis)
+  jax.tree.map(np.testing.assert_array_equal, jax.tree.map(row, first[-1], axes), jax.tree.map(row, empty, axes))
+
+
 def check_one_padded_token(case: Case) -> None:
   """A single padded token leaves the state as it was, bit for bit."""
   x = draw_input(6)
@@ -177,13 +204,13 @@ def check_gradients(case: Case) -> None:
   def recurrent(params, x, state):
     def step(state, now):
       token, reset, mask = now
-      y, state = case.apply(params, token[:, None], state, reset[:, None], mask[:, None])
+      y, state = case.apply(params, token[:, None], state, Context(reset[:, None], mask[:, None]))
       return state, y[:, 0]
 
     inputs = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, reset, mask))
     return (jax.lax.scan(step, state, inputs)[1].swapaxes(0, 1) * weight).sum()
 
-  _, actual = case.gradient(case.params, x, weight, reset, mask)
+  _, actual = case.gradient(case.params, x, weight, Context(reset, mask))
   expected = jax.jit(jax.grad(recurrent, argnums=(0, 1)))(case.params, x, case.init_state())
   for leaf in jax.tree.leaves(actual):
     assert np.isfinite(leaf).all()
@@ -209,39 +236,92 @@ def check_bfloat16(case: Case) -> None:
     jax.tree.map(np.testing.assert_array_equal, state, state_other)
 
 
-def check_state_keeps_its_shape(case: Case) -> None:
-  """Shapes and dtypes of the state are the same after any call, in both types."""
+def check_state_is_what_its_spec_says(case: Case) -> None:
+  """The spec names every axis, `batch` among them; states have its shapes and dtypes before and after any call."""
   for dtype in ('float32', 'bfloat16'):
     here = case.variant(dtype=dtype)
+    specs = here.state_spec()
+    assert all(isinstance(spec, StateSpec) and spec.axes.count(BATCH) == 1 for spec in jax.tree.leaves(specs))
     before = jax.eval_shape(here.init_state)
+    assert before == jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
     for length in (1, 5):
       x = jax.ShapeDtypeStruct((B, length, D), dtype)
-      y, after = jax.eval_shape(here.apply, here.params, x, before, None, None)
+      y, after = jax.eval_shape(here.apply, here.params, x, before, Context())
       assert y == x
       assert after == before
 
 
+def check_dtype_of_outputs(case: Case) -> None:
+  """Outputs are in the mixer's dtype, whatever that of its input and however many tokens are read."""
+  for dtype, given in (('bfloat16', 'float32'), ('float32', 'bfloat16')):
+    here = case.variant(dtype=dtype)
+    for length in (1, 5, T):
+      x = jax.ShapeDtypeStruct((B, length, D), given)
+      assert jax.eval_shape(here.apply, here.params, x, None, Context())[0].dtype == dtype
+
+
+def check_axes(case: Case) -> None:
+  """Every parameter is float32 and names its axes."""
+  shapes = jax.tree_util.tree_leaves_with_path(case.params)
+  axes = jax.tree_util.tree_leaves_with_path(axes_of(case.abstract), is_leaf=lambda node: isinstance(node, tuple))
+  assert [path for path, _ in shapes] == [path for path, _ in axes]
+  for (_, leaf), (_, names) in zip(shapes, axes, strict=True):
+    assert leaf.dtype == np.float32
+    assert len(names) == len(set(names)) == leaf.ndim
+
+
 def check_growth(case: Case) -> None:
-  """A state that is full and grown is one that was made longer."""
+  """A state that is full and grown to a longer spec is one that was made longer."""
   x, half = draw_input(15), 5
   _, state = case.run_segments(x[:, :half], (half,), NO_RESET, NO_PADDING, max_length=half)
-  state = grow(state, jax.eval_shape(case.init_state))
+  grown = grow(state, case.state_spec())
   _, longer = case.run_segments(x[:, :half], (half,), NO_RESET, NO_PADDING)
-  close(state, longer)
+  close(grown, longer)
+  grows = any(spec.axis(CACHE) is not None for spec in jax.tree.leaves(case.state_spec()))
+  sizes = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state, grown)]
+  assert sizes[0] == sizes[1] or grows
+  close(grow(grown, case.state_spec(half)), grown)
 
 
-def check_implementations_agree(case: Case, implementation: str) -> None:
-  """Outputs, last states and gradients of an implementation equal the case's own, with documents and padding."""
-  if implementation == 'cpu' and not library.load():
-    pytest.skip('the kernels for CPUs are not built')
+def check_growth_over_blocks(case: Case) -> None:
+  """The same where a ring gets more blocks, for one layer and for stacked layers."""
+  state, specs = case.init_state(5), case.state_spec(300)
+  state = jax.tree.map(jnp.ones_like, state)
+  shapes = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
+  grown = jax.eval_shape(lambda state: grow(state, specs), state)
+  assert grown == shapes
+  twice = lambda tree: jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), tree)
+  grown = grow(twice(state), jax.tree.map(lambda spec: spec.stacked(2), specs))
+  jax.tree.map(np.testing.assert_array_equal, grown, twice(grow(state, specs)))
+
+
+def check_projection(case: Case) -> None:
+  """`from_projection` of `project` equals a call, for mixers that have a projection."""
+  if case.apply_projection is None:
+    return
+  x, (reset, mask) = draw_input(21), draw_flags(21)
+  state = projected = case.run_segments(x[:, :1], (1,), reset[:, :1], mask[:, :1])[1]
+  for first, last in ((1, 2), (2, 7), (7, 8)):
+    here = slice(first, last)
+    y, state = case.run(x[:, here], state, reset[:, here], mask[:, here])
+    context = Context(reset[:, here], mask[:, here])
+    again, projected = case.apply_projection(case.params, x[:, here], projected, context)
+    close(again[mask[:, here]], y[mask[:, here]])
+    close(projected, state)
+
+
+def check_backends_agree(case: Case, backend: str) -> None:
+  """Outputs, last states and gradients with a backend equal those with `auto`, with documents and padding."""
+  if backend == 'cpu' and not library.load():
+    pytest.skip('the C++ kernels are not built')
   x = draw_input(10)
   reset, mask = draw_flags(10)
   case = case.differentiable
-  other = case.variant(options=(*case.options, ('implementation', implementation)))
+  other = case.variant(kernels=backend)
   weight = draw_input(11) * mask[:, :, None]
 
   def everything(form):
-    y, gradients = form.gradient(form.params, x, weight, reset, mask)
+    y, gradients = form.gradient(form.params, x, weight, Context(reset, mask))
     segments, state = form.run_segments(x[:, :10], (5, 5), reset, mask)
     return np.asarray(y) * mask[:, :, None], gradients, segments * mask[:, :10, None], state
 
@@ -256,14 +336,14 @@ CHECKS = (
   check_causality,
   check_reset_is_a_fresh_start,
   check_padding_changes_nothing,
+  check_nothing_comes_out_of_padding,
   check_one_padded_token,
   check_gradients,
   check_bfloat16,
-  check_state_keeps_its_shape,
+  check_state_is_what_its_spec_says,
+  check_dtype_of_outputs,
+  check_axes,
   check_growth,
+  check_growth_over_blocks,
+  check_projection,
 )
-
-
-def other_implementations() -> list[tuple[Case, str]]:
-  """Each mixer beside each of its implementations that is not the default."""
-  return [(Case(name), other) for name, mixer in MIXERS.items() for other in mixer.implementations[1:]]

@@ -35,6 +35,8 @@ def _flops(equation: Any, made: dict[Any, Any], added: set[Any]) -> float:
     maker = made.get(equation.invars[0])
     return 2.0 * equation.invars[0].aval.size if maker is not None and maker.primitive.name == 'mul' else 0.0
   if name == 'mul':
+    if not jax.numpy.issubdtype(result.aval.dtype, jax.numpy.floating):
+      return 0.0  # angles of positions
     is_outer = result in added and result.aval.size > max(_own_size(factor, made) for factor in equation.invars)
     return 2.0 * result.aval.size if is_outer else 0.0
   assert name != 'conv_general_dilated', 'convolutions are not counted'

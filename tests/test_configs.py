@@ -14,8 +14,8 @@ import configs.base
 from configs.architectures import ARCHITECTURES, names
 from seqmodels.config import from_dict
 from seqmodels.errors import InputError
+from seqmodels.layers.heads import choose_heads
 from seqmodels.mixers import MIXERS, mixer_options, parse_entry
-from seqmodels.mixers.attention import choose_heads
 from seqmodels.models import build, count_parameters
 from seqmodels.spec import Spec, Tokens
 from tasks import TASKS
@@ -45,8 +45,10 @@ def test_keys_need_no_prefix_and_take_the_type_of_the_field():
 
 
 def test_a_mixers_own_option_reaches_the_mixer():
-  config = configs.base.make('copying', 'lstm,implementation=reference')
-  assert config.model.mixer.implementation == 'reference'
+  config = configs.base.make('copying', 'transformer,decode=full')
+  assert config.model.mixer.decode == 'full'
+  network = build(from_dict(config.model.to_dict()), Spec('causal', Tokens(5), Tokens(5), 8)).network()
+  assert network.stack.layer(0).mixer.options.decode == 'full'
 
 
 ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
@@ -86,22 +88,22 @@ def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
 
 
 def test_patterns_repeat_entries_and_fix_options_of_their_mixers():
-  arg = 'lstm,pattern=gru*2+conv:dilation=2,dilation=5,kernel_size=3,implementation=reference'
+  arg = 'lstm,pattern=gru*2+conv:dilation=2,dilation=5,kernel_size=3,kernels=reference'
   with pytest.raises(InputError, match="key='dilation' is not known"):
     configs.base.make('copying', arg)
   config = from_dict(configs.base.make('copying', arg.replace('dilation=5,', '')).model.to_dict())
   assert config.pattern == ('gru', 'gru', 'conv:dilation=2')
   assert config.depth == 3
   network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
-  assert [network.stack.block(i).mixer.forward.implementation for i in range(2)] == ['reference', 'reference']
-  convolution = network.stack.block(2).mixer.forward
-  assert (convolution.dilation, convolution.taps.shape[0]) == (2, 3)
+  assert [network.stack.layer(i).mixer.forward.kernels for i in range(2)] == ['reference', 'reference']
+  convolution = network.stack.layer(2).mixer
+  assert (convolution.options.dilation, convolution.forward.depthwise.taps.shape[0]) == (2, 3)
 
 
 def test_the_dilation_of_the_tcn_doubles_from_layer_to_layer():
   config = from_dict(configs.base.make('copying', 'tcn,depth=8').model.to_dict())
   network = build(config, Spec('causal', Tokens(5), Tokens(5), 8)).network()
-  assert [network.stack.block(i).mixer.forward.dilation for i in range(8)] == [1, 2, 4, 8] * 2
+  assert [network.stack.layer(i).mixer.options.dilation for i in range(8)] == [1, 2, 4, 8] * 2
 
 
 @pytest.mark.parametrize(
@@ -184,9 +186,9 @@ def test_a_pattern_keeps_the_options_that_its_mixers_know():
   configs.base.override(config, {'model.pattern': 'gla', 'model.mixer.chunk': '16'})
   assert 'rank' not in config.model.mixer
   assert config.model.mixer.chunk == 16
-  config = configs.base.make('language', 'lstm,implementation=scan')
-  configs.base.override(config, {'model.pattern': 'gru+gru+gru'})
-  assert (config.model.mixer.implementation, config.model.depth) == ('scan', 3)
+  config = configs.base.make('language', 'transformer,decode=full')
+  configs.base.override(config, {'model.pattern': 'sliding_window+lstm+attention'})
+  assert (config.model.mixer.decode, config.model.depth) == ('full', 3)
 
 
 @pytest.mark.parametrize(
@@ -260,3 +262,13 @@ def test_controls_differ_only_in_the_block():
     classical, residual = ARCHITECTURES[name], ARCHITECTURES[f'{name}_residual']
     assert classical['pattern'] == residual['pattern']
     assert (classical['block'], residual['block']) == ('plain', 'residual')
+
+
+def test_an_optimizer_is_chosen_without_resetting_what_it_does_not_read():
+  for config in (configs.base.make('language', 'lstm,optimizer=adam'), configs.base.make('language', 'lstm')):
+    configs.base.override(config, {'train.optimizer': 'adam'})
+    assert train_settings(config.train.to_dict()).weight_decay == 0
+  config = configs.base.make('language', 'lstm,optimizer=adam,weight_decay=0.2')
+  with pytest.raises(InputError, match=r'train.weight_decay=0.2 has no effect with train.optimizer=adam'):
+    train_settings(config.train.to_dict())
+  assert configs.base.make('language', 'lstm,optimizer=lion').train.weight_decay == 0.1

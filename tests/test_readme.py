@@ -5,8 +5,14 @@ import re
 
 import pytest
 
+from seqmodels.config import ModelConfig
+from seqmodels.errors import InputError
 from seqmodels.mixers import MIXERS
+from seqmodels.models import build
+from seqmodels.spec import Spec, Tokens
 from tests import contract
+from tests.cases import make
+from tests.mixers import test_flops
 
 README = (pathlib.Path(__file__).parent.parent / 'README.md').read_text()
 
@@ -28,6 +34,23 @@ def decay():
 @pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
 def test_the_readmes_mixer_keeps_the_contract(decay, check):
   check(decay)
+
+
+@pytest.mark.parametrize('backend', ['reference', 'xla'])
+def test_the_readmes_mixer_is_the_same_with_every_backend(decay, backend):
+  contract.check_backends_agree(decay, backend)
+
+
+def test_the_flops_of_the_readmes_mixer_are_those_of_its_program(decay):
+  test_flops.test_flops_are_the_programs('decay', {'heads': 2}, 'xla')
+
+
+def test_the_readmes_mixer_is_refused_where_a_task_reads_both_ways(decay):
+  with pytest.raises(InputError, match='Decay cannot be bidirectional'):
+    make('decay', causal=False)
+  spec = Spec('encode', Tokens(5), Tokens(5), 7)
+  with pytest.raises(InputError, match='decay, which cannot be bidirectional'):
+    build(ModelConfig(pattern=('decay',), depth=1, width=8), spec)
 
 
 def test_the_readmes_mixer_trains_and_is_described(decay, tmp_path, capsys):

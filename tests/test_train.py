@@ -1,21 +1,30 @@
-"""The loop when it is told to stop during an evaluation, and what it says first."""
+"""The loop when it is stopped, when a disk is full, and what it says first."""
 
+import errno
 import logging
+import os
 import pathlib
 import signal
 
+import jax
 import pytest
 
 import train
 from configs.copying import get_config
+from seqmodels.errors import InputError
+from training import checkpoint, loop
 
 SMALL = 'gru,width=4,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=4,warmup_steps=0,log_every=1,eval_every=2'
 
 
+def config():
+  made = get_config(f'{SMALL},evaluation_examples=20')
+  made.eval.batch_size = 4
+  return made
+
+
 def run(workdir: pathlib.Path) -> dict[str, float]:
-  config = get_config(f'{SMALL},evaluation_examples=20')
-  config.eval.batch_size = 4
-  return train.train(config, workdir)
+  return train.train(config(), workdir)
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +36,7 @@ def uninterrupted(tmp_path_factory) -> tuple[dict[str, float], str]:
 @pytest.mark.parametrize(('number', 'last'), [(1, '{"step": 2, "split": "train"'), (3, '{"step": 4, "split": "valid')])
 def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, monkeypatch, tmp_path, number, last):
   """The first evaluation on the way; the second one of the end, `test`, when `validation` is written."""
-  calls, batches, evaluate = [], [], train.evaluate
+  calls, batches, evaluate = [], [], loop.evaluate
 
   def interrupted(*arguments, after_batch):
     def after() -> None:
@@ -40,7 +49,7 @@ def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, 
     return evaluate(*arguments, after_batch=after)
 
   with monkeypatch.context() as patched:
-    patched.setattr(train, 'evaluate', interrupted)
+    patched.setattr(loop, 'evaluate', interrupted)
     with pytest.raises(SystemExit) as stopped:
       run(tmp_path / 'W')
   assert stopped.value.code == 128 + signal.SIGTERM
@@ -50,8 +59,83 @@ def test_a_signal_ends_an_evaluation_at_once_and_the_run_goes_on(uninterrupted, 
   assert (tmp_path / 'W' / 'metrics.jsonl').read_text() == uninterrupted[1]
 
 
+def full_at(number):
+  """An os.fsync that finds the disk full at one call."""
+  calls, fsync = [], os.fsync
+
+  def sync(descriptor):
+    calls.append(descriptor)
+    if len(calls) == number:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    fsync(descriptor)
+
+  return sync
+
+
+@pytest.mark.parametrize('number', [1, 2, 3, 4, 5])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(uninterrupted, monkeypatch, tmp_path, number):
+  """At config.json, provenance.json and metrics.jsonl, at the rows and at TensorBoard before a checkpoint."""
+  with monkeypatch.context() as patched:
+    patched.setattr(os, 'fsync', full_at(number))
+    with pytest.raises((SystemExit, InputError)) as stopped:
+      train.main(config(), tmp_path / 'W')
+  message = str(stopped.value)
+  assert 'cannot be written: No space left on device' in message
+  assert '\n' not in message
+  assert ('there is no checkpoint yet' in message) == (number > 3)
+  assert not (tmp_path / 'W' / 'lock').exists()
+  assert run(tmp_path / 'W') == uninterrupted[0]
+  assert (tmp_path / 'W' / 'metrics.jsonl').read_text() == uninterrupted[1]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(uninterrupted, monkeypatch, tmp_path):
+  save, saved = checkpoint.ocp.CheckpointManager.save, []
+
+  def full(manager, step, **arguments):
+    saved.append(step)
+    if step == 4:
+      raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device [os_error_code='28']")
+    return save(manager, step, **arguments)
+
+  changed = config()
+  changed.train.checkpoint_every = 2
+  with monkeypatch.context() as patched:
+    patched.setattr(checkpoint.ocp.CheckpointManager, 'save', full)
+    with pytest.raises(SystemExit, match=r'^error: checkpoint 4 cannot be written to .*: No space left on device'):
+      train.main(changed, tmp_path / 'W')
+  assert saved == [2, 4]
+  train.main(changed, tmp_path / 'W')
+  assert (tmp_path / 'W' / 'metrics.jsonl').read_text() == uninterrupted[1]
+
+
+def test_memory_that_runs_out_is_one_line_and_binds_no_config(monkeypatch, tmp_path):
+  def exhausted(self):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.\nmore lines')
+
+  with monkeypatch.context() as patched:
+    patched.setattr(loop.Loop, 'advance', exhausted)
+    with pytest.raises(SystemExit, match=r'^error: out of memory: .*; a smaller train.batch_size') as stopped:
+      train.main(config(), tmp_path / 'W')
+  assert '\n' not in str(stopped.value)
+  changed = config()
+  changed.train.batch_size = 2
+  train.main(changed, tmp_path / 'W')
+
+
+def test_more_steps_on_another_schedule_must_be_allowed(tmp_path):
+  first, longer = config(), config()
+  first.train.schedule = longer.train.schedule = 'cosine'
+  longer.train.steps = 6
+  train.main(first, tmp_path / 'W')
+  with pytest.raises(
+    InputError, match=r'moves the learning rate at step 4 from .*; allow it with --allow_schedule_change'
+  ):
+    train.main(longer, tmp_path / 'W')
+  train.main(longer, tmp_path / 'W', allow_schedule_change=True)
+
+
 def test_the_first_line_says_what_the_run_is(monkeypatch, tmp_path, caplog):
-  monkeypatch.setattr(train.workdirs, 'check_entries', lambda workdir: train.log.warning('found on the way'))
+  monkeypatch.setattr(train.loop, 'restore', lambda folder, run: train.log.warning('found on the way'))
   caplog.set_level(logging.INFO, logger=train.log.name)
   monkeypatch.setattr(train.log, 'propagate', False)  # as in the program; otherwise all is there twice
   train.log.addHandler(caplog.handler)

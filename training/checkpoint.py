@@ -1,12 +1,15 @@
 """Checkpoints: Orbax behind one class, with a checksum of every array, since Orbax has none on data.
 
-A checkpoint holds the arrays of a tree under flat names (`params/output/kernel`), and a small JSON object: the data
-iterator's state, counters, the checksums. A process killed while one is written leaves the older ones whole.
+A checkpoint holds the arrays of a tree under flat names (`params/output/kernel`), and a small JSON object: its format
+and step, the data iterator's state, counters, the checksums. Stacked layers are stored one by one, under the names of
+their layers (`seqmodels.models.layout`). A process killed while one is written leaves the older ones whole.
 """
 
+import errno
 import functools
 import json
 import logging
+import os
 import pathlib
 import sys
 import zlib
@@ -19,6 +22,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from seqmodels.errors import InputError
+from seqmodels.models.layout import join_names, split_names
+from training.files import FULL, WriteError
+
+# 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
+FORMAT = 2
 
 Arrays = dict[str, np.ndarray]
 log = logging.getLogger('seqmodels')
@@ -26,6 +34,10 @@ log = logging.getLogger('seqmodels')
 
 class Damaged(Exception):
   """The checkpoint cannot be read, or not as it was written."""
+
+
+class Gone(Exception):
+  """The checkpoint was removed while it was looked at: a run keeps its newest ones only."""
 
 
 class Restored(NamedTuple):
@@ -44,37 +56,46 @@ class Checkpoints:
     self.directory = pathlib.Path(directory).absolute()
     if read_only and not self.directory.is_dir():
       raise InputError(f'{self.directory} does not exist: nothing has been trained there')
+    if not read_only and self.directory.is_dir():
+      for path in self.directory.iterdir():
+        if path.is_symlink():
+          raise InputError(f'{path} is a symbolic link; remove it: the folders of a run are its own')
     policy = ocp.checkpoint_managers.LatestN(keep)
     options = ocp.CheckpointManagerOptions(
       preservation_policy=policy, enable_async_checkpointing=False, read_only=read_only, create=not read_only
     )
-    self._manager = ocp.CheckpointManager(self.directory, options=options)
+    try:
+      self._manager = ocp.CheckpointManager(self.directory, options=options)
+    except OSError as error:
+      raise WriteError(f'{self.directory} cannot be written: {error.strerror}') from error
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
     self._writing: Future[None] | None = None
 
   def steps(self) -> list[int]:
-    """The finished checkpoints, oldest first."""
+    """Return the steps of the finished checkpoints, oldest first."""
     return sorted(self._manager.all_steps())
 
   def save(self, step: int, tree: Any, extra: dict[str, Any]) -> None:
-    """Starts to save `tree` (arrays, on any device) and `extra` (JSON). The arrays may be donated when it returns."""
-    arrays = {name: _to_host(x) for name, x in flatten(tree).items()}
+    """Start to save `tree` (arrays, on any device) and `extra` (JSON). The arrays may be donated when it returns."""
+    host = jax.tree.map(_to_host, tree)
     self.wait()
-    self._writing = self._thread.submit(self._write, step, arrays, extra)
+    self._writing = self._thread.submit(self._write, step, host, extra)
 
   def wait(self) -> None:
-    """Until nothing is being written; raises what the writing raised."""
+    """Wait until nothing is being written; raise what the writing raised: WriteError where the disk is full."""
     if self._writing is not None:
-      self._writing.result()
-      self._writing = None
+      writing, self._writing = self._writing, None
+      writing.result()
 
   def close(self) -> None:
-    self.wait()
-    self._thread.shutdown()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      self._thread.shutdown()
+      self._manager.close()
 
   def restore(self, step: int, like: Any) -> Restored:
-    """The checkpoint of `step`: the part of it that `like` (arrays or their abstract shapes) names.
+    """Return the part of the checkpoint of `step` that `like` (arrays or their abstract shapes) names.
 
     InputError if there is none, or if it does not verify.
     """
@@ -84,63 +105,103 @@ class Checkpoints:
       return self._read(step, like)
     except Damaged as damage:
       raise InputError(f'checkpoint {step} in {self.directory} is damaged: {damage}') from damage
+    except Gone:
+      raise InputError(f'checkpoint {step} in {self.directory} was just removed by the run that keeps it') from None
 
   def latest(self, like: Any) -> Restored:
-    """The newest checkpoint that verifies; InputError if there is none."""
+    """Return the newest checkpoint that verifies; InputError if there is none."""
     restored = self.restore_latest_verified(like)
     if restored is None:
       raise InputError(f'{self.directory} holds no checkpoint yet')
     return restored
 
   def verified(self, like: Any) -> Iterator[Restored]:
-    """Every checkpoint that verifies, oldest first; passing over a damaged one is logged. InputError if none does."""
-    found, reason = False, ''
+    """Yield every checkpoint that verifies, oldest first; those left out are logged. InputError if none does."""
+    found, problem = False, ''
     for step in self.steps():
       try:
         restored = self._read(step, like)
       except Damaged as damage:
         log.warning('checkpoint %d is damaged (%s): left out', step, damage)
-        reason = str(damage)
-        continue
-      found = True
-      yield restored
+        problem = str(damage)
+      except Gone:
+        log.warning('checkpoint %d has been removed meanwhile by the run that keeps it: left out', step)
+        problem = 'removed meanwhile'
+      else:
+        found = True
+        yield restored
     if not found:
-      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({reason})')
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({problem})')
 
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
-    """The newest checkpoint that verifies, or None if there is none at all; passing over a damaged one is logged.
+    """Return the newest checkpoint that verifies, or None if there is none; passing over a damaged one is logged.
 
     discard: damaged checkpoints newer than the one restored are deleted, so that their steps can be saved again.
     InputError if there are checkpoints and none verifies.
     """
-    steps = self.steps()
     damaged: dict[int, str] = {}
-    for step in reversed(steps):
+    steps = self.steps()
+    while steps:
+      step = steps.pop()
       try:
         restored = self._read(step, like)
       except Damaged as damage:
         damaged[step] = str(damage)
         continue
-      for bad, reason in damaged.items():
-        log.warning('checkpoint %d is damaged (%s): going back to %d', bad, reason, step)
+      except Gone:  # a newer one is there
+        self._manager.reload()
+        steps = [step for step in self.steps() if step not in damaged]
+        continue
+      for bad, problem in damaged.items():
+        log.warning('checkpoint %d is damaged (%s): going back to %d', bad, problem, step)
         if discard:
           self._manager.delete(bad)
       return restored
     if damaged:
-      reason = damaged[steps[-1]]
-      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(steps)} are damaged ({reason})')
+      problem = damaged[max(damaged)]
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(sorted(damaged))} are damaged ({problem})')
     return None
 
-  def _write(self, step: int, arrays: Arrays, extra: dict[str, Any]) -> None:
+  def _write(self, step: int, host: Any, extra: dict[str, Any]) -> None:
+    arrays = {name: np.asarray(x) for name, x in split_names(flatten(host)).items()}
     sums = {name: _checksum(x) for name, x in arrays.items()}
-    meta: dict[str, Any] = {'extra': extra, 'sums': sums}
+    meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
     meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
     stored = {name: x for name, x in arrays.items() if x.size}  # Orbax refuses arrays without elements
     items = ocp.args.Composite(arrays=ocp.args.StandardSave(stored), meta=ocp.args.JsonSave(meta))
-    if not self._manager.save(step, args=items, force=True):
+    try:
+      saved = self._manager.save(step, args=items, force=True)
+    except Exception as error:  # a full disk is a ValueError of TensorStore's, or an OSError of Orbax's
+      _silence_late_callbacks()
+      if (problem := _write_problem(error)) is None:
+        raise
+      raise WriteError(f'checkpoint {step} cannot be written to {self.directory}: {problem}') from error
+    if not saved:
       raise RuntimeError(f'Orbax did not save step {step}: it has {self.steps()}')
+    if stored and not (self.directory / str(step) / 'arrays' / 'manifest.ocdbt').is_file():
+      raise WriteError(f'checkpoint {step} in {self.directory} has no manifest: it cannot be read back')
 
   def _read(self, step: int, like: Any) -> Restored:
+    arrays, meta = self._read_items(step)
+    if not isinstance(meta, dict) or not isinstance(arrays, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
+      raise Damaged('its description is incomplete')
+    expected_sum = meta.pop('sum')
+    if zlib.crc32(json.dumps(meta, sort_keys=True).encode()) != expected_sum:
+      raise Damaged('its description does not match its checksum')
+    if (found := meta.get('format', 1)) != FORMAT:
+      raise InputError(
+        f'checkpoint {step} in {self.directory} has format {found} and cannot be read: this version reads format '
+        f'{FORMAT}; use the version that wrote it, or train again in another workdir'
+      )
+    if meta['step'] != step:
+      raise Damaged(f'it is a copy of checkpoint {meta["step"]}')
+    expected = flatten(jax.tree.map(_shape_only, like))
+    checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
+    leaves = list(join_names(checked, expected).values())
+    return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
+
+  def _read_items(self, step: int) -> tuple[Any, Any]:
+    """Return the arrays and the description as they lie there. Raises Damaged, or Gone if they are there no more."""
     items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
     try:
       stored = self._manager.restore(step, args=items)
@@ -148,30 +209,40 @@ class Checkpoints:
       raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
       _silence_late_callbacks()
+      if not (self.directory / str(step)).exists():
+        raise Gone from error
       raise Damaged(f'cannot be read: {type(error).__name__}') from error
-    arrays, meta = stored.arrays, stored.meta
-    if not isinstance(meta, dict) or not isinstance(arrays, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
-      raise Damaged('its description is incomplete')
-    told = meta.pop('sum')
-    if zlib.crc32(json.dumps(meta, sort_keys=True).encode()) != told:
-      raise Damaged('its description does not match its checksum')
-    leaves = []
-    for name, expected in flatten(like).items():
-      if name not in meta['sums']:
-        raise InputError(f'checkpoint {step} in {self.directory} has no array {name}: it is of another model')
-      x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
-      if _checksum(x) != meta['sums'][name]:
-        raise Damaged(f'{name} does not match its checksum')
-      if x.shape != expected.shape or x.dtype != expected.dtype:
-        wanted = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
-        raise InputError(f'checkpoint {step} in {self.directory} has {name} as {wanted}: it is of another model')
-      leaves.append(x)
-    return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
+    return stored.arrays, stored.meta
+
+  def _checked(self, step: int, name: str, expected: Any, arrays: Arrays, sums: dict[str, int]) -> np.ndarray:
+    """Return one array if it is whole and what was expected."""
+    where = f'checkpoint {step} in {self.directory}'
+    if name not in sums:
+      raise InputError(f'{where} has no array {name}: it is of another model')
+    x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
+    if _checksum(x) != sums[name]:
+      raise Damaged(f'{name} does not match its checksum')
+    if x.shape != expected.shape or x.dtype != expected.dtype:
+      shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
+      raise InputError(f'{where} has {name} as {shapes}: it is of another model')
+    return x
+
+
+def _write_problem(error: BaseException | None) -> str | None:
+  """Return why a write failed, if the file system is the reason."""
+  while error is not None:
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+      return error.strerror
+    for number in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
+      if f"os_error_code='{number}'" in str(error):
+        return os.strerror(number)
+    error = error.__cause__ or error.__context__
+  return None
 
 
 @functools.cache
 def _silence_late_callbacks() -> None:
-  """A read that failed leaves callbacks behind, which find Orbax's event loop closed; each would print a traceback."""
+  """Hide the tracebacks of callbacks that a failed read or write leaves behind, and that find Orbax's loop closed."""
   before = sys.unraisablehook
 
   def hook(unraisable: Any) -> None:
@@ -182,13 +253,18 @@ def _silence_late_callbacks() -> None:
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-  """`tree` as {path: leaf}, in the order of its leaves."""
+  """Return `tree` as {path: leaf}, in the order of its leaves."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
 
 
+def _shape_only(x: Any) -> np.ndarray:
+  """Return an array of the shape and dtype of `x` that takes no memory and can be sliced."""
+  return np.broadcast_to(np.zeros((), x.dtype), np.shape(x))
+
+
 def _to_host(x: Any) -> np.ndarray:
-  """A copy: on CPU, NumPy would otherwise look at memory that the next step reuses."""
+  """Return a copy: on CPU, NumPy would otherwise look at memory that the next step reuses."""
   if isinstance(x, jax.Array) and not x.is_fully_addressable and not x.is_fully_replicated:
     from jax.experimental import multihost_utils
 
@@ -197,7 +273,7 @@ def _to_host(x: Any) -> np.ndarray:
 
 
 def _checksum(x: np.ndarray) -> int:
-  """CRC-32 of the values, their type and shape."""
+  """Return the CRC-32 of the values, their type and shape."""
   header = f'{x.dtype}{x.shape}'.encode()
   return zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, zlib.crc32(header))
 

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from seqmodels.context import Context, batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import Model, batch_axes
+from seqmodels.models import Model
 from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Sums, Task
 from training import mesh as meshes
@@ -20,8 +22,12 @@ from training.settings import EvalSettings
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
 
+class NotFinite(ArithmeticError):
+  """Parameters hold NaN or infinity: whatever the model computes with them means nothing."""
+
+
 def possible_evaluations(model: Model, task: Task) -> dict[str, Evaluation]:
-  """The task's evaluations that the model can run: a table of learned positions ends at the training length."""
+  """Return the task's evaluations that the model can run: a table of learned positions ends at the training length."""
   if model.config.position != 'learned':
     return task.evaluations()
   return {
@@ -44,19 +50,21 @@ def evaluate(
   mesh: Mesh | None = None,
   after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-  """The metrics of `task` (with the evaluation's options) over all of the evaluation's split.
+  """Return the metrics of `task` (with the evaluation's options) over all of the evaluation's split.
 
-  The examples' sums are fetched once and added in float64. The batch size is rounded up to a multiple of the devices:
-  filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the split is read in segments
-  with the state carried on; InputError where the devices do not divide `settings.streams`. What `after_batch` raises
-  ends the evaluation.
+  The examples' sums are fetched once and added in float64. The batch size is at most the split, rounded up to a
+  multiple of the devices: filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the
+  split is read in segments with the state carried on. What `after_batch` raises ends the evaluation.
+
+  Raises InputError where the devices do not divide `settings.streams`, NotFinite for parameters that are not finite.
   """
+  check_finite(params)
   task = _with_options(task, evaluation)
   settings = settings.for_task(task)
   mesh = mesh or meshes.make_mesh(1)
   stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
-    shardings = meshes.carry_shardings(batch_axes(model.init_state, settings.memory), mesh)
+    shardings = meshes.carry_shardings(batch_axes(model.state_spec(settings.streams, settings.memory)), mesh)
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   for batch in stream:
@@ -74,25 +82,46 @@ def evaluate(
   return values | task.derived(values)
 
 
+def check_finite(params: Params) -> None:
+  """Raise NotFinite, naming the first array, unless all parameters are finite."""
+  finite = jax.device_get(_are_finite(params))
+  for path, is_finite in jax.tree_util.tree_leaves_with_path(finite):
+    if not is_finite:
+      name = jax.tree_util.keystr(path, simple=True, separator='/')
+      raise NotFinite(f'params/{name} holds NaN or infinity')
+
+
+@jax.jit
+def _are_finite(params: Params) -> Any:
+  return jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), params)
+
+
 def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
-  """Raises, before anything is trained, the InputError of an evaluation that cannot be run afterwards."""
+  """Raise, before anything is trained, the InputError of an evaluation that cannot be run afterwards."""
   for evaluation in possible_evaluations(model, task).values():
     longer = _with_options(task, evaluation)
     batches(model, longer, evaluation, settings.for_task(longer), mesh)
 
 
 def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSettings, mesh: Mesh) -> Any:
-  """The evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
+  """Return the evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
   segment = settings.segment
   if not segment:
-    return task.dataset(evaluation.split, math.ceil(settings.batch_size / mesh.size) * mesh.size)
+    size = min(settings.batch_size, _examples(task, evaluation.split) or settings.batch_size)
+    return task.dataset(evaluation.split, math.ceil(size / mesh.size) * mesh.size)
   meshes.check_divisible('eval.streams', settings.streams, mesh)
   check_segment('eval', segment, settings.memory, model, task)
   return task.dataset(evaluation.split, settings.streams, segment=segment)
 
 
+def _examples(task: Task, split: str) -> int:
+  """Return the number of examples of a split; 0 where the task does not say."""
+  count = getattr(task, 'count', None)
+  return count(split) if callable(count) else 0
+
+
 def check_segment(section: str, segment: int, memory: int, model: Model, task: Task) -> None:
-  """InputError where a table of learned positions would end before the sequences do that segments are read from."""
+  """Raise InputError where a table of learned positions is shorter than the sequences that segments are read from."""
   if not segment or model.config.position != 'learned':
     return
   if task.unbroken:
@@ -112,7 +141,7 @@ def check_segment(section: str, segment: int, memory: int, model: Model, task: T
 def example_sums(
   model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
 ) -> tuple[dict[str, Sums], State | None]:
-  """Each metric's sums and weights, [b] and [b], of one batch, and the state after it if there was one before."""
-  more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-  outputs, carry = model.apply(params, batch.inputs, carry, **more)
+  """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
+  context = Context(batch.reset, batch.mask)
+  outputs, carry = model.apply(params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask)
   return task.metrics(outputs, batch), carry

@@ -4,6 +4,7 @@ Every estimate is a lower bound, so that what is refused could not have been tra
 and optimizer state, one stored input a block, the outputs, and the batch itself.
 """
 
+import math
 import os
 import pathlib
 
@@ -62,7 +63,13 @@ def check_training(
   _check('train.batch_size', settings.batch_size, f'activations of {rows:,} rows of {positions:,} positions', needed)
   whole = spec.length * _numbers(spec.input, of_tokens=1) * FETCHED
   _check('train.batch_size', settings.batch_size, 'a batch', settings.batch_size * (whole + ORDERED), host=True)
-  if not evaluation.segment:
+  if settings.segment:
+    needed = state_bytes(model, settings.batch_size, settings.memory) // _shares(mesh)
+    _check('train.memory', settings.memory, f'the states of {settings.batch_size:,} rows', needed)
+  if evaluation.segment:
+    needed = state_bytes(model, evaluation.streams, evaluation.memory) // _shares(mesh)
+    _check('eval.memory', evaluation.memory, f'the states of {evaluation.streams:,} streams', needed)
+  else:
     needed = evaluation.batch_size * (outputs * _numbers(spec.output) * 4 + ORDERED)
     _check('eval.batch_size', evaluation.batch_size, 'outputs', needed // _shares(mesh))
 
@@ -81,6 +88,12 @@ def _check(field: str, value: int, what: str, needed: float, host: bool = False)
     raise InputError(
       f'{field}={value}: {what} need at least {_gigabytes(needed)}; this machine has {_gigabytes(memory)}'
     )
+
+
+def state_bytes(model: Model, rows: int, length: int) -> int:
+  """Return the bytes of the states of `rows` sequences with room for `length` tokens."""
+  state = jax.eval_shape(lambda: model.init_state(rows, length))
+  return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def memory_bytes() -> int:

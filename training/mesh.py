@@ -44,7 +44,7 @@ def put_batch(batch: Any, mesh: Mesh) -> Any:
 
 
 def carry_shardings(axes: Any, mesh: Mesh) -> Any:
-  """Where the leaves of a carried state live: split over `data` along their batch axis (`models.batch_axes`)."""
+  """Where the leaves of a carried state live: split over `data` along their batch axis (`context.batch_axes`)."""
 
   def sharding(axis: int) -> NamedSharding:
     return replicated(mesh) if axis < 0 else NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))

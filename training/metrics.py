@@ -17,19 +17,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tqdm
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from seqmodels.errors import InputError
+from training import files
 
 log = logging.getLogger('seqmodels')
 
 Row = dict[str, Any]
 LINE_SECONDS = 5.0  # between two progress lines where there is no terminal
+FLUSH_SECONDS = 30.0  # between two flushes of TensorBoard's file
 
 
 @contextlib.contextmanager
 def held() -> Iterator[list[logging.LogRecord]]:
-  """Keeps back what is logged inside; the records are given to whoever asked, for `log.handle`."""
+  """Keep back what is logged inside; the caller passes the records on with `log.handle`."""
   records: list[logging.LogRecord] = []
 
   def keep(record: logging.LogRecord) -> bool:
@@ -43,64 +47,163 @@ def held() -> Iterator[list[logging.LogRecord]]:
     log.removeFilter(keep)
 
 
-class MetricsWriter:
-  """Appends rows to metrics.jsonl and TensorBoard. Opening it drops what lies after `last_step`."""
+class Metrics:
+  """Rows of metrics, in memory."""
 
-  def __init__(self, workdir: pathlib.Path, last_step: int) -> None:
-    self._path = workdir / 'metrics.jsonl'
-    self.rows = [row for row in read_rows(self._path) if row['step'] <= last_step]
-    self._rewrite()
-    self._file = self._path.open('a')
-    self._board = SummaryWriter(str(workdir / 'tensorboard'), purge_step=last_step + 1, flush_secs=30)
+  def __init__(self) -> None:
+    self.rows: list[Row] = []
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
-    """One row. A value that is not finite is written as null: JSON has no word for it."""
-    numbers = {name: float(value) for name, value in values.items()}
+    """Add a row. A value that is not finite becomes None: JSON has no word for it."""
     row: Row = {'step': step, 'split': split}
-    row |= {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    row |= {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
     self.rows.append(row)
-    self._file.write(json.dumps(row) + '\n')
-    self._file.flush()
-    self.board(step, split, numbers)
     return row
 
   def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """To TensorBoard alone: what depends on time."""
-    for name, value in values.items():
-      self._board.add_scalar(f'{split}/{name}', value, step)
+    """Take what depends on time, for TensorBoard alone."""
 
   def row(self, step: int, split: str) -> Row | None:
-    """The row of a step and split, if it has been written."""
+    """Return the row of a step and split, if it has been written."""
     return next((row for row in reversed(self.rows) if row['step'] == step and row['split'] == split), None)
 
   def sync(self) -> None:
-    """Until the rows are on disk: a checkpoint must never be newer than its metrics."""
-    os.fsync(self._file.fileno())
+    """Wait until the rows are on disk: a checkpoint must never be newer than its metrics."""
 
   def close(self) -> None:
-    self._file.close()
+    """Close the files."""
+
+
+class MetricsWriter(Metrics):
+  """Rows in metrics.jsonl and TensorBoard. Opening it drops what lies after `last_step`.
+
+  Lines that cannot be read go to metrics.damaged.jsonl, and are logged. expected: how many rows the checkpoint of
+  `last_step` was saved with; fewer are logged. Raises WriteError.
+  """
+
+  def __init__(self, workdir: pathlib.Path, last_step: int, expected: int = 0) -> None:
+    super().__init__()
+    self._path = workdir / 'metrics.jsonl'
+    rows, damaged = parse_rows(self._path)
+    self.rows = [row for row in rows if row['step'] <= last_step]
+    if damaged:
+      aside = workdir / 'metrics.damaged.jsonl'
+      with files.writing(aside), aside.open('ab') as file:
+        file.write(b''.join(line + b'\n' for line in damaged.values()))
+      lines = ', '.join(map(str, damaged))
+      log.warning('%s: line %s cannot be read and is kept in %s', self._path, lines, aside.name)
+    if len(self.rows) < expected:
+      log.warning('%s has %d rows up to step %d; %d were written', self._path, len(self.rows), last_step, expected)
+    files.write_text(self._path, ''.join(json.dumps(row) + '\n' for row in self.rows))
+    with files.writing(self._path):
+      self._file = self._path.open('a', encoding='utf-8')
+    self._board = Board(workdir / 'tensorboard', purge_step=last_step)
+    for row in self.rows:
+      if row['step'] == last_step:  # what a killed process may not have flushed: all before is in the older files
+        self._write_to_board(row)
+
+  def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
+    row = super().write(step, split, values)
+    with files.writing(self._path):
+      self._file.write(json.dumps(row) + '\n')
+      self._file.flush()
+    self.board(step, split, values)
+    return row
+
+  def _write_to_board(self, row: Row) -> None:
+    values = {name: value for name, value in row.items() if name not in ('step', 'split')}
+    self.board(row['step'], row['split'], {name: math.nan if v is None else v for name, v in values.items()})
+
+  def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+      self._board.add(f'{split}/{name}', float(value), step)
+
+  def sync(self) -> None:
+    with files.writing(self._path):
+      os.fsync(self._file.fileno())
+    self._board.flush()
+
+  def close(self) -> None:
+    with files.writing(self._path):
+      self._file.close()
     self._board.close()
 
-  def _rewrite(self) -> None:
-    temporary = self._path.with_suffix('.partial')
-    temporary.write_text(''.join(json.dumps(row) + '\n' for row in self.rows))
-    temporary.replace(self._path)
+
+class Board:
+  """A TensorBoard event file, written in the caller's thread so that what goes wrong is known here.
+
+  TensorBoard hides what older files of the folder hold from `purge_step` on.
+  """
+
+  def __init__(self, folder: pathlib.Path, purge_step: int) -> None:
+    self._folder = folder
+    with files.writing(folder):
+      folder.mkdir(parents=True, exist_ok=True)
+      # Without a suffix of its own, a run started again within a second would overwrite the file before.
+      self._events = EventsWriter(str(folder / 'events'), f'.{time.time_ns()}')
+      start = SessionLog(status=SessionLog.START)
+      self._events.write_event(Event(step=purge_step, wall_time=time.time(), session_log=start))
+    self._flushed = time.monotonic()
+
+  def add(self, tag: str, value: float, step: int) -> None:
+    with files.writing(self._folder):
+      self._events.write_event(Event(step=step, wall_time=time.time(), summary=scalar(tag, value)))
+    if time.monotonic() - self._flushed > FLUSH_SECONDS:
+      self.flush()
+
+  def flush(self) -> None:
+    """Write everything to the disk."""
+    with files.writing(self._folder):
+      self._events.flush()
+    self._flushed = time.monotonic()
+
+  def close(self) -> None:
+    with files.writing(self._folder):
+      self._events.close()
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:
-  """The rows of a JSON Lines file; the last line of a killed process may be partial and is left out."""
-  if not path.exists():
-    return []
-  rows = []
-  for line in path.read_text().splitlines():
-    try:
-      row = json.loads(line)
-    except json.JSONDecodeError:
-      break
-    if not isinstance(row, dict) or 'step' not in row:
-      raise InputError(f'{path} is damaged: {line[:60]!r} is not a row with a step')
+  """Return the rows of a JSON Lines file; lines that cannot be read are left out."""
+  return parse_rows(path)[0]
+
+
+def parse_rows(path: pathlib.Path) -> tuple[list[Row], dict[int, bytes]]:
+  """Return the rows of a JSON Lines file, and {line number: line} of those that are no rows.
+
+  The last line of a killed process may be partial and is in neither.
+  """
+  try:
+    data = path.read_bytes()
+  except FileNotFoundError:
+    return [], {}
+  except OSError as error:
+    raise InputError(f'{path} cannot be read: {files.reason(error)}') from error
+  rows, damaged = [], {}
+  *lines, partial = data.split(b'\n')
+  for number, line in enumerate(lines, 1):
+    row = _row(line)
+    if row is not None:
+      rows.append(row)
+    elif line.strip():
+      damaged[number] = line
+  if (row := _row(partial)) is not None:  # whole, but for its line end
     rows.append(row)
-  return rows
+  return rows, damaged
+
+
+def _row(line: bytes) -> Row | None:
+  """Return the row of a line, if it is one: a step, a split, and numbers or null."""
+  try:
+    row = json.loads(line)
+  except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+    return None
+  if not isinstance(row, dict) or not isinstance(row.get('split'), str):
+    return None
+  numbers = [value for name, value in row.items() if name != 'split']
+  if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in numbers):
+    return None
+  step = row.get('step')
+  return row if isinstance(step, int) and step >= 0 else None
 
 
 class Progress:
@@ -111,14 +214,19 @@ class Progress:
 
   def __init__(self, first: int, steps: int, tokens: int) -> None:
     self._steps, self._tokens = steps, tokens
-    terminal = sys.stderr.isatty()
-    self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if terminal else None
+    bar = has_terminal(sys.stderr)
+    self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if bar else None
     self._begun: tuple[int, float] | None = None  # step and time
     self._last = (first, 0.0)
     self._printed = 0.0
 
+  def tick(self, step: int) -> None:
+    """Move the bar to a step that may still be running; it is drawn a few times a second."""
+    if self._bar is not None:
+      self._bar.update(step - self._bar.n)
+
   def update(self, step: int, loss: float) -> float | None:
-    """Shows a logged step; returns the tokens a second since the last one, if there was one."""
+    """Show a logged step; return the tokens a second since the last one, if there was one."""
     now = time.monotonic()
     before, self._last = self._last, (step, now)
     if self._begun is None:
@@ -131,14 +239,13 @@ class Progress:
       speed = f'  {rate:,.0f} tokens/s  {clock(left)} left'
     if self._bar is not None:
       self._bar.set_postfix_str(f'loss {loss:.4f}{speed}', refresh=False)
-      self._bar.update(step - self._bar.n)
     elif now - self._printed > LINE_SECONDS or step == self._steps:
       self._printed = now
       log.info(f'step {step}/{self._steps}  loss {loss:.4f}{speed}')
     return rate
 
   def pause(self) -> None:
-    """The time since the last update was not spent on training."""
+    """Leave out the time since the last update: it was not spent on training."""
     if self._begun is not None:
       now = time.monotonic()
       self._begun = (self._begun[0], self._begun[1] + now - self._last[1])
@@ -149,8 +256,16 @@ class Progress:
       self._bar.close()
 
 
+def has_terminal(stream: Any) -> bool:
+  """Return whether `stream` is a terminal that says how large it is: tqdm draws nothing in 0 columns or rows."""
+  try:
+    return stream.isatty() and min(os.get_terminal_size(stream.fileno())) > 0
+  except (OSError, ValueError, AttributeError):
+    return False
+
+
 def clock(seconds: float) -> str:
-  """1:02:03, or 2:03."""
-  minutes, seconds = divmod(round(seconds), 60)
+  """Return 1:02:03, or 2:03."""
+  minutes, seconds = divmod(max(0, round(seconds)), 60)
   hours, minutes = divmod(minutes, 60)
   return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'

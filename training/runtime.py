@@ -6,10 +6,13 @@ import os
 import pathlib
 import platform
 import sys
+import time
+import warnings
 from typing import Any
 
 from seqmodels.cache import cache_folder
 from seqmodels.errors import InputError, unknown
+from training import cache
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}
@@ -18,29 +21,35 @@ log = logging.getLogger('seqmodels')
 
 
 def prepare() -> dict[str, Any]:
-  """Set memory, compiler, cache and log options of this process; return them, for benchmarks to report.
+  """Set memory, compiler, cache and output options of this process; return them, for benchmarks to report.
 
   Call it first, before JAX is imported.
   """
+  _log_to_stderr()
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
-  _quiet()
-  cache = compilation_cache()
-  if cache:
-    _option('jax_compilation_cache_dir', cache)
   _option('jax_persistent_cache_min_compile_time_secs', 0.0)
   _option('jax_persistent_cache_min_entry_size_bytes', -1)
   # On CPU a program runs where it is called: programs that overlap share one thread pool, and library calls in two of
   # them (QR) have been seen to wait for each other for ever (JAX 0.10.2, two cores). Accelerators are not affected.
   _option('jax_cpu_enable_async_dispatch', False)
-  return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': cache}
+  folder = compilation_cache()
+  if folder:
+    _option('jax_compilation_cache_dir', folder)
+    # An entry that cannot be read or written is a program that is compiled again.
+    warnings.filterwarnings('ignore', 'Error (reading|writing) persistent compilation cache entry')
+  return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': folder}
 
 
 def compilation_cache() -> str:
   """Return the folder of compiled programs: JAX_COMPILATION_CACHE_DIR, else this project's, else '' for none."""
   given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   if given:
-    return given
+    if '://' in given or cache.is_writable(pathlib.Path(given)):
+      return given
+    del os.environ['JAX_COMPILATION_CACHE_DIR']
+    log.info('JAX_COMPILATION_CACHE_DIR=%s cannot be written: every start compiles anew', given)
+    return ''
   folder = cache_folder('compilation')
   if folder is None:
     log.info('no folder for compiled programs can be written: every start compiles anew; set XDG_CACHE_HOME')
@@ -48,11 +57,14 @@ def compilation_cache() -> str:
 
 
 def select(name: str | None = None, devices: int = 0) -> None:
-  """Choose the platform `name` (cpu, gpu or cuda, tpu; None: what JAX finds).
+  """Choose the platform `name` (cpu, gpu or cuda, tpu; None: what JAX finds); tidy the project's cache of programs.
 
   On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. Raises
   InputError if the platform is not known or not there.
   """
+  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  if folder and folder == str(cache_folder('compilation')):  # one that was given is not ours to tidy
+    cache.tidy(pathlib.Path(folder), cache.limit())
   if devices > 1:
     _option('jax_num_cpu_devices', devices)
   if name is None:
@@ -70,14 +82,14 @@ def select(name: str | None = None, devices: int = 0) -> None:
 
 
 def _option(name: str, value: Any) -> None:
-  """A JAX option, whether JAX has been imported already (by a config file, say) or will be."""
+  """Set a JAX option, whether JAX has been imported already (by a config file, say) or will be."""
   os.environ[name.upper()] = str(value)
   if 'jax' in sys.modules:
     sys.modules['jax'].config.update(name, value)
 
 
 def _keep_freed_memory() -> str:
-  """Makes malloc keep what XLA frees: on CPU each call's temporaries are otherwise mapped and faulted in again.
+  """Make malloc keep what XLA frees: on CPU each call's temporaries are otherwise mapped and faulted in again.
 
   One arena for all threads: what does not fit the heap of a thread's own arena is mapped in spite of mmap_max. It must
   be set before there are threads.
@@ -92,7 +104,7 @@ def _keep_freed_memory() -> str:
 
 
 def _vector_width() -> str:
-  """512-bit vectors where the processor has them: XLA prefers 256, which slows transcendental functions."""
+  """Ask for 512-bit vectors where the processor has them: XLA prefers 256, which slows transcendental functions."""
   flag = '--xla_cpu_prefer_vector_width=512'
   cpuinfo = pathlib.Path('/proc/cpuinfo')
   flags = os.environ.get('XLA_FLAGS', '')
@@ -102,17 +114,34 @@ def _vector_width() -> str:
   return flags
 
 
-def _quiet() -> None:
-  """Own log lines to stderr as they are; of the libraries', errors only."""
+class StderrHandler(logging.Handler):
+  """Log lines on what stderr is at the moment: above a progress bar on a terminal, with the time elsewhere."""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    try:
+      line, stream = self.format(record), sys.stderr
+      if not stream.isatty():
+        line = f'{time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))} {line}'
+      if 'tqdm' in sys.modules:
+        sys.modules['tqdm'].tqdm.write(line, file=stream)
+      else:
+        stream.write(line + '\n')
+        stream.flush()
+    except Exception:
+      self.handleError(record)
+
+
+def _log_to_stderr() -> None:
+  """Log to stderr; what libraries log does not show: what matters of it is raised too."""
   if not log.handlers:
-    log.addHandler(logging.StreamHandler())
+    log.addHandler(StderrHandler())
     log.setLevel(logging.INFO)
     log.propagate = False
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
 
 
 def device_line() -> str:
-  """The devices in words, e.g. `AMD EPYC 9R14 × 1 (cpu)` or `NVIDIA H200 × 8 (gpu)`."""
+  """Return the devices in words, e.g. `AMD EPYC 9R14 × 1 (cpu)` or `NVIDIA H200 × 8 (gpu)`."""
   import jax
 
   devices = jax.devices()
@@ -121,7 +150,7 @@ def device_line() -> str:
 
 
 def _processor() -> str:
-  """The processor's name; JAX calls every one of them cpu."""
+  """Return the processor's name; JAX calls every one of them cpu."""
   cpuinfo = pathlib.Path('/proc/cpuinfo')
   lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
   names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]

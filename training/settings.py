@@ -13,7 +13,15 @@ from seqmodels.errors import InputError, unknown
 if TYPE_CHECKING:
   from tasks.base import Task
 
-OPTIMIZERS = ('adamw', 'sgd')
+# The fields that each optimizer of `optimizer.OPTIMIZERS` reads, of those that not every optimizer does.
+OPTIMIZER_FIELDS: dict[str, tuple[str, ...]] = {
+  'adamw': ('beta2', 'weight_decay'),
+  'adam': ('beta2',),
+  'sgd': ('momentum', 'weight_decay'),
+  'adafactor': ('weight_decay',),
+  'lion': ('beta2', 'weight_decay'),
+  'muon': ('beta2', 'weight_decay'),
+}
 SCHEDULES = ('constant', 'cosine')
 AS_TASK = -1  # of `segment`
 
@@ -25,17 +33,22 @@ class TrainSettings:
   steps            optimizer steps
   batch_size       sequences a step, over all devices and microbatches
   seed             of the parameters, the order of the data and dropout
+  optimizer        adamw | adam | sgd | adafactor | lion | muon; see `optimizer.OPTIMIZERS`
   learning_rate    the peak; schedule: what follows the linear warm-up of warmup_steps (constant, or a cosine that ends
                    at final_fraction of the peak; Loshchilov & Hutter 2017); warmup_steps -1: a twentieth of the steps
-  weight_decay     decoupled (Loshchilov & Hutter 2019), on matrices only
-  momentum         of sgd; beta2: of adamw
+  weight_decay     decoupled (Loshchilov & Hutter 2019), on weight matrices only; of every optimizer but adam
+  momentum         of sgd
+  beta2            decay of the second moment of adamw and adam, of lion's momentum, and of the Adam part of muon
   clip             largest global gradient norm (Pascanu et al. 2013); 0: off
   accumulate       microbatches a step
   segment          positions a segment of truncated back-propagation; 0: whole sequences; -1: the task's length where
                    its sequences go on beyond it, as a text does, else 0
-  memory           positions that attention remembers from segment to segment, at least a segment; 0: the task's length
+  memory           positions that attention caches from segment to segment, at least a segment; 0: the task's length
   log_every, eval_every, checkpoint_every   steps; 0: only at the end
   keep             newest checkpoints kept
+
+  Raises InputError for a value out of range, and for one that differs from its default where the optimizer does not
+  read it.
   """
 
   steps: int = 1000
@@ -59,8 +72,8 @@ class TrainSettings:
   keep: int = 3
 
   def __post_init__(self) -> None:
-    if self.optimizer not in OPTIMIZERS:
-      raise unknown('train.optimizer', self.optimizer, OPTIMIZERS)
+    if self.optimizer not in OPTIMIZER_FIELDS:
+      raise unknown('train.optimizer', self.optimizer, OPTIMIZER_FIELDS)
     if self.schedule not in SCHEDULES:
       raise unknown('train.schedule', self.schedule, SCHEDULES)
     for name in ('steps', 'batch_size', 'learning_rate', 'accumulate', 'keep'):
@@ -83,10 +96,27 @@ class TrainSettings:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be less than train.steps={self.steps}')
     if self.batch_size % self.accumulate:
       raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
+    self._check_effects()
     check_memory('train', self.segment, self.memory)
 
+  def _check_effects(self) -> None:
+    """Raise InputError for a field that was changed and that the optimizer or the schedule does not read."""
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
+    for name in unread_fields(self.optimizer):
+      if (value := getattr(self, name)) != defaults[name]:
+        readers = ', '.join(optimizer for optimizer, read in OPTIMIZER_FIELDS.items() if name in read)
+        raise InputError(
+          f'train.{name}={value} has no effect with train.optimizer={self.optimizer}; allowed: {defaults[name]}, or '
+          f'another optimizer: {readers}'
+        )
+    if self.schedule == 'constant' and self.final_fraction != defaults['final_fraction']:
+      raise InputError(
+        f'train.final_fraction={self.final_fraction} has no effect with train.schedule=constant; allowed: '
+        f'{defaults["final_fraction"]}, or train.schedule=cosine'
+      )
+
   def for_task(self, task: Task) -> Self:
-    """The same, with the segment and the memory that `task` leads to."""
+    """Return the same settings with the segment and the memory that `task` leads to."""
     segment, memory = _lengths(self.segment, self.memory, task)
     return dataclasses.replace(self, segment=segment, memory=memory)
 
@@ -96,14 +126,20 @@ class TrainSettings:
     return self.steps // 20 if self.warmup_steps == -1 else self.warmup_steps
 
 
+def unread_fields(optimizer: str) -> tuple[str, ...]:
+  """Return the fields of TrainSettings that `optimizer` does not read and others do."""
+  every = dict.fromkeys(name for read in OPTIMIZER_FIELDS.values() for name in read)
+  return tuple(name for name in every if name not in OPTIMIZER_FIELDS.get(optimizer, every))
+
+
 @dataclass(frozen=True)
 class EvalSettings:
   """The fields of `config.eval`.
 
-  batch_size   sequences at a time; the numbers do not depend on it
+  batch_size   sequences at a time, at most the split; the numbers do not depend on it
   segment      positions a segment that is read with the state of those before it; 0: whole sequences, from the start;
                -1: the task's length where its sequences go on beyond it, else 0
-  memory       positions that attention remembers there, longer than in training if wanted; 0: the task's length
+  memory       positions that attention caches there, longer than in training if wanted; 0: the task's length
   streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
                and what starts a part has no past, so that the numbers belong to this number of streams
   """
@@ -124,13 +160,13 @@ class EvalSettings:
     check_memory('eval', self.segment, self.memory)
 
   def for_task(self, task: Task) -> Self:
-    """The same, with the segment and the memory that `task` leads to."""
+    """Return the same settings with the segment and the memory that `task` leads to."""
     segment, memory = _lengths(self.segment, self.memory, task)
     return dataclasses.replace(self, segment=segment, memory=memory)
 
 
 def _lengths(segment: int, memory: int, task: Task) -> tuple[int, int]:
-  """Segment and memory in positions."""
+  """Return the segment and the memory in positions."""
   length = task.spec.length
   if segment == AS_TASK:
     segment = length if task.unbroken and task.spec.kind == 'causal' else 0
@@ -138,7 +174,7 @@ def _lengths(segment: int, memory: int, task: Task) -> tuple[int, int]:
 
 
 def check_memory(section: str, segment: int, memory: int) -> None:
-  """Raises InputError for a bad segment, and for a memory without segments or shorter than one."""
+  """Raise InputError for a bad segment, and for a memory without segments or shorter than one."""
   if segment < AS_TASK:
     raise InputError(f"{section}.segment={segment} must be positive, 0 (whole sequences) or -1 (the task's length)")
   if memory and not segment:
@@ -148,10 +184,10 @@ def check_memory(section: str, segment: int, memory: int) -> None:
 
 
 def train_settings(values: Mapping[str, Any]) -> TrainSettings:
-  """The `train` section of a config; InputError names the field that is unknown, of a wrong type or out of range."""
+  """Return the `train` section of a config; InputError names a field that is unknown, mistyped or out of range."""
   return TrainSettings(**checked_fields(TrainSettings, values, 'train'))
 
 
 def eval_settings(values: Mapping[str, Any]) -> EvalSettings:
-  """The `eval` section of a config."""
+  """Return the `eval` section of a config."""
   return EvalSettings(**checked_fields(EvalSettings, values, 'eval'))

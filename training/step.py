@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
+from seqmodels.context import Context
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
@@ -16,26 +17,39 @@ from training import mesh as meshes
 from training.optimizer import Optimizer
 
 Metrics = dict[str, Float[Array, '']]
+Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
 
 
 class TrainState(NamedTuple):
+  """The state that a step changes.
+
+  carry  the model's state at the end of the last segment (truncated back-propagation); None without segments
+  key    data of the random key that each step's key is derived from; None where nothing is drawn
+  """
+
   step: Int[Array, '']
   params: Params
   opt_state: Any
-  carry: State | None  # the model's state at the end of the last segment (truncated back-propagation)
+  carry: State | None = None
+  key: UInt32[Array, '2'] | None = None
 
 
 def init_train_state(model: Model, optimizer: Optimizer, seed: int, carry: State | None = None) -> TrainState:
-  """The state before the first step. Call it inside `jax.jit`, or it takes seconds."""
+  """Return the state before the first step, all drawn from `seed`. Call it inside `jax.jit`, or it takes seconds."""
   params = model.init(jax.random.key(seed))
-  return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params), carry)
+  return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params), carry, draws_key(model, seed))
+
+
+def draws_key(model: Model, seed: int) -> UInt32[Array, '2'] | None:
+  """Return the key data of a model with dropout or with mixers that draw in training; None for other models."""
+  return jax.random.key_data(jax.random.key(seed)) if model.config.dropout or model.stochastic else None
 
 
 def state_shardings(mesh: Mesh, carry_axes: Any) -> Any:
-  """Where a TrainState lives, as a tree prefix: the carry is split over the devices, the rest is on each."""
+  """Return where a TrainState lives, as a tree prefix: the carry is split over the devices, the rest is on each."""
   everywhere = meshes.replicated(mesh)
   carry = None if carry_axes is None else meshes.carry_shardings(carry_axes, mesh)
-  return TrainState._make((everywhere, everywhere, everywhere, carry))
+  return TrainState._make((everywhere, everywhere, everywhere, carry, everywhere))
 
 
 def make_step(
@@ -43,42 +57,55 @@ def make_step(
   task: Task,
   optimizer: Optimizer,
   *,
-  seed: int | None = None,
   accumulate: int = 1,
   carry_axes: Any = None,
   mesh: Mesh | None = None,
+  auxiliary: Auxiliary | None = None,
 ) -> Any:
-  """The jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
+  """Return the jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
-  seed: of dropout; None: no dropout. accumulate: microbatches a step. carry_axes: `models.batch_axes` of the carried
-  state, needed to accumulate over it or to split it over a mesh. mesh: None leaves the placement to the arguments.
-  Metrics: loss, learning_rate, gradient_norm (before clipping), finite (true or false).
+  Args:
+    accumulate: microbatches a step.
+    carry_axes: `context.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
+    mesh: None leaves the placement to the arguments.
+    auxiliary: (params, outputs, batch) → named scalars that are added to the task's mean loss and reported under their
+      names; microbatches count by the weight of their targets.
+
+  Metrics: loss (of the task), learning_rate, gradient_norm (before clipping), finite (true or false), and the
+  auxiliary scalars.
   """
 
-  def loss_sum(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    more = {'reset': batch.reset, 'mask': batch.mask, 'source': batch.source, 'source_mask': batch.source_mask}
-    outputs, carry = model.apply(params, batch.inputs, carry, key=key, **more)
+  def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
+    context = Context(batch.reset, batch.mask, key)
+    outputs, carry = model.apply(
+      params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask
+    )
     losses, weights = task.loss(outputs, batch)
-    return jnp.sum(losses), (jnp.sum(weights), carry)
+    weight = jnp.sum(weights)
+    sums = {'loss': jnp.sum(losses)}
+    for name, value in (auxiliary(params, outputs, batch) if auxiliary else {}).items():
+      sums[name] = value * weight
+    return sum(sums.values()), ((sums, weight), carry)
 
-  gradients = jax.value_and_grad(loss_sum, has_aux=True)
+  gradients = jax.grad(objective, has_aux=True)
   if accumulate > 1:
     gradients = accumulated(gradients, accumulate, carry_axes)
 
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    key = None if seed is None else jax.random.fold_in(jax.random.key(seed), state.step)
-    (loss, (weight, carry)), grads = gradients(state.params, batch, state.carry, key)
+    key = None if state.key is None else jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    grads, ((sums, weight), carry) = gradients(state.params, batch, state.carry, key)
     scale = 1 / jnp.where(weight > 0, weight, 1)  # a segment may hold no target at all
     grads = jax.tree.map(lambda g: g * scale, grads)
     updates, opt_state = optimizer.transform.update(grads, state.opt_state, state.params)
     norm = optax.tree.norm(grads)
-    metrics = {
-      'loss': loss * scale,
-      'learning_rate': jnp.asarray(optimizer.schedule(state.step), jnp.float32),
+    metrics = {name: value * scale for name, value in sums.items()}
+    metrics |= {
+      'learning_rate': optimizer.learning_rate(state.opt_state, state.step),
       'gradient_norm': norm,
-      'finite': jnp.isfinite(loss) & jnp.isfinite(norm),
+      'finite': jnp.isfinite(sum(sums.values())) & jnp.isfinite(norm),
     }
-    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state, carry), metrics
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt_state, carry, state.key), metrics
 
   if mesh is None:
     return jax.jit(step, donate_argnums=0)
@@ -88,7 +115,7 @@ def make_step(
 
 
 def accumulated(gradients: Callable[..., Any], parts: int, carry_axes: Any) -> Callable[..., Any]:
-  """`gradients` over microbatches one after the other.
+  """Return `gradients` over microbatches one after the other.
 
   Sums of losses, weights and gradients are added, so that the result is the big batch's whatever the weights are.
   Microbatch i takes rows i, i + parts, …: each device's rows stay on the device.
@@ -107,15 +134,20 @@ def accumulated(gradients: Callable[..., Any], parts: int, carry_axes: Any) -> C
     return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
 
   def run(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    def body(sums: Any, part: Any) -> Any:
-      index, batch, carry = part
+    def part_of(index: jax.Array, batch: Batch, carry: State | None) -> Any:
       part_key = None if key is None else jax.random.fold_in(key, index)
-      (loss, (weight, carry)), grads = gradients(params, batch, carry, part_key)
-      return jax.tree.map(jnp.add, sums, (loss, weight, grads)), carry
+      grads, (sums, carry) = gradients(params, batch, carry, part_key)
+      return (grads, sums), carry
+
+    def body(total: Any, part: Any) -> Any:
+      found, carry = part_of(*part)
+      return jax.tree.map(jnp.add, total, found), carry
 
     carries = None if carry is None else jax.tree.map(split, carry, carry_axes)
-    zeros = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-    (loss, weight, grads), carries = jax.lax.scan(body, zeros, (jnp.arange(parts), jax.tree.map(split, batch), carries))
-    return (loss, (weight, None if carry is None else jax.tree.map(join, carries, carry_axes))), grads
+    batches = jnp.arange(parts), jax.tree.map(split, batch), carries
+    shapes, _ = jax.eval_shape(part_of, *jax.tree.map(lambda x: x[0], batches))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (grads, sums), carries = jax.lax.scan(body, zeros, batches)
+    return grads, (sums, None if carry is None else jax.tree.map(join, carries, carry_axes))
 
   return run

@@ -1,9 +1,17 @@
-"""What a workdir holds: config.json, metrics.jsonl, checkpoints/, tensorboard/. Reading a trained model back."""
+"""The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
+
+While a run trains there, `lock` names its process.
+"""
 
 import json
+import logging
+import math
 import pathlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import tasks
 from seqmodels import config as model_config
@@ -12,10 +20,17 @@ from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from tasks.base import Task
-from training.checkpoint import Checkpoints
+from tasks.identity import check_identity
+from training import files, provenance
+from training.checkpoint import Checkpoints, flatten
+from training.optimizer import make_schedule
+from training.settings import TrainSettings, train_settings
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
+# Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
+COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
+log = logging.getLogger('seqmodels')
 
 
 class Loaded(NamedTuple):
@@ -27,61 +42,137 @@ class Loaded(NamedTuple):
 
 
 def plain(config: Any) -> Config:
-  """A ConfigDict or dict as JSON would give it back."""
+  """Return a ConfigDict or dict as JSON would give it back."""
   values = config.to_dict() if hasattr(config, 'to_dict') else dict(config)
   return json.loads(json.dumps(values))
 
 
 def read_config(workdir: pathlib.Path) -> Config:
-  """config.json of a workdir; InputError if it has none."""
+  """Return config.json of a workdir; InputError if it has none."""
   path = workdir / 'config.json'
   try:
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
     raise InputError(f'--workdir={workdir} holds no trained model: {path} cannot be read ({error.strerror})') from error
-  except ValueError as error:  # not JSON, or not even text
+  except (ValueError, RecursionError) as error:  # not JSON, or not even text
     raise InputError(f'{path} is damaged: {error}') from error
   if not isinstance(config, dict) or not all(isinstance(config.get(name), dict) for name in SECTIONS):
     raise InputError(f'{path} must have the sections {", ".join(SECTIONS)}')
   return config
 
 
-def check_same_config(workdir: pathlib.Path, config: Config) -> str:
-  """InputError, with each field that differs, if the workdir was made with another config.
+def check_config(workdir: pathlib.Path, config: Config, task: Task, *, allow_schedule_change: bool = False) -> str:
+  """Check that a run may start or go on in `workdir`; write nothing. Returns what to log about it, if anything.
 
-  More steps are allowed: the run goes on. Returns what to say about it, if anything.
+  Raises InputError for another config or other data than those of its checkpoints, and for files in the way.
+  """
+  check_entries(workdir)
+  folder = workdir / 'checkpoints'
+  steps = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+  step = max(steps, default=None)
+  note = check_same_config(workdir, config, step=step, allow_schedule_change=allow_schedule_change)
+  if step is not None:
+    check_data(workdir, task)
+  return note
+
+
+def check_same_config(
+  workdir: pathlib.Path, config: Config, *, step: int | None = None, allow_schedule_change: bool = False
+) -> str:
+  """Return what to log about a config that replaces the one that the workdir was made with, if anything.
+
+  step: of the newest checkpoint; None: nothing was saved, and the new config takes the place of the old one. Other
+  values of the fields in COMPUTATION are allowed, and so are more steps: the run goes on, but where the schedule then
+  moves the learning rate of the next step only with allow_schedule_change. InputError, with each field that differs,
+  for any other difference.
   """
   if not (workdir / 'config.json').exists():
     return ''
-  old, new = _flat(read_config(workdir)), _flat(config)
+  before = read_config(workdir)
+  old, new = _flat(before), _flat(config)
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
+  if step is None:
+    return f'{workdir} holds no checkpoint: its config is replaced ({", ".join(differing)})'
+  changes = [f'{field} is {new[field]} now, before {old[field]}' for field in differing if field in COMPUTATION]
+  differing = [field for field in differing if field not in COMPUTATION]
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
-    return f'train.steps raised from {old["train.steps"]} to {new["train.steps"]}'
+    change, differing = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}', []
+    rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
+    if not math.isclose(*rates, rel_tol=1e-4):
+      change += f', which moves the learning rate at step {step} from {rates[0]:.3g} to {rates[1]:.3g}'
+      if not allow_schedule_change:
+        raise InputError(f'{change}; allow it with --allow_schedule_change, or train in another workdir')
+    changes.append(change)
+  if not differing:
+    return '; '.join(changes)
   values = ((field, old.get(field, 'absent'), new.get(field, 'absent')) for field in differing)
   fields = [f'{field} is {there!r} there and {now!r} now' for field, there, now in values]
   raise InputError(f'--workdir={workdir} was made with another config: {"; ".join(fields)}')
 
 
+def _learning_rate(settings: TrainSettings, step: int) -> float:
+  return settings.learning_rate * float(make_schedule(settings)(np.int32(step)))
+
+
 def check_entries(workdir: pathlib.Path) -> None:
-  """InputError for a file in the place of one of a workdir's folders, or the reverse."""
-  for name, is_folder in (('metrics.jsonl', False), ('checkpoints', True), ('tensorboard', True)):
+  """Raise InputError for a file in the place of one of a workdir's folders, or the reverse."""
+  for name, is_folder in (
+    ('metrics.jsonl', False),
+    ('config.json', False),
+    ('provenance.json', False),
+    ('checkpoints', True),
+    ('tensorboard', True),
+  ):
     path = workdir / name
     if path.exists() and path.is_dir() != is_folder:
       raise InputError(f'{path} is in the way: it must be a {"folder" if is_folder else "file"} of a run, or absent')
 
 
 def write_config(workdir: pathlib.Path, config: Config) -> None:
-  """Makes the workdir and its config.json, at once or not at all; InputError if it cannot be written."""
-  try:
+  """Make the workdir and its config.json, at once or not at all; WriteError if it cannot be written."""
+  with files.writing(f'--workdir={workdir}'):
     workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / 'config.json.partial'
-    temporary.write_text(json.dumps(config, indent=2) + '\n')
-    temporary.replace(workdir / 'config.json')
-  except OSError as error:
-    reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
-    raise InputError(f'--workdir={workdir} cannot be written: {reason}') from error
+  files.write_text(workdir / 'config.json', json.dumps(config, indent=2) + '\n')
+
+
+def check_data(workdir: pathlib.Path, task: Task) -> None:
+  """Raise InputError where a model would be used with other data than it was last trained on."""
+  recorded = (start['data'] for start in reversed(read_provenance(workdir)) if isinstance(start.get('data'), dict))
+  if (before := next(recorded, None)) is None:
+    return
+  try:
+    check_identity(before, task)
+  except InputError as error:
+    raise InputError(f'--workdir={workdir}: {error}') from error
+
+
+def read_provenance(workdir: pathlib.Path) -> list[Config]:
+  """Return the starts of a run, oldest first; none where the file cannot be read."""
+  try:
+    starts = json.loads((workdir / 'provenance.json').read_text(encoding='utf-8'))
+  except (OSError, ValueError, RecursionError):
+    return []
+  return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+
+
+def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int) -> None:
+  """Add this start to provenance.json: what was built, from which step, by which command, code, machine and data."""
+  start = {
+    'time': round(time.time()),
+    'step': step,
+    'command': provenance.command(),
+    'model': {
+      'width': model.config.width,
+      'feedforward': model.config.feedforward,
+      'parameters': models.count_parameters(model),
+      'non_embedding': models.count_parameters(model, embedding=False),
+    },
+    'data': task.identity(),
+    **provenance.machine_identity(),
+  }
+  files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
 
 
 def _flat(config: Config, prefix: str = '') -> Config:
@@ -92,7 +183,7 @@ def _flat(config: Config, prefix: str = '') -> Config:
 
 
 def make_task(config: Config) -> Task:
-  """The task of a config's `task` section: its name and options."""
+  """Return the task of a config's `task` section: its name and options."""
   options = dict(config['task'])
   if not options.get('name'):
     raise InputError('config.task.name is missing')
@@ -108,20 +199,39 @@ def make_model(config: Config, task: Task) -> Model:
 
 
 def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
-  """The model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
+  """Return the model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
   return next(load_steps(workdir, [step]))
 
 
 def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None = None) -> Iterator[Loaded]:
-  """The model at each of `steps` (None: the newest checkpoint that verifies), or at every checkpoint that verifies."""
-  workdir = pathlib.Path(workdir)
+  """Yield the model at each of `steps` (None: the newest checkpoint), or at every checkpoint that verifies.
+
+  Raises InputError for a checkpoint with parameters that are not finite; where all are asked for, it is left out.
+  """
+  workdir = files.resolve('workdir', workdir)
   config = read_config(workdir)
   task = make_task(config)
+  check_data(workdir, task)  # before the model: another vocabulary would make another model
   model = make_model(config, task)
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
   like = {'params': model.abstract_params}
   if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')
   some = (checkpoints.latest(like) if step is None else checkpoints.restore(step, like) for step in steps or ())
+  finite = False
   for restored in checkpoints.verified(like) if steps is None else some:
+    where = f'checkpoint {restored.step} in {checkpoints.directory}'
+    if (name := first_not_finite(restored.tree)) is not None:
+      if steps is not None:
+        raise InputError(f'{where} is of a model that diverged: {name} is not finite')
+      log.warning('%s is of a model that diverged (%s is not finite): left out', where, name)
+      continue
+    finite = True
     yield Loaded(config, task, model, restored.tree['params'], restored.step)
+  if not finite:
+    raise InputError(f'no checkpoint in {checkpoints.directory} has finite parameters')
+
+
+def first_not_finite(tree: Any) -> str | None:
+  """Return the name of the first NumPy array that holds NaN or infinity."""
+  return next((name for name, x in flatten(tree).items() if not np.isfinite(x).all()), None)

@@ -12,7 +12,8 @@ from comparison.experiments.base import Cell, Experiment, Row, Scale
 from comparison.experiments.forward_latency import forward
 from comparison.experiments.subjects import OTHER_MODELS, Subject, columns, depth, random_params, token_spec
 from comparison.experiments.training_time import ladder
-from seqmodels.models import Model, Prepared
+from seqmodels import models
+from seqmodels.models import Model
 
 STEPS = 16  # tokens a compiled call, so that the dispatch is shared; a position stands for the 16 that begin there
 CACHED = (Subject('lstm', 'auto'), Subject('gru', 'auto'), Subject('transformer', 'auto'))
@@ -133,24 +134,24 @@ class Decoder:
   def __init__(self, model: Model, batch: int, max_length: int):
     self.model, self.batch, self.max_length = model, batch, max_length
     self.params = random_params(model)
-    self.prepared = model.prepare(self.params, max_length)  # as `seqmodels.generate` does
-    self.loop = jax.jit(self._loop, donate_argnums=1).lower(self.prepared, self.start()).compile()
+    self.decoder = model.decoder(self.params, max_length)
+    self.loop = jax.jit(self._loop, donate_argnums=1).lower(self.decoder, self.start()).compile()
 
   def start(self) -> Any:
     """State and first token, before anything was decoded."""
-    state = self.model.init_state(self.batch, self.max_length)
-    return jax.block_until_ready(jax.tree.map(jnp.copy, (state, jnp.zeros((self.batch, 1), jnp.int32))))
+    state = self.decoder.init_state(self.batch, self.max_length)
+    return jax.block_until_ready(jax.tree.map(jnp.copy, (state, jnp.zeros((self.batch,), jnp.int32))))
 
-  def _loop(self, prepared: Prepared, carry: Any) -> Any:
+  def _loop(self, decoder: models.Decoder, carry: Any) -> Any:
     def step(carry: Any, _: None) -> tuple[Any, None]:
       state, token = carry
-      outputs, state = self.model.apply(prepared.params, token, state, projections=prepared.projections)
-      return (state, jnp.argmax(outputs, axis=-1).astype(jnp.int32)), None
+      logits, state = decoder.step(token, state)
+      return (state, jnp.argmax(logits, axis=-1).astype(jnp.int32)), None
 
     return jax.lax.scan(step, carry, None, length=STEPS)[0]
 
   def advance(self, carry: Any) -> Any:
-    return self.loop(self.prepared, carry)
+    return self.loop(self.decoder, carry)
 
   def generate(self, carry: Any, length: int) -> Any:
     for _ in range(-(-length // STEPS)):

@@ -11,7 +11,8 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Row
-from comparison.experiments.subjects import KERNELS, ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
+from comparison.experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
+from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.kernels import dispatch
 from seqmodels.models import Model
@@ -86,7 +87,7 @@ def unavailable(subject: Subject, dtype: str) -> str:
   """Why there is no such model here; empty where there is one."""
   platform = 'cuda' if jax.default_backend() == 'gpu' else jax.default_backend()
   try:
-    dispatch.check(KERNELS[subject.backend], platform)
+    dispatch.check(subject.backend or 'auto', platform)
     subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
   except InputError as error:
     return str(error)
@@ -113,7 +114,7 @@ def deviations(model: Model) -> dict[str, float]:
   params = random_params(model)
   whole = jax.jit(lambda p, x: model.apply(p, x)[0])
   full, changed = (np.asarray(whole(params, x)) for x in (tokens, other))
-  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, mask=m)[0])(params, other, mask))
+  padded = np.asarray(jax.jit(lambda p, x, m: model.apply(p, x, context=Context(mask=m))[0])(params, other, mask))
   step = jax.jit(model.apply)
   state, outputs = model.init_state(BATCH, LENGTH), []
   for t in range(LENGTH):

@@ -9,7 +9,7 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import KERNELS, VOCABULARY, Subject, columns, depth, token_spec
+from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth, token_spec
 from seqmodels import models
 from seqmodels.kernels import attention
 from seqmodels.mixers.attention import Attention
@@ -77,7 +77,7 @@ class StateBytes(Experiment):
 
 
 def attention_mixer(model: models.Model) -> Attention:
-  mixer = model.network().stack.block(0).mixer
+  mixer = model.network().stack.layer(0).mixer
   assert isinstance(mixer, Attention)
   return mixer
 
@@ -85,7 +85,7 @@ def attention_mixer(model: models.Model) -> Attention:
 def cache_formula(model: models.Model, length: int, batch: int) -> int:
   """2·L·n·d_kv·B numbers, in bytes: a key and a value for each layer, token and sequence."""
   mixer = attention_mixer(model)
-  width = mixer.kv_heads * mixer.key_width
+  width = mixer.kv_heads * mixer.head_dim
   return 2 * model.config.depth * length * width * batch * jnp.dtype(model.config.dtype).itemsize
 
 
@@ -105,8 +105,8 @@ class AttentionScores(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     heads, length = cell['heads'], cell['length']
     array = jax.ShapeDtypeStruct((1, length, heads, 64), jnp.float32)
-    for backend in ('materialised', 'blockwise'):
-      layer = partial(attention.attention, backend=KERNELS[backend])
+    for backend in ('reference', 'xla'):
+      layer = partial(attention.attention, backend=backend)
       gradient = jax.grad(lambda q, k, v, layer=layer: jnp.sum(layer(q, k, v)), argnums=(0, 1, 2))
       for name, function in (('forward', layer), ('training', gradient)):
         yield {
@@ -145,7 +145,7 @@ class OptimizerBytes(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     batch = jax.eval_shape(lambda: task.arrays('train', np.arange(cell['batch'])))
-    for subject in (Subject('lstm', 'fused'), Subject('transformer', 'blockwise')):
+    for subject in (Subject('lstm', 'xla'), Subject('transformer', 'xla')):
       model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
       optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=cell['batch']))
       state = jax.eval_shape(lambda m=model, o=optimizer: init_train_state(m, o, 0))

@@ -1,13 +1,6 @@
 """Runs the cells of experiments that are not finished yet, one after the other, and appends their rows."""
 
-import functools
-import hashlib
-import importlib.metadata
-import os
 import pathlib
-import platform
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +10,8 @@ import jax
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from training.files import Lock, writing
+from training.provenance import device_kind, machine_identity, package_versions
 
 
 class Tally(NamedTuple):
@@ -47,7 +42,7 @@ def run(
   only: Mapping[str, Sequence[Any]] | None = None,
   prepared: int | None = None,
 ) -> Tally:
-  """Runs every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
+  """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
   architectures: in place of the experiments' own, where these take any. only: column → values; cells with another value
   there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
@@ -55,17 +50,26 @@ def run(
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
+
+  Raises InputError where another process runs the same shard in the folder, WriteError where rows cannot be written.
   """
   cells = plan(experiments, scale, architectures)
   mine = [one for one in cells if matches(one.cell, only or {})][shard[0] :: shard[1]]
-  done = records.finished(records.read_all(workdir))
-  todo = [cell for cell in mine if cell.key not in done]
-  skipped, failed = len(mine) - len(todo), 0
-  if skipped:
-    say(f'{skipped} of {len(mine)} cells are finished already')
-  left = sum(planned.experiment.cost(planned.cell) for planned in todo)
+  with Lock(workdir, f'{records.file_name(*shard)}.lock'):
+    done = records.finished(records.read_all(workdir, quiet=True))
+    todo = [cell for cell in mine if cell.key not in done]
+    if len(mine) > len(todo):
+      say(f'{len(mine) - len(todo)} of {len(mine)} cells are finished already')
+    at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
+    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once)
+  return Tally(len(todo) - failed, len(mine) - len(todo), failed)
+
+
+def _run(todo: Sequence[Planned], scale: Scale, path: pathlib.Path, say: Callable[[str], None], at_once: int) -> int:
+  """Measure cells, `at_once` of them prepared together, and append their rows; return how many failed."""
+  failed = 0
+  left = sum(cell.experiment.cost(cell.cell) for cell in todo)
   worked = spent = 0.0
-  at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
   for first in range(0, len(todo), at_once):
     start = time.time()
     group = todo[first : first + at_once]
@@ -77,11 +81,12 @@ def run(
       taken = time.time() - start + waited
       failed += rows[0]['metric'] == 'failed'
       identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
-      records.append(workdir / records.file_name(*shard), [{**identity, **row} for row in rows])
+      with writing(path):
+        records.append(path, [{**identity, **row} for row in rows])
       cost = planned.experiment.cost(planned.cell)
       left, worked, spent = left - cost, worked + cost, spent + taken
       say(progress(number, len(todo), planned, taken, rows, left * spent / worked))
-  return Tally(len(todo) - failed, skipped, failed)
+  return failed
 
 
 def matches(cell: Cell, only: Mapping[str, Sequence[Any]]) -> bool:
@@ -89,13 +94,13 @@ def matches(cell: Cell, only: Mapping[str, Sequence[Any]]) -> bool:
 
 
 def prepare(group: Sequence[Planned]) -> list[Future[Callable[[], Iterable[Row]]]]:
-  """What measures each cell, prepared side by side; or, as its exception, why it could not be prepared."""
+  """Return what measures each cell, prepared side by side; or, as its exception, why it could not be prepared."""
   with ThreadPoolExecutor(len(group)) as pool:
     return [pool.submit(planned.experiment.prepare, planned.cell) for planned in group]
 
 
 def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequence[str] = ()) -> list[Planned]:
-  """All cells of a scale with their keys, in the order in which they are run."""
+  """Return all cells of a scale with their keys, in the order in which they are run."""
   kind, versions = device_kind(), package_versions()
   planned = []
   for experiment in experiments:
@@ -107,7 +112,7 @@ def plan(experiments: Iterable[Experiment], scale: Scale, architectures: Sequenc
 
 
 def measure(planned: Planned, prepared: Future[Callable[[], Iterable[Row]]]) -> list[Row]:
-  """The rows of one cell; one `failed` row if it raises, or yields nothing."""
+  """Return the rows of one cell; one `failed` row if it raises, or yields nothing."""
   try:
     rows = list(prepared.result()())
     if not rows:
@@ -133,67 +138,10 @@ def row_identity(planned: Planned, scale: Scale) -> Row:
   }
 
 
-def machine_identity() -> Row:
-  """Device, versions, settings and commit of this process."""
-  return {
-    'device': jax.default_backend(),
-    'device_kind': device_kind(),
-    'devices': jax.device_count(),
-    'host': hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
-    'versions': package_versions(),
-    'flags': compiler_flags(),
-    'commit': commit(),
-  }
-
-
 def progress(number: int, count: int, planned: Planned, taken: float, rows: Sequence[Row], left: float) -> str:
   """`[3/17] recall_capacity pairs=16 … 12.1 s, about 2 min left`"""
   what = ' '.join(f'{k}={v}' for k, v in planned.cell.items() if isinstance(v, str | int | float))
+  left = max(left, 0.0)  # sums of floats may end below
   remaining = f'about {left / 60:.0f} min left' if left >= 90 else f'about {left:.0f} s left'
   failure = f' FAILED: {rows[0]["error"]}' if rows[0]['metric'] == 'failed' else ''
   return f'[{number}/{count}] {planned.experiment.name} {what}: {taken:.1f} s, {remaining}{failure}'
-
-
-@functools.cache
-def device_kind() -> str:
-  """The device's model; for a CPU the processor and the number of cores, since "cpu" says nothing about speed."""
-  device = jax.devices()[0]
-  if device.platform != 'cpu':
-    return device.device_kind
-  model = platform.processor() or platform.machine()
-  cpuinfo = pathlib.Path('/proc/cpuinfo')
-  if cpuinfo.exists():
-    lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith('model name')]
-    model = lines[0].partition(':')[2].strip() if lines else model
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return f'{model}, {cores} cores'
-
-
-@functools.cache
-def package_versions() -> dict[str, str]:
-  """Versions that decide the numbers."""
-  packages = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy')}
-  return {'python': platform.python_version(), **packages}
-
-
-def compiler_flags() -> str:
-  """Compiler flags and the number of devices that a CPU is split into."""
-  return os.environ.get('XLA_FLAGS', '')
-
-
-@functools.cache
-def commit() -> str:
-  """The commit of this code, with + for uncommitted changes; outside a repository SEQMODELS_COMMIT, or nothing."""
-  here = pathlib.Path(__file__).parent
-
-  def git(*arguments: str) -> str:
-    try:
-      done = subprocess.run(['git', *arguments], cwd=here, capture_output=True, text=True, check=False)
-    except OSError:  # no git here
-      return ''
-    return done.stdout.strip() if done.returncode == 0 else ''
-
-  head = git('rev-parse', '--short=10', 'HEAD')
-  if not head:
-    return os.environ.get('SEQMODELS_COMMIT', '')
-  return f'{head}+' if git('status', '--porcelain', '--untracked-files=no') else head

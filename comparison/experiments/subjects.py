@@ -1,5 +1,6 @@
 """Whom an experiment measures: architectures on the backends of each side's ladder, with parameters matched."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,26 +11,12 @@ import numpy as np
 from comparison.experiments.base import Row, Scale
 from configs.architectures import architecture, whole_depth
 from seqmodels import config, models
+from seqmodels.context import LAYERS
 from seqmodels.models import sizing
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 
 VOCABULARY = 64  # small, so that the non-embedding parameters, which are matched, do the work
-
-
-# The option `kernels` of a model for each name that records have for a backend.
-KERNELS = {
-  'auto': 'auto',
-  'scan': 'reference',
-  'materialised': 'reference',
-  'fused': 'xla',
-  'blockwise': 'xla',
-  'chunked': 'xla',
-  'associative': 'associative',
-  'native': 'cpu',
-  'vendor': 'cudnn',
-  'cudnn': 'cudnn',
-}
 
 
 @dataclass(frozen=True)
@@ -50,8 +37,7 @@ class Subject:
     """The model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
-    mixer = values.get('mixer', {}) | ({'implementation': KERNELS[self.backend]} if self.backend else {})
-    values = values | {'mixer': mixer} | self.fields | fields
+    values = values | ({'kernels': self.backend} if self.backend else {}) | self.fields | fields
     values |= {'dtype': self.dtype} if self.dtype else {}
     if 'depth' in values:  # no less than was asked for, and the pattern a whole number of times
       values['depth'] = whole_depth(values['depth'], values['pattern'])
@@ -74,14 +60,18 @@ def token_spec(length: int, vocabulary: int = VOCABULARY) -> Spec:
 
 
 def random_params(model: models.Model, seed: int = 0) -> Params:
-  """Parameters of the usual size, drawn without compiling: enough where only time or structure is measured."""
+  """Return parameters of the usual size, drawn without compiling: enough where only time or structure is measured."""
   draws = np.random.default_rng(seed)
 
-  def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    scale = leaf.shape[0] ** -0.5 if leaf.ndim > 1 else 0.1
+  def draw(leaf: jax.ShapeDtypeStruct, axes: tuple[str, ...]) -> jax.Array:
+    shape = leaf.shape[1:] if axes[0] == LAYERS else leaf.shape
+    # A kernel leads with its inputs: all but the last axis where that is the model's width. Biases and scales do not.
+    inputs = math.prod(shape[:-1]) if axes[-1] == 'embed' else shape[0]
+    is_kernel = len(shape) > 1 and (axes[-1] == 'embed' or axes[-len(shape)] not in ('gate', 'heads', 'kv_heads'))
+    scale = inputs**-0.5 if is_kernel else 0.1
     return jax.device_put((scale * draws.standard_normal(leaf.shape)).astype(leaf.dtype))
 
-  return jax.tree.map(draw, model.abstract_params)
+  return jax.tree.map(draw, model.abstract_params, model.axes)
 
 
 def columns(subject: Subject, model: models.Model, length: int) -> Row:
@@ -101,42 +91,43 @@ def columns(subject: Subject, model: models.Model, length: int) -> Row:
 
 # The ladder of backends, lowest rung first.
 LADDER = (
-  Subject('lstm', 'scan'),
-  Subject('lstm', 'fused'),
-  Subject('lstm', 'native'),
-  Subject('gru', 'fused'),
-  Subject('gru', 'native'),
-  Subject('transformer', 'materialised'),
-  Subject('transformer', 'blockwise'),
-  Subject('transformer', 'native'),
+  Subject('lstm', 'reference'),
+  Subject('lstm', 'xla'),
+  Subject('lstm', 'cpu'),
+  Subject('gru', 'xla'),
+  Subject('gru', 'cpu'),
+  Subject('transformer', 'reference'),
+  Subject('transformer', 'xla'),
+  Subject('transformer', 'cpu'),
 )
-ENDS = (Subject('lstm', 'fused'), Subject('transformer', 'materialised'))
-FULL_LADDER = (*LADDER, Subject('gru', 'scan'), Subject('rnn', 'fused'), Subject('rnn', 'native'))
-ON_SOME_DEVICES = ('native', 'vendor', 'cudnn')  # rungs that are left out where they cannot be had
+ENDS = (Subject('lstm', 'xla'), Subject('transformer', 'reference'))
+FULL_LADDER = (*LADDER, Subject('gru', 'reference'), Subject('rnn', 'xla'), Subject('rnn', 'cpu'))
+ON_SOME_DEVICES = ('cpu', 'cudnn')  # rungs that are left out where they cannot be had
 # What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
 # not see the state; attention that sees fewer keys, or keeps a state of fixed size.
 OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
 OTHER_RUNGS = (
-  Subject('rnn', 'scan'),
+  Subject('rnn', 'reference'),
   Subject('transformer', 'cudnn'),
-  Subject('min_gru', 'scan'),
+  Subject('min_gru', 'reference'),
   Subject('min_gru', 'associative'),
   Subject('min_lstm', 'auto'),
   Subject('lru', 'auto'),
   Subject('rg_lru', 'auto'),
   Subject('sliding_window', 'auto'),
-  Subject('linear_transformer', 'chunked'),
+  Subject('linear_transformer', 'xla'),
 )
 # Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
-REFERENCES = (Subject('lstm', 'fused'), Subject('transformer', 'blockwise'))
+REFERENCES = (Subject('lstm', 'xla'), Subject('transformer', 'xla'))
+WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'cudnn'), *OTHER_RUNGS)
 # What is worth compiling on an accelerator, where compiling takes longer than measuring.
 DEVICE_LADDER = (
-  Subject('lstm', 'scan'),
-  Subject('lstm', 'fused'),
-  Subject('lstm', 'vendor', dtype='float32'),
-  Subject('gru', 'fused'),
-  Subject('transformer', 'materialised'),
-  Subject('transformer', 'blockwise'),
+  Subject('lstm', 'reference'),
+  Subject('lstm', 'xla'),
+  Subject('lstm', 'cudnn', dtype='float32'),
+  Subject('gru', 'xla'),
+  Subject('transformer', 'reference'),
+  Subject('transformer', 'xla'),
   Subject('transformer', 'cudnn'),
 )
 DEVICE_OTHERS = (*REFERENCES, Subject('min_gru', 'associative'), Subject('rg_lru', 'auto'))

@@ -1,28 +1,28 @@
-"""Training inside an experiment: a model on a task for some updates, compiled once for all of its trials."""
+"""Training inside an experiment: the same run and loop as train.py, compiled once for all trials of a model."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import functools
+import math
+import pathlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from comparison.experiments.base import Cell
 from comparison.experiments.subjects import Subject
 from comparison.records import AT_EQUAL_FLOPS
 from seqmodels.models import Model, sizing
 from seqmodels.notation import Params
-from tasks.base import Batch, Evaluation
-from training.evaluate import evaluate
-from training.optimizer import Optimizer, make_optimizer
+from tasks.base import Evaluation
+from training.evaluate import NotFinite, check_finite, evaluate
+from training.loop import Diverged, Loop, open_files, restore
+from training.run import CompiledStep, make_run
 from training.settings import EvalSettings, TrainSettings
-from training.step import TrainState, make_step
 
 
-class Run(NamedTuple):
-  """One trained model: its parameters, the loss of every update, and whether it stayed finite."""
+class Trial(NamedTuple):
+  """One trained model: its parameters, the loss of every update, and whether all of it stayed finite."""
 
   params: Params
   losses: np.ndarray
@@ -30,48 +30,54 @@ class Run(NamedTuple):
 
 
 class Trainer:
-  """Trains a model on a task from any seed at any learning rate with one compiled step."""
+  """Trains a model on a task from any seed at any learning rate, with the loop and one compiled step of a run.
 
-  def __init__(self, model: Model, task: Any, settings: TrainSettings):
-    self.model, self.task, self.settings = model, task, settings
-    self.base = make_optimizer(dataclasses.replace(settings, learning_rate=1.0))
-    self.step = make_step(model, task, self._optimizer(1.0))
+  Args:
+    settings: of every trial; its `seed` and `learning_rate` are those of the trial, its loss is logged at every update.
+    devices: that each batch is split over.
+    folder: where trials keep checkpoints and metrics, each in a folder of its own, so that one that was stopped goes
+      on from its newest checkpoint and one that has ended is not trained again; None: nowhere.
+  """
 
-  def _optimizer(self, learning_rate: float) -> Optimizer:
-    """The optimiser at a learning rate that is part of its state, so that every rate shares the compiled step.
+  def __init__(
+    self, model: Model, task: Any, settings: TrainSettings, devices: int = 1, folder: pathlib.Path | None = None
+  ) -> None:
+    self.setup = make_run(model, task, dataclasses.replace(settings, log_every=1), devices=devices)
+    self.folder = folder
 
-    The last thing that the optimiser does is to multiply by the learning rate, so multiplying again is the same.
-    """
+  @functools.cached_property
+  def compiled(self) -> CompiledStep:
+    return self.setup.trace_step().lower().compile()
 
-    def update(updates: Any, rate: jax.Array, params: Any = None) -> tuple[Any, jax.Array]:
-      del params
-      return jax.tree.map(lambda u: u * rate, updates), rate
+  def run(self, learning_rate: float, seed: int) -> Trial:
+    """Take `settings.steps` updates on batches of the task's training split drawn with `seed`."""
+    run = self.setup
+    state, batches = run.initial_state(seed, learning_rate), run.batches(seed)
+    if self.folder is None:
+      return train(Loop(run, self.compiled, state, batches))
+    folder = self.folder / f'rate-{learning_rate:g}-seed-{seed}'
+    restored = restore(folder, run)
+    if restored is not None:
+      state = run.place(restored.tree)
+      batches.set_state(restored.extra['batches'])
+    with open_files(folder, run, restored) as opened:
+      return train(Loop(run, self.compiled, state, batches, opened))
 
-    scale = optax.GradientTransformation(lambda params: jnp.float32(learning_rate), update)
-    return Optimizer(optax.chain(self.base.transform, scale), self.base.schedule)
 
-  def run(self, learning_rate: float, seed: int) -> Run:
-    """`settings.steps` updates on batches of the task's training split drawn with `seed`."""
-    params = self.model.init(jax.random.key(seed))
-    carry = self.model.init_state(self.settings.batch_size, self.settings.segment) if self.settings.segment else None
-    optimizer_state = self._optimizer(learning_rate).transform.init(params)
-    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer_state, carry)
-    losses = []
-    for batch in self._batches(seed):
-      state, metrics = self.step(state, batch)
-      losses.append(metrics['loss'])
-    curve = np.asarray(jax.device_get(losses))
-    return Run(state.params, curve, bool(np.isfinite(curve).all()))
-
-  def _batches(self, seed: int) -> Iterator[Batch]:
-    segment = self.settings.segment or None
-    stream = iter(self.task.dataset('train', self.settings.batch_size, seed=seed, segment=segment))
-    for _ in range(self.settings.steps):
-      yield next(stream)
+def train(loop: Loop) -> Trial:
+  """Train to the end, or until the loss is not finite any more."""
+  try:
+    loop.fit()
+    check_finite(loop.state.params)
+    finite = True
+  except (Diverged, NotFinite):
+    finite = False
+  losses = [row['loss'] for row in loop.metrics.rows if row['split'] == 'train']
+  return Trial(loop.state.params, np.asarray([math.nan if x is None else x for x in losses], np.float32), finite)
 
 
 def updates(model: Model, cell: Cell) -> int:
-  """How many updates a cell trains for: its `steps`, or as many as the training FLOPs of another model's steps buy.
+  """Return how many updates a cell trains for: its `steps`, or as many as another model's training FLOPs buy.
 
   A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`.
   """
@@ -83,12 +89,12 @@ def updates(model: Model, cell: Cell) -> int:
 
 
 def metric(name: str, cell: Cell) -> str:
-  """The name of a metric in a cell's rows."""
+  """Return the name of a metric in a cell's rows."""
   return name + AT_EQUAL_FLOPS if 'matched' in cell else name
 
 
 def equal_flops(*architectures: str) -> list[Cell]:
-  """What the cells of a second budget add to those that they repeat: the FLOPs of the LSTM.
+  """Return what the cells of a second budget add to those that they repeat: the FLOPs of the LSTM.
 
   architectures: those whose FLOPs a token are so far from it at as many parameters that another number of updates
   matters; the rows of the others stand for both budgets.
@@ -97,19 +103,19 @@ def equal_flops(*architectures: str) -> list[Cell]:
 
 
 def score(model: Model, params: Params, task: Any, split: str, batch_size: int = 100) -> dict[str, float]:
-  """The task's metrics over the whole split, as sums over weights."""
+  """Return the task's metrics over the whole split, as sums over weights."""
   return evaluate(model, params, task, Evaluation(split), EvalSettings(batch_size))
 
 
 def trials(
   trainer: Trainer, rates: Iterable[float], seeds: Iterable[int], judge: Any
-) -> tuple[float, list[tuple[int, Run]], float]:
-  """Every learning rate with every seed; the rate with the best mean of `judge(params)` over the seeds.
+) -> tuple[float, list[tuple[int, Trial]], float]:
+  """Train every learning rate with every seed, and choose by the mean of `judge(params)` over the seeds.
 
-  Returns that rate, its runs by seed, and its mean score. Runs that diverged score minus infinity.
+  Returns the best rate, its runs by seed, and its mean score. Runs that diverged score minus infinity.
   """
   seeds = list(seeds)
-  best: tuple[float, list[tuple[int, Run]], float] | None = None
+  best: tuple[float, list[tuple[int, Trial]], float] | None = None
   for rate in rates:
     runs = [(seed, trainer.run(rate, seed)) for seed in seeds]
     mean = float(np.mean([judge(run.params) if run.finite else -np.inf for _, run in runs]))

@@ -27,17 +27,17 @@ def write(page: Page, folder: pathlib.Path) -> Paths:
   place.mkdir(exist_ok=True)
   picture = headline.draw(page.records)
   if picture:
-    (folder / HEADLINE).write_text(figures.on_paper(picture))
+    (folder / HEADLINE).write_text(figures.on_paper(picture), encoding='utf-8')
   names: dict[int, list[str]] = {}
   for number, svgs in drawn.items():
     for i, svg in enumerate(svgs):
       name = f'claim-{number:02}-{i + 1}.svg'
-      (place / name).write_text(figures.on_paper(svg))
+      (place / name).write_text(figures.on_paper(svg), encoding='utf-8')
       names.setdefault(number, []).append(f'figures/{name}')
   paths = Paths(folder / 'report.md', folder / 'report.html')
-  paths.markdown.write_text(markdown.render(page, names, HEADLINE if picture else None))
+  paths.markdown.write_text(markdown.render(page, names, HEADLINE if picture else None), encoding='utf-8')
   on_page = {number: [figures.on_page(svg) for svg in svgs] for number, svgs in drawn.items()}
-  paths.html.write_text(html.render(page, on_page, figures.on_page(picture) if picture else None))
+  paths.html.write_text(html.render(page, on_page, figures.on_page(picture) if picture else None), encoding='utf-8')
   return paths
 
 

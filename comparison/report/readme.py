@@ -25,8 +25,8 @@ SCALES = ('overnight', 'accelerator', 'laptop')  # the first that is there is sh
 
 def main(folders: Sequence[pathlib.Path]) -> None:
   readme = pathlib.Path('README.md')
-  readme.write_text(with_results(readme.read_text(), folders))
-  RESULTS.write_text(details(folders))
+  readme.write_text(with_results(readme.read_text('utf-8'), folders), 'utf-8')
+  RESULTS.write_text(details(folders), 'utf-8')
 
 
 def with_results(readme: str, folders: Sequence[pathlib.Path]) -> str:

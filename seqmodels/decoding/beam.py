@@ -1,4 +1,4 @@
-"""Beam search over the state contract, in one compiled loop: beams are rows of the batch, states move with them."""
+"""Beam search with a decoder, in one compiled loop: beams are rows of the batch, states move with them."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.decoding.sampling import check_request, prefill
 from seqmodels.errors import InputError, check_positive
-from seqmodels.models import Model, batch_axes
+from seqmodels.models import Decoder, Model
 from seqmodels.models.network import Source, SourceMask
 from seqmodels.notation import Params, State
 
@@ -28,7 +28,7 @@ def beam_search(
   source: Source | None = None,
   source_mask: SourceMask | None = None,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
-  """The `beams` best continuations found of each prompt, best first, and their scores.
+  """Return the `beams` best continuations found of each prompt, best first, and their scores.
 
   A continuation ends at `stop` (-1: never) and repeats it from there. Its score is its log probability in nats over
   ((5 + tokens) / 6)^length_penalty (Wu et al. 2016, equation 14), so that a penalty above 0 favours longer ones; where
@@ -41,9 +41,9 @@ def beam_search(
   if not 0 <= length_penalty < math.inf:
     raise InputError(f'length_penalty={length_penalty} must be a finite number, 0 or greater')
   room = prompt.shape[1] + length
-  logits, state = prefill(model, params, prompt, mask, room, source, source_mask)
-  how = {'length': length, 'room': room, 'beams': beams, 'stop': stop}
-  return _search(model, params, logits, state, length_penalty, **how)
+  decoder = model.decoder(params, length)
+  logits, state = prefill(decoder, prompt, max_length=room, mask=mask, source=source, source_mask=source_mask)
+  return _search(decoder, logits, state, length_penalty, length=length, beams=beams, stop=stop)
 
 
 class Search(NamedTuple):
@@ -58,26 +58,19 @@ class Search(NamedTuple):
   ended_scores: Float[Array, 'b w']
 
 
-@partial(jax.jit, static_argnames=('model', 'length', 'room', 'beams', 'stop'))
+@partial(jax.jit, static_argnames=('length', 'beams', 'stop'))
 def _search(
-  model: Model,
-  params: Params,
+  decoder: Decoder,
   logits: Float[Array, 'b n'],
   state: State,
   penalty: float | Float[Array, ''],
   *,
   length: int,
-  room: int,
   beams: int,
   stop: int,
 ) -> tuple[Int[Array, 'b w {length}'], Float[Array, 'b w']]:
   b, n = logits.shape
-  prepared = model.prepare(params, length)
   wide = min(2, n) * beams  # each beam has one way to end, so that enough are left that go on
-  axes = batch_axes(model.init_state, room)
-
-  def rows(state: State, index: Int[Array, 'r']) -> State:
-    return jax.tree.map(lambda leaf, axis: leaf if axis < 0 else jnp.take(leaf, index, axis=axis), state, axes)
 
   def score(log_probability: jax.Array, tokens: int | jax.Array) -> jax.Array:
     return log_probability / ((5.0 + tokens) / 6.0) ** penalty
@@ -102,17 +95,17 @@ def _search(
     ended_scores, ended = best(pool, jnp.concatenate([now.ended, tokens], axis=1))
     scores, alive = jax.lax.top_k(jnp.where(stops, -jnp.inf, found), beams)
     parent, token = (jnp.take_along_axis(x, alive, axis=1) for x in (parent, token))
-    state = rows(now.state, (jnp.arange(b)[:, None] * beams + parent).reshape(-1))
-    outputs, state = model.apply(prepared.params, token.reshape(-1, 1), state, projections=prepared.projections)
+    state = decoder.take(now.state, (jnp.arange(b)[:, None] * beams + parent).reshape(-1))
+    logits, state = decoder.step(token.reshape(-1), state)
     tokens = jnp.take_along_axis(tokens, alive[:, :, None], axis=1)
-    return Search(now.step + 1, tokens, scores, outputs[:, 0], state, ended, ended_scores)
+    return Search(now.step + 1, tokens, scores, logits, state, ended, ended_scores)
 
   # All beams of a row begin alike: only the first may be extended in the first step.
   scores = jnp.tile(jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)[None], (b, 1))
   tokens = jnp.full((b, beams, length), max(stop, 0), jnp.int32)
   none = jnp.full((b, beams), -jnp.inf)
   every = jnp.repeat(jnp.arange(b), beams)
-  start = Search(jnp.int32(0), tokens, scores, logits[every], rows(state, every), tokens, none)
+  start = Search(jnp.int32(0), tokens, scores, logits[every], decoder.take(state, every), tokens, none)
   last = jax.lax.while_loop(go_on, step, start)
   scores = jnp.concatenate([last.ended_scores, score(last.scores, length)], axis=1)
   scores, tokens = best(scores, jnp.concatenate([last.ended, last.tokens], axis=1))

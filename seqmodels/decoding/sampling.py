@@ -1,4 +1,4 @@
-"""Sampling on top of the state contract: prefill the prompt in parallel, then one compiled loop on the device."""
+"""Sampling with a decoder: prefill the prompt in parallel, then one compiled loop on the device."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.errors import InputError
-from seqmodels.models import Model, Prepared
+from seqmodels.models import Decoder, Model
 from seqmodels.models.network import Source, SourceMask
 from seqmodels.notation import Key, Params, State
 
@@ -41,21 +41,31 @@ class Sampling:
 
 
 def sample(logits: Float[Array, 'b n'], key: Key, sampling: Sampling) -> Int[Array, 'b']:
-  """One token a row from the tempered, truncated distribution."""
+  """Draw one token a row from the tempered, truncated distribution.
+
+  top_k keeps exactly k tokens and top_p the shortest prefix of the ordered tokens whose mass reaches it, at least one;
+  of equal logits the lower id comes first in the order.
+  """
   if sampling.temperature == 0:
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-  logits = logits / sampling.temperature
+  # Less the largest first: a quotient by a tiny temperature would overflow to infinity and equal logits out of it.
+  logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
   if 0 < sampling.top_k < logits.shape[-1]:
-    least = jax.lax.top_k(logits, sampling.top_k)[0][:, -1:]
-    logits = jnp.where(logits < least, -jnp.inf, logits)
+    logits = jnp.where(_rank(logits) < sampling.top_k, logits, -jnp.inf)
   if sampling.top_p < 1:
+    rank = _rank(logits)
     ordered = -jnp.sort(-logits, axis=-1)
     probability = jax.nn.softmax(ordered, axis=-1)
-    # The nucleus is the shortest prefix whose mass reaches top_p: a token stays if the mass before it is below top_p.
     inside = jnp.cumsum(probability, axis=-1) - probability < sampling.top_p
-    least = jnp.min(jnp.where(inside, ordered, jnp.inf), axis=-1, keepdims=True)
-    logits = jnp.where(logits < least, -jnp.inf, logits)
+    count = jnp.maximum(jnp.sum(inside, axis=-1, keepdims=True), 1)
+    logits = jnp.where(rank < count, logits, -jnp.inf)
   return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
+
+
+def _rank(logits: Float[Array, 'b n']) -> Int[Array, 'b n']:
+  """Return the place of each token among those of its row, the likeliest first, of equal ones the lower id."""
+  order = jnp.argsort(-logits, axis=-1, stable=True)
+  return jnp.argsort(order, axis=-1)
 
 
 def check_request(model: Model, prompt: int, length: int, source: Source | None) -> None:
@@ -74,32 +84,13 @@ def check_request(model: Model, prompt: int, length: int, source: Source | None)
     )
 
 
-@partial(jax.jit, static_argnames=('model', 'max_length'))
-def prefill(
-  model: Model,
-  params: Params,
-  prompt: Int[Array, 'b t'],
-  mask: Bool[Array, 'b t'] | None,
-  max_length: int,
-  source: Source | None = None,
-  source_mask: SourceMask | None = None,
-) -> tuple[Float[Array, 'b n'], State]:
-  """Reads sources and prompts in one parallel call: the logits after each prompt's last token, and the state."""
-  if source is None:
-    state = model.init_state(prompt.shape[0], max_length)
-  else:
-    state = model.start(params, source, max_length, source_mask=source_mask)
-  logits, state = model.apply(params, prompt, state, mask=mask)
-  if mask is None:
-    return logits[:, -1], state
-  last = prompt.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-  return jnp.take_along_axis(logits, last[:, None, None], axis=1)[:, 0], state
+prefill = jax.jit(Decoder.prefill, static_argnames='max_length')
+grow = jax.jit(Decoder.grow, static_argnames='max_length')
 
 
-@partial(jax.jit, static_argnames=('model', 'sampling', 'steps'), donate_argnames=('state',))
+@partial(jax.jit, static_argnames=('sampling', 'steps'), donate_argnames=('state',))
 def decode(
-  model: Model,
-  prepared: Prepared,
+  decoder: Decoder,
   logits: Float[Array, 'b n'],
   state: State,
   done: Bool[Array, 'b'],
@@ -109,8 +100,11 @@ def decode(
   sampling: Sampling,
   steps: int,
 ) -> tuple[Int[Array, 'b {steps}'], Float[Array, 'b n'], State, Bool[Array, 'b']]:
-  """Draws up to `steps` tokens in one compiled loop; token i of the whole generation uses fold_in(key, i), so that
-  generating in chunks gives the same text as generating at once."""
+  """Draw up to `steps` tokens in one compiled loop.
+
+  Token i of the whole generation uses fold_in(key, i), so that generating in chunks gives the same text as generating
+  at once.
+  """
   tokens = jnp.full((logits.shape[0], steps), max(sampling.stop, 0), jnp.int32)
 
   def go_on(carry: tuple) -> jax.Array:
@@ -124,17 +118,11 @@ def decode(
       token = jnp.where(done, sampling.stop, token)
       done = done | (token == sampling.stop)
     tokens = jax.lax.dynamic_update_slice_in_dim(tokens, token[:, None], i, axis=1)
-    outputs, state = model.apply(prepared.params, token[:, None], state, projections=prepared.projections)
-    return i + 1, tokens, outputs[:, 0], state, done
+    logits, state = decoder.step(token, state)
+    return i + 1, tokens, logits, state, done
 
   _, tokens, logits, state, done = jax.lax.while_loop(go_on, step, (jnp.int32(0), tokens, logits, state, done))
   return tokens, logits, state, done
-
-
-@partial(jax.jit, static_argnames=('model', 'max_length'))
-def grow(model: Model, state: State, max_length: int) -> State:
-  """See `Model.grow_state`."""
-  return model.grow_state(state, max_length)
 
 
 def generate(
@@ -150,7 +138,7 @@ def generate(
   source_mask: SourceMask | None = None,
   chunk: int = 0,
 ) -> Iterator[Int[Array, 'b c']]:
-  """Yields the continuation of each prompt in chunks of `chunk` tokens (0: all at once), `length` tokens in all.
+  """Yield the continuation of each prompt in chunks of `chunk` tokens (0: all at once), `length` tokens in all.
 
   Prompts of different lengths are padded on the right, with `mask` false on the padding. A seq2seq model reads `source`
   first (its padding may stand anywhere), and its prompts begin with `spec.start`. In chunks, the state grows with the
@@ -159,22 +147,22 @@ def generate(
   before = prompt.shape[1]
   check_request(model, before, length, source)
   room = _room(before + min(chunk or length, length), before + length)
-  logits, state = prefill(model, params, prompt, mask, room, source, source_mask)
-  prepared = model.prepare(params, length)
+  decoder = model.decoder(params, length)
+  logits, state = prefill(decoder, prompt, max_length=room, mask=mask, source=source, source_mask=source_mask)
   done = jnp.zeros((prompt.shape[0],), bool)
   made = 0
   while made < length and not (sampling.stop >= 0 and bool(done.all())):
     steps = min(chunk or length, length - made)
     if before + made + steps > room:
       room = _room(before + made + steps, before + length)
-      state = grow(model, state, room)
+      state = grow(decoder, state, max_length=room)
     tokens, logits, state, done = decode(
-      model, prepared, logits, state, done, key, jnp.int32(made), sampling=sampling, steps=steps
+      decoder, logits, state, done, key, jnp.int32(made), sampling=sampling, steps=steps
     )
     made += steps
     yield tokens
 
 
 def _room(tokens: int, most: int) -> int:
-  """`tokens` rounded up to a power of two, between SMALLEST_ROOM and `most`."""
+  """Return `tokens` rounded up to a power of two, between SMALLEST_ROOM and `most`."""
   return min(most, max(SMALLEST_ROOM, 1 << (tokens - 1).bit_length()))

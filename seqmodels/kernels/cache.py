@@ -7,13 +7,14 @@ its `end`; until it exceeds s, slot p holds position p and nothing is lost.
 import functools
 import itertools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from seqmodels.context import BATCH, CACHE, StateSpec
 from seqmodels.errors import unknown
 from seqmodels.kernels import attention, dispatch
 from seqmodels.kernels.cpu import decode_attention as cpu
@@ -23,6 +24,9 @@ from seqmodels.notation import Flags
 DECODE = ('prefix', 'full')
 SMALLEST_BLOCK = 64
 
+Names = tuple[str, str]
+KEYS: Names = ('kv_heads', 'head_dim')
+
 
 class Ring(NamedTuple):
   """The slots of a ring, in blocks that each double what stands before them: 64, 64, 128, 256 …, the last cut off.
@@ -31,7 +35,7 @@ class Ring(NamedTuple):
   prefix of one array would be copied first, which takes several times as long as the attention to it (XLA on CPU).
   """
 
-  blocks: tuple[Float[Array, 'b g _ k'], ...]
+  blocks: tuple[Any, ...]  # arrays [b g _ k], or the specs of these
 
   @property
   def slots(self) -> int:
@@ -41,11 +45,11 @@ class Ring(NamedTuple):
     return jnp.concatenate(self.blocks, axis=2)
 
   def first(self, slots: int) -> 'Ring':
-    """The fewest blocks that hold the first `slots` slots."""
+    """Return the fewest blocks that hold the first `slots` slots."""
     return Ring(self.blocks[: 1 + prefixes(self.slots).index(reach(slots, self.slots))])
 
   def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Ring':
-    """The ring with the new tokens in their slots; slots beyond its end are dropped."""
+    """Return the ring with the new tokens in their slots; slots beyond its end are dropped."""
     # Mapped over the batch, so that it can be split over devices.
     put = jax.vmap(lambda block, new, place: block.at[:, place].set(new, mode='drop'))
     start, blocks = 0, []
@@ -56,40 +60,40 @@ class Ring(NamedTuple):
       start += size
     return Ring(tuple(blocks))
 
-  def grown(self, longer: 'Ring') -> 'Ring':
-    """The ring with empty slots at its end, as many as `longer` (a ring or its shapes) has; never fewer.
+  def lengthen(self, specs: 'Ring') -> 'Ring':
+    """Return the ring with empty slots at its end, as many as the ring of `StateSpec`s has; never fewer."""
+    blocks = list(self.blocks)
+    for i, spec in enumerate(specs.blocks):
+      if i == len(blocks):
+        blocks.append(jax.lax.slice_in_dim(blocks[0], 0, 0, axis=spec.axis(CACHE)))
+      blocks[i] = spec.lengthen(blocks[i])
+    return Ring(tuple(blocks))
 
-    Those of scanned layers have an axis more in front.
-    """
-    nothing = self.blocks[-1][..., :0, :]
-    pairs = itertools.zip_longest(self.blocks, longer.blocks)
-    return Ring(tuple(_padded(nothing if a is None else a, 0 if b is None else b.shape[-2]) for a, b in pairs))
 
-
-def _padded(block: Float[Array, '*n s k'], slots: int) -> Float[Array, '*n _ k']:
-  behind = (0, max(0, slots - block.shape[-2]))
-  return jnp.pad(block, [(0, 0)] * (block.ndim - 2) + [behind, (0, 0)])
+def is_ring(node: object) -> bool:
+  return isinstance(node, Ring)
 
 
 def prefixes(slots: int) -> list[int]:
-  """Where the blocks of a ring end: at powers of two, and at its own end."""
+  """Return where the blocks of a ring end: at powers of two, and at its own end."""
   shorter = [2**n for n in range(SMALLEST_BLOCK.bit_length() - 1, slots.bit_length()) if 2**n < slots]
   return [*shorter, slots]
 
 
 def reach(filled: int, slots: int) -> int:
-  """Where the block ends that holds the last of `filled` slots of a ring."""
+  """Return where the block ends that holds the last of `filled` slots of a ring."""
   return next(end for end in prefixes(slots) if end >= min(filled, slots))
 
 
-def empty(batch: int, heads: int, slots: int, width: int, dtype: DTypeLike) -> Ring:
-  """A ring of zeros, each head's slots together."""
+def spec(batch: int, heads: int, slots: int, head_dim: int, dtype: DTypeLike, names: Names = KEYS) -> Ring:
+  """Return the specs of a ring's blocks; names: of the axes of heads and of features."""
+  axes = BATCH, names[0], CACHE, names[1]
   edges = itertools.pairwise([0, *prefixes(slots)])
-  return Ring(tuple(jnp.zeros((batch, heads, stop - start, width), dtype) for start, stop in edges))
+  return Ring(tuple(StateSpec((batch, heads, stop - start, head_dim), axes, dtype) for start, stop in edges))
 
 
 def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
-  """The newest position kept in each slot of a ring; negative: not written yet."""
+  """Return the newest position kept in each slot of a ring; negative: not written yet."""
   last = end[:, None] - 1
   # One remainder a row: one a slot would take as long as the scores of a decoded token.
   back = last % slots - jnp.arange(slots, dtype=jnp.int32)[None, :]
@@ -97,12 +101,12 @@ def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
 
 
 def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
-  """The positions of a ring put in order; negative: not written yet."""
+  """Return the positions of a ring put in order; negative: not written yet."""
   return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
 
 
 def in_order(ring: Ring, end: Int[Array, 'b']) -> Float[Array, 'b g s k']:
-  """The oldest slot first and the newest last."""
+  """Return the slots in the order of their positions, the oldest first."""
   slot = in_row(end, ring.slots) % ring.slots
   return jnp.take_along_axis(ring.joined(), slot[:, None, :, None], axis=2)
 
@@ -115,14 +119,14 @@ def write(
   reset: Flags | None,
   mask: Flags | None,
 ) -> dict[str, Ring]:
-  """The rings with a segment's tokens at positions `where`: the newest of the last document, padding left out."""
+  """Return the rings with a segment's tokens at positions `where`: the newest of the last document, no padding."""
   slots = next(iter(rings.values())).slots
   slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
   return {name: ring.put(new[name], slot) for name, ring in rings.items()}
 
 
 def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
-  """The tokens of a segment's last document."""
+  """Return which tokens belong to the segment's last document and are not padding."""
   keep = jnp.ones(shape, bool) if mask is None else mask
   if reset is not None:
     superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
@@ -133,7 +137,7 @@ def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Fla
 def read_filled(
   read: Callable[[int], jax.Array], nothing: jax.Array, end: Int[Array, ' b'], slots: int, decode: str
 ) -> jax.Array:
-  """read(n) of the first n slots of a ring, n being the filled ones rounded up to a power of two; `nothing`: no slot.
+  """Return read(n) for the first n slots, n being the filled ones rounded up to a power of two; `nothing` for none.
 
   decode: `prefix`, or `full` for all slots always.
   """

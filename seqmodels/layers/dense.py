@@ -1,5 +1,6 @@
 """A dense layer from named axes to named axes."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 
@@ -7,11 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels.layers.parameter import parameter
 
 Sizes = Mapping[str, int]  # axis name → size, in order
 Initializer = Callable[[jax.Array, tuple[int, int]], jax.Array]  # (key, (inputs, outputs)) → kernel
+
+MANY_ROWS = 64
 
 lecun_normal = nnx.initializers.lecun_normal()
 
@@ -33,21 +37,57 @@ class Dense(nnx.Module):
     inputs: Sizes,
     outputs: Sizes,
     *,
-    rngs: nnx.Rngs,
+    rngs: nnx.Rngs | None = None,
     init: Initializer = lecun_normal,
+    kernel: jax.Array | None = None,
     bias: bool = False,
     dtype: DTypeLike = jnp.float32,
   ) -> None:
-    """init draws the kernel as a matrix of all inputs by all outputs. dtype: of the product; the bias starts at 0."""
-    rows, columns = math.prod(inputs.values()), math.prod(outputs.values())
-    kernel = init(rngs.params(), (rows, columns)).astype(jnp.float32)
+    """init draws the kernel as a matrix of all inputs by all outputs; dtype is that of the product; the bias is 0.
+
+    kernel: the initial kernel, in place of `rngs` and `init`: for layers whose kernels are drawn together.
+    """
+    if kernel is None:
+      assert rngs is not None
+      kernel = init(rngs.params(), (math.prod(inputs.values()), math.prod(outputs.values())))
+    kernel = kernel.astype(jnp.float32)
     self.kernel = parameter(kernel.reshape(*inputs.values(), *outputs.values()), (*inputs, *outputs))
     self.bias = parameter(jnp.zeros(tuple(outputs.values())), tuple(outputs)) if bias else None
     self.inputs, self.dtype = len(inputs), jnp.dtype(dtype)
 
-  def __call__(self, x: jax.Array, out_dtype: DTypeLike | None = None) -> jax.Array:
+  def __call__(self, x: jax.Array, out_dtype: DTypeLike | None = None, *, scale: jax.Array | None = None) -> jax.Array:
+    """Return y in `out_dtype` (default: the layer's dtype). scale: multiplied with the kernel, in float32."""
+    kernel = self.kernel[...] if scale is None else self.kernel[...] * scale
+    y = contract(x.astype(self.dtype), kernel.astype(self.dtype), self.inputs, out_dtype)
+    return y if self.bias is None else y + rows(self.bias[...].astype(y.dtype), y.ndim)
+
+
+class HeadDense(nnx.Module):
+  """A dense layer of its own for every head, hence a block-diagonal matrix: [n heads k] → [n heads *outputs]."""
+
+  def __init__(
+    self,
+    heads: int,
+    size: int,
+    outputs: Sizes,
+    *,
+    rngs: nnx.Rngs,
+    bias: bool = False,
+    dtype: DTypeLike = jnp.float32,
+  ) -> None:
+    """size: k. Weights are N(0, 1/k), the bias is 0."""
+    names, sizes = tuple(outputs), tuple(outputs.values())
+    kernel = size**-0.5 * jax.random.normal(rngs.params(), (heads, size, math.prod(sizes)))
+    self.kernel = parameter(kernel.reshape(heads, size, *sizes), ('heads', 'head_input', *names))
+    self.bias = parameter(jnp.zeros((heads, *sizes)), ('heads', *names)) if bias else None
+    self.dtype = jnp.dtype(dtype)
+
+  def __call__(self, x: Float[Array, 'n h k'], out_dtype: DTypeLike | None = None) -> Float[Array, 'n h *z']:
     """Return y in `out_dtype` (default: the layer's dtype)."""
-    y = contract(x.astype(self.dtype), self.kernel[...].astype(self.dtype), self.inputs, out_dtype)
+    heads, size, *sizes = self.kernel.shape
+    kernel = self.kernel[...].astype(self.dtype).reshape(heads, size, -1)
+    y = jnp.einsum('nhk,hkz->nhz', x.astype(self.dtype), kernel, preferred_element_type=out_dtype)
+    y = y.reshape(*y.shape[:2], *sizes)
     return y if self.bias is None else y + rows(self.bias[...].astype(y.dtype), y.ndim)
 
 
@@ -55,6 +95,39 @@ def contract(x: jax.Array, kernel: jax.Array, axes: int = 1, out_dtype: DTypeLik
   """Sum over the last `axes` axes of x and the first of the kernel; accumulate and return in `out_dtype`."""
   last, first = tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes))
   return jax.lax.dot_general(x, kernel, ((last, first), ((), ())), preferred_element_type=out_dtype)
+
+
+def together(x: jax.Array, *layers: Dense) -> tuple[jax.Array, ...]:
+  """Return what each layer gives for the same x, from one product where there are many rows.
+
+  The layers differ in their last axis only and have no bias. Their kernels are joined along it, so that one split along
+  heads stays as it is. On two CPU cores (JAX 0.10.2, b16 t256 d256, forward and backward) four products of 256 columns
+  take 1.3 to 1.6 times as long as the one; copying the kernels would cost few rows more than that.
+  """
+  if math.prod(x.shape[: x.ndim - layers[0].inputs]) < MANY_ROWS:
+    return tuple(layer(x) for layer in layers)
+  dtype = layers[0].dtype
+  kernels = [layer.kernel[...].astype(dtype) for layer in layers]
+  y = contract(x.astype(dtype), jnp.concatenate(kernels, axis=-1), layers[0].inputs)
+  ends = itertools.accumulate(kernel.shape[-1] for kernel in kernels[:-1])
+  return tuple(jnp.split(y, tuple(ends), axis=-1))
+
+
+def time_major(x: Float[Array, 'b t d'], layer: Dense, *, scale: jax.Array | None = None) -> Float[Array, 't b *z']:
+  """Return layer(x), time first, in float32.
+
+  The narrow side is turned, and the matmul is flat: XLA's CPU backend copies around one with two batch axes.
+  """
+  b, t, d = x.shape
+  y = layer(x.swapaxes(0, 1).reshape(t * b, d), jnp.float32, scale=scale)
+  return y.reshape(t, b, *y.shape[1:])
+
+
+def batch_major(x: Float[Array, 't b *z'], layer: Dense, *, scale: jax.Array | None = None) -> Float[Array, 'b t d']:
+  """Return layer(x), batch first, in the layer's dtype, accumulated in float32; see `time_major`."""
+  t, b, *rest = x.shape
+  y = layer(x.reshape(t * b, *rest), jnp.float32, scale=scale).astype(layer.dtype)
+  return y.reshape(t, b, -1).swapaxes(0, 1)
 
 
 def rows(vector: jax.Array, rank: int) -> jax.Array:

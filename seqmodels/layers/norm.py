@@ -26,16 +26,16 @@ class Norm(nnx.Module):
   own mean and variance, with a scale and a bias of the whole shape.
   """
 
-  def __init__(self, sizes: Sizes, kind: str = 'rms', *, axes: int | None = None) -> None:
-    """axes: how many of the last axes are normalised together; None: all of `sizes`."""
+  def __init__(self, sizes: Sizes, kind: str = 'rms', *, axes: int | None = None, bias: bool = True) -> None:
+    """axes: how many of the last axes are normalised together; None: all of `sizes`. bias: of a layer norm."""
     shape, names = tuple(sizes.values()), tuple(sizes)
     self.scale = parameter(jnp.ones(shape), names)
-    self.bias = parameter(jnp.zeros(shape), names) if kind == 'layer' else None
-    self.axes = len(shape) if axes is None else axes
+    self.bias = parameter(jnp.zeros(shape), names) if kind == 'layer' and bias else None
+    self.centre, self.axes = kind == 'layer', len(shape) if axes is None else axes
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """Return the normalised x, in its dtype; computed in float32."""
-    y = normalize(x, self.axes, centre=self.bias is not None)
+    y = normalize(x, self.axes, centre=self.centre)
     y = y * rows(self.scale[...], y.ndim)
     if self.bias is not None:
       y = y + rows(self.bias[...], y.ndim)

@@ -1,15 +1,15 @@
 """Token mixers by name. A new mixer is a class with the contract of `base.Mixer` and one line here."""
 
-import inspect
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 
 from seqmodels import fields
 from seqmodels.errors import unknown
 from seqmodels.mixers.attention import Attention
-from seqmodels.mixers.base import Mixer, Options
+from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.gated_delta import GatedDelta
 from seqmodels.mixers.gla import GLA
@@ -54,48 +54,32 @@ MIXERS: dict[str, type[Mixer]] = {
 
 
 def mixer_options(name: str) -> tuple[str, ...]:
-  """The options that the mixer takes, from its signature. Raises InputError on an unknown name."""
+  """Return the names of a mixer's options. Raise InputError on an unknown mixer."""
   if name not in MIXERS:
     raise unknown('mixer', name, MIXERS)
-  common = ('self', 'width', 'rngs', 'causal', 'dtype')
-  return tuple(p for p in inspect.signature(MIXERS[name].__init__).parameters if p not in common)
+  return tuple(option.name for option in dataclasses.fields(MIXERS[name].Options))
 
 
-def parse_entry(entry: str) -> tuple[str, Options]:
+def parse_entry(entry: str) -> tuple[str, dict[str, Any]]:
   """Return the mixer of a pattern's entry and the options that it fixes: `conv:dilation=2:kernel_size=3`.
 
-  Raises InputError on an unknown mixer or option, and on a value of another type.
+  Raise InputError on an unknown mixer or option, and on a value of another type.
   """
   name = fields.parse_entry(entry)[0]
   mixer_options(name)
-  return name, fields.read_entry(entry, _defaults(name))
+  return name, fields.read_entry(
+    entry, {field.name: field.default for field in dataclasses.fields(MIXERS[name].Options)}
+  )
 
 
-def _defaults(name: str) -> Options:
-  """Return the options of a mixer that have a default, with it."""
-  parameters = inspect.signature(MIXERS[name].__init__).parameters
-  return {option: parameters[option].default for option in mixer_options(name)}
+def make_mixer(entry: str, form: Form, *, rngs: nnx.Rngs, options: Mapping[str, Any] | None = None) -> Mixer:
+  """Return the mixer of a pattern's entry, with those of `options` that it has and the entry does not fix.
 
-
-def make_mixer(
-  entry: str,
-  width: int,
-  *,
-  rngs: nnx.Rngs,
-  causal: bool = True,
-  dtype: DTypeLike = jnp.float32,
-  options: Options | None = None,
-) -> Mixer:
-  """The mixer of a pattern's entry, with those of `options` that it knows and the entry does not fix.
-
-  Raises InputError on an unknown name or a bad value.
+  Raise InputError on an unknown name or a bad value.
   """
   name, fixed = parse_entry(entry)
   known = mixer_options(name)
-  defaults = _defaults(name)
-  chosen = {
-    option: fields.check(f'model.mixer.{option}', value, type(defaults[option]))
-    for option, value in (options or {}).items()
-    if option in known
-  } | fixed
-  return MIXERS[name](width, rngs=rngs, causal=causal, dtype=dtype, **chosen)
+  chosen = {option: value for option, value in (options or {}).items() if option in known}
+  mixer = MIXERS[name]
+  checked = fields.checked_fields(mixer.Options, chosen, 'model.mixer')
+  return mixer(form, mixer.Options(**checked | fixed), rngs=rngs)

@@ -1,145 +1,190 @@
-"""The contract of a token mixer: what a layer computes over time, and what it must remember between two segments."""
+"""The contract of a token mixer: a layer over time, and the state that it carries from segment to segment."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import BATCH, Context, zeros
 from seqmodels.errors import InputError, check_positive
-from seqmodels.kernels import chunks, dispatch
-from seqmodels.kernels.cache import Ring
-from seqmodels.kernels.cpu import library
-from seqmodels.notation import Activations, Flags, State
+from seqmodels.kernels.cache import Ring, is_ring
+from seqmodels.notation import Activations, State
 
-Options = dict[str, Any]
+DETERMINISTIC = Context()
+
+
+@dataclass(frozen=True)
+class Form:
+  """What every mixer is built from, whatever its own options.
+
+  width    of the activations
+  causal   False: bidirectional; the mixer then takes no state
+  dtype    of the computation, float32 or bfloat16; parameters and accumulating states are float32
+  kernels  the backend of its kernels (`seqmodels.kernels`)
+  length   the longest sequence in training
+  """
+
+  width: int
+  causal: bool = True
+  dtype: str = 'float32'
+  kernels: str = 'auto'
+  length: int = 0
+
+  def __post_init__(self) -> None:
+    check_positive(width=self.width)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+  """The options of a mixer that has none."""
 
 
 class Mixer(nnx.Module):
-  """Mixes tokens over time: `[b t d] -> [b t d]`.
+  """Mix tokens over time: `[b t d] -> [b t d]`.
 
   - One call = any split into segments = token by token (`t == 1`).
-  - `state=None`: from the start, and nobody wants the state (None is returned).
-  - `reset[b, t]`: everything before position t is forgotten. `mask[b, t]` false: padding, which changes no other output
-    and no state; a `reset` on a padded position is part of the padding and is ignored.
-  - `causal=False` is the bidirectional form; it takes no state.
-  - Parameters are float32 `nnx.Param`s, the computation is in `dtype`, states that accumulate are float32.
-  - A state grows: as long as a document is no longer than it was made for, it is that of a longer `max_length` with
-    zeros cut off the ends of its arrays (`grow`).
+  - `state=None`: start from the initial state and return None in its place.
+  - `context.reset[b, t]`: everything before position t is forgotten. `context.mask[b, t]` False: padding, which changes
+    no other output and no state; a reset on padding is ignored.
+  - Nothing leaks from the future of a causal mixer.
+  - Parameters are float32 and name their axes (`seqmodels.layers`), the computation is in `form.dtype`, states that
+    accumulate are float32.
+  - A state grows: as long as a document is no longer than its state was made for, the state for a longer `max_length`
+    is the same with zeros at the ends of its `cache` axes.
+
+  A subclass implements `state_spec` and `mix`, and names its options in a frozen dataclass, `Options`, whose
+  `__post_init__` checks their values.
   """
 
-  can_be_causal: bool = True
-  implementations: tuple[str, ...] = ()  # the values of the option `implementation`, the default first
-  positions: tuple[str, ...] = ()  # the values of `position` that act inside the mixer
-  stochastic: bool = False  # draws anew in every training step, so that a call without `rngs` is another thing
+  Options: ClassVar[type] = NoOptions
+  can_be_causal: ClassVar[bool] = True
+  can_be_bidirectional: ClassVar[bool] = True
+  positions: ClassVar[tuple[str, ...]] = ()  # the values of the option `position` that act inside the mixer
+  stochastic: bool = False  # whether it draws noise in every training step, even without dropout
 
-  def __init__(self, width: int, *, rngs: nnx.Rngs, causal: bool = True, dtype: DTypeLike = jnp.float32):
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     del rngs
-    check_positive(width=width)
-    if causal and not self.can_be_causal:
-      raise InputError(f'mixer {type(self).__name__} cannot be causal; it is for encoders only')
-    self.width = width
-    self.causal = causal
-    self.dtype = jnp.dtype(dtype)
+    name = type(self).__name__
+    if form.causal and not self.can_be_causal:
+      raise InputError(f'mixer {name} cannot be causal; it is for encoders only')
+    if not form.causal and not self.can_be_bidirectional:
+      raise InputError(f'mixer {name} cannot be bidirectional; it is for causal models only')
+    self.options = self.Options() if options is None else options
+    self.width, self.causal, self.kernels = form.width, form.causal, form.kernels
+    self.dtype = jnp.dtype(form.dtype)
+
+  def state_spec(self, batch: int, max_length: int) -> Any:
+    """Return a tree of `StateSpec`s: the state for `batch` sequences of up to `max_length` tokens."""
+    raise NotImplementedError
 
   def init_state(self, batch: int, max_length: int) -> State:
-    """What is remembered before the first token, for `batch` sequences of up to `max_length` tokens."""
-    raise NotImplementedError
+    """Return the state before the first token: zeros, unless a mixer says otherwise."""
+    return zeros(self.state_spec(batch, max_length))
 
   def __call__(
-    self,
-    x: Activations,
-    state: State | None = None,
-    *,
-    reset: Flags | None = None,
-    mask: Flags | None = None,
-    rngs: nnx.Rngs | None = None,
+    self, x: Activations, state: State | None = None, context: Context = DETERMINISTIC
   ) -> tuple[Activations, State | None]:
+    """Return (y, the state after x or None), both in the mixer's dtypes; see the class for the rules.
+
+    Padding is set to zero here, once for all mixers: what stands in it (NaN, infinity) can then reach nothing.
+    """
+    self.check_call(x, state)
+    x = x.astype(self.dtype)
+    if context.mask is not None:
+      x = jnp.where(context.mask[..., None], x, jnp.zeros((), x.dtype))
+    y, state = self.mix(x, state, context._replace(reset=context.begins))
+    return y.astype(self.dtype), state
+
+  def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+    """Return what a call returns. x is in the mixer's dtype and zero on padding, where there are no resets either."""
     raise NotImplementedError
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
-    """What it computes first, of each token alone; None: nothing that a call could be given.
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
+    """Return the part of the computation that depends on each token alone; None: there is no such part.
 
-    A mixer that has something here also takes it in a call, as `projected`, and then reads nothing else of `x`.
+    Where it is not None, `from_projection(project(x), state, context)` equals a call, so that decoding can look the
+    projection up in a table over the vocabulary.
     """
     del x
     return None
 
+  def from_projection(
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
+  ) -> tuple[Activations, State]:
+    """Return what a call returns, from `project(x)`."""
+    raise NotImplementedError
+
   def mixing_flops(self, length: int, memory: int = 0) -> float:
-    """Forward FLOPs a token beyond two per weight, the mean over `length` tokens read in one call.
+    """Return the forward FLOPs a token beyond two per weight, the mean over `length` tokens in one call.
 
-    memory  0: they are read from the start, in the form that trains. Else they follow so many that each of them sees
-            the last `memory` positions, its own included; with `length` 1 that is decoding
+    memory: 0: the tokens are read from the start, in the form that trains. Else each of them sees the last `memory`
+    positions, its own included; with `length` 1 that is decoding.
 
-    What counts are products that are summed: matmuls, what is added to a state that is a matrix, and what reads it. A
-    multiply-add is two; what is done element by element (softmax, norms, gates, decays) is nothing. Pairs that a mask
-    leaves out do not count, whatever the form computes; chunks, as long as they are on this backend, count as a whole.
-    What the rows of a batch share is counted as for one row. Weights that are looked up and not multiplied with are
-    subtracted, since they are among the weights.
+    A multiply-add is two FLOPs. Products that are summed count: matmuls, additions to a state that is a matrix, reading
+    it. Elementwise work (softmax, norms, gates, decays) does not, nor do pairs that a mask leaves out. Chunks count as
+    a whole. What the rows of a batch share is counted as for one row. Weights that are looked up are subtracted, since
+    they are among the weights.
     """
     del length, memory
     return 0.0
 
-  def check_implementation(self, implementation: str, chunk: int = 0) -> None:
-    """Raises InputError on an unknown implementation, on native code that cannot be had, and on a bad chunk."""
-    dispatch.check(implementation)
-    if implementation == 'cpu' and (reason := library.why_not(self.dtype)):
-      raise InputError(f'model.kernels=cpu: {reason}')
-    chunks.choose(chunk, 1)
-
   def check_length(self, length: int) -> None:
-    """Raises InputError where an input of `length` tokens is too long."""
+    """Raise InputError if an input of `length` tokens is too long."""
 
   def check_call(self, x: jax.Array, state: State | None) -> None:
-    """Raises InputError for a state in the bidirectional form, or one whose batch is not that of `x`."""
+    """Raise InputError for a state in the bidirectional form, or one whose batch is not that of x."""
     if state is None:
       return
     if not self.causal:
       raise InputError(f'a bidirectional {type(self).__name__} takes no state: it sees the whole sequence at once')
-    for leaf in jax.tree.leaves(state):
-      if leaf.shape[0] != x.shape[0]:
-        raise InputError(f'the state is for a batch of {leaf.shape[0]}, the input has a batch of {x.shape[0]}')
+    batch = x.shape[0]
 
+    def check(node: Any, spec: Any) -> None:
+      spec = jax.tree.leaves(spec)[0]  # all blocks of a ring have the same axes
+      axis = spec.axis(BATCH)
+      for leaf in jax.tree.leaves(node):
+        if axis is not None and leaf.shape[axis] != batch:
+          raise InputError(f'the state is for a batch of {leaf.shape[axis]}, the input has a batch of {batch}')
 
-def grow(state: State, longer: State) -> State:
-  """The state with room for what `longer` (a state or its shapes) has room for: rings and arrays grow at their ends."""
-
-  def fill(a: Any, b: Any) -> Any:
-    if isinstance(a, Ring):
-      return a.grown(b)
-    missing = [(0, max(0, size - old)) for old, size in zip(a.shape, b.shape, strict=True)]
-    return jnp.pad(a, missing) if any(behind for _, behind in missing) else a
-
-  return jax.tree.map(fill, state, longer, is_leaf=lambda node: isinstance(node, Ring))
+    jax.tree.map(check, state, self.state_spec(batch, 1), is_leaf=is_ring)
 
 
 class Direction(nnx.Module):
   """One reading direction of a mixer whose state has a fixed size: `[b t d] -> [b t size]`, from the left.
 
-  The state is a pytree of float32 arrays `[b ...]`. A `reset` counts here even where it stands on padding (read from
-  the end, a document may begin there); the rest is the contract of `Mixer`.
+  Its state is a pytree of float32 arrays. `context.reset` counts here even where it stands on padding (read from the
+  end, a document may begin there); the rest is the contract of `Mixer`.
   """
 
   size: int
 
+  def state_spec(self, batch: int) -> Any:
+    """Return a tree of `StateSpec`s."""
+    raise NotImplementedError
+
   def init_state(self, batch: int) -> State:
+    return zeros(self.state_spec(batch))
+
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     raise NotImplementedError
 
-  def __call__(
-    self, x: Activations, state: State, reset: Flags | None, mask: Flags | None
-  ) -> tuple[Float[Array, 'b t e'], State]:
-    raise NotImplementedError
-
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     """See `Mixer.project`."""
     del x
     return None
 
+  def from_projection(
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    """See `Mixer.from_projection`."""
+    raise NotImplementedError
+
   def mixing_flops(self, length: int) -> float:
-    """See `Mixer.mixing_flops`; of one token the recurrent form."""
+    """See `Mixer.mixing_flops`; for one token, of the recurrent form."""
     del length
     return 0.0
 
@@ -151,7 +196,7 @@ class Directional(Mixer):
   """
 
   def set_directions(self, make: Callable[[int], Direction], multiple: int = 1) -> None:
-    """make(size) builds one direction. Raises InputError where two directions of a `multiple` do not fit the width."""
+    """Build the directions with make(size). Raise InputError where two of a `multiple` do not fit the width."""
     if not self.causal and self.width < 2 * multiple:
       raise InputError(f'width={self.width} must be at least {2 * multiple} for two directions')
     backward = 0 if self.causal else self.width // (2 * multiple) * multiple
@@ -159,41 +204,50 @@ class Directional(Mixer):
     if backward:
       self.backward = make(backward)
 
+  def state_spec(self, batch: int, max_length: int) -> Any:
+    del max_length
+    return self.forward.state_spec(batch)
+
   def init_state(self, batch: int, max_length: int) -> State:
     del max_length
     return self.forward.init_state(batch)
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
     return self.forward.project(x) if self.causal else None
+
+  def from_projection(
+    self, projected: Float[Array, 'b t *z'], state: State, context: Context
+  ) -> tuple[Activations, State]:
+    return self.forward.from_projection(projected, state, context._replace(reset=context.begins))
 
   def mixing_flops(self, length: int, memory: int = 0) -> float:
     del memory
     return self.forward.mixing_flops(length) + (0.0 if self.causal else self.backward.mixing_flops(length))
 
-  def __call__(
-    self,
-    x: Activations,
-    state: State | None = None,
-    *,
-    reset: Flags | None = None,
-    mask: Flags | None = None,
-    rngs: nnx.Rngs | None = None,
-    projected: Float[Array, 'b t z'] | None = None,
-  ) -> tuple[Activations, State | None]:
-    del rngs
-    self.check_call(x, state)
-    if reset is not None and mask is not None:
-      reset = reset & mask
+  def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.forward.init_state(x.shape[0]) if state is None else state
-    given: dict[str, Any] = {} if projected is None else {'projected': projected}
-    y, end = self.forward(x, start, reset, mask, **given)
+    y, end = self.forward(x, start, context)
     if not self.causal:
-      y = jnp.concatenate([y, self._from_the_end(x, reset, mask)], axis=-1)
+      y = jnp.concatenate([y, self._from_the_end(x, context)], axis=-1)
     return y, None if state is None else end
 
-  def _from_the_end(self, x: Activations, reset: Flags | None, mask: Flags | None) -> Float[Array, 'b t e']:
+  def _from_the_end(self, x: Activations, context: Context) -> Float[Array, 'b t e']:
+    reset, mask = context.reset, context.mask
     # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
     ends = None if reset is None else jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
     ends, mask = (None if flags is None else jnp.flip(flags, 1) for flags in (ends, mask))
-    y, _ = self.backward(jnp.flip(x, 1), self.backward.init_state(x.shape[0]), ends, mask)
+    start = self.backward.init_state(x.shape[0])
+    y, _ = self.backward(jnp.flip(x, 1), start, context._replace(reset=ends, mask=mask))
     return jnp.flip(y, 1)
+
+
+def grow(state: State, specs: Any) -> State:
+  """Return the state with zeros at the ends of its `cache` axes, as long as in `specs`; none gets shorter.
+
+  Exact as long as no document is longer than the state was made for: then nothing has been forgotten yet.
+  """
+
+  def lengthen(node: Any, spec: Any) -> Any:
+    return node.lengthen(spec) if isinstance(node, Ring) else spec.lengthen(node)
+
+  return jax.tree.map(lengthen, state, specs, is_leaf=is_ring)

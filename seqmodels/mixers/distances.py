@@ -7,6 +7,8 @@ from jaxtyping import Array, Float, Int
 
 from seqmodels import positions
 from seqmodels.kernels.relative import Relative, meet
+from seqmodels.layers import Dense, parameter
+from seqmodels.layers.dense import normal
 
 CLIP = 64
 BUCKETS, FARTHEST = 32, 128
@@ -18,11 +20,12 @@ class Shaw(nnx.Module, Relative):
 
   reach = CLIP
 
-  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool) -> None:
     self.ahead, self.width = ahead, width
-    key_width = width // heads
+    head_dim = width // heads
     rows = 2 * CLIP + 1 if ahead else CLIP + 1
-    self.table = nnx.Param(key_width**-0.5 * jax.random.normal(rngs.params(), (rows, key_width)))
+    table = head_dim**-0.5 * jax.random.normal(rngs.params(), (rows, head_dim))
+    self.table = parameter(table, ('distance', 'head_dim'))
 
   def flops(self, length: int, met: float, distances: int) -> float:
     del distances
@@ -35,14 +38,14 @@ class Shaw(nnx.Module, Relative):
 
 
 class T5Bias(nnx.Module, Relative):
-  """A learned bias for each head and bucket of distances (Raffel et al. 2020), of this layer alone; it starts at 0."""
+  """A learned bias for each head and bucket of distances (Raffel et al. 2020), one table a layer; it starts at 0."""
 
   reach = FARTHEST
 
-  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool) -> None:
     del width, rngs
     self.ahead = ahead
-    self.table = nnx.Param(jnp.zeros((BUCKETS, heads)))
+    self.table = parameter(jnp.zeros((BUCKETS, heads)), ('bucket', 'heads'))
 
   def flops(self, length: int, met: float, distances: int) -> float:
     del length, met, distances
@@ -56,7 +59,7 @@ class T5Bias(nnx.Module, Relative):
 class Alibi(nnx.Module, Relative):
   """A penalty in proportion to the distance, |distance| when bidirectional (Press et al. 2022). No parameters."""
 
-  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool) -> None:
     del width, rngs
     self.ahead, self.heads = ahead, heads
 
@@ -71,25 +74,25 @@ class Sinusoids(nnx.Module, Relative):
   The queries that come in have the content bias u added; here they meet the distances with the position bias v.
   """
 
-  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool):
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs, ahead: bool) -> None:
     self.ahead, self.width, self.heads = ahead, width, heads
-    shape = width, heads, width // heads
-    self.projection = nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), shape))
-    self.content_bias = nnx.Param(jnp.zeros(shape[1:]))
-    self.position_bias = nnx.Param(jnp.zeros(shape[1:]))
+    sizes = {'heads': heads, 'head_dim': width // heads}
+    self.projection = Dense({'embed': width}, sizes, rngs=rngs, init=normal())
+    self.content_bias = parameter(jnp.zeros(tuple(sizes.values())), tuple(sizes))
+    self.position_bias = parameter(jnp.zeros(tuple(sizes.values())), tuple(sizes))
 
   def flops(self, length: int, met: float, distances: int) -> float:
-    if length == 1:  # the projection goes onto the query, which is turned and meets the sinusoids themselves (`met`)
+    if length == 1:  # the query is projected, rotated, and meets the sinusoids themselves (`met`)
       blocks, waves = -(-int(met) // BLOCK), 2 * ((self.width + 1) // 2)
       return 2.0 * self.heads * waves * blocks * (min(BLOCK, met) + 2)
-    return 2.0 * self.width * met + 2.0 * self.projection.size * (distances / length - 1)
+    return 2.0 * self.width * met + 2.0 * self.projection.kernel.size * (distances / length - 1)
 
   def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + self.content_bias[...].astype(q.dtype)[None, None]
 
   def keys(self, distance: Int[Array, 'm']) -> Float[Array, 'h m k']:
     waves = positions.sinusoidal(distance[None], self.width)[0]
-    return jnp.einsum('md,dhk->hmk', waves, self.projection[...])
+    return jnp.einsum('md,dhk->hmk', waves, self.projection.kernel[...])
 
   def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + (self.position_bias[...] - self.content_bias[...]).astype(q.dtype)[None, None]
@@ -97,11 +100,11 @@ class Sinusoids(nnx.Module, Relative):
   def met(self, q: Float[Array, 'b t h k'], lowest: int, count: int) -> Float[Array, 'b h t {count}']:
     if q.shape[1] > 1:
       return meet(self.queries(q), self.keys(lowest + jnp.arange(count, dtype=jnp.int32)))
-    # For one query the projection goes onto the query: m · width products a head in place of m · width · key width.
-    # And by the sine of a sum, the query turned to every BLOCK-th distance meets the same BLOCK waves each time: sines
-    # of all m distances would take longer than the products.
+    # One query is projected in place of the sinusoids: m · width products a head instead of m · width · head_dim. By
+    # the sine of a sum, the query rotated to every BLOCK-th distance meets the same BLOCK waves each time: sines of all
+    # m distances would take longer than the products.
     half = (self.width + 1) // 2
-    projected = jnp.einsum('bthk,dhk->bhtd', self.queries(q).astype(jnp.float32), self.projection[...])
+    projected = jnp.einsum('bthk,dhk->bhtd', self.queries(q).astype(jnp.float32), self.projection.kernel[...])
     of_sine = projected[..., :half]
     of_cosine = jnp.pad(projected[..., half:], [(0, 0)] * 3 + [(0, self.width % 2)])  # an odd width has one sine more
     far = lowest + BLOCK * jnp.arange(-(-count // BLOCK), dtype=jnp.int32)

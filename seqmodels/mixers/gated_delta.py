@@ -1,114 +1,112 @@
 """Gated DeltaNet: a linear attention that replaces what a key recalls instead of adding to it."""
 
-import functools
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
-from seqmodels.errors import check_positive
+from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import delta as kernel
-from seqmodels.kernels import projection
-from seqmodels.kernels.convolution import causal_depthwise
+from seqmodels.layers import CausalConvolution, Dense, Norm, together
+from seqmodels.layers.convolution import draw_taps
 from seqmodels.mixers import heads as by_head
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import State
-
-
-class GatedDeltaDirection(Direction):
-  """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ; (swish(X W_g) ⊙ norm(q_t S_t)) W_O (Yang et al., 2025).
-
-  q, k and v pass a short convolution and swish, q and k are of length one; β = σ(X W_β) and
-  log α = -exp(A) softplus(X W_α + b) a head, with A and b as in Mamba-2.
-  """
-
-  def __init__(
-    self,
-    width: int,
-    size: int,
-    *,
-    rngs: nnx.Rngs,
-    heads: int,
-    expand: int,
-    kernel_size: int,
-    implementation: str,
-    chunk: int,
-    dtype: DTypeLike,
-  ):
-    self.heads = by_head.count_heads(size, heads)
-    self.size, self.inner = size, expand * size
-    self.implementation, self.chunk, self.dtype = implementation, chunk, dtype
-    weights = nnx.initializers.lecun_normal()
-    mixed = 2 * size + self.inner
-    self.input_kernel = nnx.Param(weights(rngs.params(), (width, mixed + self.inner), jnp.float32))
-    self.gates_kernel = nnx.Param(weights(rngs.params(), (width, 2 * self.heads), jnp.float32))
-    self.taps = nnx.Param(kernel_size**-0.5 * jax.random.normal(rngs.params(), (kernel_size, mixed)))
-    self.decay_rate, self.decay_bias = by_head.draw_decay(rngs, self.heads)
-    self.norm_scale = nnx.Param(jnp.ones((self.inner,)))
-    self.output_kernel = nnx.Param(weights(rngs.params(), (self.inner, size), jnp.float32))
-
-  def init_state(self, batch: int) -> State:
-    taps, mixed = self.taps.shape
-    memory = batch, self.heads, self.size // self.heads, self.inner // self.heads
-    return {'s': jnp.zeros(memory, jnp.float32), 'inputs': jnp.zeros((batch, taps - 1, mixed), jnp.float32)}
-
-  def mixing_flops(self, length: int) -> float:
-    widths = self.size // self.heads, self.inner // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
-
-  def __call__(self, x, state, reset, mask):
-    mixed, gate = jnp.split(
-      projection.dot(x, self.input_kernel[...], self.dtype), (2 * self.size + self.inner,), axis=-1
-    )
-    mixed, inputs = causal_depthwise(mixed, self.taps[...], state['inputs'], reset, mask)
-    q, k, v = jnp.split(jax.nn.silu(mixed), (self.size, 2 * self.size), axis=-1)
-    q, k, v = (by_head.split_heads(a, self.heads) for a in (q, k, v))
-    q, k = by_head.unit(q), by_head.unit(k)
-    q = q * q.shape[-1] ** -0.5
-    gates = projection.dot(x, self.gates_kernel[...], self.dtype).astype(jnp.float32)
-    beta, step = jnp.split(gates, 2, axis=-1)
-    log_decay, _ = by_head.decay(step, self.decay_rate[...], self.decay_bias[...])
-    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation, 'dtype': self.dtype}
-    y, s = kernel.gated_delta(q, k, v, jax.nn.sigmoid(beta), log_decay, state['s'], reset=reset, mask=mask, **how)
-    y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
-    return projection.dot(y, self.output_kernel[...], self.dtype), {'s': s, 'inputs': inputs}
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.mixers.options import MOST_TAPS, HeadOptions, check_range
+from seqmodels.notation import Activations, State
 
 
 class GatedDelta(Directional):
-  """Yang et al. (2025), Gated delta networks; see `Directional` for the two-directional form.
+  """Yang et al. (2025), Gated delta networks; see `Directional` for the two-directional form."""
 
-  heads           0: chosen from the width
-  expand          value width as a multiple of the width; 2 in the paper, whose keys are 3/4 of the width
-  kernel_size     taps of the short convolution
-  implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
+  @dataclass(frozen=True)
+  class Options(HeadOptions):
+    """The options of the gated delta rule, beside those of `HeadOptions`.
+
+    expand                value width as a multiple of the width; 2 in the paper, whose keys are 3/4 of the width
+    kernel_size           taps of the short convolution
+    negative_eigenvalues  β is in (0, 2) in place of (0, 1), so that the transition I - β k kᵀ may reflect: what parity
+                          needs (Grazzi et al. 2024)
+    """
+
+    expand: int = 1
+    kernel_size: int = 4
+    negative_eigenvalues: bool = False
+
+    def __post_init__(self) -> None:
+      super().__post_init__()
+      check_range(self, 1, 64, 'expand')
+      check_range(self, 1, MOST_TAPS, 'kernel_size')
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    multiple = by_head.multiple(self.options.heads)
+    self.set_directions(lambda size: GatedDeltaDirection(form, size, self.options, rngs=rngs), multiple)
+
+
+class GatedDeltaDirection(Direction):
+  """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ; (swish(X W_g) ⊙ norm(q_t S_t)) W_O (Yang et al. 2025).
+
+  q, k and v pass a short convolution and swish, q and k are of length one; β = σ(X W_β), and the decay is that of
+  Mamba-2. The `gates` are X W_β and the input of the decay.
   """
 
-  implementations = ('auto', 'reference')
+  def __init__(self, form: Form, size: int, options: GatedDelta.Options, *, rngs: nnx.Rngs) -> None:
+    self.heads, inner = by_head.count_heads(size, options.heads), options.expand * size
+    self.key_dim, self.value_dim = size // self.heads, inner // self.heads
+    self.size, self.chunk, self.largest_beta = size, options.chunk, 2.0 if options.negative_eigenvalues else 1.0
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
+    embed, keys = {'embed': form.width}, {'heads': self.heads, 'key_dim': self.key_dim}
+    values = {'heads': self.heads, 'value_dim': self.value_dim}
+    query, key, value, gate = by_head.draw_together(rngs, form.width, size, size, inner, inner)
+    self.query = Dense(embed, keys, kernel=query, dtype=form.dtype)
+    self.key = Dense(embed, keys, kernel=key, dtype=form.dtype)
+    self.value = Dense(embed, values, kernel=value, dtype=form.dtype)
+    self.gate = Dense(embed, values, kernel=gate, dtype=form.dtype)
+    self.gates = Dense(embed, {'gate': 2, 'heads': self.heads}, rngs=rngs, dtype=form.dtype)
+    of_query, of_key, of_value = jnp.split(
+      draw_taps(rngs, options.kernel_size, 2 * size + inner), [size, 2 * size], axis=1
+    )
+    self.query_convolution = CausalConvolution(keys, of_query)
+    self.key_convolution = CausalConvolution(keys, of_key)
+    self.value_convolution = CausalConvolution(values, of_value)
+    self.decay = by_head.Decay(self.heads, rngs=rngs)
+    self.norm = Norm(values, axes=1)
+    self.output = Dense(values, {'embed': size}, rngs=rngs, dtype=form.dtype)
 
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    expand: int = 1,
-    kernel_size: int = 4,
-    implementation: str = 'auto',
-    chunk: int = 0,
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation, chunk)
-    check_positive(expand=expand, kernel_size=kernel_size)
-    how: dict[str, Any] = {
-      'heads': heads,
-      'expand': expand,
-      'kernel_size': kernel_size,
-      'implementation': implementation,
-      'chunk': chunk,
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    return {
+      's': by_head.sum_spec(batch, self.heads, self.key_dim, self.value_dim),
+      'query': self.query_convolution.state_spec(batch),
+      'key': self.key_convolution.state_spec(batch),
+      'value': self.value_convolution.state_spec(batch),
     }
-    make = functools.partial(GatedDeltaDirection, width, rngs=rngs, dtype=self.dtype, **how)
-    self.set_directions(make, by_head.multiple(heads))
+
+  def mixing_flops(self, length: int) -> float:
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
+
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    new = {}
+    q, new['query'] = self.query_convolution(q, state['query'], context)
+    k, new['key'] = self.key_convolution(k, state['key'], context)
+    v, new['value'] = self.value_convolution(v, state['value'], context)
+    q, k, v = (jax.nn.silu(a) for a in (q, k, v))
+    gates = self.gates(x, jnp.float32)
+    log_decay, _ = self.decay(gates[:, :, 1])
+    y, s = kernel.gated_delta(
+      by_head.unit(q) * self.key_dim**-0.5,
+      by_head.unit(k),
+      v,
+      self.largest_beta * jax.nn.sigmoid(gates[:, :, 0]),
+      log_decay,
+      state['s'],
+      reset=context.reset,
+      mask=context.mask,
+      chunk=self.chunk,
+      backend=self.kernels,
+      dtype=self.dtype,
+    )
+    return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | {'s': s}

@@ -1,100 +1,89 @@
 """Gated linear attention: every feature of the key forgets at its own, data-dependent rate."""
 
-import functools
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
-from seqmodels.errors import check_positive
+from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import gated_linear_attention as kernel
-from seqmodels.kernels import projection
+from seqmodels.layers import Dense, Norm, together
 from seqmodels.mixers import heads as by_head
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import State
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.mixers.options import LARGEST, HeadOptions, check_range
+from seqmodels.notation import Activations, State
 
 TEMPERATURE = 16.0  # the decay is σ(·)^(1/16): slow from the start
+
+
+class GLA(Directional):
+  """Yang et al. (2024), Gated linear attention; see `Directional` for the two-directional form."""
+
+  @dataclass(frozen=True)
+  class Options(HeadOptions):
+    """The options of GLA, beside those of `HeadOptions`.
+
+    gate_rank  width between the two matrices of the decay
+    """
+
+    gate_rank: int = 16
+
+    def __post_init__(self) -> None:
+      super().__post_init__()
+      check_range(self, 1, LARGEST, 'gate_rank')
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    multiple = by_head.multiple(self.options.heads)
+    self.set_directions(lambda size: GLADirection(form, size, self.options, rngs=rngs), multiple)
 
 
 class GLADirection(Direction):
   """S_t = diag(α_t) S_{t-1} + k_t v_tᵀ with α = σ(X W_1 W_2 + b)^(1/16); (swish(X W_r) ⊙ norm(q_t S_t)) W_O.
 
-  Keys are half as wide as values (Yang et al., 2024).
+  Keys are half as wide as values (Yang et al. 2024).
   """
 
-  def __init__(
-    self,
-    width: int,
-    size: int,
-    *,
-    rngs: nnx.Rngs,
-    heads: int,
-    gate_rank: int,
-    implementation: str,
-    chunk: int,
-    dtype: DTypeLike,
-  ):
-    self.heads = by_head.count_heads(size, heads)
-    self.key_size = self.heads * -(-size // (2 * self.heads))
-    self.size, self.implementation, self.chunk, self.dtype = size, implementation, chunk, dtype
-    weights = nnx.initializers.lecun_normal()
-    self.input_kernel = nnx.Param(
-      weights(rngs.params(), (width, 2 * self.key_size + 2 * size + gate_rank), jnp.float32)
-    )
-    self.decay_kernel = nnx.Param(weights(rngs.params(), (gate_rank, self.key_size), jnp.float32))
-    self.decay_bias = nnx.Param(jnp.zeros((self.key_size,)))
-    self.norm_scale = nnx.Param(jnp.ones((size,)))
-    self.output_kernel = nnx.Param(weights(rngs.params(), (size, size), jnp.float32))
+  def __init__(self, form: Form, size: int, options: GLA.Options, *, rngs: nnx.Rngs) -> None:
+    self.heads = by_head.count_heads(size, options.heads)
+    self.value_dim, self.key_dim = size // self.heads, -(-size // (2 * self.heads))
+    self.size, self.chunk = size, options.chunk
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
+    embed, keys = {'embed': form.width}, {'heads': self.heads, 'key_dim': self.key_dim}
+    values, low = {'heads': self.heads, 'value_dim': self.value_dim}, {'rank': options.gate_rank}
+    columns = self.heads * self.key_dim, self.heads * self.key_dim, size, size, options.gate_rank
+    query, key, value, gate, down = by_head.draw_together(rngs, form.width, *columns)
+    self.query = Dense(embed, keys, kernel=query, dtype=form.dtype)
+    self.key = Dense(embed, keys, kernel=key, dtype=form.dtype)
+    self.value = Dense(embed, values, kernel=value, dtype=form.dtype)
+    self.gate = Dense(embed, values, kernel=gate, dtype=form.dtype)
+    self.decay_down = Dense(embed, low, kernel=down, dtype=form.dtype)
+    self.decay_up = Dense(low, keys, rngs=rngs, bias=True, dtype=form.dtype)
+    self.norm = Norm(values, axes=1)
+    self.output = Dense(values, {'embed': size}, rngs=rngs, dtype=form.dtype)
 
-  def init_state(self, batch: int) -> State:
-    return {'s': jnp.zeros((batch, self.heads, self.key_size // self.heads, self.size // self.heads), jnp.float32)}
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    return {'s': by_head.sum_spec(batch, self.heads, self.key_dim, self.value_dim)}
 
   def mixing_flops(self, length: int) -> float:
-    widths = self.key_size // self.heads, self.size // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
-  def __call__(self, x, state, reset, mask):
-    joined = projection.dot(x, self.input_kernel[...], self.dtype)
-    keys, size = self.key_size, self.size
-    ends = keys, 2 * keys, 2 * keys + size, 2 * keys + 2 * size
-    q, k, v, gate, low = jnp.split(joined, ends, axis=-1)
-    decay = jnp.dot(low, self.decay_kernel[...].astype(self.dtype), preferred_element_type=jnp.float32)
-    decay = jax.nn.log_sigmoid(decay + self.decay_bias[...][None, None, :]) / TEMPERATURE
-    q, k, v, decay = (by_head.split_heads(a, self.heads) for a in (q, k, v, decay))
-    how: dict[str, Any] = {'chunk': self.chunk, 'backend': self.implementation, 'dtype': self.dtype}
-    q = q * q.shape[-1] ** -0.5
-    y, s = kernel.gated_linear_attention(q, k, v, decay, state['s'], reset=reset, mask=mask, **how)
-    y = jax.nn.silu(gate.astype(jnp.float32)) * by_head.rms_norm(y, self.norm_scale[...])
-    return projection.dot(y, self.output_kernel[...], self.dtype), {'s': s}
-
-
-class GLA(Directional):
-  """Yang et al. (2024), Gated linear attention; see `Directional` for the two-directional form.
-
-  heads           0: chosen from the width
-  gate_rank       width between the two matrices of the decay
-  implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
-  """
-
-  implementations = ('auto', 'reference')
-
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    gate_rank: int = 16,
-    implementation: str = 'auto',
-    chunk: int = 0,
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation, chunk)
-    check_positive(gate_rank=gate_rank)
-    how: dict[str, Any] = {'heads': heads, 'gate_rank': gate_rank, 'implementation': implementation, 'chunk': chunk}
-    make = functools.partial(GLADirection, width, rngs=rngs, dtype=self.dtype, **how)
-    self.set_directions(make, by_head.multiple(heads))
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    log_decay = jax.nn.log_sigmoid(self.decay_up(self.decay_down(x), jnp.float32)) / TEMPERATURE
+    y, s = kernel.gated_linear_attention(
+      q * self.key_dim**-0.5,
+      k,
+      v,
+      log_decay,
+      state['s'],
+      reset=context.reset,
+      mask=context.mask,
+      chunk=self.chunk,
+      backend=self.kernels,
+      dtype=self.dtype,
+    )
+    return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), {'s': s}

@@ -1,97 +1,102 @@
 """Linformer: softmax attention over a fixed number of learned mixtures of the keys and values."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 
 from seqmodels import positions
-from seqmodels.errors import InputError, check_positive
+from seqmodels.context import Context
+from seqmodels.errors import InputError
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.kernels import projection
+from seqmodels.layers import Dense, parameter, together
+from seqmodels.layers.dense import lecun_normal
 from seqmodels.mixers import heads as by_head
-from seqmodels.mixers.base import Mixer
+from seqmodels.mixers.base import Form, Mixer
+from seqmodels.mixers.options import LARGEST, check_position, check_range
 from seqmodels.notation import Activations, Flags, State
+
+LONGEST = 2**30  # of an input
 
 
 class Linformer(Mixer):
-  """y = softmax(Q (Eᵀ K)ᵀ / √k) (Fᵀ V), with E and F `[length, rank]` that all heads share (Wang et al., 2020).
+  """y = softmax(Q (Eᵀ K)ᵀ / √k) (Fᵀ V), with E and F `[length, rank]` that all heads share (Wang et al. 2020).
 
-  heads   0: chosen from the width
-  length  the longest input: E and F have a row for every position, and a shorter input uses the first rows. 0: the
-          task's length, which the model gives
-  rank    how many mixtures of keys and values every query sees
-
-  A mixture holds what comes later too, so it cannot be causal. Padding is left out of it and takes no row. Packed
-  documents have mixtures of their own, each from the first row on: those are found by two linear attentions, because
+  A mixture holds later tokens too, so it cannot be causal. Padding is left out of it and takes no row. Packed documents
+  have mixtures of their own, each from the first row on: those are found by two linear attentions, because
   q·(Eᵀ K) = Σ (q·k) E, so that cost stays linear whatever the documents.
   """
 
-  can_be_causal = False
-  positions = ('rotary',)
+  @dataclass(frozen=True)
+  class Options:
+    """The options of Linformer.
 
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = False,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    position: str = 'none',
-    length: int = 0,
-    rank: int = 64,
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    if length <= 0:
-      raise InputError(
-        f'mixer.length={length} of linformer must be greater than 0; where it is not set, a model sets it'
-      )
-    check_positive(**{'mixer.rank': rank})
-    self.heads = by_head.count_heads(width, heads, position)
-    self.position, self.length, self.rank = position, length, rank
-    weights = nnx.initializers.lecun_normal()
-    self.qkv_kernel = nnx.Param(weights(rngs.params(), (width, 3 * width), jnp.float32))
-    self.output_kernel = nnx.Param(weights(rngs.params(), (width, width), jnp.float32))
+    heads     0: chosen from the width (`layers.heads.choose_heads`)
+    position  `rotary` turns queries and keys (Su et al. 2021)
+    length    the longest input: E and F have a row for every position, and a shorter input uses the first rows.
+              0: the length in training
+    rank      how many mixtures of keys and values every query sees
+    """
+
+    heads: int = 0
+    position: str = 'none'
+    length: int = 0
+    rank: int = 64
+
+    def __post_init__(self) -> None:
+      check_range(self, 0, LARGEST, 'heads')
+      check_position(self.position)
+      check_range(self, 0, LONGEST, 'length')
+      check_range(self, 1, LARGEST, 'rank')
+
+  can_be_causal: ClassVar[bool] = False
+  positions: ClassVar[tuple[str, ...]] = ('rotary',)
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    self.position, self.rank = self.options.position, self.options.rank
+    self.length = self.options.length or form.length
+    if not self.length:
+      raise InputError('mixer.length=0 of linformer must be greater than 0; where it is not set, a model sets it')
+    self.heads = by_head.count_heads(form.width, self.options.heads, self.position)
+    embed, by_heads = {'embed': form.width}, {'heads': self.heads, 'head_dim': form.width // self.heads}
+    query, key, value = by_head.draw_together(rngs, form.width, *(form.width,) * 3)
+    self.query = Dense(embed, by_heads, kernel=query, dtype=form.dtype)
+    self.key = Dense(embed, by_heads, kernel=key, dtype=form.dtype)
+    self.value = Dense(embed, by_heads, kernel=value, dtype=form.dtype)
+    self.output = Dense(by_heads, embed, rngs=rngs, dtype=form.dtype)
     # Of variance 1/length: the mixtures of as many keys are of the keys' size.
-    self.key_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
-    self.value_mixture = nnx.Param(weights(rngs.params(), (length, rank), jnp.float32))
+    draw = lambda: lecun_normal(rngs.params(), (self.length, self.rank), jnp.float32)
+    self.key_mixture = parameter(draw(), ('position', 'rank'))
+    self.value_mixture = parameter(draw(), ('position', 'rank'))
 
   def check_length(self, length: int) -> None:
     if length > self.length:
       raise InputError(f'mixer.length={self.length} of linformer must be at least {length}, the length of the input')
 
+  def state_spec(self, batch: int, max_length: int) -> State:
+    """Return no specs: a mixer that is never causal has no state."""
+    del batch, max_length
+    return {}
+
   def mixing_flops(self, length: int, memory: int = 0) -> float:
-    """q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, of which it reads a row."""
+    """Count q·(Eᵀ K) and weights·(Fᵀ V), and each token's share in the mixtures, of which it reads a row."""
     del length, memory
     return 8.0 * self.width * self.rank - 4.0 * self.length * self.rank
 
-  def __call__(
-    self,
-    x: Activations,
-    state: State | None = None,
-    *,
-    reset: Flags | None = None,
-    mask: Flags | None = None,
-    rngs: nnx.Rngs | None = None,
-  ) -> tuple[Activations, State | None]:
-    del rngs
-    self.check_call(x, state)
+  def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     self.check_length(x.shape[1])
-    if reset is not None and mask is not None:
-      reset = reset & mask
+    reset, mask = context.reset, context.mask
     where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], reset, mask)
-    joined = by_head.split_heads(projection.dot(x, self.qkv_kernel[...], self.dtype), 3 * self.heads)
-    q, k, v = jnp.split(joined, 3, axis=2)
+    q, k, v = together(x, self.query, self.key, self.value)
     if self.position == 'rotary':
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     q = q * q.shape[-1] ** -0.5
     e, f = (table[...].astype(self.dtype)[where] for table in (self.key_mixture, self.value_mixture))
     y = _together(q, k, v, e, f, mask) if reset is None else _by_document(q, k, v, e, f, reset, mask)
-    y = y.astype(self.dtype).reshape(x.shape)
-    return projection.dot(y, self.output_kernel[...], self.dtype), None
+    return self.output(y), None
 
 
 def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, mask: Flags | None) -> jax.Array:
@@ -105,7 +110,6 @@ def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Arr
 def _by_document(
   q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, reset: Flags, mask: Flags | None
 ) -> jax.Array:
-  how: dict[str, Any] = {'reset': reset, 'mask': mask, 'dtype': v.dtype}
   e, f = (jnp.broadcast_to(a[:, :, None], (*q.shape[:3], a.shape[-1])) for a in (e, f))
-  scores = kernel.whole(q, k, e, **how).y
-  return kernel.whole(jax.nn.softmax(scores), f, v, **how).y
+  scores = kernel.whole(q, k, e, reset=reset, mask=mask, dtype=v.dtype).y
+  return kernel.whole(jax.nn.softmax(scores), f, v, reset=reset, mask=mask, dtype=v.dtype).y

@@ -1,4 +1,4 @@
-"""minGRU and minLSTM (Feng et al., 2024, "Were RNNs all we needed?"): gates that see the input only.
+"""minGRU and minLSTM (Feng et al. 2024, "Were RNNs all we needed?"): gates that see the input only.
 
 The states are then diagonal linear recurrences, parallel in time. These are the paper's vanilla equations (its
 algorithms for the parallel mode without logarithms): candidates are any real numbers. Its log-space form exists because
@@ -6,95 +6,91 @@ a parallel scan by cumulative sums overflows, and passes candidates through a po
 recurrence is computed as it stands.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import diagonal
-from seqmodels.kernels.projection import time_major
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import Activations
+from seqmodels.layers import Dense
+from seqmodels.layers.dense import time_major
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.notation import Activations, State
 
 
 class MinimalRecurrence(Direction):
   """One projection for gates and candidate: LeCun normal weights, zero biases."""
 
-  projections: int
+  gates: ClassVar[int]  # the candidate included
 
-  def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
-    kernel = nnx.initializers.lecun_normal()
-    self.kernel = nnx.Param(kernel(rngs.params(), (width, self.projections * size), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros((self.projections * size,), jnp.float32))
-    self.size = size
-    self.implementation = implementation
-    self.dtype = dtype
+  def __init__(self, form: Form, size: int, *, rngs: nnx.Rngs) -> None:
+    sizes = {'gate': self.gates, 'hidden': size}
+    self.input = Dense({'embed': form.width}, sizes, rngs=rngs, bias=True, dtype=form.dtype)
+    self.size, self.kernels, self.dtype = size, form.kernels, jnp.dtype(form.dtype)
 
-  def init_state(self, batch: int) -> dict[str, jax.Array]:
-    return {'h': jnp.zeros((batch, self.size), jnp.float32)}
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    return {'h': StateSpec((batch, self.size), (BATCH, 'hidden'))}
 
-  def decay_and_input(self, *projected: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(a, b) of h = a h + b."""
+  def decay_and_input(self, *gates: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return (a, b) of h = a h + b."""
     raise NotImplementedError
 
-  def project(self, x: Activations) -> Float[Array, 'b t z']:
-    return self._project(x).swapaxes(0, 1)
+  def project(self, x: Activations) -> Float[Array, 'b t g e']:
+    """Return the gates before their nonlinearities, in float32."""
+    return self.input(x, jnp.float32)
 
-  def _project(self, x: Activations) -> Float[Array, 't b z']:
-    return time_major(x, self.kernel[...], self.bias[...], self.dtype)
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    return self._run(time_major(x, self.input), state, context)
 
-  def __call__(self, x, state, reset, mask, projected=None):
-    projected = self._project(x) if projected is None else projected.swapaxes(0, 1)
-    a, b = self.decay_and_input(*jnp.split(projected, self.projections, axis=-1))
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation}
-    y, h = diagonal.diagonal(a, b, state['h'], **how)
+  def from_projection(
+    self, projected: Float[Array, 'b t g e'], state: State, context: Context
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    return self._run(projected.swapaxes(0, 1), state, context)
+
+  def _run(
+    self, projected: Float[Array, 't b g e'], state: State, context: Context
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    a, b = self.decay_and_input(*(projected[:, :, gate] for gate in range(self.gates)))
+    y, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, backend=self.kernels)
     return y.astype(self.dtype).swapaxes(0, 1), {'h': h}
 
 
 class MinGRURecurrence(MinimalRecurrence):
-  """h = (1 - z) h + z h̃ with z = σ(W_z x + b_z), h̃ = W_h x + b_h; projections in the order z, h̃."""
+  """h = (1 - z) h + z h̃ with z = σ(W_z x + b_z), h̃ = W_h x + b_h; the gates are z, h̃."""
 
-  projections = 2
+  gates = 2
 
-  def decay_and_input(self, *projected):
-    update, candidate = projected
+  def decay_and_input(self, *gates: jax.Array) -> tuple[jax.Array, jax.Array]:
+    update, candidate = gates
     return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * candidate
 
 
 class MinLSTMRecurrence(MinimalRecurrence):
-  """h = f' h + i' h̃ with f' = f / (f + i), i' = i / (f + i), f = σ(W_f x + b_f), i = σ(W_i x + b_i); order f, i, h̃."""
+  """h = f' h + i' h̃ with f' = f / (f + i), i' = i / (f + i), f = σ(W_f x + b_f), i = σ(W_i x + b_i).
 
-  projections = 3
+  The gates are f, i, h̃.
+  """
 
-  def decay_and_input(self, *projected):
-    forget, take, candidate = projected
+  gates = 3
+
+  def decay_and_input(self, *gates: jax.Array) -> tuple[jax.Array, jax.Array]:
+    forget, take, candidate = gates
     # f / (f + i) = σ(log f - log i), which does not divide 0 by 0 where both gates are shut.
     odds = jax.nn.softplus(-take) - jax.nn.softplus(-forget)
     return jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds) * candidate
 
 
 class MinimalRecurrent(Directional):
-  """implementation: `auto`, `scan`, `associative` or `native` (see `kernels/diagonal.py`)."""
+  """A minimal recurrence over time; see `Directional` for the two-directional form."""
 
-  implementations = ('auto', 'reference', 'associative', 'cpu')
-  recurrence: type[MinimalRecurrence]
+  recurrence: ClassVar[type[MinimalRecurrence]]
 
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    implementation: str = 'auto',
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation)
-    how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
-    self.set_directions(lambda size: self.recurrence(width, size, **how))
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    self.set_directions(lambda size: self.recurrence(form, size, rngs=rngs))
 
 
 class MinGRU(MinimalRecurrent):

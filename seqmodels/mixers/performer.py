@@ -2,85 +2,83 @@
 
 import functools
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError
+from seqmodels.mixers.base import Form
 from seqmodels.mixers.linear_attention import FeatureAttention
+from seqmodels.mixers.options import LARGEST, check_range
+from seqmodels.notation import Key
 
 EPSILON = 1e-8  # added to every feature, the largest of which is 1, so that no normaliser is zero
 
 
 class Performer(FeatureAttention):
-  """Positive orthogonal random features of the softmax (Choromanski et al., 2021).
+  """Positive orthogonal random features of the softmax (Choromanski et al. 2021).
 
   φ(x) = exp(W x - |x|²/2) / √r for r directions W, with x = q / k^¼: E[φ(q)ᵀ φ(k)] = exp(q·k / √k). Largest exponents
   are taken out token by token; those of the keys come back through the stabiliser of `kernels/linear_attention.py`.
-
-  features      r; 0: the power of two nearest to k ln k, at least k
-  feature_seed  W is a function of this seed, the same in every layer, in training and decoding. It is no parameter:
-                nothing trains it, and a checkpoint holds it as this number in its config
-  redraw        every training step draws its own W (calls with `rngs` and no state); evaluation and decoding keep the
-                seed's. To redraw every n steps, go on from a checkpoint with another `feature_seed`
   """
 
-  implementations = ('auto', 'reference')
-  stabilised = True
-  epsilon = 1e-12  # for queries that see nothing; its square is a number too
+  @dataclass(frozen=True)
+  class Options(FeatureAttention.Options):
+    """The options of Performer, beside those of linear attention.
 
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    position: str = 'none',
-    implementation: str = 'auto',
-    chunk: int = 0,
-    features: int = 0,
-    feature_seed: int = 0,
-    redraw: bool = False,
-  ):
-    how: dict[str, Any] = {'heads': heads, 'position': position, 'implementation': implementation, 'chunk': chunk}
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype, **how)
-    key_width = width // self.heads
-    if features < 0 or (position == 'rotary' and features % 2):
-      even = ', and even with position=rotary' if position == 'rotary' else ''
-      raise InputError(f'mixer.features={features} must be 0 (chosen) or positive{even}')
-    self.feature_width = features or choose_features(key_width)
-    self.feature_seed, self.redraw = feature_seed, redraw
-    self.stochastic = redraw
+    features      r; 0: the power of two nearest to k ln k, at least k
+    feature_seed  W is a function of this seed, the same in every layer, in training and decoding. It is no parameter:
+                  nothing trains it, and a checkpoint holds it as this number in its config
+    redraw        every training step draws its own W (calls with a key and no state); evaluation and decoding keep the
+                  seed's. To redraw every n steps, go on from a checkpoint with another `feature_seed`
+    """
 
-  def feature_flops(self):
-    return 4.0 * self.width * self.feature_width
+    features: int = 0
+    feature_seed: int = 0
+    redraw: bool = False
 
-  def features(self, q, k, rngs):
-    shape = self.feature_width, q.shape[-1]
-    if self.redraw and rngs is not None:
-      directions = draw_directions(rngs.params(), *shape)
+    def __post_init__(self) -> None:
+      super().__post_init__()
+      check_range(self, 0, LARGEST, 'features')
+      if self.position == 'rotary' and self.features % 2:
+        raise InputError(f'mixer.features={self.features} must be even with position=rotary')
+      check_range(self, 0, 2**32 - 1, 'feature_seed')
+
+  stabilised: ClassVar[bool] = True
+  epsilon: ClassVar[float] = 1e-12  # for queries that see nothing; its square is a number too
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    self.features = self.options.features or choose_features(self.head_dim)
+    self.stochastic = self.options.redraw
+
+  def feature_flops(self) -> float:
+    return 4.0 * self.width * self.features
+
+  def feature_map(self, q: jax.Array, k: jax.Array, key: Key | None) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    shape = self.features, self.head_dim
+    if self.options.redraw and key is not None:
+      directions = draw_directions(key, *shape)
     else:
-      directions = jnp.asarray(fixed_directions(self.feature_seed, *shape))
+      directions = jnp.asarray(fixed_directions(self.options.feature_seed, *shape))
     (q, _), (k, log_input) = (positive_features(a, directions) for a in (q, k))
     return q, k, log_input
 
 
-def choose_features(key_width: int) -> int:
-  """Θ(k log k) features bound the error uniformly (Choromanski et al., 2021, theorem 4)."""
-  return 2 ** round(math.log2(max(key_width * math.log(key_width), key_width)))
+def choose_features(head_dim: int) -> int:
+  """Return Θ(k log k) features, which bound the error uniformly (Choromanski et al. 2021, theorem 4)."""
+  return 2 ** round(math.log2(max(head_dim * math.log(head_dim), head_dim)))
 
 
 def positive_features(
   x: Float[Array, 'b t h k'], directions: Float[Array, 'r k']
 ) -> tuple[Float[Array, 'b t h r'], Float[Array, 'b t h']]:
-  """exp(W x' - |x'|²/2 - top) with x' = x / k^¼, and top, the largest exponent of each token and head, in float32."""
+  """Return exp(W x' - |x'|²/2 - top) with x' = x / k^¼, and top, each token's and head's largest exponent; float32."""
   x = x.astype(jnp.float32) * x.shape[-1] ** -0.25
   exponents = jnp.einsum('bthk,rk->bthr', x, directions, precision='highest')
   exponents = exponents - jnp.sum(jnp.square(x), axis=-1, keepdims=True) / 2
@@ -90,7 +88,7 @@ def positive_features(
 
 @functools.cache
 def fixed_directions(seed: int, features: int, width: int) -> np.ndarray:
-  """W [r k] of the seed: blocks of k orthogonal directions whose lengths are those of Gaussian vectors.
+  """Return W [r k] of the seed: blocks of k orthogonal directions whose lengths are those of Gaussian vectors.
 
   NumPy's `RandomState` never changes its stream, so a checkpoint means the same features for ever.
   """
@@ -103,8 +101,8 @@ def fixed_directions(seed: int, features: int, width: int) -> np.ndarray:
   return (np.concatenate(blocks)[:features] * lengths[:, None]).astype(np.float32)
 
 
-def draw_directions(key: jax.Array, features: int, width: int) -> Float[Array, 'r k']:
-  """The same from a key, inside a program."""
+def draw_directions(key: Key, features: int, width: int) -> Float[Array, 'r k']:
+  """Return the same from a key, inside a program."""
   directions, lengths = jax.random.split(key)
   orthogonal = lambda key: nnx.initializers.orthogonal()(key, (width, width), jnp.float32)
   # One block at a time: see the recurrent mixers' orthogonal weights.

@@ -1,128 +1,133 @@
 """Recurrent mixers: Elman RNN, LSTM, GRU. The state is a fixed number of vectors, whatever the length."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import recurrent
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import Activations
+from seqmodels.layers import Dense, parameter
+from seqmodels.layers.dense import lecun_normal
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.notation import Activations, State
 
 
-class Recurrence(Direction):
-  """The weights of a cell.
+class Cell(Direction):
+  """The weights of a cell, its gates along an axis of their own.
 
-  Input weights are LeCun normal, recurrent weights orthogonal gate by gate (Saxe et al., 2014), biases zero.
+  Input weights are LeCun normal, recurrent weights orthogonal gate by gate (Saxe et al. 2014), biases zero.
   """
 
-  cell: str
-  gates: int
-  carries: tuple[str, ...] = ('h',)
-  kernel: Callable[..., Any]
+  gates: ClassVar[int]
+  carries: ClassVar[tuple[str, ...]] = ('h',)
+  kernel: ClassVar[Any]
 
-  def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
+  def __init__(self, form: Form, size: int, *, rngs: nnx.Rngs) -> None:
     key = rngs.params()
-    orthogonal = lambda key: nnx.initializers.orthogonal()(key, (size, size), jnp.float32)
+    sizes = {'gate': self.gates, 'hidden': size}
+    kernel = lecun_normal(key, (form.width, self.gates * size))
+    self.input = Dense({'embed': form.width}, sizes, kernel=kernel, bias=True, dtype=form.dtype)
     # One gate at a time: on CPU a batched QR waits for threads of the pool that runs it, and two of them at once (two
     # layers) wait for each other for ever where the pool has two threads.
+    orthogonal = lambda key: nnx.initializers.orthogonal()(key, (size, size), jnp.float32)
     per_gate = jax.lax.map(orthogonal, jax.random.split(jax.random.fold_in(key, 1), self.gates))
-    self.input_kernel = nnx.Param(nnx.initializers.lecun_normal()(key, (width, self.gates * size), jnp.float32))
-    self.recurrent_kernel = nnx.Param(jnp.concatenate(list(per_gate), axis=1))
-    self.bias = nnx.Param(jnp.zeros((self.gates * size,), jnp.float32))
-    self.size = size
-    self.implementation = implementation
-    self.dtype = dtype
+    self.recurrent_kernel = parameter(per_gate.swapaxes(0, 1), ('recurrent', 'gate', 'hidden'))
+    self.size, self.kernels, self.dtype = size, form.kernels, jnp.dtype(form.dtype)
 
-  def init_state(self, batch: int) -> dict[str, jax.Array]:
-    return {name: jnp.zeros((batch, self.size), jnp.float32) for name in self.carries}
-
-  def project(self, x: Activations) -> Float[Array, 'b t z']:
-    kernel, _, bias, *_ = self.weights()
-    return recurrent.project(x, kernel, bias, self.dtype)
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    return {name: StateSpec((batch, self.size), (BATCH, 'hidden')) for name in self.carries}
 
   def weights(self) -> tuple[jax.Array, ...]:
-    by_gate = lambda a: a[...].reshape(*a.shape[:-1], self.gates, self.size)
-    return by_gate(self.input_kernel), by_gate(self.recurrent_kernel), by_gate(self.bias)
+    assert self.input.bias is not None
+    return self.input.kernel[...], self.recurrent_kernel[...], self.input.bias[...]
 
-  def __call__(self, x, state, reset, mask, projected=None):
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation, 'dtype': self.dtype}
-    carry = (state[name] for name in self.carries)
-    y, *carry = self.kernel(x, *carry, *self.weights(), projected=projected, **how)
+  def project(self, x: Activations) -> Float[Array, 'b t g e']:
+    """Return the input's share of every gate, in float32."""
+    return self.input(x, jnp.float32)
+
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    return self._run(x, None, state, context)
+
+  def from_projection(
+    self, projected: Float[Array, 'b t g e'], state: State, context: Context
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    x = jnp.zeros((*projected.shape[:2], self.input.kernel.shape[0]), self.dtype)
+    return self._run(x, projected.reshape(*projected.shape[:2], -1), state, context)
+
+  def _run(
+    self, x: Activations, projected: Float[Array, 'b t z'] | None, state: State, context: Context
+  ) -> tuple[Float[Array, 'b t e'], State]:
+    y, *carry = self.kernel(
+      x,
+      *(state[name] for name in self.carries),
+      *self.weights(),
+      projected=projected,
+      reset=context.reset,
+      mask=context.mask,
+      backend=self.kernels,
+      dtype=self.dtype,
+    )
     return y, dict(zip(self.carries, carry, strict=True))
 
 
-class RNNRecurrence(Recurrence):
+class RNNCell(Cell):
   gates = 1
-  cell, kernel = 'rnn', staticmethod(recurrent.rnn)
+  kernel = staticmethod(recurrent.rnn)
 
 
-class LSTMRecurrence(Recurrence):
-  """The forget gate's bias starts at 1 (Jozefowicz et al., 2015)."""
+class LSTMCell(Cell):
+  """The gates are input, forget, cell, output. The forget gate's bias starts at 1 (Jozefowicz et al. 2015)."""
 
   gates = 4
   carries = ('h', 'c')
-  cell, kernel = 'lstm', staticmethod(recurrent.lstm)
+  kernel = staticmethod(recurrent.lstm)
 
-  def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
-    super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
-    self.bias[...] = self.bias[...].at[size : 2 * size].set(1.0)
+  def __init__(self, form: Form, size: int, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, size, rngs=rngs)
+    assert self.input.bias is not None
+    self.input.bias[...] = self.input.bias[...].at[1].set(1.0)
 
 
-class GRURecurrence(Recurrence):
+class GRUCell(Cell):
+  """The gates are reset, update, new."""
+
   gates = 3
-  cell, kernel = 'gru', staticmethod(recurrent.gru)
+  kernel = staticmethod(recurrent.gru)
 
-  def __init__(self, width: int, size: int, *, rngs: nnx.Rngs, implementation: str, dtype: DTypeLike):
-    super().__init__(width, size, rngs=rngs, implementation=implementation, dtype=dtype)
-    self.recurrent_bias = nnx.Param(jnp.zeros((size,), jnp.float32))
+  def __init__(self, form: Form, size: int, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, size, rngs=rngs)
+    self.recurrent_bias = parameter(jnp.zeros((size,)), ('hidden',))
 
   def weights(self) -> tuple[jax.Array, ...]:
     return *super().weights(), self.recurrent_bias[...]
 
 
 class Recurrent(Directional):
-  """A cell over time; see `Directional` for the two-directional form.
+  """A cell over time; see `Directional` for the two-directional form."""
 
-  implementation: a backend of the kernels (`seqmodels/kernels`).
-  """
+  cell: ClassVar[type[Cell]]
 
-  implementations = ('auto', 'xla', 'reference', 'cpu')
-  recurrence: type[Recurrence]
-
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    implementation: str = 'auto',
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation)
-    self.implementation = implementation
-    how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
-    self.set_directions(lambda size: self.recurrence(width, size, **how))
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    self.set_directions(lambda size: self.cell(form, size, rngs=rngs))
 
 
 class RNN(Recurrent):
-  """Elman (1990)."""
+  """h' = tanh(W x + U h + b) (Elman 1990)."""
 
-  recurrence = RNNRecurrence
+  cell = RNNCell
 
 
 class LSTM(Recurrent):
-  """Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000)."""
+  """The LSTM of Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000)."""
 
-  recurrence = LSTMRecurrence
+  cell = LSTMCell
 
 
 class GRU(Recurrent):
-  """Cho et al. (2014), "reset after" form."""
+  """The GRU of Cho et al. (2014) in its "reset after" form."""
 
-  recurrence = GRURecurrence
+  cell = GRUCell

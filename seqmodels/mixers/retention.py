@@ -1,68 +1,86 @@
 """Retention: linear attention with a constant decay a head."""
 
-import functools
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from seqmodels import positions
-from seqmodels.errors import check_positive
+from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.kernels import projection
+from seqmodels.layers import Dense, Norm, together
 from seqmodels.mixers import heads as by_head
-from seqmodels.mixers.base import Direction, Directional
-from seqmodels.notation import State
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.mixers.options import HeadOptions, check_position, check_range
+from seqmodels.notation import Activations, State
+
+
+class Retention(Directional):
+  """Sun et al. (2023), without biases; see `Directional` for the two-directional form."""
+
+  @dataclass(frozen=True)
+  class Options(HeadOptions):
+    """The options of retention, beside those of `HeadOptions`.
+
+    position  `rotary` turns queries and keys, as in the paper
+    expand    value width as a multiple of the width; 2 in the paper
+    """
+
+    position: str = 'none'
+    expand: int = 2
+
+    def __post_init__(self) -> None:
+      super().__post_init__()
+      check_position(self.position)
+      check_range(self, 1, 64, 'expand')
+
+  positions: ClassVar[tuple[str, ...]] = ('rotary',)
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    multiple = by_head.multiple(self.options.heads, self.options.position)
+    self.set_directions(lambda size: RetentionDirection(form, size, self.options, rngs=rngs), multiple)
 
 
 class RetentionDirection(Direction):
-  """(swish(X W_G) ⊙ GroupNorm(q_t Σ γ^(t-s) k_s v_sᵀ)) W_O, head h having γ = 1 - 2^(-5-h) (Sun et al., 2023)."""
+  """(swish(X W_G) ⊙ GroupNorm(q_t Σ γ^(t-s) k_s v_sᵀ)) W_O, head h having γ = 1 - 2^(-5-h) (Sun et al. 2023)."""
 
-  def __init__(
-    self,
-    width: int,
-    size: int,
-    *,
-    rngs: nnx.Rngs,
-    heads: int,
-    position: str,
-    expand: int,
-    implementation: str,
-    chunk: int,
-    dtype: DTypeLike,
-  ):
-    self.heads = by_head.count_heads(size, heads, position)
-    self.size, self.inner, self.position = size, expand * size, position
-    self.implementation, self.chunk, self.dtype = implementation, chunk, dtype
-    weights = nnx.initializers.lecun_normal()
-    self.input_kernel = nnx.Param(weights(rngs.params(), (width, 2 * size + 2 * self.inner), jnp.float32))
-    self.norm_scale = nnx.Param(jnp.ones((self.inner,)))
-    self.norm_bias = nnx.Param(jnp.zeros((self.inner,)))
-    self.output_kernel = nnx.Param(weights(rngs.params(), (self.inner, size), jnp.float32))
+  def __init__(self, form: Form, size: int, options: Retention.Options, *, rngs: nnx.Rngs) -> None:
+    self.heads = by_head.count_heads(size, options.heads, options.position)
+    inner = options.expand * size
+    self.key_dim, self.value_dim = size // self.heads, inner // self.heads
+    self.size, self.position, self.chunk = size, options.position, options.chunk
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
+    embed, keys = {'embed': form.width}, {'heads': self.heads, 'key_dim': self.key_dim}
+    values = {'heads': self.heads, 'value_dim': self.value_dim}
+    query, key, value, gate = by_head.draw_together(rngs, form.width, size, size, inner, inner)
+    self.query = Dense(embed, keys, kernel=query, dtype=form.dtype)
+    self.key = Dense(embed, keys, kernel=key, dtype=form.dtype)
+    self.value = Dense(embed, values, kernel=value, dtype=form.dtype)
+    self.gate = Dense(embed, values, kernel=gate, dtype=form.dtype)
+    self.norm = Norm(values, 'layer', axes=1)
+    self.output = Dense(values, {'embed': size}, rngs=rngs, dtype=form.dtype)
 
-  def init_state(self, batch: int) -> State:
-    state = kernel.init_state(batch, self.heads, self.size // self.heads, self.inner // self.heads)
-    return state | {'position': jnp.zeros((batch,), jnp.int32)} if self.position == 'rotary' else state
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    memory = by_head.sum_spec(batch, self.heads, self.key_dim, self.value_dim)
+    return {'s': memory} | by_head.position_spec(batch, self.position)
 
   def mixing_flops(self, length: int) -> float:
-    widths = self.size // self.heads, self.inner // self.heads
-    return kernel.flops(*widths, self.heads, length, chunk=self.chunk, backend=self.implementation)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
-  def __call__(self, x, state, reset, mask):
-    size, inner, (b, t, _) = self.size, self.inner, x.shape
-    joined = projection.dot(x, self.input_kernel[...], self.dtype)
-    q, k, v, gate = jnp.split(joined, (size, 2 * size, 2 * size + inner), axis=-1)
-    q, k, v = (by_head.split_heads(a, self.heads) for a in (q, k, v))
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    (b, t, _), reset, mask = x.shape, context.reset, context.mask
+    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
     new = {}
     if self.position == 'rotary':
       where, new['position'] = positions.advance(state['position'], t, reset, mask)
       q, k = positions.rotary(q, where), positions.rotary(k, where)
-    q = q * q.shape[-1] ** -0.5
     log_decay = jnp.log1p(-(2.0 ** (-5.0 - jnp.arange(self.heads))))
     (y, _, _), memory = kernel.linear_attention(
-      q,
+      q * self.key_dim**-0.5,
       k,
       v,
       {'s': state['s']},
@@ -70,47 +88,7 @@ class RetentionDirection(Direction):
       reset=reset,
       mask=mask,
       chunk=self.chunk,
-      backend=self.implementation,
+      backend=self.kernels,
       dtype=self.dtype,
     )
-    y = by_head.group_norm(y, self.norm_scale[...], self.norm_bias[...])
-    y = jax.nn.silu(gate.astype(jnp.float32)) * y
-    return projection.dot(y, self.output_kernel[...], self.dtype), new | memory
-
-
-class Retention(Directional):
-  """Sun et al. (2023), without biases; see `Directional` for the two-directional form.
-
-  heads           0: chosen from the width. position: `rotary` turns queries and keys, as in the paper
-  expand          value width as a multiple of the width; 2 in the paper
-  implementation  `chunked` or `scan`; chunk: tokens at a time, a power of two; 0: chosen
-  """
-
-  implementations = ('auto', 'reference')
-  positions = ('rotary',)
-
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    position: str = 'none',
-    expand: int = 2,
-    implementation: str = 'auto',
-    chunk: int = 0,
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation, chunk)
-    check_positive(expand=expand)
-    how: dict[str, Any] = {
-      'heads': heads,
-      'position': position,
-      'expand': expand,
-      'implementation': implementation,
-      'chunk': chunk,
-    }
-    make = functools.partial(RetentionDirection, width, rngs=rngs, dtype=self.dtype, **how)
-    self.set_directions(make, by_head.multiple(heads, position))
+    return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | memory

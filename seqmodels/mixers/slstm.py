@@ -1,22 +1,53 @@
-"""sLSTM (Beck et al., 2024, "xLSTM: Extended Long Short-Term Memory"): exponential gates, a normaliser, heads."""
+"""sLSTM (Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory"): exponential gates, a normaliser, heads."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
+from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.kernels import slstm as kernel
-from seqmodels.kernels.convolution import causal_depthwise
-from seqmodels.kernels.projection import time_major
-from seqmodels.mixers.base import Direction, Directional
+from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
+from seqmodels.layers.convolution import draw_taps
+from seqmodels.layers.dense import time_major
+from seqmodels.mixers.base import Direction, Directional, Form
+from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
+from seqmodels.notation import Activations, State
 
 PARTS = ('h', 'c', 'n', 'm')
-EPSILON = 1e-5
 HEADS, SMALLEST_HEAD = 4, 8  # where `heads` is not given
+
+
+class SLSTM(Directional):
+  """The sLSTM layer of the paper's figure 10, without the projections around it: those are the block's."""
+
+  @dataclass(frozen=True)
+  class Options:
+    """The options of the sLSTM.
+
+    heads           blocks of the recurrent weights; 0: up to four of at least eight channels
+    temporal_width  taps of the convolution before the input and forget gates; 0: none
+    """
+
+    heads: int = 0
+    temporal_width: int = 4
+
+    def __post_init__(self) -> None:
+      check_range(self, 0, LARGEST, 'heads')
+      check_range(self, 0, MOST_TAPS, 'temporal_width')
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    heads = self.options.heads or _choose_heads(form)
+    if form.width % heads:
+      raise InputError(f'heads={heads} must divide width={form.width}')
+    make = lambda size: ExponentialRecurrence(form, size, heads, self.options.temporal_width, rngs=rngs)
+    self.set_directions(make, heads)
 
 
 class ExponentialRecurrence(Direction):
@@ -27,104 +58,55 @@ class ExponentialRecurrence(Direction):
   Input weights are LeCun normal.
   """
 
-  def __init__(
-    self,
-    width: int,
-    size: int,
-    *,
-    rngs: nnx.Rngs,
-    heads: int,
-    temporal_width: int,
-    implementation: str,
-    dtype: DTypeLike,
-  ):
-    each = size // heads
-    normal = nnx.initializers.lecun_normal()
-    # Columns lie head by head, and within a head gate by gate: (input, forget) and (cell, output).
-    self.gates_kernel = nnx.Param(normal(rngs.params(), (width, 2 * size), jnp.float32))
-    self.cell_kernel = nnx.Param(normal(rngs.params(), (width, 2 * size), jnp.float32))
-    forget = 5 - 12 * (jnp.arange(each) / max(each - 1, 1)) ** 0.95
-    bias = jnp.zeros((heads, 4, each), jnp.float32).at[:, 1].set(forget[None, :])
-    self.bias = nnx.Param(bias.reshape(heads, 4 * each))
-    self.recurrent_kernel = nnx.Param(jnp.zeros((heads, each, 4 * each), jnp.float32))
-    self.norm_scale = nnx.Param(jnp.ones((size,), jnp.float32))
-    if temporal_width:
-      self.taps = nnx.Param(temporal_width**-0.5 * jax.random.normal(rngs.params(), (temporal_width, width)))
-      self.taps_bias = nnx.Param(jnp.zeros((width,), jnp.float32))
-    self.size, self.heads, self.temporal_width = size, heads, temporal_width
-    self.implementation = implementation
-    self.dtype = dtype
+  def __init__(self, form: Form, size: int, heads: int, temporal_width: int, *, rngs: nnx.Rngs) -> None:
+    head_dim = size // heads
+    embed, by_heads = {'embed': form.width}, {'heads': heads, 'head_dim': head_dim}
+    two_gates = {'heads': heads, 'gate': 2, 'head_dim': head_dim}
+    self.input_forget = Dense(embed, two_gates, rngs=rngs, bias=True, dtype=form.dtype)
+    self.cell_output = Dense(embed, two_gates, rngs=rngs, bias=True, dtype=form.dtype)
+    forget = 5 - 12 * (jnp.arange(head_dim) / max(head_dim - 1, 1)) ** 0.95
+    assert self.input_forget.bias is not None
+    self.input_forget.bias[...] = self.input_forget.bias[...].at[:, 1].set(forget[None, :])
+    recurrent = jnp.zeros((heads, head_dim, 4, head_dim), jnp.float32)
+    self.recurrent_kernel = parameter(recurrent, ('heads', 'recurrent', 'gate', 'head_dim'))
+    self.norm = Norm(by_heads, 'layer', axes=1, bias=False)
+    taps = draw_taps(rngs, temporal_width, form.width) if temporal_width else None
+    self.convolution = None if taps is None else CausalConvolution(embed, taps, bias=True)
+    self.size, self.heads, self.head_dim = size, heads, head_dim
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
 
-  def init_state(self, batch: int) -> dict[str, jax.Array]:
-    carry = kernel.empty_carry(self.heads, batch, self.size // self.heads)
-    state = {part: self._rows(a) for part, a in zip(PARTS, carry, strict=True)}
-    if self.temporal_width:
-      taps, width = self.taps.shape
-      state['inputs'] = jnp.zeros((batch, taps - 1, width), jnp.float32)
-    return state
+  def state_spec(self, batch: int) -> dict[str, StateSpec]:
+    spec = StateSpec((batch, self.heads, self.head_dim), (BATCH, 'heads', 'head_dim'))
+    specs = dict.fromkeys(PARTS, spec)
+    return specs if self.convolution is None else specs | {'inputs': self.convolution.state_spec(batch)}
 
-  def __call__(self, x, state, reset, mask):
-    x, new = x.astype(self.dtype), {}
-    smooth = x
-    if self.temporal_width:
-      smooth, new['inputs'] = causal_depthwise(x, self.taps[...], state['inputs'], reset, mask)
-      smooth = jax.nn.silu(smooth + self.taps_bias[...].astype(self.dtype)[None, None, :])
-    projected = [
-      self._by_head(time_major(a, weights, None, self.dtype))
-      for a, weights in ((smooth, self.gates_kernel[...]), (x, self.cell_kernel[...]))
-    ]
-    gates = jnp.concatenate(projected, axis=-1) + self.bias[...][None, :, None, :]
-    h, c, n, m = (self._by_head(state[part]) for part in PARTS)
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'backend': self.implementation, 'dtype': self.dtype}
-    hs, carry = kernel.slstm(gates, (h, c, n, m), self.recurrent_kernel[...], **how)
-    new |= {part: self._rows(a) for part, a in zip(PARTS, carry, strict=True)}
-    hs = hs - jnp.mean(hs, axis=-1, keepdims=True)
-    hs = hs * jax.lax.rsqrt(jnp.mean(hs * hs, axis=-1, keepdims=True) + EPSILON)
-    y = self._rows(hs).swapaxes(0, 1) * self.norm_scale[...][None, None, :]
-    return y.astype(self.dtype), new
+  def init_state(self, batch: int) -> State:
+    state = super().init_state(batch)
+    return state | {'m': jnp.full_like(state['m'], kernel.NOTHING)}
 
-  def _by_head(self, a: jax.Array) -> jax.Array:
-    """[... b e] to [... heads b e/heads]."""
-    return a.reshape(*a.shape[:-1], self.heads, -1).swapaxes(-3, -2)
-
-  def _rows(self, a: jax.Array) -> jax.Array:
-    """[... heads b k] to [... b e]."""
-    a = a.swapaxes(-3, -2)
-    return a.reshape(*a.shape[:-2], self.size)
+  def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
+    smooth, new = x, {}
+    if self.convolution is not None:
+      smooth, new['inputs'] = self.convolution(x, state['inputs'], context)
+      smooth = jax.nn.silu(smooth)
+    projected = time_major(smooth, self.input_forget), time_major(x, self.cell_output)
+    gates = jnp.concatenate(projected, axis=3).swapaxes(1, 2)  # [t heads b gate head_dim]
+    hs, carry = kernel.slstm(
+      gates.reshape(*gates.shape[:3], -1),
+      tuple(state[part].swapaxes(0, 1) for part in PARTS),
+      self.recurrent_kernel[...].reshape(self.heads, self.head_dim, -1),
+      reset=context.reset,
+      mask=context.mask,
+      backend=self.kernels,
+      dtype=self.dtype,
+    )
+    new |= {part: a.swapaxes(0, 1) for part, a in zip(PARTS, carry, strict=True)}
+    y = self.norm(hs.transpose(2, 0, 1, 3))  # [b t heads head_dim]
+    return y.reshape(*x.shape[:2], self.size).astype(self.dtype), new
 
 
-class SLSTM(Directional):
-  """The sLSTM layer of the paper's figure 10, without the projections around it: those are the block's.
-
-  heads           blocks of the recurrent weights; 0: up to four of at least eight channels
-  temporal_width  taps of the convolution before the input and forget gates; 0: none
-  implementation  `fused` or `scan` (see `kernels/slstm.py`)
-  """
-
-  implementations = ('auto', 'reference')
-
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    temporal_width: int = 4,
-    implementation: str = 'auto',
-  ):
-    super().__init__(width, rngs=rngs, causal=causal, dtype=dtype)
-    self.check_implementation(implementation)
-    if temporal_width < 0:
-      raise InputError(f'mixer.temporal_width={temporal_width} must not be negative')
-    if not heads:
-      smallest = width if causal else width // 2
-      heads = max(
-        h for h in (1, 2, HEADS) if math.gcd(h, width, smallest) == h and (h == 1 or smallest >= h * SMALLEST_HEAD)
-      )
-    if heads < 0 or width % heads:
-      raise InputError(f'heads={heads} must divide width={width}')
-    how: dict[str, Any] = {'rngs': rngs, 'implementation': implementation, 'dtype': self.dtype}
-    form: dict[str, Any] = {'heads': heads, 'temporal_width': temporal_width}
-    self.set_directions(lambda size: ExponentialRecurrence(width, size, **form, **how), heads)
+def _choose_heads(form: Form) -> int:
+  """Return up to `HEADS` heads of at least `SMALLEST_HEAD` channels, in every direction."""
+  smallest = form.width if form.causal else form.width // 2
+  fits = lambda heads: math.gcd(heads, form.width, smallest) == heads
+  return max(heads for heads in (1, 2, HEADS) if heads == 1 or (fits(heads) and smallest >= heads * SMALLEST_HEAD))

@@ -1,21 +1,24 @@
 """Strided sparse attention. Its state is a ring of the last keys and values, and another of the columns'."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from seqmodels import positions
+from seqmodels.context import Context
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
 from seqmodels.kernels import relative as by_distance
-from seqmodels.kernels.sparse_attention import NOWHERE, Columns, sparse_attention
-from seqmodels.mixers.attention import Attention, Seen
+from seqmodels.kernels.sparse_attention import NOWHERE, Columns, Interval, sparse_attention
+from seqmodels.mixers.attention import Attention, Seen, Segment
+from seqmodels.mixers.base import Form
+from seqmodels.mixers.bounds import indices, segment_bounds
+from seqmodels.mixers.sliding_window import without_padding
 from seqmodels.notation import Activations, Flags, State
 
 
@@ -25,40 +28,33 @@ class Sparse(Attention):
   A query sees the last `stride` positions of its document, its own included, and every earlier position j for which
   (j + 1) mod stride = 0, a column. Bidirectional: the positions fewer than `stride` away, and all columns.
 
-  stride          about √length makes the cost O(t · √t)
-  implementation  `reference` (one block) or else a loop over blocks of queries
-  decode          as for `Attention`, of both rings
-
   The state has min(stride, max_length) slots for the last positions and max_length / stride for the last columns: exact
   up to max_length tokens, after that those windows. Segments may be of any length; padding does not count.
   """
 
-  implementations = ('auto', 'reference')
-  positions = ('rotary', 'relative', 't5', 'alibi')
+  @dataclass(frozen=True)
+  class Options(Attention.Options):
+    """The options of attention, and the stride.
 
-  def __init__(
-    self,
-    width: int,
-    *,
-    rngs: nnx.Rngs,
-    causal: bool = True,
-    dtype: DTypeLike = jnp.float32,
-    heads: int = 0,
-    kv_heads: int = 0,
-    position: str = 'none',
-    stride: int = 64,
-    implementation: str = 'auto',
-    decode: str = 'prefix',
-  ):
-    check_positive(**{'mixer.stride': stride})
-    how: dict[str, Any] = {'rngs': rngs, 'causal': causal, 'dtype': dtype, 'heads': heads, 'kv_heads': kv_heads}
-    super().__init__(width, position=position, implementation=implementation, decode=decode, **how)
-    self.stride = stride
+    stride  about √length makes the cost O(t · √t)
+    """
+
+    stride: int = 64
+
+    def __post_init__(self) -> None:
+      super().__post_init__()
+      check_positive(**{'mixer.stride': self.stride})
+
+  positions: ClassVar[tuple[str, ...]] = ('rotary', 'relative', 't5', 'alibi')
+
+  def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
+    super().__init__(form, options, rngs=rngs)
+    self.stride = self.options.stride
     self.padding_last = True
 
-  def init_state(self, batch: int, max_length: int) -> State:
-    near = super().init_state(batch, min(self.stride, max_length))
-    columns = super().init_state(batch, max(1, max_length // self.stride))
+  def state_spec(self, batch: int, max_length: int) -> dict[str, Any]:
+    near = super().state_spec(batch, min(self.stride, max_length))
+    columns = super().state_spec(batch, max(1, max_length // self.stride))
     return near | {'column_k': columns['k'], 'column_v': columns['v']}
 
   def pairs(self, length: int, memory: int = 0) -> tuple[float, float, int]:
@@ -72,7 +68,7 @@ class Sparse(Attention):
     return keys, listed if length == 1 else met + listed, distances
 
   def sees(self, length: int, memory: int = 0) -> Seen:
-    """The window, and of what lies beyond it every stride-th position."""
+    """Return the size of the window, and of what lies beyond it every stride-th position."""
     (behind, _), window = super().sees(length, memory), self._in_window(length, memory)
     columns = (behind - window[0]) // self.stride
     if self.causal:
@@ -83,92 +79,114 @@ class Sparse(Attention):
     behind, ahead = super().sees(length, memory)
     return np.minimum(behind, self.stride), np.minimum(ahead, self.stride - 1)
 
-  def _mix(
-    self, x: Activations, state: State | None, reset: Flags | None, mask: Flags | None
-  ) -> tuple[Activations, State | None]:
-    batch, length = x.shape[:2]
-    start = jnp.zeros((batch,), jnp.int32) if state is None else state['end']
-    where, end = positions.advance(start, length, reset, mask)
-    q, k, v = self._project(x, where)
-    after = None if state is None else self._write(state, k, v, where, end, reset, mask)
-    if after is not None and length == 1:
-      return self._join(self._decode(q, after)), after
-    index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], where.shape)
-    document = index - where, index
+  def _mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, context)
+    q, k, v = self._project(x, segment.where)
+    if state is None:
+      return self._join(self._alone(q, k, v, segment)), None
+    if x.shape[1] == 1:
+      out, state = self._decode(q, k, v, state, segment)
+      return self._join(out), state
+    return self._join(self._behind(q, k, v, state, segment)), self._write(state, k, v, segment)
+
+  def _alone(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
+    """Attend to the segment alone."""
+    length = q.shape[1]
+    index = indices(*segment.where.shape)
+    document = index - segment.where, index
     if not self.causal:
-      bounds = self._segment_bounds(reset, mask, batch, length)
+      bounds = segment_bounds(segment.context, *index.shape, causal=False)
       document = jnp.zeros_like(index), jnp.full_like(index, length - 1)
       if bounds is not None:
-        document = bounds[0], jnp.minimum(bounds[1], bounds[2].max(axis=1, keepdims=True))
-    columns = self._columns(k, v, where, index, mask)
-    window, far, farthest = self.stride, document, length
-    if state is None:
-      keys, values = (jnp.pad(a, ((0, 0), (window, 0), (0, 0), (0, 0))) for a in (k, v))
-    else:
-      window, remembered = state['k'].slots, state['column_k'].slots
-      near = [ring.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
-      keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(near, (k, v), strict=True))
-      columns = _join_columns(self._remembered(state, start), columns)
-      # The last columns only, those in the window included: what the ring would hold had every token come alone.
-      oldest = jnp.maximum(0, ((where + 1) // self.stride - remembered) * self.stride)
-      far = document[0] + oldest, index
-      farthest = length + (remembered + 1) * self.stride
-    how: dict[str, Any] = {
-      'window': window,
-      'farthest': farthest,
-      'backend': self.implementation,
-      'ahead': not self.causal,
-    }
-    out = sparse_attention(q, keys, values, columns, document, far, relative=self.relative, **how)
-    return self._join(out), after
+        document = without_padding(bounds)
+    keys, values = (jnp.pad(a, ((0, 0), (self.stride, 0), (0, 0), (0, 0))) for a in (k, v))
+    columns = self._columns(k, v, segment)
+    return self._attend(q, keys, values, columns, document, document, window=self.stride, farthest=length)
+
+  def _behind(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, segment: Segment) -> jax.Array:
+    """Attend to the state and to the segment."""
+    start, slots, cached = state['end'], state['k'].slots, state['column_k'].slots
+    index = indices(*segment.where.shape)
+    document = index - segment.where, index
+    near = [ring.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
+    keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(near, (k, v), strict=True))
+    columns = join_columns(self._cached_columns(state), self._columns(k, v, segment))
+    # The last columns only, those in the window included: what the ring would hold had every token come alone.
+    oldest = jnp.maximum(0, ((segment.where + 1) // self.stride - cached) * self.stride)
+    far = document[0] + oldest, index
+    farthest = q.shape[1] + (cached + 1) * self.stride
+    return self._attend(q, keys, values, columns, document, far, window=slots, farthest=farthest)
+
+  def _attend(
+    self,
+    q: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    columns: Columns,
+    document: Interval,
+    far: Interval,
+    *,
+    window: int,
+    farthest: int,
+  ) -> jax.Array:
+    return sparse_attention(
+      q,
+      keys,
+      values,
+      columns,
+      document,
+      far,
+      window=window,
+      farthest=farthest,
+      block=q.shape[1] if self.kernels == 'reference' else 0,
+      ahead=not self.causal,
+      relative=self.relative,
+    )
 
   def _is_column(self, where: Int[Array, 'b t']) -> Flags:
     return (where + 1) % self.stride == 0
 
-  def _columns(
-    self, k: jax.Array, v: jax.Array, where: Int[Array, 'b t'], index: Int[Array, 'b t'], mask: Flags | None
-  ) -> Columns:
-    """The segment's own columns."""
-    batch, length = where.shape
+  def _columns(self, k: jax.Array, v: jax.Array, segment: Segment) -> Columns:
+    """Return the columns of a segment."""
+    (batch, length), mask = segment.where.shape, segment.context.mask
     count = -(-length // self.stride)
-    column = self._is_column(where) if mask is None else self._is_column(where) & mask
+    column = self._is_column(segment.where) if mask is None else self._is_column(segment.where) & mask
     rank = jnp.where(column, jnp.cumsum(column.astype(jnp.int32), axis=1) - 1, count)
     nowhere = jnp.full((batch, count), NOWHERE, jnp.int32)
-    place = nowhere.at[jnp.arange(batch)[:, None], rank].set(index, mode='drop')
+    place = nowhere.at[jnp.arange(batch)[:, None], rank].set(indices(batch, length), mode='drop')
     take = lambda a: jnp.take_along_axis(a, jnp.maximum(place, 0)[:, :, None, None], axis=1)
     return Columns(take(k), take(v), place)
 
-  def _remembered(self, state: State, end: Int[Array, 'b']) -> Columns:
-    """The columns of a state, on a scale on which the next token stands at 0."""
+  def _cached_columns(self, state: State) -> Columns:
+    """Return the columns of a state, on a scale on which the next token stands at 0."""
     k, v = (state[name].joined().swapaxes(1, 2) for name in ('column_k', 'column_v'))
-    return Columns(k, v, self._places(end, k.shape[1]))
+    return Columns(k, v, self._places(state['end'], k.shape[1]))
 
   def _places(self, end: Int[Array, 'b'], slots: int) -> Int[Array, 'b c']:
-    """Where the columns in a ring stand, the next token being at 0."""
+    """Return where the columns in a ring stand, the next token being at 0."""
     number = ring.in_slots(end // self.stride, slots)
     return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
-  def _write(
-    self,
-    state: State,
-    k: jax.Array,
-    v: jax.Array,
-    where: Int[Array, 'b t'],
-    end: Int[Array, 'b'],
-    reset: Flags | None,
-    mask: Flags | None,
-  ) -> State:
+  def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
+    where, end, context = segment
     slots = state['column_k'].slots
     number = (where + 1) // self.stride - 1
     recent = number >= end[:, None] // self.stride - slots
-    slot = jnp.where(ring.kept(where.shape, reset, mask) & self._is_column(where) & recent, number % slots, slots)
-    return super()._write(state, k, v, where, end, reset, mask) | {
+    kept = ring.kept(where.shape, context.reset, context.mask)
+    slot = jnp.where(kept & self._is_column(where) & recent, number % slots, slots)
+    return super()._write(state, k, v, segment) | {
       'column_k': state['column_k'].put(k, slot),
       'column_v': state['column_v'].put(v, slot),
     }
 
-  def _decode(self, q: Float[Array, 'b 1 h k'], state: State) -> jax.Array:
-    """One query over the filled slots of both rings, its own token among them: [b h v]."""
+  def _decode(
+    self, q: Float[Array, 'b 1 h k'], k: jax.Array, v: jax.Array, state: State, segment: Segment
+  ) -> tuple[Float[Array, 'b h k'], State]:
+    state = self._write(state, k, v, segment)
+    return self._read(q, state), state
+
+  def _read(self, q: Float[Array, 'b 1 h k'], state: State) -> Float[Array, 'b h k']:
+    """Attend with one query to the filled slots of both rings."""
     end, slots, columns = state['end'], state['k'].slots, state['column_k'].slots
 
     def over(prefix: int) -> jax.Array:
@@ -180,13 +198,10 @@ class Sparse(Attention):
         distance = -1 - jnp.concatenate([held, column], axis=1)
         both = by_distance.scores_at(self.relative, q, distance[:, None], (far + 1) * self.stride)[:, :, 0]
         added = both[:, :, :near], both[:, :, near:]
-      held_k, held_v, column_k, column_v = (
-        state[name].first(count).blocks
-        for name, count in (('k', near), ('v', near), ('column_k', far), ('column_v', far))
-      )
-      parts = [kernel.Slots(held_k, held_v, visible[0], added[0])]
+      blocks = lambda name, count: state[name].first(count).blocks
+      parts = [kernel.Slots(blocks('k', near), blocks('v', near), visible[0], added[0])]
       if prefix >= self.stride:
-        parts.append(kernel.Slots(column_k, column_v, visible[1], added[1]))
+        parts.append(kernel.Slots(blocks('column_k', far), blocks('column_v', far), visible[1], added[1]))
       return kernel.over_slots(q[:, 0], parts)
 
     # With this many tokens both rings are full.
@@ -194,5 +209,5 @@ class Sparse(Attention):
     return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, reach, self.decode)
 
 
-def _join_columns(first: Columns, second: Columns) -> Columns:
+def join_columns(first: Columns, second: Columns) -> Columns:
   return Columns(*(jnp.concatenate([a, b], axis=1) for a, b in zip(first, second, strict=True)))

@@ -1,16 +1,23 @@
 """What a model costs before it is run: parameters, FLOPs per token, bytes of state."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
 import jax
+import jax.numpy as jnp
+from flax import nnx
 
 from seqmodels.config import ModelConfig
 from seqmodels.mixers import MIXERS, parse_entry
+from seqmodels.models.layout import block_name
 from seqmodels.models.model import Model, count_parameters
 from seqmodels.models.network import Network
 from seqmodels.notation import Params
 from seqmodels.spec import Tokens
+
+MOST_ROWS = 24  # about layers, in a table
 
 
 class Summary(TypedDict):
@@ -24,8 +31,8 @@ def state_bytes(model: Model, batch: int, length: int) -> int:
   """Bytes that the model must keep to go on after `length` tokens; an encoder, which reads all at once, keeps none."""
   if model.spec.kind == 'encode':
     return 0
-  shapes = jax.eval_shape(lambda: model.init_state(batch, length))
-  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+  specs = jax.tree.leaves(model.state_spec(batch, length))
+  return sum(math.prod(spec.shape) * jnp.dtype(spec.dtype).itemsize for spec in specs)
 
 
 def flops_per_token(model: Model, length: int, memory: int = 0, *, training: bool = False) -> float:
@@ -48,8 +55,10 @@ def encoding_flops(model: Model, source_length: int, *, training: bool = False) 
   """FLOPs to read a source once: the encoder, and the keys and values of the decoder's cross-attention."""
   network, params = model.networks()['encoder']
   forward = source_length * _stack_flops(network, params, source_length)
-  blocks = (model.network().stack.block(i) for i in range(model.config.depth))
-  forward += sum(2.0 * source_length * block.cross.key_value.weight.size for block in blocks if block.cross is not None)
+  stack = model.network().stack
+  blocks = [stack.layer(j) for j in range(stack.period)]
+  read = sum(block.cross.key_value.kernel.size for block in blocks if block.cross is not None)
+  forward += 2.0 * source_length * read * stack.repeats
   return (3.0 if training else 1.0) * forward
 
 
@@ -59,12 +68,13 @@ def _stack_flops(network: Network, params: Params, length: int, memory: int = 0)
   if not isinstance(network.spec.input, Tokens):
     weights += network.config.width * network.spec.input.size
   flops = 0.0
-  for i in range(network.config.depth):
-    block = network.stack.block(i)
-    flops += block.mixer.mixing_flops(length, memory)
+  repeats = network.stack.repeats
+  for j in range(network.stack.period):
+    block = network.stack.layer(j)
+    flops += repeats * block.mixer.mixing_flops(length, memory)
     if block.cross is not None:
-      flops += block.cross.mixing_flops(network.spec.source_length)
-      weights -= block.cross.key_value.weight.size  # they read the source, not the token
+      flops += repeats * block.cross.mixing_flops(network.spec.source_length)
+      weights -= repeats * block.cross.key_value.kernel.size  # they read the source, not the token
   return flops + 2.0 * weights
 
 
@@ -128,6 +138,25 @@ def _layers(model: Model) -> list[tuple[str, str]]:
     if name == 'decoder':
       layers += ', cross-attention' if model.config.cross_attention else ", starts in the encoder's last states"
     rows.append(('layers' if name == 'model' else f'{name} layers', layers))
+    rows += [(f'  {block}', about) for block, about in _blocks(network)]
+  return rows
+
+
+def _blocks(network: Network) -> list[tuple[str, str]]:
+  """Return rows (name, mixer and parameters) of the layers under their names in checkpoints, equal neighbours as one.
+
+  Of more than MOST_ROWS the first ones.
+  """
+  stack = network.stack
+  sizes = [sum(leaf.size for leaf in jax.tree.leaves(nnx.state(stack.layer(j)))) for j in range(stack.period)]
+  about = list(zip(network.config.pattern, sizes, strict=True))
+  rows: list[tuple[str, str]] = []
+  for (mixer, size), run in itertools.groupby(range(stack.depth), lambda i: about[i % stack.period]):
+    first, *others = run
+    if len(rows) == MOST_ROWS:
+      return [*rows, ('…', f'to {block_name(stack.depth - 1)}')]
+    name = f'{block_name(first)} to {block_name(others[-1])}' if others else block_name(first)
+    rows.append((name, f'{mixer}, {size:,} parameters{" each" if others else ""}'))
   return rows
 
 

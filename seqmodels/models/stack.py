@@ -1,9 +1,9 @@
-"""A pattern of blocks repeated over depth, unrolled or scanned.
+"""A pattern of blocks repeated over the depth, run unrolled or as one scanned program.
 
-Parameters are always kept per layer (`block_00`, `block_01`, …), so that a checkpoint does not depend on how the layers
-are run; a scan stacks them inside the program.
+The parameters and the state are stacked either way (`layout.py`), so that neither depends on how the layers are run.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -12,105 +12,156 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
-from seqmodels.models.block import Block, Memory
-from seqmodels.notation import Activations, Flags, Key, State
+from seqmodels.context import LAYERS, Context, EncoderOutput
+from seqmodels.layers.draws import Draws
+from seqmodels.mixers.base import DETERMINISTIC
+from seqmodels.models import layout
+from seqmodels.models.block import Block
+from seqmodels.notation import Activations, State
+
+UNROLLED = 12  # blocks up to which `layers=auto` unrolls; deeper models would compile for minutes
 
 
 class Stack(nnx.Module):
-  """`depth` blocks whose mixers repeat `pattern`. It keeps the mixer contract itself."""
+  """`depth` blocks whose mixers repeat `pattern`. It keeps the mixer contract itself.
+
+  `group_j` is the block of the pattern's entry j, its parameters stacked over the repeats. After `unstack`, each layer
+  is a block of its own.
+  """
 
   def __init__(
-    self, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, length: int, cross_attention: bool = False
+    self, config: ModelConfig, *, rngs: Draws, causal: bool, length: int, cross_attention: bool = False
   ) -> None:
-    self.depth, self.period = config.depth, len(config.pattern)
+    self.depth, self.period, self.stacked = config.depth, len(config.pattern), True
     self.remat = config.remat
-    scanned = config.layers == 'scan' or (config.layers == 'auto' and jax.default_backend() != 'cpu')
-    self.scanned = scanned and self.depth > self.period
-    for i in range(self.depth):
-      how: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention}
-      setattr(self, f'block_{i:02}', Block(config.pattern[i % self.period], config, rngs=rngs, **how))
+    self.scanned = config.layers == 'scan' or (config.layers == 'auto' and config.depth > UNROLLED)
+    form: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention}
+    makes = [functools.partial(Block, entry, config, **form) for entry in config.pattern]
+    graphs, draws = zip(*[_abstract(make) for make in makes], strict=True)
+    first = rngs.skip(config.depth // self.period * sum(draws))
+    for j, make in enumerate(makes):
+      starts = first + sum(draws[:j]) + sum(draws) * jnp.arange(config.depth // self.period, dtype=jnp.uint32)
+      # One layer after the other: on CPU two decompositions at once (orthogonal initialisation) wait for each other for
+      # ever where the thread pool has two threads.
+      params = jax.lax.map(lambda start, make=make: _params(make(rngs=Draws(rngs.key, start))), starts)
+      block = nnx.merge(graphs[j], params)
+      for _, variable in nnx.to_flat_state(nnx.state(block)):
+        variable.set_metadata(axes=(LAYERS, *variable.get_metadata()['axes']))
+      setattr(self, layout.group_name(j), block)
 
-  def block(self, i: int) -> Block:
-    return getattr(self, f'block_{i:02}')
+  @property
+  def repeats(self) -> int:
+    return self.depth // self.period
+
+  def layer(self, i: int) -> Block:
+    """Return block i, counted from the input."""
+    if not self.stacked:
+      return getattr(self, layout.block_name(i))
+    graph, params = nnx.split(getattr(self, layout.group_name(i % self.period)))
+    own = lambda leaf: layout.slice_layer(leaf, i // self.period)
+    return nnx.merge(graph, jax.tree.map(own, nnx.to_pure_dict(params)))
+
+  def unstack(self) -> None:
+    """Give every layer parameters of its own, as decoding needs them: it reads all weights for every token."""
+    parts = self._parts()
+    for j in range(self.period):
+      delattr(self, layout.group_name(j))
+    for i, (graph, params) in enumerate(parts):
+      setattr(self, layout.block_name(i), nnx.merge(graph, params))
+    self.stacked = False
+
+  def _parts(self) -> list[tuple[Any, Any]]:
+    """Return (graph, parameters) of every layer."""
+    if not self.stacked:
+      split = [nnx.split(self.layer(i)) for i in range(self.depth)]
+      return [(graph, nnx.to_pure_dict(params)) for graph, params in split]
+    groups = [nnx.split(getattr(self, layout.group_name(j))) for j in range(self.period)]
+    slices = [layout.unstack(nnx.to_pure_dict(params), self.repeats) for _, params in groups]
+    return [(groups[i % self.period][0], slices[i % self.period][i // self.period]) for i in range(self.depth)]
+
+  def state_spec(self, batch: int, max_length: int, source_length: int = 0) -> Any:
+    """Return a tree of `StateSpec`s, in the layout of the parameters."""
+    layers = [self.layer(i).state_spec(batch, max_length, source_length) for i in range(self.period)]
+    if not self.stacked:
+      return layout.name_layers([layers[i % self.period] for i in range(self.depth)])
+    stacked = [jax.tree.map(lambda spec: spec.stacked(self.repeats), spec) for spec in layers]
+    return {layout.group_name(j): spec for j, spec in enumerate(stacked)}
 
   def init_state(self, batch: int, max_length: int, source_length: int = 0) -> State:
-    """A tuple of layer states; when scanned, one entry a pattern position with a leading axis over the repeats."""
-    return self._joined([self.block(i).init_state(batch, max_length, source_length) for i in range(self.depth)])
+    states = [self.layer(j).init_state(batch, max_length, source_length) for j in range(self.period)]
+    return self._pack([states[i % self.period] for i in range(self.depth)])
 
-  def start(self, batch: int, max_length: int, memory: Memory) -> State:
-    """The same, with each layer's keys and values of an encoder's outputs."""
-    return self._joined([self.block(i).start(batch, max_length, memory) for i in range(self.depth)])
+  def start(self, batch: int, max_length: int, encoder: EncoderOutput) -> State:
+    """Return the initial state with each layer's keys and values of the encoder's output."""
+    blocks = [nnx.merge(graph, params) for graph, params in self._parts()]
+    return self._pack([block.start(batch, max_length, encoder) for block in blocks])
 
-  def _joined(self, states: list[State]) -> State:
-    if not self.scanned:
-      return tuple(states)
-    return tuple(_stack(states[j :: self.period]) for j in range(self.period))
+  def _pack(self, states: list[State]) -> State:
+    return layout.join_layers(states, self.period) if self.stacked else layout.name_layers(states)
 
-  def project(self, x: Activations) -> Float[Array, 'b t z'] | None:
-    """See `Mixer.project`; of the first layer. A scan has one program for all layers: they cannot be given it."""
-    return None if self.scanned else self.block(0).project(x)
+  def project(self, x: Activations) -> Float[Array, 'b t *z'] | None:
+    """Return `Mixer.project` of the first block."""
+    return self.layer(0).project(x)
 
   def __call__(
     self,
     x: Activations,
     state: State | None = None,
-    *,
-    reset: Flags | None = None,
-    mask: Flags | None = None,
-    rngs: Key | None = None,
-    memory: Memory | None = None,
-    projected: Float[Array, 'b t z'] | None = None,
-  ) -> tuple[Float[Array, 'b t n'], State | None]:
-    shared = reset, mask, memory
-    return self._scan(x, state, shared, rngs) if self.scanned else self._unroll(x, state, shared, rngs, projected)
-
-  def _unroll(
-    self, x: Activations, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None
+    context: Context = DETERMINISTIC,
+    projected: Float[Array, 'b t *z'] | None = None,
   ) -> tuple[Activations, State | None]:
-    states = []
-    for i in range(self.depth):
-      layer_key = None if key is None else jax.random.fold_in(key, i)
-      graph, params = nnx.split(self.block(i))
-      apply = _apply(graph, self.remat)
-      own, given = None if state is None else state[i], projected if i == 0 else None
-      x, layer_state = apply(nnx.to_pure_dict(params), x, own, shared, layer_key, given)
-      states.append(layer_state)
-    return x, None if state is None else tuple(states)
+    """See `Mixer`. projected: `project(x)`, for layers that are not scanned."""
+    if self.scanned and self.stacked and projected is None:
+      return self._scan(x, state, context)
+    states = None if state is None else layout.split_layers(state, self.depth)
+    new = []
+    for i, (graph, params) in enumerate(self._parts()):
+      own, given = None if states is None else states[i], projected if i == 0 else None
+      x, after = _apply(graph, self.remat)(params, x, own, context.fold_in(i), given)
+      new.append(after)
+    return x, None if states is None else self._pack(new)
 
-  def _scan(
-    self, x: Activations, state: State | None, shared: Any, key: Key | None
-  ) -> tuple[Activations, State | None]:
-    graphs, stacked = [], []
-    for j in range(self.period):
-      parts = [nnx.split(self.block(i)) for i in range(j, self.depth, self.period)]
-      graphs.append(parts[0][0])
-      stacked.append(_stack([nnx.to_pure_dict(params) for _, params in parts]))
-    applies = [_apply(graph, self.remat) for graph in graphs]
+  def _scan(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+    groups = [nnx.split(getattr(self, layout.group_name(j))) for j in range(self.period)]
+    names = [layout.group_name(j) for j in range(self.period)]
+    applies = [_apply(graph, self.remat) for graph, _ in groups]
+    stacked = [nnx.to_pure_dict(params) for _, params in groups]
 
-    def body(x: jax.Array, group: Any) -> tuple[jax.Array, State | None]:
-      index, params, states = group
-      new = []
-      for j, apply in enumerate(applies):
-        layer_key = None if key is None else jax.random.fold_in(key, index * self.period + j)
-        x, layer_state = apply(params[j], x, None if states is None else states[j], shared, layer_key)
-        new.append(layer_state)
-      return x, None if states is None else tuple(new)
+    def body(x: jax.Array, repeat: Any) -> tuple[jax.Array, State | None]:
+      index, params, states = repeat
+      new = {}
+      for j, (name, apply) in enumerate(zip(names, applies, strict=True)):
+        own = None if states is None else states[name]
+        x, new[name] = apply(params[j], x, own, context.fold_in(index * self.period + j), None)
+      return x, None if states is None else new
 
-    return jax.lax.scan(body, x, (jnp.arange(self.depth // self.period), tuple(stacked), state))
+    return jax.lax.scan(body, x, (jnp.arange(self.repeats), stacked, state))
+
+
+def _abstract(make: Any) -> tuple[Any, int]:
+  """Return the graph of a block and how many keys its parameters are drawn with."""
+  counts = []
+
+  def build() -> Block:
+    draws = Draws(jax.random.key(0))
+    block = make(rngs=draws)
+    counts.append(draws.count)
+    return block
+
+  graph, _ = nnx.split(nnx.eval_shape(build))
+  return graph, counts[0]
+
+
+def _params(block: Block) -> Any:
+  return nnx.to_pure_dict(nnx.split(block)[1])
 
 
 def _apply(graph: Any, remat: bool) -> Any:
-  """The block of `graph` as a pure function of its parameters, recomputed in the backward pass if `remat`."""
+  """Return the block of `graph` as a pure function of its parameters, recomputed in the backward pass if `remat`."""
 
   def apply(
-    params: Any, x: jax.Array, state: State | None, shared: Any, key: Key | None, projected: jax.Array | None = None
+    params: Any, x: jax.Array, state: State | None, context: Context, projected: jax.Array | None
   ) -> tuple[jax.Array, State | None]:
-    reset, mask, memory = shared
-    how: dict[str, Any] = {'reset': reset, 'mask': mask, 'rngs': key, 'memory': memory, 'projected': projected}
-    return nnx.merge(graph, params)(x, state, **how)
+    return nnx.merge(graph, params)(x, state, context, projected)
 
   return jax.checkpoint(apply) if remat else apply
-
-
-def _stack(trees: list[Any]) -> Any:
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

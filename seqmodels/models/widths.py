@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
+from seqmodels.layers.heads import choose_heads
 from seqmodels.mixers import mixer_options, parse_entry
-from seqmodels.mixers.attention import choose_heads
 
 Size = Callable[[int, float], int]  # (width, feedforward) → non-embedding parameters
 TOLERANCE = 0.02

@@ -13,7 +13,7 @@ ENCRYPTED = 0x1  # bit of a zip member's flags
 
 
 class Unreadable(Exception):
-  """A file cannot be unpacked, or holds something else than it should; the message is one short line."""
+  """Report a file that cannot be unpacked or has another content, in one short line."""
 
 
 def read(path: pathlib.Path, name: str, size: int, sha256: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What the project's own TFDS builders share: verified raw files in, ArrayRecords out, no TensorFlow."""
+"""Define the base of the project's TFDS builders: verified raw files in, ArrayRecords out, no TensorFlow."""
 
 import abc
 import contextlib
@@ -20,7 +20,7 @@ Records = dict[str, Iterable[dict[str, Any]]]  # split → records, in order
 
 
 class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
-  """A subclass names its raw files and turns their contents into records."""
+  """Prepare raw files. Subclasses name the files and turn their contents into records."""
 
   VERSION = tfds.core.Version('1.0.0')
   files: ClassVar[tuple[source.RawFile, ...]]
@@ -32,10 +32,10 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
 
   @abc.abstractmethod
   def records(self, contents: list[bytes]) -> Records:
-    """The records of each split from the contents of `files`, in their order."""
+    """Return the records of each split from the contents of `files`, in their order."""
 
   def prepare(self) -> None:
-    """Writes the prepared data unless it is there. Every raw file is verified before anything is written.
+    """Write the prepared data unless they exist. Every raw file is verified before anything is written.
 
     Raises InputError for a raw file that is missing or refused, and for a folder that cannot be written.
     """
@@ -76,14 +76,14 @@ class RawFileBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
 
 
 class TextBuilder(RawFileBuilder):
-  """Whole texts: one per split, stored in pieces."""
+  """Prepare whole texts: one per split, stored in pieces."""
 
   def features(self) -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict({'text': tfds.features.Text()})
 
   @abc.abstractmethod
   def texts(self, contents: list[bytes]) -> dict[str, bytes]:
-    """The text of each split."""
+    """Return the text of each split."""
 
   def records(self, contents: list[bytes]) -> Records:
     return {split: [{'text': piece} for piece in _pieces(text)] for split, text in self.texts(contents).items()}
@@ -94,7 +94,7 @@ def _pieces(text: bytes) -> list[bytes]:
 
 
 def load(builder: type[RawFileBuilder]) -> dict[str, list[dict[str, Any]]]:
-  """Every record of every split, in order; prepares the data the first time.
+  """Return every record of every split, in order; prepare the data the first time.
 
   Raises InputError for prepared data that are damaged (ArrayRecords carry checksums), and what `prepare` raises.
   """
@@ -113,5 +113,5 @@ def load(builder: type[RawFileBuilder]) -> dict[str, list[dict[str, Any]]]:
 
 
 def load_texts(builder: type[TextBuilder]) -> dict[str, bytes]:
-  """The text of each split; prepares the data the first time."""
+  """Return the text of each split; prepare the data the first time."""
   return {split: b''.join(record['text'] for record in records) for split, records in load(builder).items()}

@@ -1,8 +1,7 @@
-"""Texts as arrays of ids: which units a text has, its vocabulary, its splits. Kept in memory, one array a split."""
+"""Read texts as arrays of ids, one array a split, kept in memory: units, vocabularies, splits."""
 
 import functools
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,7 +30,7 @@ Text = TypeVar('Text', str, np.ndarray)
 
 
 class Texts(NamedTuple):
-  """The text of each split, or "full"; `content` is the sha256 of each as it was read."""
+  """Hold the text of each split, or "full"; `content` is the sha256 of each as it was read."""
 
   texts: dict[str, bytes]
   content: dict[str, str]
@@ -39,8 +38,10 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-  """`before` is the id in front of a split's first token; `content` the sha256 of each raw text, by name.
+  """Hold the ids of each split.
 
+  before: the id in front of a split's first token.
+  content: the sha256 of each raw text, by name.
   spaces: the characters that stand between words.
   """
 
@@ -61,7 +62,7 @@ class Corpus:
 
   @functools.cached_property
   def identity(self) -> dict[str, Any]:
-    """What tells these data from others: the texts, and the vocabulary made of them (bytes need none)."""
+    """Return checksums of the texts and of the vocabulary made of them (bytes need none)."""
     if self.tokenizer.vocabulary is None:
       return {'content': self.content}
     listed = '\0'.join(self.tokenizer.vocabulary).encode(errors='surrogatepass')
@@ -90,8 +91,8 @@ def parse_split(split: str) -> tuple[float, float]:
 
   Raises InputError unless it is two or three percentages above 0 that add up to 100.
   """
-  parts = [float(part) for part in split.split('/')] if re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split) else []
-  if not parts or min(parts) <= 0 or abs(sum(parts) - 100) > 1e-9:
+  parts = files.percentages(split)
+  if not parts:
     raise InputError(
       f'task.split={split!r} must be percentages of training/validation/test that add up to 100, as 90/5/5 or 90/10'
     )
@@ -146,7 +147,7 @@ def _cut(texts: dict[str, Text], split: str, dataset: str) -> dict[str, Text]:
 
 
 def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
-  """Return what stands before each split: the end of another.
+  """Return the token before each split: the last one of another.
 
   The training text is read in a circle: its last token stands before its first.
   """
@@ -188,7 +189,7 @@ def _characters(dataset: str, text: bytes) -> str:
 
 
 def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], Characters]:
-  """The distinct characters of the whole text, in the order of their code points."""
+  """Return ids and tokenizer: the distinct characters of the whole text, in the order of their code points."""
   points = {name: np.frombuffer(text.encode('utf-32-le'), np.uint32) for name, text in texts.items()}
   distinct = np.unique(np.concatenate(list(points.values())))
   kind = np.uint8 if len(distinct) <= 256 else np.int32

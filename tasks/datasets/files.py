@@ -1,4 +1,4 @@
-"""The user's own files: a file, a folder or a pattern, and the splits that file names tell."""
+"""Find and decode the user's own files: a file, a folder or a pattern, and the splits that their names say."""
 
 import glob
 import logging
@@ -20,7 +20,7 @@ LISTED = 3  # files that a message names
 
 
 def is_path(dataset: str) -> bool:
-  """Whether the option `dataset` means files rather than the name of a data set."""
+  """Tell whether the option `dataset` means files rather than the name of a data set."""
   return any(mark in dataset for mark in ('/', os.sep, '*', '.')) or dataset.startswith('~')
 
 
@@ -30,7 +30,7 @@ def find(dataset: str) -> tuple[pathlib.Path, ...]:
   Hidden files and folders (a name that begins with a dot) are not looked at in folders. Raises InputError where there
   is no file.
   """
-  path = pathlib.Path(dataset).expanduser()
+  path = pathlib.Path(os.path.expanduser(dataset))  # unlike Path.expanduser, it leaves an unknown `~user` as it is
   try:
     if path.is_dir():
       inside = (p for p in path.rglob('*') if not any(part.startswith('.') for part in p.relative_to(path).parts))
@@ -54,20 +54,20 @@ def stamp(dataset: str) -> tuple[tuple[str, int, int], ...]:
 
 
 def by_split(paths: Sequence[pathlib.Path]) -> dict[str, list[pathlib.Path]]:
-  """Return the files of each split where their names tell (`wiki.train.tokens`, `dev.txt`), else all as "full".
+  """Return the files of each split by their names (`wiki.train.tokens`, `dev.txt`), else all as "full".
 
-  Raises InputError if some names tell and others do not, or if there is nothing to train on or to validate with.
+  Raises InputError if some names say a split and others do not, or if there is nothing to train on or to validate with.
   """
-  told = {path: _split_of(path) for path in paths}
-  if len({*told.values()}) == 1:
+  named = {path: _split_of(path) for path in paths}
+  if len({*named.values()}) == 1:
     return {'full': list(paths)}
-  silent = [path for path, split in told.items() if split is None]
+  silent = [path for path, split in named.items() if split is None]
   if silent:
     raise InputError(
-      f'{listed(silent)} {"belong" if len(silent) > 1 else "belongs"} to no split, while {_first(told)} names one; '
+      f'{listed(silent)} {"belong" if len(silent) > 1 else "belongs"} to no split, while {_first(named)} names one; '
       'name every file by its split (train, valid or test) or none'
     )
-  splits = {split: [path for path, own in told.items() if own == split] for split in SPLIT_WORDS}
+  splits = {split: [path for path, own in named.items() if own == split] for split in SPLIT_WORDS}
   for split in ('train', 'validation'):
     if not splits[split]:
       raise InputError(f'{listed(paths)} hold no {split} split; a name with {" or ".join(SPLIT_WORDS[split])} has it')
@@ -79,14 +79,22 @@ def _split_of(path: pathlib.Path) -> str | None:
   return next((split for split, names in SPLIT_WORDS.items() if any(name in words for name in names)), None)
 
 
-def _first(told: dict[pathlib.Path, str | None]) -> str:
-  return next(path.name for path, split in told.items() if split)
+def _first(named: dict[pathlib.Path, str | None]) -> str:
+  return next(path.name for path, split in named.items() if split)
 
 
 def listed(paths: Sequence[pathlib.Path]) -> str:
   """Return the first paths as text for a message, and how many more there are."""
   more = f' and {len(paths) - LISTED} more' if len(paths) > LISTED else ''
   return ', '.join(map(str, paths[:LISTED])) + more
+
+
+def percentages(split: str) -> tuple[float, ...]:
+  """Return the parts of `split`, e.g. (90, 5, 5); () unless they are two or three above 0 that add up to 100."""
+  if not re.fullmatch(r'\d+(\.\d+)?(/\d+(\.\d+)?){1,2}', split):
+    return ()
+  parts = tuple(float(part) for part in split.split('/'))
+  return parts if min(parts) > 0 and abs(sum(parts) - 100) < 1e-9 else ()
 
 
 def read_bytes(path: pathlib.Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The user's own text files, as the raw and the decoded text of each split."""
+"""Read the user's own text files, as one text for each split."""
 
 import hashlib
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger('seqmodels')
 
 
 class OwnText(NamedTuple):
-  """Text as UTF-8 by split, or as "full"; `content` has the sha256 of the files as they are."""
+  """Hold the text of each split, or "full"; `content` has the sha256 of the files as they are."""
 
   texts: dict[str, bytes]
   content: dict[str, str]

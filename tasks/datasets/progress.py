@@ -11,7 +11,7 @@ LOG_SECONDS = 10.0  # between two lines of a log
 
 
 class Progress:
-  """The interface that Pooch asks for: `total` is set, then `update` is called with the bytes that came."""
+  """Implement the progress bar of Pooch, which sets `total` and calls `update` with the bytes received."""
 
   def __init__(self, name: str, total: int) -> None:
     self.name, self.total, self.received = name, total, 0
@@ -39,7 +39,7 @@ class Progress:
       log.info('%s: %.1f%s MB', self.name, self.received / 1e6, share)
 
   def reset(self) -> None:
-    """Begin to count anew: Pooch fills the bar up in the end, whatever the pieces were."""
+    """Count from 0 again: at the end Pooch fills the bar in one step."""
     self.received = 0
     if self._bar is not None:
       self._bar.reset()

@@ -1,59 +1,187 @@
-"""Time series for forecasting, as one table each, with the borders of their splits."""
+"""Load time series for forecasting: one table, or many series of one variable, with the ends of their splits."""
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-SERIES = ('seasonal', 'ETTh1', 'ETTm1')
+from seqmodels.errors import InputError, unknown
+from tasks.datasets import SERIES, exchange_rate, files, m4, own_csv
+
+SPLIT = 'auto'
+HOURLY, QUARTERS, NONE = (24, 168), (96, 672), (1,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
-  """`values` scaled by mean and deviation of the training rows; `borders` are the ends of train, validation, test.
+  """Hold `count` series of n variables, one after the other along the first axis of `values`.
 
-  identity: the sha256 of the table before scaling, or the version of what generates it.
+  values: scaled by mean and deviation of each series' training rows.
+  starts, ends: the first row of each series, and the ends of its training, validation and test rows.
+  mean, deviation: of each series and variable, so that values · deviation + mean are the data again.
+  naive: the mean absolute error of the seasonal naive forecast within the rows before the test, in the data's units.
+  periods: steps of a season, the shortest first; the first is that of `naive`.
+  identity: the sha256 of the data before scaling, or the version of what generates them.
   """
 
   values: Float64[np.ndarray, 't n']
-  borders: tuple[int, int, int]
-  period: int  # steps a day
+  starts: Int64[np.ndarray, 'k']
+  ends: Int64[np.ndarray, 'k 3']
+  mean: Float64[np.ndarray, 'k n']
+  deviation: Float64[np.ndarray, 'k n']
+  naive: Float64[np.ndarray, 'k n']
+  periods: tuple[int, ...]
   identity: dict[str, Any]
+
+  @property
+  def count(self) -> int:
+    return len(self.starts)
+
+  def owner(self, rows: Int64[np.ndarray, '*b']) -> Int64[np.ndarray, '*b']:
+    """Return the number of the series that each row belongs to."""
+    return np.searchsorted(self.starts, rows, side='right') - 1
+
+
+@dataclass(frozen=True)
+class Reading:
+  """Say how the user's own file is read; see own_csv.load. `period`: steps of a season, 0: from the dates."""
+
+  date: str = 'auto'
+  columns: str = ''
+  missing: str = 'refuse'
+  period: int = 0
+
+
+def check_options(name: str, split: str, reading: Reading) -> None:
+  """Raise InputError for an unknown data set, and for options that it does not have."""
+  if split != SPLIT:
+    _percentages(split)
+  if name not in SERIES:
+    if not files.is_path(name):
+      known = unknown('task.dataset', name, SERIES)
+      raise InputError(f'{known}, or the path of a CSV file')
+    if reading.missing not in own_csv.MISSING:
+      raise unknown('task.missing', reading.missing, own_csv.MISSING)
+    if reading.period < 0:
+      raise InputError(f'task.period={reading.period} must be 0 (from the dates) or a number of steps')
+    return
+  default = Reading()
+  for option in ('date', 'columns', 'missing', 'period'):
+    value = getattr(reading, option)
+    if value != getattr(default, option):
+      raise InputError(f'task.{option}={value!r} has no meaning with task.dataset={name}: it is for a CSV file')
+  if name == 'm4_hourly' and split != SPLIT:
+    raise InputError(f'task.split={split!r} must be auto with task.dataset=m4_hourly, which has its own test rows')
 
 
 @functools.lru_cache(maxsize=4)
-def load(name: str) -> Series:
-  """A series by name; prepares its data the first time. Raises InputError (see source.read)."""
+def load(name: str, split: str = SPLIT, reading: Reading = Reading(), stamp: tuple = ()) -> Series:
+  """Return a data set by name or a CSV file of the user's; fetches its data the first time.
+
+  Args:
+    name: one of SERIES, or the path of a CSV file.
+    split: percentages of training/validation/test in time; auto: what is usual for the data set, 70/10/20 else.
+    reading: how a CSV file is read.
+    stamp: of the file, so that a changed file is read anew.
+
+  Raises:
+    InputError: see source.read and own_csv.load.
+  """
+  del stamp
   if name == 'seasonal':
     # 60/20/20 % of 250 days.
-    return _scaled(_seasonal(), (3600, 4800, 6000), period=24, identity={'version': 1})
-  # TFDS takes a second to import, and only real data needs it.
+    return _one(_seasonal(), _borders(6000, split, (3600, 4800, 6000)), HOURLY, {'version': 1})
+  if name == 'm4_hourly':
+    return _m4()
+  if name == 'exchange_rate':
+    table = exchange_rate.load()
+    return _one(table, _borders(len(table), split), NONE, {'content': checksum([table])})
+  if name in SERIES:
+    return _ett(name, split)
+  own = own_csv.load(files.find(name), reading.date, reading.columns, reading.missing)
+  own.say_constant(_borders(len(own.values), split)[0])
+  periods = (reading.period,) if reading.period else own.periods
+  identity = {'content': checksum([own.values]), 'columns': list(own.names)}
+  return _one(own.values, _borders(len(own.values), split), periods, identity)
+
+
+def collected(tables: Sequence[np.ndarray], borders: Sequence[Sequence[int]], periods: tuple[int, ...], identity: dict):
+  """Return Series of tables [t n], each with the ends of its training, validation and test rows."""
+  used = [table[: ends[2]] for table, ends in zip(tables, borders, strict=True)]
+  starts = np.cumsum([0, *map(len, used)], dtype=np.int64)[:-1]
+  train = [table[: ends[0]] for table, ends in zip(used, borders, strict=True)]
+  mean = np.stack([rows.mean(axis=0) for rows in train])
+  deviation = np.stack([rows.std(axis=0) for rows in train])
+  deviation[deviation == 0] = 1.0  # a column that does not change is only shifted
+  # As the M4 competition does: over all that is known before the test rows.
+  past = [table[: ends[1]] for table, ends in zip(used, borders, strict=True)]
+  naive = np.stack([_seasonal_error(rows, periods[0]) for rows in past])
+  scaled = zip(used, mean, deviation, strict=True)
+  values = np.concatenate([(table - m[None, :]) / d[None, :] for table, m, d in scaled])
+  ends = starts[:, None] + np.array(borders, np.int64)
+  return Series(values, starts, ends, mean, deviation, naive, periods, identity)
+
+
+def checksum(tables: Sequence[np.ndarray]) -> str:
+  """Return the sha256 of tables, their shapes included."""
+  digest = hashlib.sha256()
+  for table in tables:
+    digest.update(repr(table.shape).encode() + table.astype('<f8').tobytes())
+  return digest.hexdigest()
+
+
+def _one(table: np.ndarray, borders: tuple[int, int, int], periods: tuple[int, ...], identity: dict) -> Series:
+  return collected([table], [borders], periods, identity)
+
+
+def _seasonal_error(rows: Float64[np.ndarray, 't n'], period: int) -> Float64[np.ndarray, 'n']:
+  """Return the in-sample error of the seasonal naive forecast, by which MASE scales; 0 where there is no season yet."""
+  if len(rows) <= period:
+    return np.zeros(rows.shape[1])
+  return np.abs(rows[period:] - rows[:-period]).mean(axis=0)
+
+
+def _borders(rows: int, split: str, usual: tuple[int, int, int] | None = None) -> tuple[int, int, int]:
+  """Return the ends of the splits; as in the literature, train and test are rounded, validation is the rest."""
+  if split == SPLIT and usual is not None:
+    return usual
+  train, _, test = _percentages('70/10/20' if split == SPLIT else split)
+  return int(rows * train / 100), rows - int(rows * test / 100), rows
+
+
+def _percentages(split: str) -> tuple[float, ...]:
+  parts = files.percentages(split)
+  if len(parts) != 3:
+    raise InputError(f'task.split={split!r} must be auto, or three percentages that add up to 100, as 70/10/20')
+  return parts
+
+
+def _ett(name: str, split: str) -> Series:
+  # TFDS takes a second to import, and only these data need it.
   from tasks.datasets.builder import load as load_records
   from tasks.datasets.ett import EttH1, EttM1
 
   steps = {'ETTh1': 1, 'ETTm1': 4}[name]  # an hour
   table = load_records(EttH1 if name == 'ETTh1' else EttM1)['full'][0]['values']
   # 12, 4 and 4 months of 30 days; the rest is not used (Zhou et al. 2021).
-  months = (12, 16, 20)
-  borders = tuple(month * 30 * 24 * steps for month in months)
-  return _scaled(table, borders, period=24 * steps, identity={'content': _checksum(table)})
+  months = tuple(month * 30 * 24 * steps for month in (12, 16, 20))
+  borders = _borders(len(table), split, (months[0], months[1], months[2]))
+  return _one(table, borders, HOURLY if steps == 1 else QUARTERS, {'content': checksum([table])})
 
 
-def _checksum(table: Float64[np.ndarray, 't n']) -> str:
-  return hashlib.sha256(repr(table.shape).encode() + table.astype('<f8').tobytes()).hexdigest()
-
-
-def _scaled(table: np.ndarray, borders: tuple[int, ...], period: int, identity: dict[str, Any]) -> Series:
-  train = table[: borders[0]]
-  values = (table[: borders[2]] - train.mean(axis=0, keepdims=True)) / train.std(axis=0, keepdims=True)
-  return Series(values, (borders[0], borders[1], borders[2]), period, identity)
+def _m4() -> Series:
+  """Return the hourly series of M4: the last 48 hours are the test (as published), the 48 before validation."""
+  tables = m4.load()
+  borders = [(len(table) - 2 * m4.HORIZON, len(table) - m4.HORIZON, len(table)) for table in tables]
+  return collected(tables, borders, HOURLY, {'content': checksum(tables)})
 
 
 def _seasonal(rows: int = 6000, channels: int = 4) -> Float64[np.ndarray, 't n']:
-  """Daily and weekly cycles with harmonics, a slow trend, and noise that an hour remembers from the last."""
+  """Return daily and weekly cycles with harmonics, a slow trend, and autocorrelated noise."""
   random = np.random.default_rng(0)
   hours = np.arange(rows)[:, None]
   values = random.normal(size=(1, channels)) * hours / rows

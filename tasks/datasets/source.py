@@ -1,16 +1,18 @@
-"""Raw files: where they come from, where they are looked for first, and what they must contain.
+"""Find, fetch and verify raw files.
 
 A file is looked for in `downloads_dir` (for machines without a network), packed or not, then among earlier downloads,
-then at its official address. Whatever the way, the checksum of its unpacked content decides.
+then at its official address. In each case its unpacked content must have the right size and checksum.
 """
 
 import contextlib
 import logging
 import os
 import pathlib
+import tempfile
 import time
 from dataclasses import dataclass
 
+from seqmodels import cache
 from seqmodels.errors import InputError
 from tasks.datasets import archives
 from tasks.datasets.progress import Progress
@@ -22,7 +24,7 @@ PACKED = ('.gz', '.zip')
 
 @dataclass(frozen=True)
 class RawFile:
-  """`name` in a folder of raw files, its official address, and size in bytes and sha256 of its unpacked content."""
+  """Name a file in a folder of raw files, its address, and size in bytes and sha256 of its unpacked content."""
 
   name: str
   url: str
@@ -42,32 +44,40 @@ _settings = _Settings()
 def configure(
   downloads_dir: str | os.PathLike[str] | None = None, data_dir: str | os.PathLike[str] | None = None
 ) -> None:
-  """Sets the folders for this process; None or '' leaves one to its environment variable or default.
+  """Set the folders for this process; None or '' leaves one to its environment variable or default.
 
   Raises InputError if `downloads_dir` is not a folder.
   """
-  _settings.downloads_dir = pathlib.Path(downloads_dir).expanduser() if downloads_dir else None
-  _settings.data_dir = pathlib.Path(data_dir).expanduser() if data_dir else None
+  _settings.downloads_dir = _expanded(downloads_dir) if downloads_dir else None
+  _settings.data_dir = _expanded(data_dir) if data_dir else None
   folder = downloads_folder()
   if folder is not None and not folder.is_dir():
     raise InputError(f'downloads_dir={str(folder)!r} is not a folder')
 
 
 def downloads_folder() -> pathlib.Path | None:
-  """The folder of raw files to look in before the network, if there is one."""
+  """Return the folder of raw files to look in before the network, if there is one."""
   variable = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
-  return _settings.downloads_dir or (pathlib.Path(variable).expanduser() if variable else None)
+  return _settings.downloads_dir or (_expanded(variable) if variable else None)
 
 
 def data_folder() -> pathlib.Path:
-  """Where downloaded and prepared data live."""
+  """Return the folder of downloaded and prepared data; it need not exist."""
+  if _settings.data_dir:
+    return _settings.data_dir
   variable = os.environ.get('SEQMODELS_DATA_DIR')
-  default = pathlib.Path(variable) if variable else pathlib.Path('~/.cache/seqmodels/data')
-  return (_settings.data_dir or default).expanduser()
+  if variable:
+    return _expanded(variable)
+  return (cache.cache_home() or pathlib.Path(tempfile.gettempdir())) / 'seqmodels' / 'data'
+
+
+def _expanded(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Return a path with `~` expanded where there is such a home."""
+  return pathlib.Path(os.path.expanduser(path))
 
 
 def read(file: RawFile) -> bytes:
-  """The verified, unpacked content of a raw file; fetches it if no folder has it.
+  """Return the verified, unpacked content of a raw file; fetch it if no folder has it.
 
   Raises InputError, one line, for a file that is missing, cut short or has another content; nothing is kept of it.
   """
@@ -88,7 +98,7 @@ def read(file: RawFile) -> bytes:
 
 
 def _local(file: RawFile) -> pathlib.Path | None:
-  """The first of: in its subfolder or directly in downloads_dir, plain or .gz or .zip; then an earlier download."""
+  """Return the file in downloads_dir (in its subfolder or not; plain, .gz or .zip), else an earlier download."""
   candidates = []
   folder = downloads_folder()
   if folder is not None:

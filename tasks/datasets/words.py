@@ -1,4 +1,4 @@
-"""Texts as words: two ways to cut them and to join them again, and the vocabulary of a training text."""
+"""Cut texts into words in two ways, join them again, and choose the vocabulary of a training text."""
 
 import collections
 import re
@@ -9,7 +9,7 @@ END_OF_SENTENCE, UNKNOWN = '<eos>', '<unk>'
 
 
 class Words(NamedTuple):
-  """`join` undoes `split`, but for blanks that mean nothing. `unknown`: what stands for words outside a vocabulary."""
+  """Hold a pair of functions: `join` undoes `split`. `unknown`: the tokens for words outside a vocabulary."""
 
   split: Callable[[str], Iterable[str]]
   join: Callable[[Iterable[str]], str]
@@ -17,7 +17,7 @@ class Words(NamedTuple):
 
 
 def _sentences(text: str) -> list[str]:
-  """What stands between blanks, with the end of the sentence at the end of each line (Mikolov et al. 2010)."""
+  """Return the words between spaces, with an end of sentence for each line (Mikolov et al. 2010)."""
   return text.replace('\n', f' {END_OF_SENTENCE} ').split()
 
 
@@ -39,12 +39,12 @@ PLAIN = Words(_pieces, ''.join, (UNKNOWN, f' {UNKNOWN}'))
 
 
 def unknown(word: str) -> str:
-  """What stands for a word that is not in the vocabulary: the space before it is kept."""
+  """Return the token for a word outside the vocabulary; the space before it is kept."""
   return f' {UNKNOWN}' if word.startswith(' ') else UNKNOWN
 
 
 def vocabulary(words: Iterable[str], unknown: tuple[str, ...], size: int) -> tuple[str, ...]:
-  """At most `size` words by frequency, ties by spelling (as Zaremba et al. 2014 number them); `unknown` among them."""
+  """Return at most `size` words by frequency, ties by spelling (as Zaremba et al. 2014), `unknown` among them."""
   counts = collections.Counter(words)
   for word in unknown:
     counts.setdefault(word, 0)

@@ -44,6 +44,17 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
     ({'scale': 'smoke', 'architectures': ['lstm', 'grifin']}, ("architecture='grifin'", 'nearest: griffin')),
     ({'scale': 'smoke', 'architectures': ['linformer']}, ('linformer', 'cannot be causal')),
     ({'scale': 'smoke', 'architectures': ['encoder_decoder']}, ('encoder_pattern', 'seq2seq')),
+    ({'scale': 'smoke', 'claims': []}, ('--claims is empty',)),
+    ({'scale': 'smoke', 'experiments': []}, ('--experiments is empty',)),
+    (
+      {'scale': 'smoke', 'experiments': ['state_bytes'], 'architectures': ['griffin']},
+      ('--architectures has no effect on state_bytes; experiments that take them: decoding, forward_latency',),
+    ),
+    (
+      {'scale': 'smoke', 'experiments': ['forward_latency', 'order'], 'architectures': ['griffin']},
+      ('--architectures has no effect on order;',),
+    ),
+    ({'scale': 'smoke', 'claims': [12], 'architectures': ['griffin']}, ('--architectures has no effect on order',)),
   ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):

@@ -52,8 +52,6 @@ def test_what_needs_no_model_imports_no_jax(arguments, code, monkeypatch, tmp_pa
   imported = {line.rpartition('|')[2].strip().partition('.')[0] for line in lines if line.startswith('import time:')}
   assert done.returncode == code
   assert 'commands' in imported
-  if arguments[0] == '--mode=compare':  # the verdicts that it writes at the end need plots
-    imported -= {'matplotlib'}
   assert not imported & set(HEAVY)
   said = [line for line in lines if not line.startswith('import time:')]
   assert len(said) == (code == 2)
@@ -110,7 +108,7 @@ def test_a_signal_ends_the_process_whatever_it_does(how, number, tmp_path):
   wait_for((tmp_path / 'mine.run').exists)
   process.send_signal(number)
   begun = time.monotonic()
-  out, err = process.communicate(timeout=60)
+  out, err = communicate(process)
   assert (process.returncode, out, err) == (128 + number, '', 'interrupted\n')
   assert time.monotonic() - begun < 20  # on a busy machine
 
@@ -127,12 +125,20 @@ def test_a_signal_in_the_first_seconds_is_no_error(delay, tmp_path):
     assert line
   time.sleep(delay)
   process.send_signal(number)
-  _, err = process.communicate(timeout=60)
+  _, err = communicate(process)
   said = [line for line in err.splitlines() if not line.startswith('import time:')]
   assert process.returncode == 128 + number
   assert 'Traceback' not in err
   assert 'error' not in ' '.join(said)
   assert 'interrupted' in said[-1] or f'{number.name}: saved step' in said[-1]
+
+
+def communicate(process: subprocess.Popen) -> tuple[str, str]:
+  """Return what a process printed until its end, which must come within a minute."""
+  try:
+    return process.communicate(timeout=60)
+  finally:
+    process.kill()
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
@@ -196,15 +202,13 @@ def workdir(tmp_path_factory) -> pathlib.Path:
   return folder
 
 
-@pytest.mark.parametrize('encoding', ['utf-8', 'ascii', 'cp1252'])
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
 def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
   prompt = ['--prompt=Preis: 5 €, 日本 \udcff', '--length=40', '--temperature=3', '--seed=1']
   for arguments in (
     ['--mode=describe', f'--config={SMALL}'],
     ['--mode=generate', f'--workdir={workdir}', *prompt],
-    ['--mode=eval', f'--workdir={workdir}'],
     ['--mode=list'],
-    ['--help'],
     ['--mode=× 日本'],
   ):
     kept = os.environ | {'PYTHONIOENCODING': encoding}
@@ -214,6 +218,18 @@ def test_output_does_not_depend_on_what_its_encoding_lacks(encoding, workdir):
     assert done.returncode == (2 if arguments == ['--mode=× 日本'] else 0), done.stderr.decode(errors='replace')
     assert b'Traceback' not in done.stderr
     done.stdout.decode(encoding)
+
+
+def test_pages_are_utf8_whatever_the_locale(tmp_path):
+  lines = (ROOT / 'results' / 'intel-xeon-2-cores' / 'overnight' / 'records.jsonl').read_text().splitlines()
+  chosen = [line for line in lines if '"experiment":"attention_scores"' in line]
+  assert chosen
+  (tmp_path / 'records.jsonl').write_text('\n'.join(chosen) + '\n')
+  ascii_files = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+  done = run('--mode=report', f'--workdir={tmp_path}', **ascii_files)
+  assert done.returncode == 0, done.stderr
+  pages = [tmp_path / 'report.html', *(tmp_path / 'figures').glob('*.svg')]
+  assert any(not page.read_text('utf-8').isascii() for page in pages)
 
 
 def test_a_closed_pipe_is_no_error():

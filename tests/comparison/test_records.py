@@ -1,5 +1,7 @@
 """Records survive a stop at any byte, and rows of different devices, scales or versions are never mixed."""
 
+import json
+import logging
 import pathlib
 
 import pytest
@@ -7,6 +9,16 @@ import pytest
 from comparison import records
 
 RESULTS = pathlib.Path(__file__).parents[2] / 'results'
+
+
+@pytest.fixture
+def log_lines(caplog, monkeypatch):
+  """The log lines of the package."""
+  logger = logging.getLogger('seqmodels')
+  monkeypatch.setattr(logger, 'propagate', False)
+  logger.addHandler(caplog.handler)
+  yield caplog
+  logger.removeHandler(caplog.handler)
 
 
 def row(**columns):
@@ -69,6 +81,60 @@ def test_selection_of_a_scale_and_device():
   rows = [row(scale='laptop', device_kind=kind, time=time) for time, kind in enumerate(('x', 'y'))]
   assert records.select(rows, 'laptop', 'x') == [rows[0]]
   assert records.select(rows, 'smoke') == []
+
+
+BAD = {
+  'not JSON': ('{"metric": "m"', 'not JSON'),
+  'NUL': ('\0' * 30, 'not JSON'),
+  'nested too deep': ('[' * 50_000, 'not JSON'),
+  'a list': ('[1]', 'not an object'),
+  'a number': ('3', 'not an object'),
+  'another program': ('{"metric": "m", "loss": 3}', 'without experiment'),
+}
+CHANGES = {
+  'no metric': ({'metric': None}, 'without metric'),
+  'no cell': ({'cell': None}, 'without cell'),
+  'no time': ({'time': None}, 'without time'),
+  'a metric that is a list': ({'metric': []}, 'metric is not a text'),
+  'an experiment that is a number': ({'experiment': 3}, 'experiment is not a text'),
+  'a time that is none': ({'time': 1e300}, 'time is not one'),
+  'a version that is a text': ({'version': '1'}, 'version is not a number'),
+  'a value that is a text': ({'value': 'low'}, 'value is not a number'),
+  'a value that is a truth value': ({'value': True}, 'value is not a number'),
+  'a value that is not finite': ({'value': float('nan')}, 'value is not a number'),
+  'a value that no float holds': ({'value': 10**400}, 'value is not a number'),
+  'samples that are a number': ({'samples': 3.0}, 'samples is not of its type'),
+  'samples that are texts': ({'samples': ['a']}, 'samples is not of its type'),
+  'versions that are a list': ({'versions': [1]}, 'versions is not of its type'),
+  'an object in another column': ({'zzz': {}}, 'zzz is not of its type'),
+  'a column of the others is missing': ({'position': ...}, 'position is not as in other rows of m'),
+  'a column has another type': ({'position': 'a'}, 'position is not as in other rows of m'),
+}
+
+
+def written(path, rows, lines=()):
+  path.write_text('\n'.join([*(json.dumps(r) for r in rows), *lines, '']))
+
+
+@pytest.mark.parametrize(('line', 'reason'), BAD.values(), ids=BAD)
+def test_a_foreign_line_is_left_out_and_said(tmp_path, log_lines, line, reason):
+  path = tmp_path / 'records.jsonl'
+  written(path, [row(cell='a', rows=1), row(cell='b', rows=1)], [line])
+  assert [r['cell'] for r in records.read_all(tmp_path)] == ['a', 'b']
+  assert log_lines.messages == [f'{path}: 1 rows are left out: {reason} (1)']
+
+
+@pytest.mark.parametrize(('change', 'reason'), CHANGES.values(), ids=CHANGES)
+def test_a_damaged_row_takes_its_cell_with_it_and_is_said(tmp_path, log_lines, change, reason):
+  path = tmp_path / 'records.jsonl'
+  cells = [[row(cell=str(i), time=float(i), rows=2, position=j) for j in range(2)] for i in range(12)]
+  damaged = {name: value for name, value in {**cells[3][1], **change}.items() if value is not ...}
+  cells[3][1] = damaged
+  written(path, [r for cell in cells for r in cell])
+  assert {r['cell'] for r in records.read_all(tmp_path)} == {str(i) for i in range(12)} - {'3'}
+  assert log_lines.messages == [f'{path}: 2 rows are left out: {reason} (1), of a cell that is not whole (1)']
+  assert len(records.read_all(tmp_path, quiet=True)) == 22
+  assert len(log_lines.messages) == 1
 
 
 def test_the_key_follows_content_not_order():

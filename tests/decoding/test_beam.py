@@ -1,5 +1,6 @@
 """Beam search against the enumeration of every continuation."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from seqmodels.config import ModelConfig
 from seqmodels.decoding.beam import beam_search
 from seqmodels.errors import InputError
-from seqmodels.models import Model, Prepared, build
+from seqmodels.models import Decoder, Model, build
 from seqmodels.spec import Spec, Tokens
 
 N, LENGTH = 4, 3
@@ -63,20 +64,32 @@ def test_ended_beams_keep_their_score_and_the_penalty_counts_their_tokens(model_
     assert float(scores[row, 0]) == pytest.approx(max(ended.values()), abs=1e-5)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ChainDecoder(Decoder):
+  """Decode a Markov chain, whose parameter is the matrix of transition probabilities."""
+
+  def init_state(self, batch, max_length, source_length=0):
+    return {'nothing': jnp.zeros((batch, 1))}
+
+  def read(self, inputs, state, context):
+    return jnp.log(self.params['transitions'])[inputs], state
+
+  def step(self, token, state):
+    return jnp.log(self.params['transitions'])[token], state
+
+  def take(self, state, rows):
+    return jax.tree.map(lambda leaf: leaf[rows], state)
+
+
 class Chain(Model):
-  """A Markov chain in a model's place: its parameter is the matrix of transition probabilities."""
+  """A Markov chain in a model's place."""
 
   def __init__(self):
     self.config, self.spec = ModelConfig(), Spec('causal', Tokens(3), Tokens(3), 8)
 
-  def init_state(self, batch, max_length):
-    return {'nothing': jnp.zeros((batch, 1))}
-
-  def prepare(self, params, tokens):
-    return Prepared(params, None)
-
-  def apply(self, params, tokens, state, **_):
-    return jnp.log(params['transitions'])[tokens], state
+  def decoder(self, params, tokens=0):
+    return ChainDecoder(params, None, self)
 
 
 def test_a_penalty_lets_longer_continuations_win_over_one_that_has_ended():

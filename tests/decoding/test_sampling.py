@@ -62,7 +62,9 @@ def test_a_state_that_grows_with_the_text_changes_nothing(monkeypatch):
   params = jax.tree.map(lambda p: 2 * p, model.init(jax.random.key(3)))
   how = {'key': jax.random.key(1), 'chunk': 5}
   rooms, prompt = [], jnp.array([[1, 2, 3], [6, 5, 4]])
-  monkeypatch.setattr(generating, 'grow', lambda *a: rooms.append(a[2]) or grow(*a))
+  monkeypatch.setattr(
+    generating, 'grow', lambda *a, max_length: rooms.append(max_length) or grow(*a, max_length=max_length)
+  )
   whole = run(model, params, prompt, 10, **how)
   monkeypatch.setattr(generating, 'SMALLEST_ROOM', 4)
   grown = run(model, params, prompt, 10, **how)

@@ -24,7 +24,7 @@ def attention(
   """Equation 1 of Vaswani et al. (2017), head h sharing the keys of group h // (heads / kv_heads)."""
   (t, d), kv_heads = x.shape, kv_heads or heads
   width = d // heads
-  q, k, v = np.split(x @ params['qkv_kernel'], [d, d + kv_heads * width], axis=1)
+  q, k, v = (x @ params[name]['kernel'].reshape(d, -1) for name in ('query', 'key', 'value'))
   out = np.zeros((t, d))
   for i in range(t):
     for h in range(heads):
@@ -33,4 +33,4 @@ def attention(
       seen = [j for j in range(t) if sees(i, j)]
       weights = np.exp([score(h, i, j, q[i, mine], k[j, theirs]) for j in seen])
       out[i, mine] = weights @ v[seen, theirs] / weights.sum()
-  return out @ params['output_kernel']
+  return out @ params['output']['kernel'].reshape(d, d)

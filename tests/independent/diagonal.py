@@ -20,7 +20,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
-  (w_z, w_h), (b_z, b_h) = (np.split(weights[name], 2, axis=-1) for name in ('kernel', 'bias'))
+  (w_z, w_h), (b_z, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
   h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
     z = sigmoid(now @ w_z + b_z)
@@ -30,7 +30,7 @@ def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
 
 
 def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
-  (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.split(weights[name], 3, axis=-1) for name in ('kernel', 'bias'))
+  (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
   h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
     f, i = sigmoid(now @ w_f + b_f), sigmoid(now @ w_i + b_i)
@@ -42,8 +42,8 @@ def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
 def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
   """In complex128, without the skip."""
   decay = np.exp(-np.exp(weights['nu_log']) + 1j * np.exp(weights['theta_log']))
-  b_re, b_im = np.split(weights['input_kernel'], 2, axis=1)
-  c_re, c_im = np.split(weights['output_kernel'], 2, axis=0)
+  b_re, b_im = weights['input']['kernel'].swapaxes(0, 1)
+  c_re, c_im = weights['output']['kernel']
   b, c = b_re + 1j * b_im, c_re + 1j * c_im
   h, ys = np.zeros(len(decay), np.complex128), []
   for now in x:
@@ -52,56 +52,62 @@ def linear_recurrence(weights: Any, x: np.ndarray) -> np.ndarray:
   return np.stack(ys)
 
 
-def griffin(weights: Any, x: np.ndarray) -> np.ndarray:
-  """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm."""
-  w_branch, w_gate = np.split(weights['input_kernel'], 2, axis=1)
-  b_branch, b_gate = np.split(weights['input_bias'], 2)
-  taps, heads = weights['taps'], weights['gates_kernel']
+def griffin(weights: Any, x: np.ndarray, *, negative: bool = False) -> np.ndarray:
+  """Equations 1 to 4, with a power of a = σ(Λ) instead of its logarithm. negative: with 2a - 1 in its place."""
+  w_branch, w_gate = weights['input']['kernel'].swapaxes(0, 1)
+  b_branch, b_gate = weights['input']['bias']
+  taps, heads = weights['convolution']['taps'], weights['gates']['kernel']
   block = heads.shape[1]
   h, past, ys = np.zeros(w_gate.shape[1]), [np.zeros(w_gate.shape[1])] * (len(taps) - 1), []
   for now in x:
     past.append(now @ w_branch + b_branch)
-    u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
-    gates = [u[n * block : (n + 1) * block] @ w + weights['gates_bias'][n] for n, w in enumerate(heads)]
-    r = sigmoid(np.concatenate([gate[:block] for gate in gates]))
-    i = sigmoid(np.concatenate([gate[block:] for gate in gates]))
-    a = sigmoid(weights['decay']) ** (8 * r)
+    u = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['convolution']['bias']
+    own = [u[n * block : (n + 1) * block] for n in range(len(heads))]
+    r, i = (
+      sigmoid(np.concatenate([own[n] @ w[:, gate] + weights['gates']['bias'][n, gate] for n, w in enumerate(heads)]))
+      for gate in (0, 1)
+    )
+    a = sigmoid(weights['decay_logit']) ** (8 * r)
+    a = 2 * a - 1 if negative else a
     h = a * h + np.sqrt(1 - a**2) * (i * u)
-    ys.append(gelu(now @ w_gate + b_gate) * h @ weights['output_kernel'] + weights['output_bias'])
+    ys.append(gelu(now @ w_gate + b_gate) * h @ weights['output']['kernel'] + weights['output']['bias'])
   return np.stack(ys)
 
 
 def convolution(dilation: int, weights: Any, x: np.ndarray) -> np.ndarray:
-  taps, ys = weights['taps'], []
+  taps, ys = weights['depthwise']['taps'], []
   for t in range(len(x)):
-    y = weights['bias'].copy()
+    y = weights['depthwise']['bias'].copy()
     for i in range(len(taps)):
       if t - i * dilation >= 0:
         y += taps[len(taps) - 1 - i] * x[t - i * dilation]
-    ys.append(y * sigmoid(y) @ weights['output_kernel'])
+    ys.append(y * sigmoid(y) @ weights['output']['kernel'])
   return np.stack(ys)
 
 
 def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 8 to 14 with no stabiliser: float64 holds the exponentials. Then each head is normalised."""
-  heads, each, _ = weights['recurrent_kernel'].shape
-  taps = weights['taps']
+  heads, each, *_ = weights['recurrent_kernel'].shape
+  taps = weights['convolution']['taps']
   h, c, n = (np.zeros((heads, each)) for _ in range(3))
   past, ys = [np.zeros(x.shape[1])] * (len(taps) - 1), []
   for now in x:
     past.append(now)
-    smooth = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['taps_bias']
+    smooth = sum(taps[-1 - i] * past[-1 - i] for i in range(len(taps))) + weights['convolution']['bias']
     smooth = smooth * sigmoid(smooth)
     rows = []
     for g in range(heads):
-      own = slice(g * 2 * each, (g + 1) * 2 * each)
-      gates = np.concatenate([smooth @ weights['gates_kernel'][:, own], now @ weights['cell_kernel'][:, own]])
-      i, f, z, o = np.split(gates + weights['bias'][g] + h[g] @ weights['recurrent_kernel'][g], 4)
+      recurrent = np.tensordot(h[g], weights['recurrent_kernel'][g], 1)
+      (w_if, w_zo), (b_if, b_zo) = (
+        [weights[pair][part][..., g, :, :] for pair in ('input_forget', 'cell_output')] for part in ('kernel', 'bias')
+      )
+      i, f = np.tensordot(smooth, w_if, 1) + b_if + recurrent[:2]
+      z, o = np.tensordot(now, w_zo, 1) + b_zo + recurrent[2:]
       c[g] = sigmoid(f) * c[g] + np.exp(i) * np.tanh(z)
       n[g] = sigmoid(f) * n[g] + np.exp(i)
       h[g] = sigmoid(o) * c[g] / n[g]
-      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-5))
-    ys.append(np.concatenate(rows) * weights['norm_scale'])
+      rows.append((h[g] - h[g].mean()) / np.sqrt(h[g].var() + 1e-6))
+    ys.append((np.stack(rows) * weights['norm']['scale']).ravel())
   return np.stack(ys)
 
 
@@ -130,6 +136,12 @@ CHECKS = (
   ),
   check('rg_lru', griffin, 'NumPy loop over the equations, De et al. (2024)', heads=4, expansion=1.5),
   check('rg_lru', griffin, 'NumPy loop both ways, De et al. (2024)', causal=False),
+  check(
+    'rg_lru',
+    functools.partial(griffin, negative=True),
+    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    negative_eigenvalues=True,
+  ),
   check('slstm', exponential, 'NumPy loop without the stabiliser, Beck et al. (2024)', heads=2),
   check('slstm', exponential, 'NumPy loop both ways without the stabiliser, Beck et al. (2024)', causal=False),
   check('conv', functools.partial(convolution, 3), 'NumPy loop over taps, dilation 3', kernel_size=4, dilation=3),

@@ -5,12 +5,15 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
-from tests.cases import Case, D, draw_input
+from seqmodels.context import Context
+from tests.cases import Case, draw_input
 from tests.independent import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
 
 HEADS = 2
+QKV = ('query', 'key', 'value')
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -31,13 +34,17 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def rms(x: np.ndarray) -> np.ndarray:
-  return x / np.sqrt((x**2).mean() + 1e-5)
+  return x / np.sqrt((x**2).mean() + 1e-6)
 
 
-def cuts(a: np.ndarray, *sizes: int) -> list[np.ndarray]:
-  """Pieces of the last axis; sizes must use it up."""
-  assert sum(sizes) == a.shape[-1]
-  return np.split(a, np.cumsum(sizes)[:-1], axis=-1)
+def read(weights: Any, x: np.ndarray, *names: str) -> list[np.ndarray]:
+  """Return x times the kernel of each of the named layers, heads side by side."""
+  return [x @ weights[name]['kernel'].reshape(x.shape[1], -1) for name in names]
+
+
+def write(weights: Any, y: np.ndarray) -> np.ndarray:
+  """Return y, heads side by side, times the kernel of the output layer."""
+  return y @ weights['output']['kernel'].reshape(y.shape[1], -1)
 
 
 def parts(heads: int, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -53,9 +60,11 @@ def turn(x: np.ndarray) -> np.ndarray:
   return np.concatenate([pairs.real, pairs.imag], axis=-1)
 
 
-def convolved(x: np.ndarray, taps: np.ndarray) -> np.ndarray:
+def convolved(x: np.ndarray, weights: Any) -> np.ndarray:
+  taps = weights['taps'].reshape(-1, x.shape[1])
   padded = np.concatenate([np.zeros((len(taps) - 1, x.shape[1])), x])
-  return np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+  y = np.stack([(padded[t : t + len(taps)] * taps).sum(0) for t in range(len(x))])
+  return y + weights['bias'].ravel() if 'bias' in weights else y
 
 
 def elu_features(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,30 +97,30 @@ def feature_attention(
   features: Callable[..., Any], params: Any, x: np.ndarray, *, causal: bool, rotary: bool = False
 ) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     q, k = features(q, k)
     above, below = (turn(q) @ turn(k).T if rotary else q @ k.T), q @ k.T
     if causal:
       above, below = np.tril(above), np.tril(below)
     ys.append(above @ v / below.sum(1, keepdims=True))
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def softmax_attention(params: Any, x: np.ndarray) -> np.ndarray:
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     scores = q @ k.T / math.sqrt(q.shape[1])
     ys.append(softmax(np.where(np.tril(np.ones(scores.shape)) > 0, scores, -np.inf)) @ v)
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def softmax_deviation() -> float:
   case = Case('performer', (('heads', HEADS), ('features', 4096)))
   x = draw_input(0, LENGTH)
-  small = np.array([0.3, 0.3, 1.0]).repeat(D)[None, :]
-  params = case.params | {'qkv_kernel': case.params['qkv_kernel'] * small.astype(np.float32)}
-  actual = np.asarray(case.apply(params, x, None, None, None)[0])
-  params = {name: np.asarray(value, np.float64) for name, value in params.items()}
+  small = {name: {'kernel': np.float32(0.3) * case.params[name]['kernel']} for name in ('query', 'key')}
+  params = case.params | small
+  actual = np.asarray(case.apply(params, x, None, Context())[0])
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
   expected = np.stack([softmax_attention(params, row) for row in np.asarray(x, np.float64)])
   return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
@@ -119,14 +128,13 @@ def softmax_deviation() -> float:
 def linformer(params: Any, x: np.ndarray) -> np.ndarray:
   e, f = (params[name][: len(x)] for name in ('key_mixture', 'value_mixture'))
   ys = []
-  for q, k, v in parts(HEADS, *np.split(x @ params['qkv_kernel'], 3, axis=-1)):
+  for q, k, v in parts(HEADS, *read(params, x, *QKV)):
     ys.append(softmax(q @ (e.T @ k).T / math.sqrt(q.shape[1])) @ (f.T @ v))
-  return np.concatenate(ys, axis=-1) @ params['output_kernel']
+  return write(params, np.concatenate(ys, axis=-1))
 
 
 def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
-  size = weights['output_kernel'].shape[1]
-  q, k, v, gate = cuts(x @ weights['input_kernel'], size, size, 2 * size, 2 * size)
+  q, k, v, gate = read(weights, x, *QKV, 'gate')
   shares, ys = parts(HEADS, q, k, v), []
   for head, (q, k, v) in enumerate(shares):
     q, k = (turn(q), turn(k)) if rotary else (q, k)
@@ -134,35 +142,34 @@ def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
     for t in range(len(x)):
       s = (1 - 2.0 ** (-5 - head)) * s + np.outer(k[t], v[t])
       y = q[t] @ s / math.sqrt(q.shape[1])
-      rows.append((y - y.mean()) / np.sqrt(y.var() + 1e-5))
+      rows.append((y - y.mean()) / np.sqrt(y.var() + 1e-6))
     ys.append(np.stack(rows))
-  y = np.concatenate(ys, axis=-1) * weights['norm_scale'] + weights['norm_bias']
-  return (swish(gate) * y) @ weights['output_kernel']
+  y = np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel() + weights['norm']['bias'].ravel()
+  return write(weights, swish(gate) * y)
 
 
 def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
-  inner = weights['norm_scale'].shape[0]
-  state = (weights['taps'].shape[1] - inner) // 2
-  joined, z = cuts(x @ weights['input_kernel'], inner + 2 * state, inner)
-  u, b, c = cuts(swish(convolved(joined, weights['taps']) + weights['taps_bias']), inner, state, state)
-  delta = softplus(x @ weights['step_kernel'] + weights['decay_bias'])
-  a = -np.exp(weights['decay_rate'])
+  u, b, c = (
+    swish(convolved(a, weights[f'{name}_convolution']))
+    for name, a in zip(('value', 'key', 'query'), read(weights, x, 'value', 'key', 'query'), strict=True)
+  )
+  z, step = read(weights, x, 'gate', 'step')
+  delta, a = softplus(step + weights['decay']['bias']), -np.exp(weights['decay']['log_rate'])
   shares, ys = parts(HEADS, u), []
   for head, (u,) in enumerate(shares):
-    h, rows = np.zeros((state, u.shape[1])), []
+    h, rows = np.zeros((b.shape[1], u.shape[1])), []
     for t in range(len(x)):
       h = np.exp(delta[t, head] * a[head]) * h + delta[t, head] * np.outer(b[t], u[t])
       rows.append(c[t] @ h + weights['skip'][head] * u[t])
     ys.append(np.stack(rows))
   y = np.concatenate(ys, axis=-1) * swish(z)
-  y = np.stack([rms(row) for row in y]) * weights['norm_scale']
-  return y @ weights['output_kernel']
+  return write(weights, np.stack([rms(row) for row in y]) * weights['norm']['scale'].ravel())
 
 
 def gla(weights: Any, x: np.ndarray) -> np.ndarray:
-  size, (rank, keys) = weights['output_kernel'].shape[0], weights['decay_kernel'].shape
-  q, k, v, gate, low = cuts(x @ weights['input_kernel'], keys, keys, size, size, rank)
-  alpha = sigmoid(low @ weights['decay_kernel'] + weights['decay_bias']) ** (1 / 16)
+  q, k, v, gate, low = read(weights, x, *QKV, 'gate', 'decay_down')
+  (decay,) = read(weights, low, 'decay_up')
+  alpha = sigmoid(decay + weights['decay_up']['bias'].ravel()) ** (1 / 16)
   shares, ys = parts(HEADS, q, k, v, alpha), []
   for q, k, v, alpha in shares:
     s, rows = np.zeros((k.shape[1], v.shape[1])), []
@@ -170,15 +177,17 @@ def gla(weights: Any, x: np.ndarray) -> np.ndarray:
       s = alpha[t][:, None] * s + np.outer(k[t], v[t])
       rows.append(rms(q[t] @ s / math.sqrt(q.shape[1])))
     ys.append(np.stack(rows))
-  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+  return write(weights, swish(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
-def gated_delta(weights: Any, x: np.ndarray) -> np.ndarray:
-  size = weights['output_kernel'].shape[0]
-  joined, gate = cuts(x @ weights['input_kernel'], 3 * size, size)
-  q, k, v = np.split(swish(convolved(joined, weights['taps'])), 3, axis=-1)
-  beta, step = np.split(x @ weights['gates_kernel'], 2, axis=-1)
-  beta, alpha = sigmoid(beta), np.exp(-np.exp(weights['decay_rate']) * softplus(step + weights['decay_bias']))
+def gated_delta(weights: Any, x: np.ndarray, *, largest_beta: float = 1.0) -> np.ndarray:
+  q, k, v = (
+    swish(convolved(a, weights[f'{name}_convolution'])) for name, a in zip(QKV, read(weights, x, *QKV), strict=True)
+  )
+  gate, gates = read(weights, x, 'gate', 'gates')
+  beta, step = np.split(gates, 2, axis=-1)
+  beta = largest_beta * sigmoid(beta)
+  alpha = np.exp(-np.exp(weights['decay']['log_rate']) * softplus(step + weights['decay']['bias']))
   shares, ys = parts(HEADS, q, k, v), []
   for head, (q, k, v) in enumerate(shares):
     q, k = (a / np.sqrt((a**2).sum(1, keepdims=True) + 1e-6) for a in (q, k))
@@ -188,13 +197,13 @@ def gated_delta(weights: Any, x: np.ndarray) -> np.ndarray:
       s = s @ forget + beta[t, head] * np.outer(v[t], k[t])
       rows.append(rms(s @ q[t] / math.sqrt(q.shape[1])))
     ys.append(np.stack(rows))
-  return (swish(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+  return write(weights, swish(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
 def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
   """Equations 19 to 27, with no stabiliser: float64 holds the exponentials."""
-  q, k, v, gate = np.split(x @ weights['input_kernel'], 4, axis=-1)
-  inputs, forget = np.split(x @ weights['gates_kernel'] + weights['gates_bias'], 2, axis=-1)
+  q, k, v, gate, gates = read(weights, x, *QKV, 'gate', 'gates')
+  inputs, forget = np.split(gates + weights['gates']['bias'].ravel(), 2, axis=-1)
   shares, ys = parts(HEADS, q, k, v), []
   for head, (q, k, v) in enumerate(shares):
     c, n, rows = np.zeros((v.shape[1], k.shape[1])), np.zeros(k.shape[1]), []
@@ -203,7 +212,7 @@ def mlstm(weights: Any, x: np.ndarray) -> np.ndarray:
       c, n = f * c + i * np.outer(v[t], key), f * n + i * key
       rows.append(rms(c @ q[t] / max(abs(n @ q[t]), 1.0)))
     ys.append(np.stack(rows))
-  return (sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm_scale']) @ weights['output_kernel']
+  return write(weights, sigmoid(gate) * np.concatenate(ys, axis=-1) * weights['norm']['scale'].ravel())
 
 
 def check(
@@ -259,5 +268,11 @@ CHECKS = (
   *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
   *directions('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
   *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
+  check(
+    'gated_delta',
+    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    functools.partial(one_way, functools.partial(gated_delta, largest_beta=2.0)),
+    negative_eigenvalues=True,
+  ),
   *directions('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
 )

@@ -59,7 +59,7 @@ def transformer_xl(params: Any, h: int, i: int, j: int, q: np.ndarray, k: np.nda
   """Dai et al. (2019), section 3.3: the four terms (a) to (d)."""
   p = params['distances']
   u, v = p['content_bias'][h], p['position_bias'][h]
-  r = wave(i - j, D) @ p['projection'][:, h]
+  r = wave(i - j, D) @ p['projection']['kernel'][:, h]
   return (q @ k + q @ r + u @ k + v @ r) / np.sqrt(K)
 
 
@@ -89,11 +89,12 @@ def added(position: str, encoding: Callable[[Any, int], np.ndarray], against: st
     x = draw_input(0, LENGTH)
     actual = np.asarray(jax.jit(lambda p, x: model.apply(p, x)[0])(params, x))
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    (layer,) = (jax.tree.map(lambda a: a[0], group['mixer']) for group in p['stack'].values())
     expected = []
     for row in np.asarray(x, np.float64):
-      row = row @ p['input']['weight'] + np.stack([encoding(p, i) for i in range(LENGTH)])
-      row = attention(p['stack']['block_00']['mixer'], row, HEADS)
-      expected.append(row @ p['output']['weight'])
+      row = row @ p['input']['kernel'] + np.stack([encoding(p, i) for i in range(LENGTH)])
+      row = attention(layer, row, HEADS)
+      expected.append(row @ p['output']['kernel'])
     return float(np.abs(actual - np.stack(expected)).max())
 
   return Check('position', position, against, deviation)

@@ -13,25 +13,28 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
   return 1 / (1 + np.exp(-x))
 
 
+def sums(x, h, weights, gate):
+  """Return W x + b and U h of one gate."""
+  of_input, recurrent = weights['input'], weights['recurrent_kernel']
+  return x @ of_input['kernel'][:, gate] + of_input['bias'][gate], h @ recurrent[:, gate]
+
+
 def rnn_step(x, carry, weights):
-  w, u, b = (weights[name] for name in ('input_kernel', 'recurrent_kernel', 'bias'))
-  return (np.tanh(x @ w + carry[0] @ u + b),)
+  return (np.tanh(sum(sums(x, carry[0], weights, 0))),)
 
 
 def lstm_step(x, carry, weights):
   h, c = carry
-  w, u, b = (weights[name] for name in ('input_kernel', 'recurrent_kernel', 'bias'))
-  i, f, g, o = np.split(x @ w + h @ u + b, 4)
+  i, f, g, o = (sum(sums(x, h, weights, gate)) for gate in range(4))
   c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
   return sigmoid(o) * np.tanh(c), c
 
 
 def gru_step(x, carry, weights):
   (h,) = carry
-  w, u, b = (np.split(weights[name], 3, axis=-1) for name in ('input_kernel', 'recurrent_kernel', 'bias'))
-  r = sigmoid(x @ w[0] + h @ u[0] + b[0])
-  z = sigmoid(x @ w[1] + h @ u[1] + b[1])
-  n = np.tanh(x @ w[2] + b[2] + r * (h @ u[2] + weights['recurrent_bias']))
+  r, z = (sigmoid(sum(sums(x, h, weights, gate))) for gate in range(2))
+  from_x, from_h = sums(x, h, weights, 2)
+  n = np.tanh(from_x + r * (from_h + weights['recurrent_bias']))
   return ((1 - z) * n + z * h,)
 
 

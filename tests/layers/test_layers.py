@@ -7,7 +7,21 @@ import pytest
 from flax import nnx
 
 from seqmodels.context import Context, StateSpec, batch_axes, zeros
-from seqmodels.layers import MLP, CrossAttention, Dense, Embed, Norm, axes_of, normalize, parameter
+from seqmodels.layers import (
+  MLP,
+  CausalConvolution,
+  CrossAttention,
+  Dense,
+  Embed,
+  HeadDense,
+  Norm,
+  axes_of,
+  normalize,
+  parameter,
+  together,
+)
+from seqmodels.layers.convolution import draw_taps
+from seqmodels.layers.dense import batch_major, time_major
 
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
@@ -42,11 +56,61 @@ def test_layers_name_every_axis():
     CrossAttention(8, rngs=rngs),
     Embed(5, 8, rngs=rngs),
     Norm({'embed': 8}, 'layer'),
+    Norm({'embed': 8}, 'layer', bias=False),
+    HeadDense(2, 4, {'gate': 2}, rngs=rngs, bias=True),
+    CausalConvolution({'heads': 2, 'head_dim': 3}, draw_taps(rngs, 4, 6), bias=True),
   ):
     shapes = nnx.to_pure_dict(nnx.state(module, nnx.Param))
     is_axes = lambda node: isinstance(node, tuple)
     ranks = jax.tree.map(len, axes_of(module), is_leaf=is_axes)
     assert ranks == jax.tree.map(lambda leaf: leaf.ndim, shapes)
+
+
+@pytest.mark.parametrize('length', [3, 40])
+def test_layers_computed_together_give_what_each_gives(length):
+  """Few rows are read by each layer, many by one product."""
+  rngs = nnx.Rngs(0)
+  layers = [Dense({'embed': 8}, {'heads': 2, 'head_dim': size}, rngs=rngs) for size in (3, 5, 1)]
+  x = draw(2, length, 8)
+  for y, layer in zip(together(x, *layers), layers, strict=True):
+    np.testing.assert_allclose(y, layer(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_reads_and_writes_time_first():
+  rngs, x, scale = nnx.Rngs(0), draw(2, 3, 8), draw(5, seed=2)
+  first = Dense({'embed': 8}, {'gate': 4, 'hidden': 5}, rngs=rngs, bias=True)
+  last = Dense({'gate': 4, 'hidden': 5}, {'embed': 8}, rngs=rngs)
+  turned = time_major(x, first)
+  np.testing.assert_allclose(turned.swapaxes(0, 1), first(x), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(batch_major(turned, last), last(first(x)), rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+    first(x, scale=scale[None, None]), first(x) * scale[None, None, None], rtol=1e-4, atol=1e-6
+  )
+
+
+def test_a_layer_for_each_head_is_a_block_diagonal_matrix():
+  layer = HeadDense(3, 4, {'gate': 2, 'head_dim': 5}, rngs=nnx.Rngs(0), bias=True)
+  layer.bias[...] = draw(3, 2, 5, seed=1)
+  x = draw(7, 3, 4)
+  expected = [np.tensordot(x[:, head], layer.kernel[head], 1) + np.asarray(layer.bias[head]) for head in range(3)]
+  np.testing.assert_allclose(layer(x), np.stack(expected, axis=1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(('kernel_size', 'dilation'), [(1, 1), (3, 2)])
+def test_a_causal_convolution_is_the_same_in_segments(kernel_size, dilation):
+  channels = {'heads': 2, 'head_dim': 3}
+  taps = draw_taps(nnx.Rngs(0), kernel_size, 2, 3)
+  layer = CausalConvolution(channels, taps, bias=True, dilation=dilation)
+  layer.bias[...] = draw(2, 3, seed=1)
+  x, start = draw(2, 7, 2, 3), layer.state_spec(2).zeros()
+  whole, _ = layer(x, start, Context())
+  padded = np.pad(x, ((0, 0), ((kernel_size - 1) * dilation, 0), (0, 0), (0, 0)))
+  expected = sum(np.asarray(layer.taps[i]) * padded[:, i * dilation : i * dilation + 7] for i in range(kernel_size))
+  np.testing.assert_allclose(whole, expected + np.asarray(layer.bias[...]), rtol=1e-5, atol=1e-5)
+  first, history = layer(x[:, :4], start, Context())
+  second, _ = layer(x[:, 4:], history, Context())
+  assert history.shape == layer.state_spec(2).shape
+  np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize('axes', [('embed',), ('embed', 'embed'), ('embed', 'hidden', 'gate')])
@@ -64,6 +128,8 @@ def test_norms_agree_with_their_formulas():
   group.scale[...], group.bias[...] = draw(4, 5, seed=1), draw(4, 5, seed=2)
   expected = (x - mean) / np.sqrt(variance + 1e-6) * np.float64(group.scale[...]) + np.float64(group.bias[...])
   np.testing.assert_allclose(group(jnp.float32(x)), expected, rtol=1e-4, atol=1e-5)
+  no_bias = Norm({'heads': 4, 'head_dim': 5}, 'layer', axes=1, bias=False)(jnp.float32(x))
+  np.testing.assert_allclose(no_bias, (x - mean) / np.sqrt(variance + 1e-6), rtol=1e-4, atol=1e-5)
   both = x / np.sqrt(np.mean(x**2, axis=(-2, -1), keepdims=True) + 1e-6)
   np.testing.assert_allclose(normalize(jnp.float32(x), 2), both, rtol=1e-5)
 

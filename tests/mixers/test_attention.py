@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels import positions
+from seqmodels.context import Context
 from seqmodels.errors import InputError
-from seqmodels.mixers.attention import Attention, choose_heads
+from seqmodels.kernels.cpu import library
+from tests.cases import make
 from tests.contract import close
 
 B, T, D, SLOTS = 2, 14, 8, 5
@@ -19,14 +20,21 @@ x = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
 
 
 @functools.cache
-def mixer(**options):
-  return Attention(D, rngs=nnx.Rngs(0), heads=2, **options)
+def mixer(causal=True, kernels='auto', **options):
+  return make('attention', D, causal=causal, kernels=kernels, options={'heads': 2, **options})
 
 
 @functools.cache
 def apply(**options):
   graph, params = nnx.split(mixer(**options))
-  return functools.partial(jax.jit(lambda p, x, s, r, m: nnx.merge(graph, p)(x, s, reset=r, mask=m)), params)
+  return functools.partial(jax.jit(lambda p, x, s, r, m: nnx.merge(graph, p)(x, s, Context(r, m))), params)
+
+
+def weights():
+  """The kernels of queries, keys and values side by side, and that of the output, as matrices."""
+  layers = mixer()
+  joined = [np.asarray(layer.kernel[...]).reshape(D, -1) for layer in (layers.query, layers.key, layers.value)]
+  return np.concatenate(joined, axis=1), np.asarray(layers.output.kernel[...]).reshape(-1, D)
 
 
 def windowed(inputs, window, weights):
@@ -44,8 +52,7 @@ def windowed(inputs, window, weights):
 
 @pytest.mark.parametrize('lengths', [(1,) * T, (5, 5, 1, 1, 1, 1), (1, 5, 1, 5, 1, 1)])
 def test_past_the_ring_it_is_a_window(lengths):
-  weights = mixer().qkv_kernel[...], mixer().output_kernel[...]
-  expected = windowed(x, SLOTS, weights)
+  expected = windowed(x, SLOTS, weights())
   state, start = mixer().init_state(B, SLOTS), 0
   for length in lengths:
     y, state = apply()(x[:, start : start + length], state, None, None)
@@ -59,13 +66,12 @@ def test_past_the_ring_with_documents_and_padding():
   reset = np.zeros((B, T), bool)
   mask = np.ones((B, T), bool)
   reset[:, 2], reset[0, 11], mask[:, [4, 9]], mask[1, 12] = True, True, False, False
-  weights = mixer().qkv_kernel[...], mixer().output_kernel[...]
   expected = np.zeros((B, T, D))
   for row in range(B):
     starts = [0, *np.flatnonzero(reset[row]), T]
     for first, last in itertools.pairwise(starts):
       document = np.arange(first, last)[mask[row, first:last]]
-      expected[row, document] = windowed(x[row : row + 1, document], SLOTS, weights)[0]
+      expected[row, document] = windowed(x[row : row + 1, document], SLOTS, weights())[0]
   for lengths in ((1,) * T, (5, 1, 5, 1, 1, 1)):
     state, start = mixer().init_state(B, SLOTS), 0
     for length in lengths:
@@ -98,19 +104,24 @@ def test_reading_a_prefix_equals_reading_everything():
 
 def test_a_prefix_is_all_that_a_token_reads():
   """The switch holds one matmul a power of two, the cheapest over 64 slots."""
-  state = jax.eval_shape(lambda: mixer().init_state(1, 1000))
-  program = jax.jit(lambda s, x: mixer(implementation='xla')(x, s)).lower(state, x[:1, :1]).as_text()
+  in_xla = mixer(kernels='xla')
+  state = jax.eval_shape(lambda: in_xla.init_state(1, 1000))
+  program = jax.jit(lambda s, x: in_xla(x, s)).lower(state, x[:1, :1]).as_text()
   for prefix in (64, 128, 256, 512, 1000):
     assert f'tensor<1x2x1x{prefix}xf32>' in program
 
 
+needs_library = pytest.mark.skipif(not library.load(), reason='the C++ kernels are not built')
+
+
+@needs_library
 @pytest.mark.parametrize(('slots', 'heads', 'kv_heads', 'width'), [(6, 2, 2, 8), (150, 4, 2, 80), (70, 3, 1, 96)])
-def test_decoding_in_one_call_equals_reading_everything(slots, heads, kv_heads, width):
+def test_decoding_in_cpp_equals_reading_everything(slots, heads, kv_heads, width):
   """In a ring of several blocks that is full and begins anew, with rows, documents and padding of their own."""
   random = np.random.default_rng(4)
-  whole, one = (
-    Attention(width, rngs=nnx.Rngs(0), heads=heads, kv_heads=kv_heads, decode=decode) for decode in ('full', 'prefix')
-  )
+  options = {'heads': heads, 'kv_heads': kv_heads}
+  whole = make('attention', width, kernels='reference', options=options | {'decode': 'full'})
+  one = make('attention', width, kernels='cpu', options=options)
   text = jnp.asarray(random.normal(size=(B, slots + 20, width)), jnp.float32)
   reset, mask = (jnp.asarray(random.random(text.shape[:2]) < share) for share in (0.01, 0.8))
   mask = mask.at[:, :2].set(False)  # there is nothing to see at first
@@ -118,7 +129,7 @@ def test_decoding_in_one_call_equals_reading_everything(slots, heads, kv_heads, 
   @functools.partial(jax.jit, static_argnums=0)
   def decode(call, text, reset, mask):
     def step(state, now):
-      y, state = call(now[0][:, None], state, reset=now[1][:, None], mask=now[2][:, None])
+      y, state = call(now[0][:, None], state, Context(now[1][:, None], now[2][:, None]))
       return state, y[:, 0]
 
     return jax.lax.scan(step, whole.init_state(B, slots), jax.tree.map(lambda a: a.swapaxes(0, 1), (text, reset, mask)))
@@ -126,7 +137,8 @@ def test_decoding_in_one_call_equals_reading_everything(slots, heads, kv_heads, 
   close(decode(one, text, reset, mask), decode(whole, text, reset, mask))
 
 
-def test_gradients_of_decoding_in_one_call():
+@needs_library
+def test_gradients_of_decoding_in_cpp():
   _, state = apply(decode='full')(x[:, :3], mixer().init_state(B, SLOTS), None, None)
 
   def loss(form, x, state):
@@ -135,17 +147,7 @@ def test_gradients_of_decoding_in_one_call():
 
   numbers = {'k': state['k'], 'v': state['v']}
   gradient = lambda form: jax.grad(lambda x, a: loss(form, x, a | {'end': state['end']}), argnums=(0, 1))(x, numbers)
-  close(gradient(mixer(decode='prefix')), gradient(mixer(decode='full')))
-
-
-def test_rotary_is_multiplication_by_unit_complex_numbers():
-  values = np.random.default_rng(2).normal(size=(2, 5, 3, 8))
-  position = np.array([[0, 1, 2, 3, 4], [7, 7, 100, 0, 3]])
-  pairs = values[..., :4] + 1j * values[..., 4:]
-  frequency = 10_000.0 ** (-2 * np.arange(4) / 8)
-  turned = pairs * np.exp(1j * position[:, :, None, None] * frequency)
-  actual = positions.rotary(jnp.asarray(values, jnp.float32), jnp.asarray(position, jnp.int32))
-  np.testing.assert_allclose(actual, np.concatenate([turned.real, turned.imag], -1), atol=2e-5)
+  close(gradient(mixer(kernels='cpu')), gradient(mixer(kernels='reference', decode='full')))
 
 
 def test_rotary_sees_distances_only():
@@ -155,15 +157,10 @@ def test_rotary_sees_distances_only():
   assert np.abs(rotary(x, None, None, None)[0] - apply()(x, None, None, None)[0]).max() > 0.01
 
 
-def test_heads_chosen_from_the_width():
-  expected = {16: 1, 32: 1, 64: 2, 128: 4, 100: 2, 256: 8, 384: 12, 512: 16, 101: 1, 1024: 32, 130: 5, 6: 1}
-  assert {width: choose_heads(width) for width in expected} == expected
-
-
 def test_grouped_keys_make_a_smaller_state():
-  make = lambda g: Attention(D, rngs=nnx.Rngs(0), heads=4, kv_heads=g).init_state(1, 10)
-  full, grouped = (jax.eval_shape(functools.partial(make, g)) for g in (0, 1))
-  assert full['k'].blocks[0].size == 4 * grouped['k'].blocks[0].size == 10 * D
+  full, grouped = (make('attention', D, options={'heads': 4, 'kv_heads': g}).state_spec(1, 10)['k'] for g in (0, 1))
+  assert full.blocks[0].shape == (1, 4, 10, D // 4)
+  assert grouped.blocks[0].shape == (1, 1, 10, D // 4)
 
 
 def test_flops_of_mixing():
@@ -175,14 +172,13 @@ def test_flops_of_mixing():
   [
     ({'heads': 3}, r'heads=3 .*width=8'),
     ({'heads': 4, 'kv_heads': 3}, r'kv_heads=3 .*heads=4'),
-    ({'heads': 8, 'position': 'rotary'}, r'even key width'),
-    ({'implementation': 'blok'}, r'allowed: associative, auto'),
+    ({'heads': 8, 'position': 'rotary'}, r'even head_dim'),
     ({'decode': 'prefx'}, r'prefix'),
   ],
 )
 def test_refuses_bad_options(options, message):
   with pytest.raises(InputError, match=message):
-    Attention(D, rngs=nnx.Rngs(0), **options)
+    make('attention', D, options=options)
 
 
 def test_refuses_a_segment_longer_than_the_ring():

@@ -9,7 +9,8 @@ from seqmodels.mixers import MIXERS
 from tests import bidirectional, contract
 from tests.cases import Case
 
-GROUPED = (('heads', 4), ('kv_heads', 2), ('position', 'rotary'), ('implementation', 'xla'))
+GROUPED = (('heads', 4), ('kv_heads', 2), ('position', 'rotary'))
+RELATIVE = (('heads', 2), ('position', 'relative'))
 # Options small enough for the contract's lengths; without an entry, a mixer's defaults.
 SMALL = {
   'sliding_window': (('window', 5),),
@@ -22,39 +23,48 @@ SMALL = {
   'gated_delta': (('heads', 2), ('chunk', 4)),
   'mlstm': (('chunk', 4),),
 }
-HALF = (contract.check_bfloat16, contract.check_state_keeps_its_shape)
-NATIVE = (('implementation', 'cpu'),)
-GROUPED_NATIVE = (*GROUPED[:-1], *NATIVE)
-RELATIVE = (('heads', 2), ('position', 'relative'))
+BACKENDS = ('reference', 'xla', 'cpu')
+OF_BFLOAT16 = (
+  contract.check_bfloat16,
+  contract.check_state_is_what_its_spec_says,
+  contract.check_dtype_of_outputs,
+)
 
 
 @functools.cache
-def case(name, options=()):
-  return Case(name, options)
+def case(name, options=(), kernels='auto'):
+  return Case(name, options, kernels=kernels)
 
 
 CAUSAL = [name for name, mixer in MIXERS.items() if mixer.can_be_causal]
-CASES = [*((name, SMALL.get(name, ())) for name in CAUSAL), ('attention', GROUPED), ('attention', RELATIVE)]
-CASES += [(name, NATIVE) for name in ('rnn', 'lstm', 'gru')] + [('attention', GROUPED_NATIVE)]
+BIDIRECTIONAL = [name for name, mixer in MIXERS.items() if mixer.can_be_bidirectional]
+CASES = [
+  *((name, SMALL.get(name, ()), 'auto') for name in CAUSAL),
+  ('attention', GROUPED, 'xla'),
+  ('attention', RELATIVE, 'auto'),
+  *((name, (), 'cpu') for name in ('rnn', 'lstm', 'gru')),
+  ('attention', GROUPED, 'cpu'),
+]
 # Every encoding that acts inside a mixer, and none, where no case has it.
 POSITIONS = sorted(
   {(name, position) for name in CAUSAL if MIXERS[name].positions for position in ('none', *MIXERS[name].positions)}
-  - {(name, dict(options).get('position', 'none')) for name, options in CASES}
+  - {(name, dict(options).get('position', 'none')) for name, options, _ in CASES}
   - {('transformer_xl', 'transformer_xl')}  # it has no other
 )
 
 
-@pytest.mark.parametrize(('name', 'options'), CASES, ids=lambda value: value if isinstance(value, str) else len(value))
+@pytest.mark.parametrize(('name', 'options', 'kernels'), CASES)
 @pytest.mark.parametrize('check', contract.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
-def test_contract(name, options, check):
-  if NATIVE[0] in options and (not library.load() or check in HALF):
-    pytest.skip('the kernels for CPUs are not built, or not for this type')
-  check(case(name, options))
+def test_contract(name, options, kernels, check):
+  if kernels == 'cpu' and (not library.load() or check in OF_BFLOAT16):
+    pytest.skip('the C++ kernels are not built, or not for this dtype')
+  check(case(name, options, kernels))
 
 
-@pytest.mark.parametrize(('name', 'implementation'), [(c.name, other) for c, other in contract.other_implementations()])
-def test_implementations_agree(name, implementation):
-  contract.check_implementations_agree(case(name, SMALL.get(name, ())), implementation)
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('name', CAUSAL)
+def test_backends_agree(name, backend):
+  contract.check_backends_agree(case(name, SMALL.get(name, ())), backend)
 
 
 @pytest.mark.parametrize(('name', 'position'), POSITIONS)
@@ -68,10 +78,12 @@ def both_ways(name, position):
   return bidirectional.form(case(name, SMALL.get(name, ())), position)
 
 
-BOTH_WAYS = [*((name, 'none') for name in MIXERS), ('linformer', 'rotary')]
-
-
-@pytest.mark.parametrize(('name', 'position'), BOTH_WAYS)
+@pytest.mark.parametrize(('name', 'position'), [*((name, 'none') for name in BIDIRECTIONAL), ('linformer', 'rotary')])
 @pytest.mark.parametrize('check', bidirectional.CHECKS, ids=lambda check: check.__name__.removeprefix('check_'))
 def test_bidirectional(name, position, check):
   check(both_ways(name, position))
+
+
+def test_recurrences_with_a_product_of_each_token_project_it():
+  projects = {name for name in CAUSAL if case(name, SMALL.get(name, ())).apply_projection is not None}
+  assert projects >= {'rnn', 'lstm', 'gru', 'min_gru', 'min_lstm'}

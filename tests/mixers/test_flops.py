@@ -7,11 +7,12 @@ import pytest
 from flax import nnx
 
 from seqmodels.kernels.local_attention import SMALLEST_BLOCK
-from seqmodels.mixers import MIXERS, make_mixer
+from seqmodels.mixers import MIXERS
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.distances import CLIP
 from seqmodels.mixers.sliding_window import SlidingWindow
 from seqmodels.mixers.sparse import Sparse
+from tests.cases import make
 from tests.contractions import count
 from tests.independent.attention import strided, windowed
 from tests.independent.attention_loop import causal
@@ -20,34 +21,33 @@ D, LENGTH, MEMORY = 64, 128, 192
 TOLERANCE = 0.02  # normalisers and diagonals of chunks, which are of the width's order where matmuls are of its square
 NOT_MULTIPLIED = ('taps', 'bias', 'scale')  # by a matmul: element by element
 
-# Options by which all scores exist at once, so that it is known how many are masked; and others that change the form.
+# Options that change the form. Attention computes all scores at once, so that it is known how many are masked.
 OPTIONS = {
-  'attention': ({'implementation': 'reference'}, {'implementation': 'reference', 'kv_heads': 1}),
-  'sliding_window': ({'implementation': 'reference'}, {'implementation': 'reference', 'window': LENGTH // 2}),
-  'transformer_xl': ({'implementation': 'reference'}, {'implementation': 'reference', 'kv_heads': 1}),
+  'attention': ({}, {'kv_heads': 1}),
+  'sliding_window': ({}, {'window': LENGTH // 2}),
+  'transformer_xl': ({}, {'kv_heads': 1}),
   'sparse': ({'stride': 32}, {'stride': 32, 'position': 'relative'}),
-  'linear_attention': (
-    {'implementation': 'xla'},
-    {'implementation': 'xla', 'position': 'rotary'},
-    {'implementation': 'reference'},
-  ),
+  'linear_attention': ({}, {'position': 'rotary'}),
   'performer': ({}, {'position': 'rotary', 'features': 64, 'chunk': 64}),
   'linformer': ({'length': 2 * LENGTH, 'rank': 16},),
   'gated_delta': ({}, {'expand': 2, 'chunk': 16}),
   'ssd': ({}, {'heads': 4, 'chunk': 64}),
 }
-CASES = [(name, {'heads': 2} | options) for name in MIXERS for options in OPTIONS.get(name, ({},))]
-AT_ONCE = {'heads': 4, 'implementation': 'reference'}
-CASES += [('attention', AT_ONCE | {'position': position}) for position in Attention.positions]
-CASES += [('sliding_window', AT_ONCE | {'window': LENGTH // 2, 'position': 'transformer_xl'})]
+KERNELS = {'attention': 'reference', 'sliding_window': 'reference', 'transformer_xl': 'reference'}
+CASES = [
+  (name, {'heads': 2} | options, KERNELS.get(name, 'xla')) for name in MIXERS for options in OPTIONS.get(name, ({},))
+]
+CASES += [('attention', {'heads': 4, 'position': position}, 'reference') for position in Attention.positions]
+CASES += [('sliding_window', {'heads': 4, 'window': LENGTH // 2, 'position': 'transformer_xl'}, 'reference')]
+CASES += [('linear_attention', {'heads': 2}, 'reference')]
 
 
-def build(name, options, is_causal):
-  return nnx.eval_shape(lambda: make_mixer(name, D, rngs=nnx.Rngs(0), causal=is_causal, options=options))
+def build(name, options, is_causal, kernels='reference'):
+  return nnx.eval_shape(lambda: make(name, D, causal=is_causal, kernels=kernels, options=options))
 
 
 def counted(mixer, length, memory=0):
-  """FLOPs a token of the traced program, for one row."""
+  """Return the FLOPs a token of the traced program, for one row."""
   graph, params = nnx.split(mixer)
   x = jax.ShapeDtypeStruct((1, length, D), jnp.float32)
   state = jax.eval_shape(lambda: mixer.init_state(1, memory)) if memory else None
@@ -55,14 +55,14 @@ def counted(mixer, length, memory=0):
 
 
 def weights(mixer):
-  """FLOPs a token of its matmuls with weights."""
+  """Return the FLOPs a token of its matmuls with weights."""
   leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(mixer, nnx.Param)))
   multiplied = (a for path, a in leaves if not any(word in jax.tree_util.keystr(path) for word in NOT_MULTIPLIED))
   return 2.0 * sum(a.size for a in multiplied if a.ndim > 1)
 
 
 def computed(mixer, length, memory):
-  """How many keys and distances each query meets, those included that a mask leaves out, and the call's distances."""
+  """Return how many keys and distances each query meets, masked ones included, and the number of all distances."""
   behind, ahead = memory + length, 0 if mixer.causal else length - 1
   if isinstance(mixer, Sparse):
     window, columns = min(mixer.stride, memory or length), -(-length // mixer.stride) + memory // mixer.stride
@@ -80,16 +80,17 @@ def computed(mixer, length, memory):
 
 
 def masked(mixer, length, memory=0):
-  """FLOPs a token of what a form computes though a mask leaves it out. One token's query meets what it sees."""
+  """Return the FLOPs a token of masked pairs that are computed all the same. One token computes none."""
   if not isinstance(mixer, Attention) or length == 1:
     return 0.0
   return mixer.flops_of(length, *computed(mixer, length, memory)) - mixer.flops_of(length, *mixer.pairs(length, memory))
 
 
-@pytest.mark.parametrize(('name', 'options'), CASES, ids=str)
-def test_flops_are_the_programs(name, options):
-  for is_causal in (True, False) if MIXERS[name].can_be_causal else (False,):
-    mixer = build(name, options, is_causal)
+@pytest.mark.parametrize(('name', 'options', 'kernels'), CASES, ids=str)
+def test_flops_are_the_programs(name, options, kernels):
+  forms = [True] * MIXERS[name].can_be_causal + [False] * MIXERS[name].can_be_bidirectional
+  for is_causal in forms:
+    mixer = build(name, options, is_causal, kernels)
     calls = [(LENGTH, 0), (LENGTH, MEMORY), (1, MEMORY)] if is_causal else [(LENGTH, 0)]
     for length, memory in calls:
       ours = weights(mixer) + mixer.mixing_flops(length, memory) + masked(mixer, length, memory)

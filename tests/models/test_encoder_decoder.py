@@ -12,8 +12,8 @@ from seqmodels.config import ModelConfig
 from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
+from seqmodels.layers import CrossAttention
 from seqmodels.models import build, count_parameters, sizing
-from seqmodels.models.block import CrossAttention
 from seqmodels.spec import Spec, Tokens, Vectors
 from tasks.reversal import Reversal
 from tests.contractions import count
@@ -76,13 +76,13 @@ def test_teacher_forcing_is_decoding_token_by_token_and_padding_is_nothing(confi
 
 def test_cross_attention_is_its_equations():
   """softmax(q kᵀ / √k) v head by head in float64, heads in groups, padded keys left out (Vaswani et al. 2017)."""
-  config = ModelConfig(width=8, heads=4, kv_heads=2)
-  layer = CrossAttention(config, rngs=nnx.Rngs(0), dtype=jnp.float32)
+  layer = CrossAttention(8, rngs=nnx.Rngs(0), heads=4, kv_heads=2)
   draws = np.random.default_rng(1)
   x, encoded = (draws.normal(size=(2, n, 8)).astype(np.float32) for n in (3, 5))
   mask = np.array([[1, 1, 1, 1, 1], [0, 1, 1, 0, 0]], bool)
   actual = jax.jit(lambda x, e, mask: layer(x, layer.read(e), mask))(x, encoded, mask)
-  wq, wkv, wo = (np.asarray(part.weight[...], np.float64) for part in (layer.query, layer.key_value, layer.output))
+  kernels = (np.float64(part.kernel[...]) for part in (layer.query, layer.key_value, layer.output))
+  wq, wkv, wo = (kernel.reshape(shape) for kernel, shape in zip(kernels, [(8, 8), (8, 8), (8, 8)], strict=True))
   for b, i in itertools.product(range(2), range(3)):
     query, seen = x[b, i] @ wq, encoded[b][mask[b]] @ wkv
     heads = []
@@ -144,7 +144,7 @@ def test_the_budget_and_the_flops_count_both_parts():
   for config in (TRANSFORMER.replace(depth=4, encoder_depth=2), CONFIGS['last states']):
     model = build(config.replace(params=2e5), spec)
     assert count_parameters(model, embedding=False) == pytest.approx(2e5, rel=0.02)
-  model = build(TRANSFORMER.replace(width=128, mixer={'implementation': 'reference'}), spec)
+  model = build(TRANSFORMER.replace(width=128, kernels='reference'), spec)
   x, source = jnp.zeros((1, 32), jnp.int32), jnp.zeros((1, 16, 6))
   counted = count(lambda p, x, s: model.apply(p, x, source=s), model.abstract_params, x, source)
   masked = 4 * 128 * (32 * 31 / 2)  # scores that nobody sees

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from seqmodels.config import ModelConfig, from_dict
+from seqmodels.context import Context, StateSpec
 from seqmodels.errors import InputError
+from seqmodels.mixers import MIXERS
+from seqmodels.mixers.base import Mixer
 from seqmodels.models import build, count_parameters, solve_width
 from seqmodels.spec import Spec, Tokens, Vectors
 
@@ -31,10 +34,11 @@ def test_one_call_is_any_split_with_resets_and_padding(config):
   reset = jnp.zeros((2, 9), bool).at[0, 5].set(True)
   mask = jnp.ones((2, 9), bool).at[1, 3].set(False)
   apply = jax.jit(model.apply)
-  whole, _ = apply(params, x, model.init_state(2, 9), reset=reset, mask=mask)
+  whole, _ = apply(params, x, model.init_state(2, 9), Context(reset, mask))
   state, parts = model.init_state(2, 9), []
   for i in range(0, 9, 3):
-    part, state = apply(params, x[:, i : i + 3], state, reset=reset[:, i : i + 3], mask=mask[:, i : i + 3])
+    context = Context(reset[:, i : i + 3], mask[:, i : i + 3])
+    part, state = apply(params, x[:, i : i + 3], state, context)
     parts.append(part)
   valid = np.asarray(mask)
   np.testing.assert_allclose(np.concatenate(parts, 1)[valid], np.asarray(whole)[valid], atol=2e-6)
@@ -52,7 +56,7 @@ def test_scanned_layers_are_the_unrolled_ones():
   x = tokens(2, 8)
 
   def loss(model, params):
-    outputs, _ = model.apply(params, x, key=jax.random.key(7))
+    outputs, _ = model.apply(params, x, context=Context(key=jax.random.key(7)))
     return jnp.sum(jnp.square(outputs)), outputs
 
   gradients, outputs = jax.jit(jax.grad(lambda p: loss(unrolled, p), has_aux=True))(params)
@@ -70,7 +74,7 @@ def test_dropout_needs_a_key_and_changes_with_it():
   params = model.init(jax.random.key(0))
   apply = jax.jit(model.apply)
   quiet, again = apply(params, tokens(1, 6))[0], apply(params, tokens(1, 6))[0]
-  noisy = [apply(params, tokens(1, 6), key=jax.random.key(i))[0] for i in (0, 1)]
+  noisy = [apply(params, tokens(1, 6), context=Context(key=jax.random.key(i)))[0] for i in (0, 1)]
   np.testing.assert_array_equal(quiet, again)
   assert float(jnp.abs(noisy[0] - noisy[1]).max()) > 1e-3
 
@@ -80,7 +84,7 @@ def test_readout_last_reads_the_last_position_that_is_not_padding():
   params = model.init(jax.random.key(0))
   x = jax.random.normal(jax.random.key(2), (2, 8, 3))
   mask = jnp.arange(8)[None, :] < jnp.array([8, 4])[:, None]
-  outputs, _ = model.apply(params, x, mask=mask)
+  outputs, _ = model.apply(params, x, context=Context(mask=mask))
   assert outputs.shape == (2, 5)
   np.testing.assert_allclose(outputs[1:], model.apply(params, x[1:, :4])[0], atol=1e-6)
 
@@ -92,8 +96,8 @@ def test_readout_mean_is_the_mean_over_what_is_not_padding():
   params = model.init(jax.random.key(0))
   x = jax.random.normal(jax.random.key(2), (2, 8, 3))
   mask = jnp.arange(8)[None, :] < jnp.array([8, 4])[:, None]
-  pooled, _ = jax.jit(model.apply)(params, x, mask=mask)
-  outputs = np.asarray(jax.jit(every.apply)(params, x, mask=mask)[0], np.float64)
+  pooled, _ = jax.jit(model.apply)(params, x, context=Context(mask=mask))
+  outputs = np.asarray(jax.jit(every.apply)(params, x, context=Context(mask=mask))[0], np.float64)
   # The output layer of a plain stack is affine, so that the mean of its outputs is its output of the mean.
   np.testing.assert_allclose(pooled, [outputs[0].mean(0), outputs[1, :4].mean(0)], atol=1e-6)
   with pytest.raises(InputError, match='readout=mean needs kind=encode'):
@@ -150,12 +154,12 @@ def test_linformer_is_as_long_as_the_task():
   spec = lambda length: Spec('encode', Tokens(11), Tokens(11), length)
   for length, option, expected in ((24, 0, 24), (600, 0, 600), (24, 30, 30)):
     model = build(config.replace(mixer={'rank': 4, 'length': option}), spec(length))
-    assert model.abstract_params['stack']['block_00']['mixer']['key_mixture'].shape == (expected, 4)
+    assert model.abstract_params['stack']['group_0']['mixer']['key_mixture'].shape == (1, expected, 4)
   with pytest.raises(InputError, match=r'mixer.length=30 of linformer must be at least 31'):
     build(config.replace(pattern=('linformer:length=30',)), spec(31))
   sources = Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=40)
   model = build(config.replace(pattern=('gru',), encoder_pattern=('linformer',)), sources)
-  assert model.abstract_params['encoder']['stack']['block_00']['mixer']['key_mixture'].shape == (40, 4)
+  assert model.abstract_params['encoder']['stack']['group_0']['mixer']['key_mixture'].shape == (1, 40, 4)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +183,7 @@ def test_a_budget_that_no_width_meets_is_refused():
   ('fields', 'message'),
   [
     ({'widht': 3}, "model field='widht' is not known; nearest: width"),
-    ({'width': 'wide'}, "model.width='wide' must be of type int"),
+    ({'width': 'wide'}, "model.width='wide' must be a whole number"),
     ({'width': 0}, 'model.width=0 must be at least 1'),
     ({'dropout': 1.0}, 'model.dropout=1.0 must be in'),
     ({'position': 'rotory'}, "model.position='rotory' is not known; nearest: rotary"),
@@ -211,3 +215,43 @@ def test_a_position_that_one_mixer_of_a_mixed_pattern_cannot_take_is_refused():
   with pytest.raises(InputError, match=r'alibi does not act inside linear_attention, .*linear_attention:position=none'):
     build(ModelConfig(pattern=pattern, width=8, position='alibi'), SPEC)
   assert build(ModelConfig(pattern=('attention', 'linear_attention:position=none'), width=8, position='alibi'), SPEC)
+
+
+class CausalOnly(Mixer):
+  """y_t = x_{t-1}."""
+
+  can_be_bidirectional = False
+
+  def state_spec(self, batch, max_length):
+    del max_length
+    return {'x': StateSpec((batch, 1, self.width), ('batch', 'time', 'embed'))}
+
+  def mix(self, x, state, context):
+    raise NotImplementedError
+
+
+def test_what_cannot_be_bidirectional_is_refused_where_a_task_reads_both_ways(monkeypatch):
+  monkeypatch.setitem(MIXERS, 'shift', CausalOnly)
+  config = ModelConfig(pattern=('gru', 'shift'), width=8)
+  with pytest.raises(InputError, match='names shift, which cannot be bidirectional'):
+    build(config, Spec('encode', Tokens(11), Tokens(11), 24))
+  seq2seq = Spec('seq2seq', Tokens(11), Tokens(11), 24, source=Tokens(11), source_length=7)
+  with pytest.raises(InputError, match="encoder's pattern names shift, which cannot be bidirectional"):
+    build(config, seq2seq)
+  assert build(config, SPEC)
+
+
+@pytest.mark.parametrize('tied', [False, True])
+def test_logits_of_a_bfloat16_model_are_float32_sums(tied):
+  model = build(TRANSFORMER.replace(dtype='bfloat16', width=64, heads=2, tie_embeddings=tied), SPEC)
+  params = jax.tree.map(lambda p: 3 * p, model.init(jax.random.key(0)))
+  logits, _ = jax.jit(model.apply)(params, tokens(4, 24))
+  assert logits.dtype == jnp.float32
+  rounded = logits.astype(jnp.bfloat16).astype(jnp.float32)
+  assert float(jnp.mean(logits == rounded)) < 0.1
+
+
+def test_abstract_models_do_not_take_longer_with_their_depth():
+  model = build(STACKED.replace(depth=10_000, layers='scan'), SPEC)
+  assert model.abstract_params['stack']['group_0']['mixer']['forward']['recurrent_kernel'].shape == (10_000, 12, 3, 12)
+  assert count_parameters(model, embedding=False) == 10_000 * (2 * 12 * 36 + 36 + 12)

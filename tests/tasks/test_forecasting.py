@@ -1,5 +1,7 @@
 """Forecasting: windows by a loop, scaling from training rows alone, baselines against loops and closed forms."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,7 @@ def test_scaling_uses_training_rows_alone():
 
 def test_every_test_window_is_there_once_in_order():
   task, data = make(), series.load('seasonal')
-  _, validation_end, end = data.borders
+  _, validation_end, end = data.ends[0]
   expected = windows_by_loop(data.values, validation_end, end)
   batches = list(task.dataset('test', 64))
   real = [batch.weights > 0 for batch in batches]
@@ -45,7 +47,7 @@ def test_training_windows_end_where_training_ends():
   task, data = make(), series.load('seasonal')
   last = task.arrays('train', np.array([task.count('train') - 1]))
   np.testing.assert_allclose(
-    last.targets[0], data.values[data.borders[0] - HORIZON : data.borders[0]].ravel(), rtol=1e-6
+    last.targets[0], data.values[data.ends[0][0] - HORIZON : data.ends[0][0]].ravel(), rtol=1e-6
   )
 
 
@@ -87,30 +89,47 @@ def test_subtracting_the_last_value_leaves_the_error_as_it_is():
 def test_metrics_are_means_over_all_targets_of_all_windows(channels):
   task, data = make(channels=channels), series.load('seasonal')
   metrics = jax.jit(lambda batch: task.metrics(jnp.tile(batch.inputs[:, -1], (1, HORIZON)), batch))
-  totals = {name: np.zeros(2) for name in ('loss', 'mse', 'mae')}
+  totals = {name: np.zeros(2) for name in ('loss', 'mse', 'mae', 'smape', 'mase')}
   for batch in task.dataset('test', 64):
     for name, pair in metrics(batch).items():
       totals[name] += np.array(pair, np.float64).sum(axis=1)
-  expected = windows_by_loop(data.values, *data.borders[1:])
+  expected = windows_by_loop(data.values, *data.ends[0][1:])
   errors = np.array([past[-1:] - future for past, future in expected])
   squared, absolute = float(np.square(errors).mean()), float(np.abs(errors).mean())
-  means = {'loss': squared, 'mse': squared, 'mae': absolute}
+  table = series._seasonal()
+  mean, deviation = table[:3600].mean(axis=0), table[:3600].std(axis=0)
+  naive = np.abs(table[24:4800] - table[: 4800 - 24]).mean(axis=0)
+  smape, mase = [], []
+  for past, future in expected:
+    for variable in range(4):
+      forecast = past[-1, variable] * deviation[variable] + mean[variable]
+      for step in range(HORIZON):
+        actual = future[step, variable] * deviation[variable] + mean[variable]
+        smape.append(200 * abs(forecast - actual) / (abs(forecast) + abs(actual)))
+        mase.append(abs(forecast - actual) / naive[variable])
+  means = {'loss': squared, 'mse': squared, 'mae': absolute, 'smape': np.mean(smape), 'mase': np.mean(mase)}
   assert all(weight == errors.size for _, weight in totals.values())
-  assert {name: total / weight for name, (total, weight) in totals.items()} == pytest.approx(means, rel=1e-5)
+  assert {name: total / weight for name, (total, weight) in totals.items()} == pytest.approx(means, rel=2e-5)
   assert task.baselines()['copy_last'] == pytest.approx(means)
 
 
 def test_seasonal_naive_repeats_the_day_before():
   data = series.load('seasonal')
   windows = {split: make().windows(split) for split in ('train', 'validation', 'test')}
-  result = forecast_baselines.evaluate(data.values, windows, LOOKBACK, HORIZON, period=8)
+
+  def evaluate(*periods):
+    return forecast_baselines.evaluate(dataclasses.replace(data, periods=periods), windows, LOOKBACK, HORIZON)
+
+  result = evaluate(8, 16)
   errors = [
     past[LOOKBACK - 8 + step % 8] - future[step]
-    for past, future in windows_by_loop(data.values, *data.borders[1:])
+    for past, future in windows_by_loop(data.values, *data.ends[0][1:])
     for step in range(HORIZON)
   ]
   assert result['seasonal_naive']['mse'] == pytest.approx(np.square(errors).mean())
-  assert 'seasonal_naive' not in forecast_baselines.evaluate(data.values, windows, LOOKBACK, HORIZON, period=25)
+  assert set(result) == {'copy_last', 'seasonal_naive', 'seasonal_naive_16', 'linear'}
+  assert set(evaluate(24, 25)) == {'copy_last', 'seasonal_naive', 'linear'}
+  assert set(evaluate(1)) == {'copy_last', 'linear'}
 
 
 def test_the_linear_map_is_found_where_there_is_one():
@@ -120,8 +139,9 @@ def test_the_linear_map_is_found_where_there_is_one():
   values[:2] = random.normal(size=(2, 2))
   for t in range(2, 400):
     values[t] = 1.6 * values[t - 1] - values[t - 2]
-  windows = {'train': range(200), 'validation': range(200, 250), 'test': range(250, 300)}
-  fitted = forecast_baselines.evaluate(values, windows, 8, 4, period=2)
+  data = series.collected([values], [(212, 262, 312)], (2,), {})
+  windows = {'train': np.arange(200), 'validation': np.arange(200, 250), 'test': np.arange(250, 300)}
+  fitted = forecast_baselines.evaluate(data, windows, 8, 4)
   assert fitted['linear']['mse'] < 1e-4 * fitted['copy_last']['mse']
 
 
@@ -129,12 +149,12 @@ def test_the_linear_map_is_least_squares():
   """Against NumPy's solver on the stacked windows of all variables, at a penalty of nearly nothing."""
   data = series.load('seasonal')
   windows = {split: make().windows(split) for split in ('train', 'validation', 'test')}
-  pairs = windows_by_loop(data.values[: data.borders[0]], LOOKBACK, data.borders[0])
+  pairs = windows_by_loop(data.values[: data.ends[0][0]], LOOKBACK, data.ends[0][0])
   past = np.concatenate([past.T for past, _ in pairs])
   future = np.concatenate([future.T for _, future in pairs])
   inputs = np.concatenate([past - past[:, -1:], np.ones((len(past), 1))], axis=1)
   weights, *_ = np.linalg.lstsq(inputs, future - past[:, -1:], rcond=None)
-  forecast = forecast_baselines.fit_linear(data.values, windows, LOOKBACK, HORIZON)
+  forecast = forecast_baselines.fit_linear(data, windows, LOOKBACK, HORIZON)
   expected = past[:50, -1:] + inputs[:50] @ weights
   np.testing.assert_allclose(forecast(past[:50]), expected, atol=0.02)
 

@@ -198,9 +198,9 @@ def test_words_of_a_text_come_from_its_training_split_and_read_as_it():
   assert set(task.tokenizer.vocabulary) - {'<unk>', ' <unk>'} <= counts.keys()
   rarest = min(counts[word] for word in task.tokenizer.vocabulary if 'unk' not in word)
   assert sum(count > rarest for count in counts.values()) <= 998
-  for told, word in zip(task.text.ids['train'].tolist(), words.PLAIN.split(TEXT[: CUT[1]]), strict=True):
-    assert task.tokenizer.vocabulary[told] in (word, '<unk>', ' <unk>')
-    assert task.tokenizer.vocabulary[told].startswith(' ') == word.startswith(' ')
+  for number, word in zip(task.text.ids['train'].tolist(), words.PLAIN.split(TEXT[: CUT[1]]), strict=True):
+    assert task.tokenizer.vocabulary[number] in (word, '<unk>', ' <unk>')
+    assert task.tokenizer.vocabulary[number].startswith(' ') == word.startswith(' ')
   whole = tasks.make('language', {'unit': 'word'})
   assert whole.decode(whole.text.ids['train']) == TEXT[: CUT[1]] != train
   assert '<unk>' in whole.decode(whole.text.ids['validation'])
@@ -224,8 +224,8 @@ def test_masked_tokens_are_hidden_as_bert_hides_them():
   hidden = batch.weights > 0
   assert hidden.mean() == pytest.approx(0.15, abs=0.003)
   np.testing.assert_array_equal(batch.inputs[~hidden], batch.targets[~hidden])
-  shown, told = batch.inputs[hidden], batch.targets[hidden]
-  changed = shown[(shown != mask) & (shown != told)]
+  shown, hidden_tokens = batch.inputs[hidden], batch.targets[hidden]
+  changed = shown[(shown != mask) & (shown != hidden_tokens)]
   assert (shown == mask).mean() == pytest.approx(0.8, abs=0.01)
   assert len(changed) / len(shown) == pytest.approx(0.1 * (1 - 1 / mask), abs=0.01)
   assert len(set(changed.tolist())) == mask

@@ -100,7 +100,7 @@ def test_a_folder_of_the_users_is_the_same_as_the_prepared_data(tmp_path):
 def test_ett_has_the_usual_borders_and_windows():
   for name, hour in (('ETTh1', 1), ('ETTm1', 4)):
     task = tasks.make('forecasting', {'dataset': name})
-    assert task.data.borders == (8640 * hour, 11520 * hour, 14400 * hour)
+    assert tuple(task.data.ends[0]) == (8640 * hour, 11520 * hour, 14400 * hour)
     assert task.count('train') == 8640 * hour - 336 - 96 + 1
     assert task.count('validation') == task.count('test') == 2880 * hour - 96 + 1
   first = task.arrays('test', np.array([0]))
@@ -113,6 +113,49 @@ def test_baselines_on_etth1_reach_the_published_errors():
   assert baselines['copy_last']['mse'] == pytest.approx(1.295, abs=2e-3)
   assert baselines['copy_last']['mae'] == pytest.approx(0.713, abs=2e-3)
   assert baselines['linear']['mse'] <= 0.38
+
+
+def test_m4_baselines_give_the_published_errors():
+  """sMAPE and MASE of the hourly series, computed from the stored files (Makridakis et al. 2018 give the rules)."""
+  task = tasks.make('forecasting', {'dataset': 'm4_hourly', 'lookback': 168, 'horizon': 48, 'channels': 'independent'})
+  assert (task.data.count, task.count('test'), task.count('validation')) == (414, 414, 414)
+  lengths = np.diff([*task.data.starts, len(task.data.values)]) - 48
+  assert (lengths.min(), lengths.max()) == (700, 960)
+  baselines = task.baselines()
+  for name, smape, mase in (
+    ('copy_last', 43.003, 11.608),
+    ('seasonal_naive', 13.912, 1.193),
+    ('seasonal_naive_168', 12.695, 2.867),
+  ):
+    assert baselines[name]['smape'] == pytest.approx(smape, abs=6e-4)
+    assert baselines[name]['mase'] == pytest.approx(mase, abs=6e-4)
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+@pytest.mark.parametrize('normalise', ['none', 'last'])
+def test_the_metrics_of_a_model_are_those_of_the_baseline_it_copies(channels, normalise):
+  """A model that repeats the last value of M4, through batches with filler, scaling and shifts."""
+  options = {'dataset': 'm4_hourly', 'lookback': 24, 'horizon': 48, 'channels': channels, 'normalise': normalise}
+  task = tasks.make('forecasting', options)
+  totals = {}
+  for batch in task.dataset('test', 100):
+    outputs = np.tile(batch.inputs[:, -1], (1, 48))
+    for name, (value, weight) in task.metrics(outputs, batch).items():
+      totals[name] = totals.get(name, 0) + np.array([value.sum(), weight.sum()], np.float64)
+  assert totals['smape'][0] / totals['smape'][1] == pytest.approx(43.003, abs=2e-3)
+  assert totals['mase'][0] / totals['mase'][1] == pytest.approx(11.608, abs=2e-3)
+
+
+def test_exchange_rates_are_read_and_cut_as_in_the_literature():
+  task = tasks.make('forecasting', {'dataset': 'exchange_rate', 'lookback': 96, 'horizon': 96})
+  assert task.data.values.shape == (7588, 8)
+  assert task.data.ends.tolist() == [[5311, 6071, 7588]]
+  assert tasks.make('forecasting', {'dataset': 'exchange_rate', 'split': '60/20/20'}).data.ends[0, 0] == 4552
+  baselines = task.baselines()
+  assert set(baselines) == {'copy_last', 'linear'}, 'rates have no season'
+  # Repeating the last value: 0.081 and 0.196 ("Repeat" of Zeng et al. 2023 at horizon 96, recalled).
+  assert baselines['copy_last']['mse'] == pytest.approx(0.081, abs=1e-3)
+  assert baselines['copy_last']['mae'] == pytest.approx(0.196, abs=1e-3)
 
 
 def test_damaged_prepared_data_are_refused():

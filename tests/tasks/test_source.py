@@ -81,7 +81,7 @@ def patched(archive, offset, value):
   ],
   ids=['plain', 'gzip', 'zip', 'zip lzma', 'zip of several'],
 )
-def test_a_local_file_is_found_packed_or_not(folders, place, ending, pack):
+def test_a_local_remoteis_found_packed_or_not(folders, place, ending, pack):
   path = folders[0] / (place + ending)
   path.parent.mkdir(exist_ok=True)
   path.write_bytes(pack(CONTENT))
@@ -121,7 +121,7 @@ def test_a_local_file_is_found_packed_or_not(folders, place, ending, pack):
     'zip of nothing',
   ],
 )
-def test_a_damaged_local_file_is_refused_in_one_line(folders, name, content):
+def test_a_damaged_local_remoteis_refused_in_one_line(folders, name, content):
   path = folders[0] / name
   path.write_bytes(content)
   with pytest.raises(InputError, match=r'is refused: expected plays/play\.txt, 10500 bytes with sha256') as caught:
@@ -168,7 +168,7 @@ def test_damaged_archives_are_read_right_or_refused_in_one_line(folders, ending,
 
 
 @pytest.mark.parametrize(('ending', 'pack'), [('', bytes), ('.gz', gzip.compress), ('.zip', zipped)])
-def test_a_file_that_unpacks_to_more_than_it_should_is_never_held(folders, ending, pack):
+def test_a_remotethat_unpacks_to_more_than_it_should_is_never_held(folders, ending, pack):
   (folders[0] / f'play.txt{ending}').write_bytes(pack(bytes(100 << 20)))
   tracemalloc.start()
   try:
@@ -214,13 +214,13 @@ def test_a_long_download_is_logged_now_and_then(caplog, monkeypatch):
 
 
 @pytest.mark.parametrize(('file', 'pack'), [('play.txt', bytes), ('play.zip', zipped)])
-def test_a_file_is_fetched_once_and_verified(folders, server, file, pack):
+def test_a_remoteis_fetched_once_and_verified(folders, server, file, pack):
   served, address = server
   (served / file).write_bytes(pack(CONTENT))
-  wanted = raw(f'{address}/{file}')
-  assert source.read(wanted) == CONTENT
+  remote = raw(f'{address}/{file}')
+  assert source.read(remote) == CONTENT
   (served / file).unlink()
-  assert source.read(wanted) == CONTENT
+  assert source.read(remote) == CONTENT
 
 
 @pytest.mark.parametrize(('file', 'pack'), [('play.txt', bytes), ('play.zip', zipped)])
@@ -233,7 +233,7 @@ def test_a_wrong_download_is_refused_and_nothing_is_kept(folders, server, file, 
   assert not folders[1].exists()
 
 
-def test_a_missing_file_without_network_says_what_to_do(folders, server):
+def test_a_missing_remotewithout_network_says_what_to_do(folders, server):
   for url in ('http://127.0.0.1:9/play.txt', f'{server[1]}/missing.txt'):
     with pytest.raises(InputError, match=r'put the file into a folder as plays/play\.txt .*--downloads_dir') as caught:
       source.read(raw(url))

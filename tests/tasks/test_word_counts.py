@@ -14,7 +14,7 @@ UNITS = ('character', 'byte', 'word', 'whitespace')
 
 
 def words_of(text: str) -> int:
-  """What stands between spaces, and one end of sentence a line."""
+  """Count the words between spaces, and one end of sentence a line."""
   return len(text.split()) + text.count('\n')
 
 

@@ -1,9 +1,12 @@
 """Checkpoints: what is saved comes back, and whatever happens to the files is noticed."""
 
+import errno
 import gc
+import json
 import logging
 import pathlib
 import shutil
+import zlib
 from typing import NamedTuple
 
 import jax
@@ -13,6 +16,7 @@ import pytest
 
 from seqmodels.errors import InputError
 from training.checkpoint import Checkpoints, flatten
+from training.files import WriteError
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
@@ -51,7 +55,7 @@ def folder(tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture
-def told(caplog):
+def log_lines(caplog):
   """The log lines of the package, which do not go up to the root logger."""
   logger = logging.getLogger('seqmodels')
   logger.addHandler(caplog.handler)
@@ -105,7 +109,7 @@ def test_arrays_may_be_donated_while_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize('damage', ['flipped', 'truncated', 'missing', 'description', 'everything'])
-def test_a_damaged_checkpoint_is_passed_over(folder, told, damage):
+def test_a_damaged_checkpoint_is_passed_over(folder, log_lines, damage):
   newest = folder / '3'
   largest = data_files(newest)[-1]
   if damage == 'flipped':
@@ -126,8 +130,8 @@ def test_a_damaged_checkpoint_is_passed_over(folder, told, damage):
   assert restored.step == 2
   assert_same(restored.tree, tree(2))
   if damage != 'everything':  # an empty folder does not count as a checkpoint
-    assert 'checkpoint 3 is damaged' in told.text
-    assert 'going back to 2' in told.text
+    assert 'checkpoint 3 is damaged' in log_lines.text
+    assert 'going back to 2' in log_lines.text
   checkpoints.save(3, tree(3), {})
   checkpoints.close()
   assert_same(checkpoints.restore(3, LIKE).tree, tree(3))
@@ -173,6 +177,101 @@ def test_a_failing_write_is_raised(folder):
   checkpoints = Checkpoints(folder, keep=3)
   checkpoints.save(2, tree(2), {})
   with pytest.raises(ValueError, match='step 2 already exists'):
+    checkpoints.wait()
+
+
+def test_a_copied_or_swapped_checkpoint_is_noticed(folder, log_lines):
+  shutil.copytree(folder / '1', folder / '7')
+  assert Checkpoints(folder, read_only=True).latest(LIKE).step == 3
+  assert 'checkpoint 7 is damaged (it is a copy of checkpoint 1): going back to 3' in log_lines.text
+  shutil.rmtree(folder / '7')
+  (folder / '3').rename(folder / 'x')
+  (folder / '2').rename(folder / '3')
+  (folder / 'x').rename(folder / '2')
+  assert Checkpoints(folder, read_only=True).latest(LIKE).step == 1
+  with pytest.raises(InputError, match=r'checkpoint 3 in .* is damaged: it is a copy of checkpoint 2'):
+    Checkpoints(folder, read_only=True).restore(3, LIKE)
+
+
+def test_a_symbolic_link_is_one_line_for_who_writes_and_no_obstacle_for_who_reads(folder):
+  (folder / 'latest').symlink_to(folder / '3')
+  (folder / '9').symlink_to(folder / '2')
+  (folder / '10').symlink_to('nowhere')
+  assert Checkpoints(folder, read_only=True).latest(LIKE).step == 3
+  with pytest.raises(InputError, match='is a symbolic link; remove it'):
+    Checkpoints(folder)
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_is_not_damaged(folder, log_lines):
+  checkpoints = Checkpoints(folder, read_only=True)
+  shutil.rmtree(folder / '1')
+  assert [restored.step for restored in checkpoints.verified(LIKE)] == [2, 3]
+  assert 'checkpoint 1 has been removed meanwhile' in log_lines.text
+  assert 'damaged' not in log_lines.text
+  with pytest.raises(InputError, match=r'checkpoint 1 in .* was just removed'):
+    checkpoints.restore(1, LIKE)
+  writer = Checkpoints(folder, keep=1)
+  writer.save(4, tree(4), {})
+  writer.close()
+  assert checkpoints.latest(LIKE).step == 4
+
+
+def test_another_format_is_one_line(folder):
+  path = folder / '3' / 'meta' / 'metadata'
+  meta = json.loads(path.read_text())
+  for number in (1, 3):
+    meta['format'] = number
+    meta.pop('sum', None)
+    if number == 1:
+      del meta['format'], meta['step']
+    meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+    path.write_text(json.dumps(meta))
+    with pytest.raises(
+      InputError, match=f'3 in .* has format {number} and cannot be read: this version reads format 2'
+    ):
+      Checkpoints(folder).restore_latest_verified(LIKE, discard=True)
+  assert Checkpoints(folder).steps() == [1, 2, 3]
+
+
+def test_stacked_layers_are_stored_one_by_one(tmp_path):
+  whole = {'stack': {'group_0': {'w': np.arange(12.0, dtype=np.float32).reshape(3, 4), 'b': np.ones(3, np.float32)}}}
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(1, {'params': whole, 'moments': (whole, np.int32(2))}, {})
+  checkpoints.close()
+  assert_same(checkpoints.restore(1, jax.eval_shape(lambda: {'params': whole})).tree, {'params': whole})
+  layers = {f'block_0{i}': jax.tree.map(lambda x, i=i: x[i], whole['stack']['group_0']) for i in range(3)}
+  by_layer = {'moments': ({'stack': layers},)}
+  assert_same(Checkpoints(tmp_path, read_only=True).restore(1, jax.eval_shape(lambda: by_layer)).tree, by_layer)
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    OSError(errno.ENOSPC, 'No space left on device'),
+    ValueError("RESOURCE_EXHAUSTED: Error writing …: No space left on device [os_error_code='28']"),
+    ExceptionGroup('saving', [OSError(errno.EDQUOT, 'Disk quota exceeded')]).exceptions[0],
+  ],
+)
+def test_a_full_disk_is_one_line_and_older_checkpoints_stay(folder, monkeypatch, error):
+  checkpoints = Checkpoints(folder, keep=3)
+
+  def fails(*arguments, **options):
+    raise error
+
+  monkeypatch.setattr(checkpoints._manager, 'save', fails)
+  checkpoints.save(4, tree(4), {})
+  with pytest.raises(WriteError, match=r'^checkpoint 4 cannot be written to .*: (No space left|Disk quota)') as caught:
+    checkpoints.wait()
+  assert '\n' not in str(caught.value)
+  checkpoints.close()
+  assert Checkpoints(folder, read_only=True).latest(LIKE).step == 3
+
+
+def test_a_save_that_cannot_be_read_back_is_noticed(tmp_path):
+  """In a folder whose name is a pattern Orbax does not find its own files."""
+  checkpoints = Checkpoints(tmp_path / 'lr[1e-3]')
+  checkpoints.save(1, tree(1), {})
+  with pytest.raises(WriteError, match=r'checkpoint 1 in .* has no manifest: it cannot be read back'):
     checkpoints.wait()
 
 

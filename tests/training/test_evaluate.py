@@ -15,8 +15,10 @@ from tasks.base import Shard
 from tasks.pipeline import cut
 from tests.training import toy
 from training import mesh as meshes
-from training.evaluate import check_segment, evaluate, possible_evaluations
+from training.checkpoint import flatten
+from training.evaluate import NotFinite, batches, check_segment, evaluate, possible_evaluations
 from training.settings import EvalSettings
+from training.workdir import first_not_finite
 
 
 @pytest.fixture(scope='module')
@@ -34,6 +36,27 @@ def test_metrics_do_not_depend_on_the_batch_size(trained):
     assert got.keys() == expected.keys()
     for name, value in expected.items():
       np.testing.assert_allclose(got[name], value, rtol=1e-6)
+
+
+def test_a_batch_is_no_larger_than_the_split():
+  task = tasks.make('recall', {'vocabulary': 16, 'pairs': 2, 'length': 8, 'evaluation_examples': 21})
+  model = build(ModelConfig(pattern=('gru',), width=8, depth=1), task.spec)
+  shapes = []
+  for size, devices in ((20_000, 1), (20_000, 2), (4, 1)):
+    found = batches(model, task, task.evaluations()['test'], EvalSettings(size), meshes.make_mesh(devices))
+    shapes.append(next(iter(found)).inputs.shape)
+  assert shapes == [(21, 8), (22, 8), (4, 8)]
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_named(trained, value):
+  model, params = trained
+  task = toy.Toy()
+  name, leaf = list(flatten(params).items())[1]
+  broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(value) if x is leaf else x, params)
+  with pytest.raises(NotFinite, match=f'^params/{name} holds NaN or infinity$'):
+    evaluate(model, broken, task, task.evaluations()['validation'], EvalSettings())
+  assert first_not_finite({'params': jax.tree.map(np.asarray, broken)}) == f'params/{name}'
 
 
 def test_an_evaluation_replaces_options(trained):
@@ -87,6 +110,7 @@ def test_segments_with_a_memory_as_long_as_the_sequence_equal_whole_sequences():
     ({'memory': 8}, 'eval.memory=8 needs eval.segment'),
     ({'segment': 8, 'memory': 4}, 'eval.memory=4 must be at least eval.segment=8'),
     ({'streams': 0}, 'eval.streams=0 must be greater than 0'),
+    ({'streams': 4}, 'eval.streams=4 has no effect with eval.segment=0'),
   ],
 )
 def test_refuses_settings(fields, message):

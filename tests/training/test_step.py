@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import batch_axes
 from seqmodels.errors import InputError
-from seqmodels.models import batch_axes
 from tests.training import toy
 from training import mesh as meshes
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import TrainSettings
-from training.step import TrainState, init_train_state, make_step, state_shardings
+from training.step import TrainState, draws_key, init_train_state, make_step, state_shardings
 
 SETTINGS = TrainSettings(optimizer='sgd', learning_rate=0.5, schedule='constant', momentum=0.0, clip=0.0)
 
@@ -44,20 +44,20 @@ def assert_close(a, b, rtol=1e-5, atol=1e-6):
 
 def test_accumulation_equals_the_big_batch(model, optimizer):
   batch = toy.batch(range(6), 8)
-  whole, told = make_step(model, toy.Toy(), optimizer)(start(model, optimizer), batch)
-  parts, told_parts = make_step(model, toy.Toy(), optimizer, accumulate=3)(start(model, optimizer), batch)
+  whole, metrics = make_step(model, toy.Toy(), optimizer)(start(model, optimizer), batch)
+  parts, metrics_of_parts = make_step(model, toy.Toy(), optimizer, accumulate=3)(start(model, optimizer), batch)
   assert_close(whole.params, parts.params)
-  assert_close(told, told_parts)
+  assert_close(metrics, metrics_of_parts)
   # A mean of the microbatches' means would be another number: the weights of the rows differ.
   outputs, _ = jax.jit(model.apply)(start(model, optimizer).params, batch.inputs)
   losses, weights = toy.Toy().loss(outputs, batch)
   means = [np.sum(losses[i::3]) / np.sum(weights[i::3]) for i in range(3)]
-  np.testing.assert_allclose(told['loss'], np.sum(losses) / np.sum(weights), rtol=1e-5)
-  assert abs(np.mean(means) - told['loss']) > 1e-4
+  np.testing.assert_allclose(metrics['loss'], np.sum(losses) / np.sum(weights), rtol=1e-5)
+  assert abs(np.mean(means) - metrics['loss']) > 1e-4
 
 
 def test_accumulation_keeps_the_carry_in_its_rows(model, optimizer):
-  batch, axes = toy.batch(range(6), 8), batch_axes(model.init_state)
+  batch, axes = toy.batch(range(6), 8), batch_axes(model.state_spec(4, 8))
   whole, _ = make_step(model, toy.Toy(), optimizer)(start(model, optimizer, model.init_state(6, 8)), batch)
   step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes)
   parts, _ = step(start(model, optimizer, model.init_state(6, 8)), batch)
@@ -73,12 +73,12 @@ def test_the_carry_goes_from_segment_to_segment(model, optimizer):
   step = make_step(model, toy.Toy(), still)
   state = start(model, still, model.init_state(4, 8))
   params = jax.tree.map(np.array, state.params)
-  told = []
+  found = []
   for half in halves:
     state, metrics = step(state, half)
-    told.append(float(metrics['loss']))
+    found.append(float(metrics['loss']))
   outputs, _ = jax.jit(model.apply)(params, batch.inputs)
-  for half, part, loss in zip(halves, (slice(0, 4), slice(4, 8)), told, strict=True):
+  for half, part, loss in zip(halves, (slice(0, 4), slice(4, 8)), found, strict=True):
     losses, weights = toy.Toy().loss(outputs[:, part], half)
     np.testing.assert_allclose(loss, np.sum(losses) / np.sum(weights), rtol=1e-5)
 
@@ -103,64 +103,89 @@ def test_clipping_limits_the_update_and_the_metric_is_the_norm_before(model, opt
   batch = toy.batch(range(4), 8)
   limited = make_optimizer(TrainSettings(**{**vars(SETTINGS), 'clip': 1e-3}))
   before = jax.tree.map(np.array, start(model, optimizer).params)
-  free, told = make_step(model, toy.Toy(), optimizer)(start(model, optimizer), batch)
-  held, told_held = make_step(model, toy.Toy(), limited)(start(model, limited), batch)
+  free, metrics = make_step(model, toy.Toy(), optimizer)(start(model, optimizer), batch)
+  held, metrics_of_limited = make_step(model, toy.Toy(), limited)(start(model, limited), batch)
 
   def moved(state):
     leaves = zip(jax.tree.leaves(state.params), jax.tree.leaves(before), strict=True)
     return np.sqrt(sum(np.sum(np.square(a - b)) for a, b in leaves))
 
   np.testing.assert_allclose(moved(held), 0.5 * 1e-3, rtol=1e-2)
-  np.testing.assert_allclose(moved(free), 0.5 * told['gradient_norm'], rtol=1e-3)
-  np.testing.assert_allclose(told['gradient_norm'], told_held['gradient_norm'], rtol=1e-5)
-  np.testing.assert_allclose(told['learning_rate'], 0.5)
+  np.testing.assert_allclose(moved(free), 0.5 * metrics['gradient_norm'], rtol=1e-3)
+  np.testing.assert_allclose(metrics['gradient_norm'], metrics_of_limited['gradient_norm'], rtol=1e-5)
+  np.testing.assert_allclose(metrics['learning_rate'], 0.5)
 
 
 def test_no_target_at_all_changes_nothing_and_nan_is_told(model, optimizer):
   batch = toy.batch(range(4), 8)
   step = make_step(model, toy.Toy(), optimizer)
   before = jax.tree.map(np.array, start(model, optimizer).params)
-  after, told = step(start(model, optimizer), batch._replace(weights=np.zeros_like(batch.weights)))
-  assert told['loss'] == 0
-  assert told['finite']
+  after, metrics = step(start(model, optimizer), batch._replace(weights=np.zeros_like(batch.weights)))
+  assert metrics['loss'] == 0
+  assert metrics['finite']
   assert_close(after.params, before, rtol=0, atol=0)
-  _, told = step(start(model, optimizer), batch._replace(weights=np.full_like(batch.weights, np.inf)))
-  assert not told['finite']
+  _, metrics = step(start(model, optimizer), batch._replace(weights=np.full_like(batch.weights, np.inf)))
+  assert not metrics['finite']
 
 
 def test_dropout_depends_on_seed_and_step(optimizer):
+  """With one compiled step for all seeds; evaluation draws nothing."""
   model = toy.model(dropout=0.5)
   batch = toy.batch(range(4), 8)
+  step = make_step(model, toy.Toy(), optimizer)
 
   def losses(seed):
-    step = make_step(model, toy.Toy(), optimizer, seed=seed)
-    _, told = step(start(model, optimizer), batch)
-    _, later = step(start(model, optimizer)._replace(step=jnp.asarray(1)), batch)
-    return float(told['loss']), float(later['loss'])
+    state = start(model, optimizer)._replace(key=draws_key(model, seed))
+    _, first = step(state, batch)
+    _, later = step(start(model, optimizer)._replace(key=draws_key(model, seed), step=jnp.asarray(1, jnp.int32)), batch)
+    return float(first['loss']), float(later['loss'])
 
   first, second = losses(0), losses(1)
   assert first == losses(0)
   assert len({*first, *second}) == 4
+  assert step._cache_size() == 1
+  assert initial(toy.model(), optimizer).key is None
+  assert initial(model, optimizer).key is not None
 
 
-@pytest.mark.parametrize('layers', ['unroll', 'scan'])
-def test_batch_axes_of_states(layers):
-  axes = batch_axes(toy.model('gru', depth=2, layers=layers).init_state)
-  assert set(jax.tree.leaves(axes)) == {1 if layers == 'scan' else 0}
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_auxiliary_scalars_are_added_to_the_loss_and_reported(model, optimizer, accumulate):
+  """A penalty on the parameters and one on the outputs, against the gradient of the whole objective."""
+  batch = toy.batch(range(6), 8)
+
+  def auxiliary(params, outputs, batch):
+    squares = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params))
+    return {'decay': 1e-2 * squares, 'outputs': jnp.sum(jnp.square(outputs)) / jnp.sum(batch.weights)}
+
+  def objective(params):
+    outputs, _ = model.apply(params, jnp.asarray(batch.inputs))
+    losses, weights = toy.Toy().loss(outputs, batch)
+    terms = auxiliary(params, outputs, batch)
+    return jnp.sum(losses) / jnp.sum(weights) + sum(terms.values()), terms
+
+  state = start(model, optimizer)
+  (whole, terms), grads = jax.jit(jax.value_and_grad(objective, has_aux=True))(state.params)
+  expected = jax.tree.map(lambda p, g: np.asarray(p - 0.5 * g), state.params, grads)
+  step = make_step(model, toy.Toy(), optimizer, accumulate=accumulate, auxiliary=auxiliary)
+  after, metrics = step(state, batch)
+  assert_close(after.params, expected)
+  for name, value in terms.items():
+    np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
+  np.testing.assert_allclose(metrics['loss'] + sum(terms.values()), whole, rtol=1e-5)
 
 
 def test_one_device_equals_two(model, optimizer):
-  batch, axes = toy.batch(range(4), 8), batch_axes(model.init_state)
+  batch, axes = toy.batch(range(4), 8), batch_axes(model.state_spec(4, 8))
   results = []
   for count in (1, 2):
     mesh = meshes.make_mesh(count)
     step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes, mesh=mesh)
     state = jax.device_put(start(model, optimizer, model.init_state(4, 8)), state_shardings(mesh, axes))
     for _ in range(2):
-      state, told = step(state, meshes.put_batch(batch, mesh))
-      jax.block_until_ready(told)
+      state, metrics = step(state, meshes.put_batch(batch, mesh))
+      jax.block_until_ready(metrics)
     assert all(len(leaf.sharding.device_set) == count for leaf in jax.tree.leaves(state))
-    results.append(jax.device_get((state, told)))
+    results.append(jax.device_get((state, metrics)))
   assert_close(*results)
 
 

@@ -84,24 +84,24 @@ def test_other_rungs_are_measured_beside_rungs_of_the_ladder():
   assert all(len({rung.name for rung in rungs}) == len(rungs) for rungs in LADDERS.values())
 
 
-def test_the_rungs_in_native_code_are_passed_over_where_it_has_not_been_built(monkeypatch):
+def test_the_rungs_in_cpp_are_passed_over_where_it_has_not_been_built(monkeypatch):
   monkeypatch.setattr(library, 'load', lambda: False)
-  rungs = [rung for rung in LADDERS['full'] if rung.backend == 'native']
+  rungs = [rung for rung in LADDERS['full'] if rung.backend == 'cpu']
   admitted, rows = gate.admit(rungs)
   assert (admitted, {row['metric'] for row in rows}) == ([], {'unavailable'})
   assert {row['architecture'] for row in rows} == {'lstm', 'gru', 'rnn', 'transformer'}
 
 
 def test_a_vendors_kernel_that_is_not_here_is_passed_over():
-  admitted, rows = gate.admit([Subject('lstm', 'vendor')], 'bfloat16')  # which no device has
+  admitted, rows = gate.admit([Subject('lstm', 'cudnn')], 'bfloat16')  # which no device has
   assert admitted == []
   assert [(row['metric'], row['value']) for row in rows] == [('unavailable', None)]
   assert 'cudnn' in rows[0]['error'].lower()
 
 
 def test_a_rung_of_one_type_keeps_it_whatever_the_cell_has():
-  vendor = next(rung for rung in LADDERS['device'] if rung.backend == 'vendor')
-  model = dataclasses.replace(vendor, backend='fused').build(token_spec(4), width=8, dtype='bfloat16')
+  rung = next(rung for rung in LADDERS['device'] if rung.backend == 'cudnn')
+  model = dataclasses.replace(rung, backend='xla').build(token_spec(4), width=8, dtype='bfloat16')
   assert model.config.dtype == 'float32'
 
 

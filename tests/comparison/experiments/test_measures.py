@@ -11,6 +11,7 @@ from comparison.experiments import gate, gradient_flow, memory, token_index
 from comparison.experiments.subjects import Subject, random_params, token_spec
 from comparison.experiments.trained import Trainer, score
 from seqmodels.mixers import MIXERS
+from seqmodels.mixers.base import DETERMINISTIC
 from seqmodels.mixers.recurrent import RNN
 from tasks.recall import Recall
 from training.optimizer import make_optimizer
@@ -20,10 +21,10 @@ from training.step import TrainState, make_step
 
 def test_the_gate_lets_a_sound_model_pass_and_names_what_is_broken(monkeypatch):
   class Peeking(RNN):
-    """Looks one step ahead, which no state can tell it when it decodes."""
+    """Look one step ahead, which decoding cannot."""
 
-    def __call__(self, x, state=None, *, reset=None, mask=None, rngs=None):
-      return super().__call__(x + jnp.roll(x, -1, axis=1), state, reset=reset, mask=mask, rngs=rngs)
+    def __call__(self, x, state=None, context=DETERMINISTIC):
+      return super().__call__(x + jnp.roll(x, -1, axis=1), state, context)
 
   monkeypatch.setitem(MIXERS, 'peeking', Peeking)
   monkeypatch.setattr(gate, '_found', {})

@@ -1,5 +1,7 @@
 """The runner: finished cells are skipped, shards partition the grid, a stopped run loses its unfinished cell only."""
 
+import errno
+import os
 import threading
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from comparison import records
 from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.base import SCALES, Experiment
+from seqmodels.errors import InputError
+from training.files import Lock, WriteError
 
 
 class Counting(Experiment):
@@ -135,6 +139,37 @@ def test_named_architectures_take_the_place_of_the_experiments_own(scale):
     assert (cell.key in own) == (named == ['lstm'])
   others = [experiment for experiment in EXPERIMENTS.values() if not experiment.takes_architectures]
   assert {cell.key for cell in runner.plan(others, scale, ['griffin'])} <= own
+
+
+def test_a_folder_is_measured_by_one_process(tmp_path):
+  with Lock(tmp_path, 'records.jsonl.lock'):
+    with pytest.raises(InputError, match=rf'--workdir={tmp_path} is in use by process {os.getpid()} on host'):
+      run(Counting(), tmp_path)
+    assert run(Counting(), tmp_path, shard=(0, 2)).run == 5  # a shard has rows of its own
+  assert run(Counting(), tmp_path) == (5, 5, 0)
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_measured(tmp_path, monkeypatch):
+  write, calls = os.fsync, []
+
+  def full(number):
+    calls.append(number)
+    if len(calls) == 4:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    write(number)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(os, 'fsync', full)
+    with pytest.raises(WriteError, match=r'^.*records.jsonl cannot be written: No space left on device$'):
+      run(Counting(), tmp_path)
+  assert len(records.finished(records.read_all(tmp_path))) >= 3
+  assert run(Counting(), tmp_path).failed == 0
+  assert len(records.select(records.read_all(tmp_path))) == 20
+
+
+def test_the_time_left_is_never_negative(tmp_path):
+  planned = runner.plan([Counting()], 'smoke')[0]
+  assert runner.progress(10, 10, planned, 1.0, [{'metric': 'm'}], -1e-12).endswith('about 0 s left')
 
 
 def test_the_progress_line_names_the_cell_and_the_time_left(tmp_path):

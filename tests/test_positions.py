@@ -1,10 +1,75 @@
-"""Position encodings against their papers' formulas, in complex numbers and loops."""
+"""Position encodings against their formulas, anywhere in a stream, and mixers that use them there."""
+
+import decimal
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from flax import nnx
 
+from seqmodels import positions
 from seqmodels.positions import advance, alibi_slopes, compact, rotary, sinusoidal, t5_bucket
+from tests.cases import make
+
+PI = decimal.Decimal('3.14159265358979323846264338327950288419716939937510582097494')
+LATE = 19_200_000  # tokens; a multiple of SLOTS, so that a ring's slots hold the same distances as at 0
+SLOTS, WIDTH = 64, 32
+
+
+def exact_angle(position: int, i: int, half: int) -> float:
+  """Return position · 10,000^(-i/half) modulo 2π, from 60 decimal digits."""
+  with decimal.localcontext(prec=60):
+    angle = position * decimal.Decimal(10_000) ** (-decimal.Decimal(i) / half)
+    return float(angle - (angle / (2 * PI)).to_integral_value() * 2 * PI)
+
+
+@pytest.mark.parametrize('half', [1, 5, 32])
+def test_angles_are_exact_at_any_position(half):
+  places = [0, 1, -1, 7, -130, 65_535, 65_536, 1_000_003, -LATE, LATE, 2**31 - 1, -(2**31 - 1)]
+  actual = jax.jit(lambda position: positions.angles(position, half))(jnp.array([places], jnp.int32))[0]
+  expected = np.array([[exact_angle(place, i, half) for i in range(half)] for place in places])
+  distance = np.abs(np.asarray(actual, np.float64) - expected)
+  assert np.minimum(distance, np.abs(distance - 2 * math.pi)).max() < 4e-7
+
+
+def test_sinusoids_are_exact_late_in_a_stream():
+  actual = positions.sinusoidal(jnp.array([[LATE]], jnp.int32), 7)[0, 0]
+  angles = [exact_angle(LATE, i, 4) for i in range(4)]
+  np.testing.assert_allclose(actual, [*np.sin(angles), *np.cos(angles)][:7], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('name', 'options'),
+  [
+    ('attention', {}),
+    ('attention', {'decode': 'full'}),
+    ('sliding_window', {'window': 32}),
+    ('sparse', {'stride': 16}),
+    ('retention', {}),
+    ('linear_attention', {}),
+  ],
+)
+def test_rotary_mixers_do_not_change_late_in_a_stream(name, options):
+  """The same tokens give the same outputs from position 19 million on as from 0 on, in segments and one by one."""
+  mixer = make(name, WIDTH, options={'position': 'rotary', 'heads': 2, **options})
+  graph, params = nnx.split(mixer)
+  apply = jax.jit(lambda params, x, state: nnx.merge(graph, params)(x, state))
+  x = np.random.default_rng(3).normal(size=(1, 2 * SLOTS, WIDTH)).astype(np.float32)
+
+  def outputs(start: int) -> np.ndarray:
+    state = mixer.init_state(1, SLOTS)
+    state['end' if 'end' in state else 'position'] = jnp.full((1,), start, jnp.int32)
+    ys, first = [], 0
+    for length in (32, 32, 32, *(1,) * 32):  # behind SLOTS tokens a ring holds nothing older
+      y, state = apply(params, x[:, first : first + length], state)
+      ys.append(y)
+      first += length
+    return np.concatenate(ys, axis=1)[:, SLOTS:]
+
+  early = outputs(0)
+  assert np.abs(outputs(LATE) - early).max() < 1e-5 * np.sqrt(np.mean(early**2))
 
 
 def test_advance_counts_like_a_loop():

@@ -1,0 +1,94 @@
+"""Trials of an experiment: one compiled step for every rate and seed, any optimizer, dropout, and resumed trials."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from comparison.experiments.subjects import Subject
+from comparison.experiments.trained import Trainer, score, trials
+from tasks.recall import Recall
+from training.evaluate import NotFinite
+from training.optimizer import OPTIMIZERS
+from training.settings import TrainSettings
+
+TASK = Recall(vocabulary=16, pairs=2, length=8, evaluation_examples=20)
+SETTINGS = TrainSettings(steps=4, batch_size=4, schedule='constant')
+
+
+def model(**fields):
+  return Subject('gru').build(TASK.spec, width=8, depth=1, **fields)
+
+
+def test_dropout_changes_the_losses_of_an_experiment():
+  """And its draws follow the seed, with one compiled step."""
+  plain, dropped = (Trainer(model(dropout=rate, block='residual'), TASK, SETTINGS) for rate in (0.0, 0.1))
+  losses = [trainer.run(1e-2, seed).losses for trainer in (plain, dropped) for seed in (0, 1)]
+  assert len({tuple(curve) for curve in losses}) == 4
+  np.testing.assert_array_equal(dropped.run(1e-2, 1).losses, losses[3])
+
+
+def test_rates_and_seeds_share_one_compiled_step():
+  trainer = Trainer(model(), TASK, SETTINGS)
+  curves = {(rate, seed): trainer.run(rate, seed).losses for rate in (1e-3, 1e-2) for seed in (0, 1)}
+  assert len({tuple(curve) for curve in curves.values()}) == 4
+  assert curves[1e-3, 0][0] == curves[1e-2, 0][0]  # the same parameters and data
+  assert trainer.setup.step._cache_size() == 0  # all went through the one that was compiled ahead
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_every_optimizer_trains_in_an_experiment(name):
+  trainer = Trainer(model(), TASK, dataclasses.replace(SETTINGS, optimizer=name))
+  trial = trainer.run(1e-3, 0)
+  assert trial.finite
+  assert len(trial.losses) == 4
+  assert trial.losses[-1] != trial.losses[0]
+
+
+def test_a_trial_that_diverges_scores_nothing_and_the_others_go_on():
+  trainer = Trainer(model(), TASK, dataclasses.replace(SETTINGS, optimizer='sgd', clip=0.0, steps=6))
+  trial = trainer.run(1e38, 0)
+  assert not trial.finite
+  assert (
+    len(trial.losses) < 6
+    or not np.isfinite(trial.losses).all()
+    or not np.isfinite(jax.tree.leaves(trial.params)[0]).all()
+  )
+  rate, runs, _ = trials(trainer, [1e38, 1e-2], [0], lambda params: score(model(), params, TASK, 'test')['accuracy'])
+  assert rate == 1e-2
+  assert [seed for seed, _ in runs] == [0]
+  broken = jax.tree.map(lambda x: x * np.nan, runs[0][1].params)
+  with pytest.raises(NotFinite, match='holds NaN or infinity'):
+    score(model(), broken, TASK, 'test')
+
+
+def test_a_trial_in_a_folder_goes_on_where_it_stopped(tmp_path):
+  """Stopped after its second checkpoint: the same curve and parameters as one that was not."""
+  settings = dataclasses.replace(SETTINGS, steps=6, checkpoint_every=2)
+  whole = Trainer(model(), TASK, settings).run(1e-2, 3)
+  trainer = Trainer(model(), TASK, settings, folder=tmp_path)
+  calls = 0
+
+  def stops(state, batch):
+    nonlocal calls
+    calls += 1
+    if calls == 6:
+      raise KeyboardInterrupt
+    return compiled(state, batch)
+
+  compiled, trainer.compiled = trainer.compiled, stops
+  with pytest.raises(KeyboardInterrupt):
+    trainer.run(1e-2, 3)
+  calls = 100
+  again = trainer.run(1e-2, 3)
+  assert calls == 102  # the last two steps
+  np.testing.assert_array_equal(again.losses, whole.losses)
+  jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
+  assert trainer.run(1e-2, 3).losses.tolist() == whole.losses.tolist()
+  assert calls == 102  # it has ended
+
+
+def test_a_trial_on_two_devices_is_that_on_one():
+  curves = [Trainer(model(), TASK, SETTINGS, devices=count).run(1e-2, 0).losses for count in (1, 2)]
+  np.testing.assert_allclose(*curves, rtol=1e-5)
