@@ -137,7 +137,7 @@ def attention_case(random: np.random.Generator, length: int, flagged: bool) -> C
 def decode_case(random: np.random.Generator, length: int, flagged: bool) -> Case:
   """`length` is how many slots the cache has."""
   heads, groups, width = 4, 2, 6
-  block = lambda: tuple(normal(random, *a.shape) for a in cache.empty(B, groups, length, width, jnp.float32).blocks)
+  block = lambda: tuple(normal(random, *a.shape) for a in cache.spec(B, groups, length, width, jnp.float32).blocks)
   arrays = {'q': normal(random, B, heads, width), 'k_blocks': block(), 'v_blocks': block()}
   arrays |= {name: normal(random, B, groups, width) for name in ('k', 'v')}
   end = np.asarray([1, length // 2 + 1, length, 3 * length + 1], np.int32)

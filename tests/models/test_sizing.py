@@ -65,7 +65,7 @@ PATTERNS = {
   'transformer_xl': {},
   'gru': {'block': 'plain', 'feedforward': 0.0},
   'gated_delta+attention': {'position': 'alibi'},
-  'linear_attention': {'tie_embeddings': True},
+  'linear_attention': {'tie_embeddings': True, 'kernels': 'xla'},
 }
 
 
