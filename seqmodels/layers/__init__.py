@@ -2,7 +2,7 @@
 
 from seqmodels.layers.convolution import CausalConvolution
 from seqmodels.layers.cross_attention import CrossAttention
-from seqmodels.layers.dense import Dense, HeadDense, together
+from seqmodels.layers.dense import Dense, HeadDense
 from seqmodels.layers.dropout import dropout
 from seqmodels.layers.embed import Embed
 from seqmodels.layers.mlp import MLP
@@ -21,5 +21,4 @@ __all__ = [
   'dropout',
   'normalize',
   'parameter',
-  'together',
 ]

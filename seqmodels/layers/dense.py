@@ -1,6 +1,5 @@
 """A dense layer from named axes to named axes."""
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 
@@ -14,8 +13,6 @@ from seqmodels.layers.parameter import parameter
 
 Sizes = Mapping[str, int]  # axis name → size, in order
 Initializer = Callable[[jax.Array, tuple[int, int]], jax.Array]  # (key, (inputs, outputs)) → kernel
-
-MANY_ROWS = 64
 
 lecun_normal = nnx.initializers.lecun_normal()
 
@@ -95,22 +92,6 @@ def contract(x: jax.Array, kernel: jax.Array, axes: int = 1, out_dtype: DTypeLik
   """Sum over the last `axes` axes of x and the first of the kernel; accumulate and return in `out_dtype`."""
   last, first = tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes))
   return jax.lax.dot_general(x, kernel, ((last, first), ((), ())), preferred_element_type=out_dtype)
-
-
-def together(x: jax.Array, *layers: Dense) -> tuple[jax.Array, ...]:
-  """Return what each layer gives for the same x, from one product where there are many rows.
-
-  The layers differ in their last axis only and have no bias. Their kernels are joined along it, so that one split along
-  heads stays as it is. On two CPU cores (JAX 0.10.2, b16 t256 d256, forward and backward) four products of 256 columns
-  take 1.3 to 1.6 times as long as the one; copying the kernels would cost few rows more than that.
-  """
-  if math.prod(x.shape[: x.ndim - layers[0].inputs]) < MANY_ROWS:
-    return tuple(layer(x) for layer in layers)
-  dtype = layers[0].dtype
-  kernels = [layer.kernel[...].astype(dtype) for layer in layers]
-  y = contract(x.astype(dtype), jnp.concatenate(kernels, axis=-1), layers[0].inputs)
-  ends = itertools.accumulate(kernel.shape[-1] for kernel in kernels[:-1])
-  return tuple(jnp.split(y, tuple(ends), axis=-1))
 
 
 def time_major(x: Float[Array, 'b t d'], layer: Dense, *, scale: jax.Array | None = None) -> Float[Array, 't b *z']:

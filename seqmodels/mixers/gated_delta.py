@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import delta as kernel
-from seqmodels.layers import CausalConvolution, Dense, Norm, together
+from seqmodels.layers import CausalConvolution, Dense, Norm
 from seqmodels.layers.convolution import draw_taps
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
@@ -88,7 +88,7 @@ class GatedDeltaDirection(Direction):
     return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
     new = {}
     q, new['query'] = self.query_convolution(q, state['query'], context)
     k, new['key'] = self.key_convolution(k, state['key'], context)

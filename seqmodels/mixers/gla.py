@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import gated_linear_attention as kernel
-from seqmodels.layers import Dense, Norm, together
+from seqmodels.layers import Dense, Norm
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, HeadOptions, check_range
@@ -72,7 +72,7 @@ class GLADirection(Direction):
     return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
     log_decay = jax.nn.log_sigmoid(self.decay_up(self.decay_down(x), jnp.float32)) / TEMPERATURE
     y, s = kernel.gated_linear_attention(
       q * self.key_dim**-0.5,

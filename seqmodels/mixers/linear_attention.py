@@ -10,7 +10,7 @@ from flax import nnx
 from seqmodels import positions
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.layers import Dense, together
+from seqmodels.layers import Dense
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.options import HeadOptions, check_position
@@ -93,7 +93,7 @@ class FeatureAttention(Mixer):
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.init_state(x.shape[0], 0) if state is None else state
-    q, k, v = together(x, self.query, self.key, self.value)
+    q, k, v = self.query(x), self.key(x), self.value(x)
     # The keys in a state have the fixed features: no other draw goes with it.
     q, k, log_input = self.feature_map(q, k, context.key if state is None else None)
     if self.position == 'rotary':

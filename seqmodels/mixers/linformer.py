@@ -11,7 +11,7 @@ from seqmodels import positions
 from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.layers import Dense, parameter, together
+from seqmodels.layers import Dense, parameter
 from seqmodels.layers.dense import lecun_normal
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Form, Mixer
@@ -90,7 +90,7 @@ class Linformer(Mixer):
     self.check_length(x.shape[1])
     reset, mask = context.reset, context.mask
     where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], reset, mask)
-    q, k, v = together(x, self.query, self.key, self.value)
+    q, k, v = self.query(x), self.key(x), self.value(x)
     if self.position == 'rotary':
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     q = q * q.shape[-1] ** -0.5

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import BATCH, Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.layers import Dense, Norm, together
+from seqmodels.layers import Dense, Norm
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import HeadOptions
@@ -70,7 +70,7 @@ class MLSTMDirection(Direction):
     return kernel.flops(self.head_dim, self.head_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
     gates = self.gates(x, jnp.float32)
     (y, n, m), new = kernel.linear_attention(
       q,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from seqmodels import positions
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.layers import Dense, Norm, together
+from seqmodels.layers import Dense, Norm
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import HeadOptions, check_position, check_range
@@ -73,7 +73,7 @@ class RetentionDirection(Direction):
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     (b, t, _), reset, mask = x.shape, context.reset, context.mask
-    q, k, v, gate = together(x, self.query, self.key, self.value, self.gate)
+    q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
     new = {}
     if self.position == 'rotary':
       where, new['position'] = positions.advance(state['position'], t, reset, mask)

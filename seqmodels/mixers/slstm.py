@@ -90,7 +90,7 @@ class ExponentialRecurrence(Direction):
       smooth, new['inputs'] = self.convolution(x, state['inputs'], context)
       smooth = jax.nn.silu(smooth)
     projected = time_major(smooth, self.input_forget), time_major(x, self.cell_output)
-    gates = jnp.concatenate(projected, axis=3).swapaxes(1, 2)  # [t heads b gate head_dim]
+    gates = jnp.concatenate([a.swapaxes(1, 2) for a in projected], axis=3)  # [t heads b gate head_dim]
     hs, carry = kernel.slstm(
       gates.reshape(*gates.shape[:3], -1),
       tuple(state[part].swapaxes(0, 1) for part in PARTS),

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import Context, StateSpec
 from seqmodels.kernels import linear_attention as kernel
-from seqmodels.layers import CausalConvolution, Dense, Norm, parameter, together
+from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
 from seqmodels.layers.convolution import draw_taps
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Direction, Directional, Form
@@ -90,8 +90,8 @@ class SSDDirection(Direction):
     return kernel.flops(*sizes, chunk=self.chunk, backend=self.kernels, key_heads=1)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    v, gate = together(x, self.value, self.gate)
-    k, q = together(x, self.key, self.query)
+    v, gate = self.value(x), self.gate(x)
+    k, q = self.key(x), self.query(x)
     new = {}
     v, new['value'] = self.value_convolution(v, state['value'], context)
     k, new['key'] = self.key_convolution(k, state['key'], context)

@@ -18,7 +18,6 @@ from seqmodels.layers import (
   axes_of,
   normalize,
   parameter,
-  together,
 )
 from seqmodels.layers.convolution import draw_taps
 from seqmodels.layers.dense import batch_major, time_major
@@ -64,16 +63,6 @@ def test_layers_name_every_axis():
     is_axes = lambda node: isinstance(node, tuple)
     ranks = jax.tree.map(len, axes_of(module), is_leaf=is_axes)
     assert ranks == jax.tree.map(lambda leaf: leaf.ndim, shapes)
-
-
-@pytest.mark.parametrize('length', [3, 40])
-def test_layers_computed_together_give_what_each_gives(length):
-  """Few rows are read by each layer, many by one product."""
-  rngs = nnx.Rngs(0)
-  layers = [Dense({'embed': 8}, {'heads': 2, 'head_dim': size}, rngs=rngs) for size in (3, 5, 1)]
-  x = draw(2, length, 8)
-  for y, layer in zip(together(x, *layers), layers, strict=True):
-    np.testing.assert_allclose(y, layer(x), rtol=1e-5, atol=1e-6)
 
 
 def test_a_layer_reads_and_writes_time_first():
