@@ -21,6 +21,7 @@ from seqmodels.kernels import (
   gated_linear_attention,
   linear_attention,
   local_attention,
+  mlp,
   recurrent,
   slstm,
   sparse_attention,
@@ -243,6 +244,16 @@ def convolution_case(random: np.random.Generator, length: int, flagged: bool) ->
   return Case(run, arrays, axes, draw_flags(random, length, flagged), {'x': (0, 1)}, of_tokens, has_dtype=False)
 
 
+def mlp_case(random: np.random.Generator, length: int, flagged: bool) -> Case:
+  del flagged
+  d, hidden = 6, 21
+  arrays = {'x': normal(random, B, length, d), 'w1': normal(random, d, hidden), 'b1': normal(random, hidden)}
+  arrays |= {'w2': normal(random, hidden, d), 'b2': normal(random, d)}
+  run = lambda a, flags, **options: mlp.mlp(*a.values(), **options)
+  axes = {name: 0 if name == 'x' else None for name in arrays}
+  return Case(run, arrays, axes, {}, {}, ((0, 1),))
+
+
 MAKERS: dict[str, Callable[..., Case]] = {
   **{cell: lambda *a, cell=cell: recurrent_case(cell, *a) for cell in ('rnn', 'lstm', 'gru')},
   'attention': attention_case,
@@ -255,6 +266,7 @@ MAKERS: dict[str, Callable[..., Case]] = {
   'rotating': rotating_case,
   'slstm': slstm_case,
   'convolution': convolution_case,
+  'mlp': mlp_case,
 }
 
 

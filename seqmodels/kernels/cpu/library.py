@@ -27,7 +27,7 @@ from seqmodels.errors import InputError
 BUILD = 'python -m seqmodels.kernels.cpu'
 FOLDER = pathlib.Path(__file__).parent
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
-LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal')
+LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal', 'mlp')
 HANDLERS = ('decode_attention', *(f'{layer}_{way}' for layer in LAYERS for way in ('forward', 'backward')))
 
 
