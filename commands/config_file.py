@@ -29,7 +29,7 @@ def load(flag: str, overrides: Mapping[str, str | None]) -> ConfigDict:
   """
   path, _, arg = flag.partition(':')
   check_path(path)
-  shown = f'--config={cut(flag)}'
+  shown = f'--config={path}:{cut(arg)}' if arg else f'--config={path}'
   try:
     module = _execute(pathlib.Path(path))
     if not hasattr(module, 'get_config'):

@@ -223,11 +223,12 @@ def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
   """
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
-    groups.setdefault((row['experiment'], row['version'], row['metric']), []).append(row)
+    groups.setdefault((row['experiment'], row['version'], row.get('of'), row['metric']), []).append(row)
   whole = []
-  for (_, _, metric), group in groups.items():
+  for (*_, metric), group in groups.items():
     counts = collections.Counter((name, _kind(value)) for row in group for name, value in row.items())
-    usual = [column for column, count in counts.items() if count >= 0.9 * len(group)]
+    most = 0.9 * len(group) if len(group) > 10 else max(len(group) - 1, 2)  # one row of a few may be foreign
+    usual = [column for column, count in counts.items() if count >= most]
     for row in group:
       problem = next((name for name, kind in usual if name not in row or _kind(row[name]) != kind), None)
       if problem is None or metric in EVENTS or problem in NULLABLE:

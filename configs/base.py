@@ -5,7 +5,7 @@ a flag, `--config.<section>.<field>=value`, is set by `override`: both read valu
 """
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,6 +14,7 @@ from configs import architectures, catalogue
 from seqmodels import fields
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError, shown, unknown
+from training import settings
 from training.settings import EvalSettings, TrainSettings
 
 Section = MutableMapping[str, Any]
@@ -60,6 +61,7 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   for key, text in overrides.items():
     section, path = _find(key, sections)
     section[key] = fields.read(path, text, _kind(path, section[key]))
+  _drop_unread(sections['train'], overrides)
   return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections})
 
 
@@ -85,6 +87,15 @@ def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:
         raise InputError(f'--config.{path} needs a value: --config.{path}=…')
       if path not in patterns:
         section[key] = True if text is None else fields.read(path, text, _kind(path, section[key]))
+    if 'train.optimizer' in overrides:
+      _drop_unread(config.train, {path.removeprefix('train.') for path in overrides})
+
+
+def _drop_unread(train: Any, given: Collection[str]) -> None:
+  """Reset what a config sets and the chosen optimizer does not read, such as adam the weight decay, unless given."""
+  for name in settings.unread_fields(train['optimizer']):
+    if name not in given and name in train:
+      train[name] = getattr(TrainSettings, name)
 
 
 def _section_of(config: ConfigDict, path: str) -> tuple[Any, str]:

@@ -95,20 +95,9 @@ def experiment_summaries() -> dict[str, str]:
 
 
 def dataset_summaries() -> dict[str, str]:
-  """Return one line about each data set that a task can read, from the docstring of its builder."""
-  texts = _value('tasks.datasets.corpora', _top('tasks.datasets.corpora', 'UNITS').node)
-  series = _value('tasks.datasets.series', _top('tasks.datasets.series', 'SERIES').node)
-  documented: dict[str, str] = {}
-  for path in sorted((ROOT / 'tasks' / 'datasets').iterdir()):
-    if not _is_module(f'tasks.datasets.{path.stem}'):
-      continue
-    tree = _tree(f'tasks.datasets.{path.stem}')
-    for node in (tree, *tree.body):
-      if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        name = getattr(node, 'name', path.stem).strip('_').replace('_', '').lower()
-        if text := ast.get_docstring(node):
-          documented[name] = _first_line(text)  # a class stands for its module
-  return {name: documented.get(name.lower(), '') for name in (*texts, *series)}
+  """Return one line about each data set that a task can read."""
+  tables = (_value('tasks.datasets', _top('tasks.datasets', name).node) for name in ('TEXTS', 'SERIES'))
+  return {name: line for table in tables for name, line in table.items()}
 
 
 def _summaries(places: dict[str, Place]) -> dict[str, str]:

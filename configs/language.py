@@ -7,6 +7,10 @@ Tiny Shakespeare in nanoGPT's CPU setting (published: validation loss 1.88 on sa
   python main.py --mode=train --workdir=/tmp/shakespeare --config=configs/language.py:transformer,\
 dataset=tinyshakespeare,split=90/10,depth=4,width=128,heads=4,position=learned,norm=layer,tie_embeddings=True,\
 length=64,batch_size=12,learning_rate=1e-3
+
+Your own text, a file, a folder or a pattern (docs/data.md):
+
+  python main.py --mode=train --workdir=/tmp/mine --config="configs/language.py:lstm,dataset=texts/*.txt"
 """
 
 from ml_collections import ConfigDict

@@ -10,17 +10,21 @@ from tasks.adding import Adding
 from tasks.base import Task
 from tasks.copying import Copying
 from tasks.forecasting import Forecasting
+from tasks.formal_languages import FormalLanguages
 from tasks.language import Language
 from tasks.recall import Recall
 from tasks.reversal import Reversal
+from tasks.state_tracking import StateTracking
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
   'copying': Copying,
   'forecasting': Forecasting,
+  'formal_languages': FormalLanguages,
   'language': Language,
   'recall': Recall,
   'reversal': Reversal,
+  'state_tracking': StateTracking,
 }
 
 

@@ -4,8 +4,12 @@ import gc
 import importlib.metadata
 import os
 import pathlib
+import signal
 import sys
 
+# A shell starts what runs in the background with SIGINT ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 CACHE = pathlib.Path.home() / '.cache' / 'seqmodels' / 'compilation'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -26,7 +30,7 @@ import tests.typecheck  # noqa: E402, F401  (the hook finds it as an attribute o
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-jax.config.update('jax_num_cpu_devices', 2)
+jax.config.update('jax_num_cpu_devices', int(os.environ.get('SEQMODELS_TEST_DEVICES', '2')))
 if jax.default_backend() != 'cpu':
   jax.config.update('jax_default_matmul_precision', 'highest')  # GPUs and TPUs read float32 with fewer bits unless told
 

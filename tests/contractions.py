@@ -14,7 +14,7 @@ def count(function: Any, *arguments: Any) -> float:
   """FLOPs of everything that is a sum of products in function(*arguments), a multiply-add being two.
 
   dot_general; a product that is summed, `sum(a * b)`; and an outer product that is added to something,
-  `s + a[:, None] * b[None, :]`. Of the branches of a conditional the dearest counts. Arguments may be abstract.
+  `s + a[:, None] * b[None, :]`. Of the branches of a conditional the one with most counts. Arguments may be abstract.
   """
   return _total(jax.make_jaxpr(function)(*arguments).jaxpr)
 
@@ -42,9 +42,15 @@ def _flops(equation: Any, made: dict[Any, Any], added: set[Any]) -> float:
   assert name != 'conv_general_dilated', 'convolutions are not counted'
   inner = [_total(program) for program in _programs(params)]
   if name == 'cond':
-    return max(inner)
+    return _of_branches(params, inner)
   assert name != 'while' or not any(inner), 'a loop whose trips are not known'
   return sum(inner) * (params['length'] if name == 'scan' else 1)
+
+
+def _of_branches(params: Any, inner: list[float]) -> float:
+  """The branch with most; of branches for platforms the one for CPUs, unless it is a foreign call (without FLOPs)."""
+  on_cpu = [i for i, names in enumerate(params.get('branches_platforms') or ()) if names and 'cpu' in names]
+  return max((inner[i] for i in on_cpu if inner[i]), default=max(inner))
 
 
 def _programs(params: dict[str, Any]) -> list[Any]:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS, BYTES = 5.0, 2**30
 PATIENCE = 60.0  # seconds that a process may take on a busy machine
-TASKS = ('language', 'copying', 'adding', 'recall', 'reversal', 'forecasting')
+TASKS = ('language', 'copying', 'adding', 'recall', 'reversal', 'forecasting', 'formal_languages', 'state_tracking')
 TINY = 'width=8,depth=1,length=8,batch_size=2,steps=1,unit=byte'
 
 NUMBERS = (
@@ -142,9 +142,9 @@ def random_line(draws: random.Random, workdir: str) -> Line:
 
 
 def config(draws: random.Random) -> str:
-  from configs.architectures import names
+  from configs import architectures, catalogue
 
-  task, name = draws.choice(TASKS), draws.choice(names())
+  task, name = draws.choice(catalogue.tasks()), draws.choice(architectures.names())
   pairs = ','.join(pair(draws) for _ in range(draws.choice([0, 1, 1, 1, 2])))
   return f'{ROOT}/configs/{task}.py:{name},width=16,depth=4,{pairs}'
 
@@ -238,11 +238,13 @@ def confirm(line: Line, folder: str) -> str:
   try:
     with tempfile.TemporaryFile() as errors:
       process = subprocess.Popen(command, cwd=folder, env=kept, stdout=subprocess.DEVNULL, stderr=errors)
-      used = _wait(process)
+      used, was_killed = _wait(process)
       errors.seek(0)
       text = errors.read().decode(errors='replace')
   except ValueError:  # a zero byte: no shell can pass it
     return ''
+  if was_killed:
+    return f'hang beyond {PATIENCE:g} s'
   if 'Traceback' in text or process.returncode < 0:
     return f'traceback {process.returncode} {text[-300:]}'
   if used.ru_maxrss * 1024 > BYTES:
@@ -251,19 +253,17 @@ def confirm(line: Line, folder: str) -> str:
   return f'hang {seconds:.1f} s' if seconds > SECONDS and process.returncode == 2 else ''
 
 
-def _wait(process: subprocess.Popen) -> resource.struct_rusage:
-  """Wait for a process, as long as patience lasts; return what it has used."""
-  end = time.monotonic() + PATIENCE
+def _wait(process: subprocess.Popen) -> tuple[resource.struct_rusage, bool]:
+  """Wait for a process, as long as patience lasts; return what it has used, and whether it had to be killed."""
+  end, was_killed = time.monotonic() + PATIENCE, False
   while True:
     done, status, used = os.wait4(process.pid, os.WNOHANG)
     if done:
       process.returncode = os.waitstatus_to_exitcode(status)
-      return used
-    if time.monotonic() > end:
+      return used, was_killed
+    if time.monotonic() > end and not was_killed:
       process.kill()
-      _, status, used = os.wait4(process.pid, 0)
-      process.returncode = 2
-      return used
+      was_killed = True
     time.sleep(0.05)
 
 

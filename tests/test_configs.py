@@ -262,3 +262,13 @@ def test_controls_differ_only_in_the_block():
     classical, residual = ARCHITECTURES[name], ARCHITECTURES[f'{name}_residual']
     assert classical['pattern'] == residual['pattern']
     assert (classical['block'], residual['block']) == ('plain', 'residual')
+
+
+def test_an_optimizer_is_chosen_without_resetting_what_it_does_not_read():
+  for config in (configs.base.make('language', 'lstm,optimizer=adam'), configs.base.make('language', 'lstm')):
+    configs.base.override(config, {'train.optimizer': 'adam'})
+    assert train_settings(config.train.to_dict()).weight_decay == 0
+  config = configs.base.make('language', 'lstm,optimizer=adam,weight_decay=0.2')
+  with pytest.raises(InputError, match=r'train.weight_decay=0.2 has no effect with train.optimizer=adam'):
+    train_settings(config.train.to_dict())
+  assert configs.base.make('language', 'lstm,optimizer=lion').train.weight_decay == 0.1

@@ -1,5 +1,9 @@
-"""Resumed = uninterrupted, bit for bit: real processes, killed at several moments, with a carried state."""
+"""Resumed = uninterrupted, bit for bit: real processes, killed at several moments, with a carried state.
 
+So does a run that is resumed with its layers run in the other way, to rounding.
+"""
+
+import json
 import pathlib
 import signal
 import subprocess
@@ -25,8 +29,8 @@ COMMAND = [sys.executable, 'main.py', '--mode=train', f'--config={CONFIG}', '--p
 COMMAND += ['--config.eval.batch_size=512']
 
 
-def start(workdir: pathlib.Path) -> subprocess.Popen:
-  return subprocess.Popen([*COMMAND, f'--workdir={workdir}'], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def start(workdir: pathlib.Path, *flags: str) -> subprocess.Popen:
+  return subprocess.Popen([*COMMAND, f'--workdir={workdir}', *flags], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def interrupt(workdir: pathlib.Path, moment: Callable[[], bool], number: signal.Signals) -> int:
@@ -43,8 +47,8 @@ def interrupt(workdir: pathlib.Path, moment: Callable[[], bool], number: signal.
     process.communicate()
 
 
-def finish(workdir: pathlib.Path) -> str:
-  process = start(workdir)
+def finish(workdir: pathlib.Path, *flags: str) -> str:
+  process = start(workdir, *flags)
   _, err = process.communicate(timeout=120)
   assert process.returncode == 0, err
   return err
@@ -89,3 +93,42 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
   assert any(np.any(leaf) for leaf in jax.tree.leaves(ours.tree.carry))
   for a, b in zip(jax.tree.leaves(ours.tree), jax.tree.leaves(theirs.tree), strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def layers(form: str, steps: int) -> list[str]:
+  """Return flags for a hybrid of four layers, of two kinds, with a carry and a key of dropout."""
+  model = {'pattern': 'gru+attention', 'depth': 4, 'block': 'residual', 'layers': form}
+  sections = {'model': model, 'train': {'steps': steps, 'schedule': 'constant', 'checkpoint_every': 0}}
+  fields = [(f'{section}.{name}', value) for section, values in sections.items() for name, value in values.items()]
+  return [f'--config.{name}={value}' for name, value in fields]
+
+
+def last_row(workdir: pathlib.Path) -> dict[str, float]:
+  row = json.loads((workdir / 'metrics.jsonl').read_text().splitlines()[-1])
+  return {name: value for name, value in row.items() if name != 'split'}
+
+
+def stored_names(workdir: pathlib.Path) -> set[str]:
+  (meta,) = (workdir / 'checkpoints').glob('24/meta/metadata')
+  return set(json.loads(meta.read_text())['sums'])
+
+
+def test_layers_are_unrolled_or_scanned_from_the_same_checkpoint(tmp_path):
+  whole = tmp_path / 'whole'
+  finish(whole, *layers('unroll', 24))
+  expected, names = newest(whole), stored_names(whole)
+  assert any(np.any(leaf) for leaf in jax.tree.leaves(expected.tree.carry))
+  assert {'params/stack/block_03/mixer/query/kernel', 'opt_state/1/mu/stack/block_02/norm_mixer/scale'} <= names
+  assert {'carry/stack/block_02/h', 'carry/stack/block_03/end'} <= names
+  for first, second in (('unroll', 'scan'), ('scan', 'unroll')):
+    workdir = tmp_path / first
+    finish(workdir, *layers(first, 12))
+    said = finish(workdir, *layers(second, 24))
+    assert f'model.layers is {second} now, before {first}; train.steps is raised from 12 to 24' in said
+    assert 'going on from step 12' in said
+    assert stored_names(workdir) == names
+    resumed = newest(workdir)
+    assert jax.tree.structure(resumed.tree) == jax.tree.structure(expected.tree)
+    for a, b in zip(jax.tree.leaves(resumed.tree), jax.tree.leaves(expected.tree), strict=True):
+      np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert last_row(workdir) == pytest.approx(last_row(whole), rel=1e-5)

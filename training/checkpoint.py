@@ -1,8 +1,8 @@
 """Checkpoints: Orbax behind one class, with a checksum of every array, since Orbax has none on data.
 
 A checkpoint holds the arrays of a tree under flat names (`params/output/kernel`), and a small JSON object: its format
-and step, the data iterator's state, counters, the checksums. A process killed while one is written leaves the older
-ones whole.
+and step, the data iterator's state, counters, the checksums. Stacked layers are stored one by one, under the names of
+their layers (`seqmodels.models.layout`). A process killed while one is written leaves the older ones whole.
 """
 
 import errno
@@ -13,7 +13,7 @@ import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from seqmodels.errors import InputError
+from seqmodels.models.layout import join_names, split_names
 from training.files import FULL, WriteError
 
-# 1: gates and heads fused into one axis of a kernel. 2: axes of their own.
+# 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
 FORMAT = 2
 
 Arrays = dict[str, np.ndarray]
@@ -45,33 +46,21 @@ class Restored(NamedTuple):
   extra: dict[str, Any]
 
 
-class Layout(NamedTuple):
-  """How a tree lies in a checkpoint, as a pair of functions that undo each other.
-
-  to_stored, from_stored: trees of arrays (NumPy, or abstract shapes) → trees of arrays. Stacked layers are stored one
-  by one under their names, so that a checkpoint does not depend on how layers are run.
-  """
-
-  to_stored: Callable[[Any], Any] = lambda tree: tree
-  from_stored: Callable[[Any], Any] = lambda tree: tree
-
-
 class Checkpoints:
   """The checkpoints in one directory; the newest `keep` stay.
 
   Saving copies the arrays to the host and returns; one thread writes. A save waits for the one before it.
   """
 
-  def __init__(
-    self, directory: str | pathlib.Path, keep: int = 1, *, read_only: bool = False, layout: Layout = Layout()
-  ) -> None:
-    self.directory, self.layout = pathlib.Path(directory).absolute(), layout
+  def __init__(self, directory: str | pathlib.Path, keep: int = 1, *, read_only: bool = False) -> None:
+    self.directory = pathlib.Path(directory).absolute()
     if read_only and not self.directory.is_dir():
       raise InputError(f'{self.directory} does not exist: nothing has been trained there')
     if not read_only and self.directory.is_dir():
       for path in self.directory.iterdir():
         if path.is_symlink():
           raise InputError(f'{path} is a symbolic link; remove it: the folders of a run are its own')
+    _silence_late_callbacks()  # before there can be one: they run in threads of their own
     policy = ocp.checkpoint_managers.LatestN(keep)
     options = ocp.CheckpointManagerOptions(
       preservation_policy=policy, enable_async_checkpointing=False, read_only=read_only, create=not read_only
@@ -175,7 +164,7 @@ class Checkpoints:
     return None
 
   def _write(self, step: int, host: Any, extra: dict[str, Any]) -> None:
-    arrays = {name: np.asarray(x) for name, x in flatten(self.layout.to_stored(host)).items()}
+    arrays = {name: np.asarray(x) for name, x in split_names(flatten(host)).items()}
     sums = {name: _checksum(x) for name, x in arrays.items()}
     meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
     meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
@@ -184,7 +173,6 @@ class Checkpoints:
     try:
       saved = self._manager.save(step, args=items, force=True)
     except Exception as error:  # a full disk is a ValueError of TensorStore's, or an OSError of Orbax's
-      _silence_late_callbacks()
       if (problem := _write_problem(error)) is None:
         raise
       raise WriteError(f'checkpoint {step} cannot be written to {self.directory}: {problem}') from error
@@ -207,10 +195,10 @@ class Checkpoints:
       )
     if meta['step'] != step:
       raise Damaged(f'it is a copy of checkpoint {meta["step"]}')
-    stored_like = jax.eval_shape(self.layout.to_stored, jax.tree.map(_abstract, like))
-    leaves = [self._checked(step, name, x, arrays, meta['sums']) for name, x in flatten(stored_like).items()]
-    tree = self.layout.from_stored(jax.tree.unflatten(jax.tree.structure(stored_like), leaves))
-    return Restored(step, tree, meta['extra'])
+    expected = flatten(jax.tree.map(_shape_only, like))
+    checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
+    leaves = list(join_names(checked, expected).values())
+    return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
 
   def _read_items(self, step: int) -> tuple[Any, Any]:
     """Return the arrays and the description as they lie there. Raises Damaged, or Gone if they are there no more."""
@@ -220,7 +208,6 @@ class Checkpoints:
     except (MemoryError, PermissionError):  # says nothing of the checkpoint
       raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
-      _silence_late_callbacks()
       if not (self.directory / str(step)).exists():
         raise Gone from error
       raise Damaged(f'cannot be read: {type(error).__name__}') from error
@@ -270,8 +257,9 @@ def flatten(tree: Any) -> dict[str, Any]:
   return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
 
 
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(np.shape(x), x.dtype)
+def _shape_only(x: Any) -> np.ndarray:
+  """Return an array of the shape and dtype of `x` that takes no memory and can be sliced."""
+  return np.broadcast_to(np.zeros((), x.dtype), np.shape(x))
 
 
 def _to_host(x: Any) -> np.ndarray:

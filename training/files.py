@@ -55,7 +55,7 @@ def local_path(flag: str, text: str | pathlib.Path) -> str:
     if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
       raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     os.stat(path)
-  except (FileNotFoundError, NotADirectoryError):
+  except FileNotFoundError:
     pass
   except UnicodeEncodeError as error:
     raise InputError(f'{shown!a} cannot be used: it is not UTF-8') from error
@@ -106,10 +106,10 @@ class Lock:
     self._file: Any = None
 
   def __enter__(self) -> Self:
-    with writing(self.folder):
+    with writing(f'--{self.flag}={self.folder}'):
       self.folder.mkdir(parents=True, exist_ok=True)
     while self._file is None:
-      with writing(self.folder):
+      with writing(f'--{self.flag}={self.folder}'):
         file = self.path.open('a+', encoding='utf-8', errors='replace')
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,7 +15,6 @@ import jax
 
 from tasks.base import Evaluation
 from training import mesh as meshes
-from training import workdir as workdirs
 from training.checkpoint import Checkpoints, Restored
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
@@ -105,7 +104,7 @@ def open_files(folder: pathlib.Path, run: Run, restored: Restored | None) -> Ite
 
 
 def _checkpoints(folder: pathlib.Path, run: Run) -> Checkpoints:
-  return Checkpoints(folder / 'checkpoints', run.settings.keep, layout=workdirs.layout(run.model))
+  return Checkpoints(folder / 'checkpoints', run.settings.keep)
 
 
 class Loop:

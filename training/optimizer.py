@@ -23,7 +23,7 @@ Axes = tuple[str, ...]  # the names of one parameter's axes
 Tree = Mapping[str, Any]  # a nested dict shaped like the parameters
 
 # Axes along which a parameter is a stack of independent matrices.
-STACKING = ('layers', 'gate', 'key_value', 'block')
+STACKING = ('layers', 'gate', 'branch', 'key_value')
 # What updates of muon are scaled to, so that its matrices and the rest share a learning rate (Liu et al. 2025).
 MUON_RMS = 0.2
 MUON_MOMENTUM = 0.95

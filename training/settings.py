@@ -129,7 +129,7 @@ class TrainSettings:
 def unread_fields(optimizer: str) -> tuple[str, ...]:
   """Return the fields of TrainSettings that `optimizer` does not read and others do."""
   every = dict.fromkeys(name for read in OPTIMIZER_FIELDS.values() for name in read)
-  return tuple(name for name in every if name not in OPTIMIZER_FIELDS[optimizer])
+  return tuple(name for name in every if name not in OPTIMIZER_FIELDS.get(optimizer, every))
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ from seqmodels.notation import Params
 from tasks.base import Task
 from tasks.identity import check_identity
 from training import files, provenance
-from training.checkpoint import Checkpoints, Layout, flatten
+from training.checkpoint import Checkpoints, flatten
 from training.optimizer import make_schedule
 from training.settings import TrainSettings, train_settings
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
+# Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
+COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
 log = logging.getLogger('seqmodels')
 
 
@@ -79,9 +81,10 @@ def check_same_config(
 ) -> str:
   """Return what to log about a config that replaces the one that the workdir was made with, if anything.
 
-  step: of the newest checkpoint; None: nothing was saved, and the new config takes the place of the old one. More steps
-  are allowed: the run goes on, but where the schedule then moves the learning rate of the next step only with
-  allow_schedule_change. InputError, with each field that differs, for any other difference.
+  step: of the newest checkpoint; None: nothing was saved, and the new config takes the place of the old one. Other
+  values of the fields in COMPUTATION are allowed, and so are more steps: the run goes on, but where the schedule then
+  moves the learning rate of the next step only with allow_schedule_change. InputError, with each field that differs,
+  for any other difference.
   """
   if not (workdir / 'config.json').exists():
     return ''
@@ -92,15 +95,18 @@ def check_same_config(
     return ''
   if step is None:
     return f'{workdir} holds no checkpoint: its config is replaced ({", ".join(differing)})'
+  changes = [f'{field} is {new[field]} now, before {old[field]}' for field in differing if field in COMPUTATION]
+  differing = [field for field in differing if field not in COMPUTATION]
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
-    change = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}'
+    change, differing = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}', []
     rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
-    if math.isclose(*rates, rel_tol=1e-4):
-      return change
-    change += f', which moves the learning rate at step {step} from {rates[0]:.3g} to {rates[1]:.3g}'
-    if allow_schedule_change:
-      return change
-    raise InputError(f'{change}; allow it with --allow_schedule_change, or train in another workdir')
+    if not math.isclose(*rates, rel_tol=1e-4):
+      change += f', which moves the learning rate at step {step} from {rates[0]:.3g} to {rates[1]:.3g}'
+      if not allow_schedule_change:
+        raise InputError(f'{change}; allow it with --allow_schedule_change, or train in another workdir')
+    changes.append(change)
+  if not differing:
+    return '; '.join(changes)
   values = ((field, old.get(field, 'absent'), new.get(field, 'absent')) for field in differing)
   fields = [f'{field} is {there!r} there and {now!r} now' for field, there, now in values]
   raise InputError(f'--workdir={workdir} was made with another config: {"; ".join(fields)}')
@@ -132,10 +138,14 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def check_data(workdir: pathlib.Path, task: Task) -> None:
-  """Raise InputError where a model would be used with other data than it was started with."""
+  """Raise InputError where a model would be used with other data than it was last trained on."""
   recorded = (start['data'] for start in reversed(read_provenance(workdir)) if isinstance(start.get('data'), dict))
-  if (before := next(recorded, None)) is not None:
+  if (before := next(recorded, None)) is None:
+    return
+  try:
     check_identity(before, task)
+  except InputError as error:
+    raise InputError(f'--workdir={workdir}: {error}') from error
 
 
 def read_provenance(workdir: pathlib.Path) -> list[Config]:
@@ -188,12 +198,6 @@ def make_model(config: Config, task: Task) -> Model:
   return models.build(model, task.spec)
 
 
-def layout(model: Model) -> Layout:
-  """Return how a model's trees lie in a checkpoint: stacked layers one by one, where the model stacks them."""
-  del model
-  return Layout()
-
-
 def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
   """Return the model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
   return next(load_steps(workdir, [step]))
@@ -207,9 +211,9 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   workdir = files.resolve('workdir', workdir)
   config = read_config(workdir)
   task = make_task(config)
-  check_data(workdir, task)
+  check_data(workdir, task)  # before the model: another vocabulary would make another model
   model = make_model(config, task)
-  checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True, layout=layout(model))
+  checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
   like = {'params': model.abstract_params}
   if not checkpoints.steps():
     raise InputError(f'{checkpoints.directory} holds no checkpoint yet')

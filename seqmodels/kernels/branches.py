@@ -20,24 +20,24 @@ Function = Callable[..., Any]
 
 
 class Branches(NamedTuple):
-  """Functions and their platforms, in a fixed order; options are for all of them.
+  """Functions with their options, and the platforms of each.
 
   refusal: what is said of other platforms; empty: there are no others
   """
 
-  functions: tuple[tuple[Function, tuple[str, ...]], ...]
-  options: tuple[tuple[str, Any], ...]
+  functions: tuple[tuple[Function, tuple[tuple[str, Any], ...]], ...]
+  platforms: tuple[tuple[str, ...], ...]
   refusal: str = ''
 
   def bound(self) -> list[Function]:
-    return [functools.partial(function, **dict(self.options)) for function, _ in self.functions]
+    return [functools.partial(function, **dict(options)) for function, options in self.functions]
 
 
-def group(by_platform: Mapping[str, Function], options: Mapping[str, Any], refusal: str = '') -> Branches:
-  """Join the platforms of equal functions."""
-  functions = dict.fromkeys(by_platform.values())
-  platforms = {f: tuple(p for p, other in by_platform.items() if other == f) for f in functions}
-  return Branches(tuple(platforms.items()), tuple(sorted(options.items())), refusal)
+def group(by_platform: Mapping[str, tuple[Function, tuple[tuple[str, Any], ...]]], refusal: str = '') -> Branches:
+  """Join the platforms that have the same function and options."""
+  functions = tuple(dict.fromkeys(by_platform.values()))
+  platforms = tuple(tuple(p for p, other in by_platform.items() if other == f) for f in functions)
+  return Branches(functions, platforms, refusal)
 
 
 def call(forward_only: Branches, training: Branches, arrays: tuple[Any, ...]) -> Any:
@@ -49,10 +49,9 @@ def call(forward_only: Branches, training: Branches, arrays: tuple[Any, ...]) ->
 
 def select(branches: Branches, functions: list[Function], *arrays: Any) -> Any:
   """Call one of the functions, which belong to the branches, for the platform that is lowered for."""
-  platforms = [names for _, names in branches.functions]
   if len(functions) == 1 and not branches.refusal:
     return functions[0](*arrays)
-  by_platform = {name: f for f, names in zip(functions, platforms, strict=True) for name in names}
+  by_platform = {name: f for f, names in zip(functions, branches.platforms, strict=True) for name in names}
   refuse = functools.partial(_refuse, functions[0], branches.refusal) if branches.refusal else None
   return jax.lax.platform_dependent(*arrays, default=refuse, **by_platform)
 

@@ -50,11 +50,13 @@ class Ring(NamedTuple):
 
   def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Ring':
     """Return the ring with the new tokens in their slots; slots beyond its end are dropped."""
-    rows, start, blocks = jnp.arange(slot.shape[0])[:, None], 0, []
+    # Mapped over the batch, so that it can be split over devices.
+    put = jax.vmap(lambda block, new, place: block.at[:, place].set(new, mode='drop'))
+    start, blocks = 0, []
     for block in self.blocks:
       size = block.shape[2]
       place = jnp.where(slot < start, size, slot - start)
-      blocks.append(block.at[rows, :, place].set(new.astype(block.dtype), mode='drop'))
+      blocks.append(put(block, new.swapaxes(1, 2).astype(block.dtype), place))
       start += size
     return Ring(tuple(blocks))
 

@@ -54,7 +54,7 @@ def gated_delta(
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
   arrays = q, k, v, beta, log_decay, state, reset
-  return dispatch.run(GATED_DELTA, backend, arrays, chunk=chunks.choose(chunk, q.shape[1]))
+  return dispatch.run(GATED_DELTA, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
 
 
 def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:

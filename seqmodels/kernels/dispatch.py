@@ -4,7 +4,7 @@ Nothing here reads the devices of this process: a program that is lowered for a 
 for a TPU. Where the platforms have different forms, all are traced and one is lowered (`jax.lax.platform_dependent`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,12 @@ BACKENDS = dict.fromkeys(('auto', 'reference', 'xla', 'associative'), PLATFORMS)
   'cudnn': ('cuda',),
 }
 
-Options = dict[str, Any]
+
+class ByPlatform(NamedTuple):
+  """An option that is another on CPU than elsewhere."""
+
+  cpu: Any
+  others: Any
 
 
 class Form(NamedTuple):
@@ -70,9 +75,16 @@ def run(op: Op, backend: str, arrays: tuple[Any, ...], **options: Any) -> Any:
   def by_platform(training: bool) -> branches.Branches:
     chosen = {platform: choose(platform, training) for platform in PLATFORMS}
     refusal = '' if all(chosen.values()) else f'model.kernels={backend} is for {", ".join(BACKENDS[backend])}'
-    return branches.group({platform: form.call for platform, form in chosen.items() if form}, options, refusal)
+    calls = {platform: (form.call, _on(platform, options)) for platform, form in chosen.items() if form}
+    return branches.group(calls, refusal)
 
   return _call(by_platform(training=False), by_platform(training=True), arrays)
+
+
+def _on(platform: str, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+  """Return the options on a platform, in a fixed order."""
+  here = lambda value: value if not isinstance(value, ByPlatform) else value.cpu if platform == 'cpu' else value.others
+  return tuple((name, here(value)) for name, value in sorted(options.items()))
 
 
 def check(backend: str, platform: str = '') -> None:

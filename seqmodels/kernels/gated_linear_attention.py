@@ -50,7 +50,7 @@ def gated_linear_attention(
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
   arrays = q, k, v, log_decay, state, reset
-  return dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.choose(chunk, q.shape[1]))
+  return dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
 
 
 def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:

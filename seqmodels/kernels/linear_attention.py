@@ -83,7 +83,7 @@ def linear_attention(
   q, k, v, log_decay, log_input = _prepared(q, k, v, log_decay, log_input, mask, dtype)
   arrays = q, k, v, state, log_decay, log_input, reset
   y, n, m, state = dispatch.run(
-    LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.choose(chunk, q.shape[1])
+    LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])
   )
   return Sums(y, n, m), state
 

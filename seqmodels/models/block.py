@@ -43,7 +43,7 @@ class Block(nnx.Module):
     # (Radford et al. 2019).
     scale = (2 * config.depth) ** -0.5 if self.residual else 1.0
     norm = lambda there: Norm({'embed': d}, config.norm) if self.residual and there else None
-    self.mlp = MLP(d, hidden, rngs=rngs, dtype=dtype, scale=scale) if hidden else None
+    self.mlp = MLP(d, hidden, rngs=rngs, dtype=dtype, scale=scale, kernels=config.kernels) if hidden else None
     heads: dict[str, Any] = {'heads': config.heads, 'kv_heads': config.kv_heads}
     self.cross = CrossAttention(d, rngs=rngs, dtype=dtype, **heads) if cross_attention else None
     self.norm_mixer, self.norm_cross, self.norm_mlp = norm(True), norm(cross_attention), norm(hidden)

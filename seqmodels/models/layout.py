@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Flat = Mapping[str, Any]
-GROUP = re.compile(r'(?P<head>(?:^|.*/))group_(?P<number>\d+)(?P<tail>/.*)')
+GROUP = re.compile(r'(?P<head>(?:.*?/)?stack/)group_(?P<number>\d+)(?P<tail>/.*)')
 
 
 def group_name(number: int) -> str:
@@ -48,6 +48,13 @@ def stack(trees: Sequence[Any]) -> Any:
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
+def slice_layer(array: Any, layer: int) -> Any:
+  """Return one layer of a stacked array, which may be abstract."""
+  if isinstance(array, jax.ShapeDtypeStruct):
+    return jax.ShapeDtypeStruct(array.shape[1:], array.dtype)
+  return array[layer]
+
+
 def split_layers(tree: Mapping[str, Any], depth: int) -> list[Any]:
   """Return one tree a layer from a tree of either layout."""
   if not is_stacked(tree):
@@ -68,40 +75,51 @@ def name_layers(layers: Sequence[Any]) -> dict[str, Any]:
 
 
 def split_names(flat: Flat) -> dict[str, Any]:
-  """Return {path: array} with one array a layer in place of every stacked one.
+  """Return {path: array} with one array a layer in place of every stacked one. Arrays may be abstract.
 
   `params/stack/group_0/mixer/…` [layers …] becomes `params/stack/block_00/mixer/…` […], and so in optimizer states and
-  carried states, wherever `group_j` stands in a path.
+  carried states, wherever `stack/group_j` stands in a path.
   """
+  periods = _periods(flat)
   split: dict[str, Any] = {}
   for name, array in flat.items():
-    for layer, part in _parts(name, flat):
-      split[part] = array if layer is None else array[layer]
+    for layer, part in _parts(name, array, periods):
+      split[part] = array if layer is None else slice_layer(array, layer)
   return split
 
 
 def join_names(split: Flat, like: Flat) -> dict[str, Any]:
   """Return the arrays of `split_names` under the names of `like`, stacked again. Missing ones are left out."""
+  periods = _periods(like)
   joined: dict[str, Any] = {}
-  for name in like:
-    parts = _parts(name, like)
+  for name, array in like.items():
+    parts = _parts(name, array, periods)
     if all(part in split for _, part in parts):
       arrays = [split[part] for _, part in parts]
       joined[name] = arrays[0] if parts[0][0] is None else np.stack(arrays)
   return joined
 
 
-def _parts(name: str, flat: Flat) -> list[tuple[int | None, str]]:
+def _parts(name: str, array: Any, periods: Mapping[str, int]) -> list[tuple[int | None, str]]:
   """Return what a stacked array is split into, as (layer of its group, path); (None, name) for any other array."""
   match = GROUP.fullmatch(name)
-  if match is None:
+  if match is None or not array.shape:
     return [(None, name)]
-  head, number, tail = match['head'], int(match['number']), match['tail']
-  period = _period(head, flat)
-  return [(i, f'{head}{block_name(i * period + number)}{tail}') for i in range(flat[name].shape[0])]
+  head, period = match['head'], periods[_stack(match['head'])]
+  numbers = range(int(match['number']), array.shape[0] * period, period)
+  return [(i, f'{head}{block_name(number)}{match["tail"]}') for i, number in enumerate(numbers)]
 
 
-def _period(head: str, flat: Flat) -> int:
-  """Return how many groups there are under `head`."""
-  found = (match for name in flat if (match := GROUP.fullmatch(name)) and match['head'] == head)
-  return 1 + max(int(match['number']) for match in found)
+def _periods(flat: Flat) -> dict[str, int]:
+  """Return how many groups each stack has. An optimizer's state may leave out some of them."""
+  periods: dict[str, int] = {}
+  for match in filter(None, map(GROUP.fullmatch, flat)):
+    stack = _stack(match['head'])
+    periods[stack] = max(periods.get(stack, 0), 1 + int(match['number']))
+  return periods
+
+
+def _stack(head: str) -> str:
+  """Return which stack of a model a path leads to: parameters, optimizer states and carries have the same ones."""
+  parts = head.split('/')
+  return next((part for part in reversed(parts) if part in ('encoder', 'decoder')), '')

@@ -131,8 +131,8 @@ class Model:
   @property
   def stochastic(self) -> bool:
     """Whether a mixer draws noise in every training step, which then needs a key even without dropout."""
-    patterns = self.config.pattern + self.config.encoder().pattern
-    return any(MIXERS[parse_entry(entry)[0]].stochastic for entry in patterns)
+    networks = [network for network, _ in self.networks().values()]
+    return any(n.stack.layer(i).mixer.stochastic for n in networks for i in range(len(n.config.pattern)))
 
   def network(self) -> Network:
     """Return the part that writes: the model itself, or the decoder."""

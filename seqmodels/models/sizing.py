@@ -1,18 +1,23 @@
 """What a model costs before it is run: parameters, FLOPs per token, bytes of state."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TypedDict
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from seqmodels.config import ModelConfig
 from seqmodels.mixers import MIXERS, parse_entry
+from seqmodels.models.layout import block_name
 from seqmodels.models.model import Model, count_parameters
 from seqmodels.models.network import Network
 from seqmodels.notation import Params
 from seqmodels.spec import Tokens
+
+MOST_ROWS = 24  # about layers, in a table
 
 
 class Summary(TypedDict):
@@ -133,6 +138,25 @@ def _layers(model: Model) -> list[tuple[str, str]]:
     if name == 'decoder':
       layers += ', cross-attention' if model.config.cross_attention else ", starts in the encoder's last states"
     rows.append(('layers' if name == 'model' else f'{name} layers', layers))
+    rows += [(f'  {block}', about) for block, about in _blocks(network)]
+  return rows
+
+
+def _blocks(network: Network) -> list[tuple[str, str]]:
+  """Return rows (name, mixer and parameters) of the layers under their names in checkpoints, equal neighbours as one.
+
+  Of more than MOST_ROWS the first ones.
+  """
+  stack = network.stack
+  sizes = [sum(leaf.size for leaf in jax.tree.leaves(nnx.state(stack.layer(j)))) for j in range(stack.period)]
+  about = list(zip(network.config.pattern, sizes, strict=True))
+  rows: list[tuple[str, str]] = []
+  for (mixer, size), run in itertools.groupby(range(stack.depth), lambda i: about[i % stack.period]):
+    first, *others = run
+    if len(rows) == MOST_ROWS:
+      return [*rows, ('…', f'to {block_name(stack.depth - 1)}')]
+    name = f'{block_name(first)} to {block_name(others[-1])}' if others else block_name(first)
+    rows.append((name, f'{mixer}, {size:,} parameters{" each" if others else ""}'))
   return rows
 
 

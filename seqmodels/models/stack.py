@@ -58,7 +58,8 @@ class Stack(nnx.Module):
     if not self.stacked:
       return getattr(self, layout.block_name(i))
     graph, params = nnx.split(getattr(self, layout.group_name(i % self.period)))
-    return nnx.merge(graph, jax.tree.map(lambda leaf: _slice(leaf, i // self.period), nnx.to_pure_dict(params)))
+    own = lambda leaf: layout.slice_layer(leaf, i // self.period)
+    return nnx.merge(graph, jax.tree.map(own, nnx.to_pure_dict(params)))
 
   def unstack(self) -> None:
     """Give every layer parameters of its own, as decoding needs them: it reads all weights for every token."""
@@ -153,10 +154,6 @@ def _abstract(make: Any) -> tuple[Any, int]:
 
 def _params(block: Block) -> Any:
   return nnx.to_pure_dict(nnx.split(block)[1])
-
-
-def _slice(leaf: Any, i: int) -> Any:
-  return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf[i]
 
 
 def _apply(graph: Any, remat: bool) -> Any:

@@ -1,0 +1,15 @@
+"""List the data sets by name, each with one line about it. The user's own files need no name."""
+
+TEXTS = {
+  'embedded': 'Help topics of Python 3.11.7: 465,126 characters, 103 distinct; in the project, no download.',
+  'tinyshakespeare': "40,000 lines of Shakespeare's plays: 1,115,394 characters, 65 distinct.",
+  'enwik8': 'Wikipedia with its markup: 90, 5 and 5 million bytes.',
+  'ptb': 'Penn Treebank: 929,589, 73,760 and 82,430 words, 10,000 distinct.',
+}
+SERIES = {
+  'seasonal': 'Four made-up hourly series with daily and weekly seasons: 6,000 rows; no download.',
+  'ETTh1': 'An electricity transformer, hourly: 14,400 rows of seven variables.',
+  'ETTm1': 'An electricity transformer, every 15 minutes: 57,600 rows of seven variables.',
+  'exchange_rate': 'Daily exchange rates of eight countries: 7,588 rows.',
+  'm4_hourly': 'The hourly series of the M4 competition: 414 of 748 to 1,008 hours.',
+}

@@ -30,7 +30,7 @@ def find(dataset: str) -> tuple[pathlib.Path, ...]:
   Hidden files and folders (a name that begins with a dot) are not looked at in folders. Raises InputError where there
   is no file.
   """
-  path = pathlib.Path(os.path.expanduser(dataset))  # unlike Path.expanduser, it leaves `~nobody` as it is
+  path = pathlib.Path(os.path.expanduser(dataset))  # unlike Path.expanduser, it leaves an unknown `~user` as it is
   try:
     if path.is_dir():
       inside = (p for p in path.rglob('*') if not any(part.startswith('.') for part in p.relative_to(path).parts))

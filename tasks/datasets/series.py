@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from seqmodels.errors import InputError, unknown
-from tasks.datasets import exchange_rate, files, m4, own_csv
+from tasks.datasets import SERIES, exchange_rate, files, m4, own_csv
 
-SERIES = ('seasonal', 'ETTh1', 'ETTm1', 'exchange_rate', 'm4_hourly')
 SPLIT = 'auto'
 HOURLY, QUARTERS, NONE = (24, 168), (96, 672), (1,)
 

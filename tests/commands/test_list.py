@@ -41,4 +41,4 @@ def test_an_architecture_is_described_by_its_fields():
 
 def test_summaries_are_first_sentences():
   assert catalogue.mixer_summaries()['performer'].startswith('Performer: linear attention')
-  assert catalogue.dataset_summaries()['enwik8'].startswith('100,000,000 bytes of Wikipedia')
+  assert catalogue.dataset_summaries()['enwik8'].startswith('Wikipedia with its markup')

@@ -108,7 +108,7 @@ def test_a_signal_ends_the_process_whatever_it_does(how, number, tmp_path):
   wait_for((tmp_path / 'mine.run').exists)
   process.send_signal(number)
   begun = time.monotonic()
-  out, err = process.communicate(timeout=60)
+  out, err = communicate(process)
   assert (process.returncode, out, err) == (128 + number, '', 'interrupted\n')
   assert time.monotonic() - begun < 20  # on a busy machine
 
@@ -125,12 +125,20 @@ def test_a_signal_in_the_first_seconds_is_no_error(delay, tmp_path):
     assert line
   time.sleep(delay)
   process.send_signal(number)
-  _, err = process.communicate(timeout=60)
+  _, err = communicate(process)
   said = [line for line in err.splitlines() if not line.startswith('import time:')]
   assert process.returncode == 128 + number
   assert 'Traceback' not in err
   assert 'error' not in ' '.join(said)
   assert 'interrupted' in said[-1] or f'{number.name}: saved step' in said[-1]
+
+
+def communicate(process: subprocess.Popen) -> tuple[str, str]:
+  """Return what a process printed until its end, which must come within a minute."""
+  try:
+    return process.communicate(timeout=60)
+  finally:
+    process.kill()
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

@@ -144,7 +144,7 @@ def test_the_budget_and_the_flops_count_both_parts():
   for config in (TRANSFORMER.replace(depth=4, encoder_depth=2), CONFIGS['last states']):
     model = build(config.replace(params=2e5), spec)
     assert count_parameters(model, embedding=False) == pytest.approx(2e5, rel=0.02)
-  model = build(TRANSFORMER.replace(width=128, mixer={'implementation': 'reference'}), spec)
+  model = build(TRANSFORMER.replace(width=128, kernels='reference'), spec)
   x, source = jnp.zeros((1, 32), jnp.int32), jnp.zeros((1, 16, 6))
   counted = count(lambda p, x, s: model.apply(p, x, source=s), model.abstract_params, x, source)
   masked = 4 * 128 * (32 * 31 / 2)  # scores that nobody sees

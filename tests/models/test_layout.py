@@ -44,17 +44,29 @@ def test_names_are_split_by_layer_and_joined_again():
   flat = {
     'params/stack/group_0/kernel': np.arange(6.0).reshape(3, 2),
     'params/stack/group_1/kernel': np.arange(3.0).reshape(3, 1) + 10,
-    'opt/0/mu/stack/group_0/kernel': np.arange(12.0).reshape(2, 6),
-    'group_0/h': np.arange(4.0).reshape(2, 2),
+    'params/stack/group_0/mixer/group_1/bias': np.arange(3.0),  # a name that a mixer may use
+    'opt/0/mu/stack/group_0/kernel': np.arange(18.0).reshape(3, 6),  # its optimizer leaves out group 1
+    'opt/1/v_row/stack/group_0/kernel': np.zeros(1),  # a placeholder that is not stacked
+    'opt/1/count/stack/group_0/kernel': np.int32(3),
+    'params/encoder/stack/group_0/kernel': np.arange(2.0),
+    'carry/stack/group_0/h': np.arange(6.0).reshape(3, 2),
     'step': np.int32(7),
   }
   split = layout.split_names(flat)
-  assert sorted(name for name in split if name.startswith('params')) == [
+  assert sorted(name for name in split if name.startswith('params/stack') and name.endswith('kernel')) == [
     f'params/stack/block_0{i}/kernel' for i in range(6)
   ]
+  assert [name for name in split if name.endswith('bias')] == [
+    f'params/stack/block_0{i}/mixer/group_1/bias' for i in (0, 2, 4)
+  ]
+  assert [name for name in split if 'encoder' in name] == [f'params/encoder/stack/block_0{i}/kernel' for i in (0, 1)]
   np.testing.assert_array_equal(split['params/stack/block_02/kernel'], [2.0, 3.0])  # layer 1 of group 0
   np.testing.assert_array_equal(split['params/stack/block_05/kernel'], [12.0])  # layer 2 of group 1
-  np.testing.assert_array_equal(split['opt/0/mu/stack/block_01/kernel'], np.arange(6.0) + 6)
+  np.testing.assert_array_equal(split['opt/0/mu/stack/block_02/kernel'], np.arange(6.0) + 6)
+  np.testing.assert_array_equal(split['carry/stack/block_04/h'], [4.0, 5.0])
+  shapes = layout.split_names(jax.eval_shape(lambda: flat))
+  assert shapes.keys() == split.keys()
+  assert all(shapes[name].shape == np.shape(split[name]) for name in split)
   joined = layout.join_names(split, flat)
   assert joined.keys() == flat.keys()
   for name, array in flat.items():

@@ -27,6 +27,22 @@ def test_state_of_an_lstm_does_not_grow():
   assert sizing.state_bytes(model, 1, 10) == sizing.state_bytes(model, 1, 10_000) == 2 * 2 * 24 * 4
 
 
+def test_the_table_names_layers_as_checkpoints_do():
+  config = ModelConfig(pattern=('gru', 'gru', 'lstm'), width=8, depth=6, block='plain', feedforward=0.0)
+  rows = dict(sizing.table(build(config, SPEC)))
+  gru, lstm = 3 * (8 * 8 + 8 * 8 + 8) + 8, 4 * (8 * 8 + 8 * 8 + 8)
+  assert rows['layers'] == '2 × (gru, gru, lstm), plain block'
+  assert {name: value for name, value in rows.items() if 'block' in name} == {
+    '  block_00 to block_01': f'gru, {gru} parameters each',
+    '  block_02': f'lstm, {lstm} parameters',
+    '  block_03 to block_04': f'gru, {gru} parameters each',
+    '  block_05': f'lstm, {lstm} parameters',
+  }
+  deep = sizing.table(build(config.replace(depth=300), SPEC))
+  assert [row for row in deep if row[0] == '  …'] == [('  …', 'to block_299')]
+  assert len(deep) < 40
+
+
 def program(model, length, memory=0, function=lambda model: model.apply):
   """What runs a model on one row, and its abstract arguments."""
   state = jax.eval_shape(lambda: model.init_state(1, memory)) if memory else None
@@ -48,7 +64,7 @@ PATTERNS = {
   'transformer_xl': {},
   'gru': {'block': 'plain', 'feedforward': 0.0},
   'gated_delta+attention': {'position': 'alibi'},
-  'linear_attention': {'tie_embeddings': True},
+  'linear_attention': {'tie_embeddings': True, 'kernels': 'xla'},
 }
 
 

@@ -13,7 +13,9 @@ import pytest
 import tasks
 from seqmodels.errors import InputError
 from seqmodels.spec import Tokens
+from tasks import datasets
 from tasks.base import Batch, Shard
+from tasks.datasets import corpora
 from tasks.language import Language
 from tasks.pipeline import cut, shuffled
 
@@ -21,9 +23,11 @@ SMALL = {
   'adding': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'train_examples': 50, 'evaluation_examples': 23},
   'forecasting': {'lookback': 24, 'horizon': 6},
+  'formal_languages': {'length': 9, 'longest': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'language': {'length': 32},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
+  'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
 }
 
 
@@ -214,7 +218,7 @@ def test_segments_in_a_row_are_the_whole_sequence(in_segments, segment):
   assert reset[:, 0].all()
   assert not reset[:, 1:].any()
   real = np.concatenate([np.ones_like(piece.reset) if piece.mask is None else piece.mask for piece in pieces], axis=1)
-  assert real[:, :length].all()
+  np.testing.assert_array_equal(real[:, :length], np.ones_like(real[:, :length]) if whole.mask is None else whole.mask)
   assert not real[:, length:].any()
   np.testing.assert_array_equal(np.concatenate([p.inputs for p in pieces], axis=1)[:, :length], whole.inputs)
   if task.spec.readout == 'every':
@@ -276,6 +280,14 @@ def test_bad_requests_are_one_line(task):
     ('copying', {'loss_on': 'end'}, 'task.loss_on'),
     ('copying', {'train_examples': -1}, 'task.train_examples=-1'),
     ('adding', {'length': 1}, 'task.length=1'),
+    ('formal_languages', {'language': 'parities'}, "task.language='parities' is not known; nearest: parity"),
+    ('formal_languages', {'length': 1}, 'task.length=1 must be at least 2'),
+    ('formal_languages', {'shortest': 0}, 'task.shortest=0'),
+    ('formal_languages', {'shortest': 41}, 'task.length=40 must be at least 2 and task.shortest=41'),
+    ('formal_languages', {'longest': 40}, 'task.longest=40 must be greater than task.length=40'),
+    ('formal_languages', {'language': 'missing_duplicate', 'length': 5, 'shortest': 5}, 'leave no length of missing'),
+    ('state_tracking', {'group': 'A6'}, "task.group='A6' is not known"),
+    ('state_tracking', {'length': 0}, 'task.length=0'),
     ('recall', {'pairs': 0}, 'task.pairs=0'),
     ('recall', {'pairs': 17}, 'task.length=64 must be at least 68'),
     ('recall', {'vocabulary': 8}, 'task.vocabulary=8'),
@@ -313,6 +325,14 @@ def test_a_split_too_short_for_the_windows_is_one_line():
     tasks.make('language', {'train_examples': 4000}).dataset('train', 1)
   with pytest.raises(InputError, match=r'task\.train_examples=3170 must be at most 3169'):
     tasks.make('forecasting', {'train_examples': 3170}).dataset('train', 1)
+
+
+def test_every_data_set_has_a_line_and_every_line_a_data_set():
+  assert datasets.TEXTS.keys() == corpora.UNITS.keys()
+  for name in datasets.SERIES:
+    assert tasks.make('forecasting', {'dataset': name}).series == name
+  with pytest.raises(InputError, match=f'allowed: {", ".join(sorted(datasets.SERIES))}'):
+    tasks.make('forecasting', {'dataset': 'none_of_them'})
 
 
 def test_examples_are_made_without_grain_and_tfds():

@@ -97,6 +97,8 @@ def test_a_record_of_an_older_version_is_compared_in_what_it_has():
 # the value here: models trained on the examples of before are then refused.
 GENERATED = {
   'adding': (1, 'fd0a67e23bb0bc3c'),
+  'formal_languages': (1, 'fed3c0fc3b0edf5c'),
+  'state_tracking': (1, '89f5d851ed2650ca'),
   'copying': (1, 'eee9b1a691c86864'),
   'recall': (1, '9d124d33a5403b3c'),
   'reversal': (1, 'ab5dc61cac3510fa'),

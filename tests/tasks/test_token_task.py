@@ -13,6 +13,8 @@ from tasks.token_task import TokenTask
 from tasks.tokenizers import Bytes, Characters
 
 SMALL = {
+  'formal_languages': {'language': 'reverse', 'length': 6, 'longest': 9},
+  'state_tracking': {'group': 'A5', 'length': 6},
   'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'loss_on': 'answer'},
   'language': {'length': 16},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20},

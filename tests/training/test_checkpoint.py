@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from training.checkpoint import Checkpoints, Layout, flatten
+from training.checkpoint import Checkpoints, flatten
 from training.files import WriteError
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
@@ -234,18 +234,14 @@ def test_another_format_is_one_line(folder):
 
 
 def test_stacked_layers_are_stored_one_by_one(tmp_path):
-  whole = {'w': np.arange(12.0, dtype=np.float32).reshape(3, 4), 'b': np.ones(2, np.float32)}
-  stacked = Layout(
-    lambda tree: {**tree, 'w': {f'layer_{i}': jax.tree.map(lambda x, i=i: x[i], tree['w']) for i in range(3)}},
-    lambda tree: {**tree, 'w': np.stack(list(tree['w'].values()))},
-  )
-  split = lambda tree: stacked.to_stored(jax.tree.map(np.asarray, tree))
-  checkpoints = Checkpoints(tmp_path, layout=stacked)
-  checkpoints.save(1, whole, {})
+  whole = {'stack': {'group_0': {'w': np.arange(12.0, dtype=np.float32).reshape(3, 4), 'b': np.ones(3, np.float32)}}}
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(1, {'params': whole, 'moments': (whole, np.int32(2))}, {})
   checkpoints.close()
-  like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), whole)
-  assert_same(checkpoints.restore(1, like).tree, whole)
-  assert_same(Checkpoints(tmp_path, read_only=True).restore(1, split(whole)).tree, split(whole))
+  assert_same(checkpoints.restore(1, jax.eval_shape(lambda: {'params': whole})).tree, {'params': whole})
+  layers = {f'block_0{i}': jax.tree.map(lambda x, i=i: x[i], whole['stack']['group_0']) for i in range(3)}
+  by_layer = {'moments': ({'stack': layers},)}
+  assert_same(Checkpoints(tmp_path, read_only=True).restore(1, jax.eval_shape(lambda: by_layer)).tree, by_layer)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_rows_that_are_gone_are_said(tmp_path, log_lines):
 
 
 def board(folder):
-  """Return {(tag, step): value} as TensorBoard shows them: later starts hiding what earlier files hold from their step on."""
+  """Return {(tag, step): value} as TensorBoard shows them: a later file hides earlier ones from its first step on."""
   found = {}
   for path in sorted(folder.iterdir()):
     data = path.read_bytes()

@@ -1,5 +1,6 @@
 """Schedules and optimizers against their formulas in NumPy; what is decayed; stacked layers = separate layers."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -7,8 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import tasks
+from configs import architectures
+from seqmodels.config import from_dict
 from seqmodels.errors import InputError
-from training.optimizer import MUON_RMS, OPTIMIZERS, decayed, make_optimizer, make_schedule
+from seqmodels.models import build
+from training.optimizer import MUON_RMS, OPTIMIZERS, decay_mask, decayed, make_optimizer, make_schedule
 from training.settings import (
   OPTIMIZER_FIELDS,
   EvalSettings,
@@ -219,6 +224,37 @@ def test_the_table_and_the_fields_name_the_same_optimizers():
 )
 def test_weight_matrices_alone_are_decayed(name, shape, axes, expected):
   assert decayed(name, shape, axes) is expected
+
+
+@pytest.mark.parametrize('name', architectures.names())
+def test_biases_and_scales_of_every_architecture_are_not_decayed(name):
+  """However many heads, gates and layers they are kept for; all weight matrices are."""
+  fields = architectures.architecture(name)
+  models = []
+  for task in (tasks.make('language', {'length': 16}), tasks.make('language', {'length': 16, 'objective': 'masked'}),
+               tasks.make('reversal', {})):  # fmt: skip
+    depth = architectures.whole_depth(1, fields['pattern'])
+    with contextlib.suppress(InputError):
+      models.append(build(from_dict({**fields, 'width': 16, 'depth': depth, 'norm': 'layer'}), task.spec))
+  assert models
+  for model in models:
+    mask = decay_mask(model.abstract_params, model.axes)
+    for path, is_decayed in jax.tree_util.tree_leaves_with_path(mask):
+      leaf = path[-1].key
+      assert not (is_decayed and ('bias' in leaf or 'scale' in leaf)), path
+      assert is_decayed or 'kernel' not in leaf, path
+
+
+def test_weight_decay_moves_no_bias_of_a_model():
+  """One step with gradients of zero, on a model with biases per head and gate."""
+  model = build(from_dict(architectures.architecture('xlstm') | {'width': 16}), tasks.make('language', {}).spec)
+  params = jax.tree.map(lambda a: jnp.ones(a.shape, a.dtype), model.abstract_params)
+  transform = make_optimizer(TrainSettings(weight_decay=0.5, schedule='constant'), model.axes).transform
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = jax.jit(transform.update)(zeros, transform.init(params), params)
+  moved = {path[-1].key for path, u in jax.tree_util.tree_leaves_with_path(updates) if float(jnp.abs(u).max()) > 0}
+  assert 'kernel' in moved
+  assert not [name for name in moved if 'bias' in name or 'scale' in name]
 
 
 def test_a_learning_rate_changes_without_another_program():

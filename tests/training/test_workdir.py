@@ -28,6 +28,19 @@ def test_the_same_config_is_accepted_and_more_steps_are_said(tmp_path):
   assert more == 'train.steps is raised from 10 to 20'
 
 
+def test_what_only_says_how_a_model_is_computed_may_change(tmp_path):
+  before = {**changed(schedule='constant'), 'model': {**CONFIG['model'], 'layers': 'unroll', 'width': 8}}
+  workdirs.write_config(tmp_path, before)
+  scanned = {**before, 'model': {**before['model'], 'layers': 'scan'}}
+  assert workdirs.check_same_config(tmp_path, scanned, step=10) == 'model.layers is scan now, before unroll'
+  longer = {**scanned, 'train': {'steps': 20, 'schedule': 'constant'}}
+  said = 'model.layers is scan now, before unroll; train.steps is raised from 10 to 20'
+  assert workdirs.check_same_config(tmp_path, longer, step=10) == said
+  wider = {**scanned, 'model': {**scanned['model'], 'width': 16}}
+  with pytest.raises(InputError, match=r'made with another config: model.width is 8 there and 16 now$'):
+    workdirs.check_same_config(tmp_path, wider, step=10)
+
+
 def test_more_steps_that_move_the_learning_rate_must_be_allowed(tmp_path):
   workdirs.write_config(tmp_path, changed(learning_rate=0.1))
   longer = changed(learning_rate=0.1, steps=20)

@@ -151,8 +151,8 @@ static void forward(Head& head, const Sizes& z, int64_t h, float* out, float* lo
   float inverse[QUERIES];
   for (int64_t i = 0; i < head.queries(); ++i) {
     const float total = softmax.total[i / W][i % W];
-    inverse[i] = total > 0 ? 1 / total : 0;
-    log_sum[i] = total > 0 ? softmax.top[i / W][i % W] + std::log(total) : 0;
+    inverse[i] = total == 0 ? 0 : 1 / total;  // a fully masked row gives zeros, nan stays nan
+    log_sum[i] = total == 0 ? 0 : softmax.top[i / W][i % W] + std::log(total);
   }
   const auto row = [&](int64_t i, int64_t j) { return inverse[i] * load(sums + i * z.vw + j); };
   write_rows(row, head.queries(), z.v, out, z.h * z.v);

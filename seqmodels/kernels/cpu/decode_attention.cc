@@ -84,7 +84,7 @@ static void softmax(int64_t count, float* scores) {
   int64_t s = 0;
   for (; s + W <= count; s += W) most = maximum(most, load(scores + s));
   float top = largest(most);
-  for (; s < count; ++s) top = std::max(top, scores[s]);
+  for (; s < count; ++s) top = maximum(top, scores[s]);
   Vector total = {};
   for (s = 0; s < count; s += W) {
     const int n = static_cast<int>(std::min<int64_t>(W, count - s));

@@ -21,12 +21,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqmodels.cache import cache_folder
 from seqmodels.errors import InputError
 
 BUILD = 'python -m seqmodels.kernels.cpu'
 FOLDER = pathlib.Path(__file__).parent
 FLAGS = ('-std=gnu++17', '-O3', '-march=native', '-fno-math-errno', '-fPIC', '-Wall', '-Wextra')
-LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal')
+LAYERS = ('rnn', 'lstm', 'gru', 'attention', 'linear', 'diagonal', 'mlp')
 HANDLERS = ('decode_attention', *(f'{layer}_{way}' for layer in LAYERS for way in ('forward', 'backward')))
 
 
@@ -46,7 +47,7 @@ def build() -> pathlib.Path:
   """
   path = library()
   if path is None:
-    raise InputError('there is no folder for them: neither XDG_CACHE_HOME nor a home folder is set')
+    raise InputError('there is no folder for them can be written')
   if path.exists() and wrong(path) is None:
     return path
   compiler = os.environ.get('CXX') or shutil.which('c++')
@@ -81,13 +82,8 @@ def _compile(compiler: str, objects: dict[pathlib.Path, pathlib.Path], to: pathl
 
 
 def cache() -> pathlib.Path | None:
-  """Return the folder of built libraries, or None where there is no home."""
-  if root := os.environ.get('XDG_CACHE_HOME'):
-    return pathlib.Path(root) / 'seqmodels' / 'cpu'
-  try:
-    return pathlib.Path.home() / '.cache' / 'seqmodels' / 'cpu'
-  except RuntimeError:
-    return None
+  """Return the folder of built libraries, or None where nothing can be written."""
+  return cache_folder('cpu')
 
 
 @functools.cache

@@ -14,13 +14,13 @@ from seqmodels.kernels.cpu import library
 from seqmodels.kernels.cpu.call import call
 
 
-def covers(q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, reset: Any, *, chunk: int) -> bool:
+def covers(q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, reset: Any, *, chunk: Any) -> bool:
   """Return whether the kernels have such sums."""
   del q, state, reset, chunk
   return log_decay is None and log_input is None and k.shape[2] == v.shape[2]
 
 
-def why_not(q: Any, k: Any, v: Any, state: Any, *arrays: Any, chunk: int) -> str | None:
+def why_not(q: Any, k: Any, v: Any, state: Any, *arrays: Any, chunk: Any) -> str | None:
   """Return why the kernels cannot compute the sums, or None."""
   del arrays, chunk
   return library.why_not(q, k, v, *state.values())

@@ -4,18 +4,54 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <thread>
+#include <mutex>
 
 #include "xla/ffi/api/ffi.h"
 
 namespace seqmodels {
 
-// What a thread does that waits for another: little for a moment, then it makes room.
-inline void pause(int spins) {
-  if (spins > 1000) std::this_thread::yield();
-}
+// How a thread waits for others: it looks again and again for a few microseconds, then it sleeps. A thread that went on
+// looking would take time from the one it waits for, on a machine with other work to do.
+class Waiting {
+ public:
+  // Returns when `ready()` is true. What makes it true is followed by `notify()`; both read and write atomics in
+  // sequentially consistent order.
+  template <typename Ready>
+  void until(Ready&& ready) {
+    for (int i = 0; i < LOOKS; ++i) {
+      if (ready()) return;
+      relax();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleeping_.fetch_add(1);
+    changed_.wait(lock, ready);
+    sleeping_.fetch_sub(1);
+  }
+
+  void notify() {
+    if (sleeping_.load() == 0) return;
+    { std::lock_guard<std::mutex> lock(mutex_); }  // whoever has found `ready()` false is asleep by now
+    changed_.notify_all();
+  }
+
+ private:
+  static constexpr int LOOKS = 200;  // 3 to 10 microseconds
+
+  static void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<int> sleeping_{0};
+};
 
 // Some threads that walk together: what each of them did before it waits, all see after it.
 class Team {
@@ -24,19 +60,21 @@ class Team {
 
   void wait() {
     if (members_ == 1) return;
-    const int now = generation_.load(std::memory_order_acquire);
-    if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-      waiting_.store(0, std::memory_order_relaxed);
-      generation_.store(now + 1, std::memory_order_release);
+    const int now = generation_.load();
+    if (waiting_.fetch_add(1) + 1 == members_) {
+      waiting_.store(0);
+      generation_.store(now + 1);
+      others_.notify();
       return;
     }
-    for (int spins = 0; generation_.load(std::memory_order_acquire) == now; ++spins) pause(spins);
+    others_.until([&] { return generation_.load() != now; });
   }
 
  private:
   friend class Threads;
   static constexpr int CLOSED = 1 << 20;
   std::atomic<int> joined_{1}, waiting_{0}, generation_{0}, left_{0};
+  Waiting others_;
   int members_ = 1;
 };
 
@@ -53,6 +91,7 @@ class Threads {
   void loop(int n, Body&& body) const {
     struct Job {
       std::atomic<int> next{0}, done{0};
+      Waiting all;
       int n;
       std::function<void(int)> body;
     };
@@ -66,12 +105,12 @@ class Threads {
     auto work = [job] {
       for (int i; (i = job->next.fetch_add(1)) < job->n;) {
         job->body(i);
-        job->done.fetch_add(1, std::memory_order_release);
+        if (job->done.fetch_add(1) + 1 == job->n) job->all.notify();
       }
     };
     for (int i = 1; i < std::min(n, count_); ++i) pool_.Schedule(std::function<void()>(work));
     work();
-    for (int spins = 0; job->done.load(std::memory_order_acquire) < n; ++spins) pause(spins);
+    job->all.until([&] { return job->done.load() == n; });
   }
 
   // body(member, team) on the caller and on every thread that comes within a moment: a team has at least one member.
@@ -92,9 +131,10 @@ class Threads {
       do {
         if (joined >= Team::CLOSED) return;
       } while (!job->joined_.compare_exchange_weak(joined, joined + 1));
-      for (int spins = 0; job->joined_.load(std::memory_order_acquire) < Team::CLOSED; ++spins) pause(spins);
+      job->others_.until([&] { return job->joined_.load() >= Team::CLOSED; });
       job->body(joined, *job);
-      job->left_.fetch_add(1, std::memory_order_release);
+      job->left_.fetch_add(1);
+      job->others_.notify();
     };
     for (int i = 1; i < count_; ++i) pool_.Schedule(std::function<void()>(join));
     const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
@@ -105,8 +145,9 @@ class Threads {
     do {
       job->members_ = joined;
     } while (!job->joined_.compare_exchange_weak(joined, joined | Team::CLOSED));
+    job->others_.notify();
     body(0, *job);
-    for (int spins = 0; job->left_.load(std::memory_order_acquire) < job->members_ - 1; ++spins) pause(spins);
+    job->others_.until([&] { return job->left_.load() == job->members_ - 1; });
   }
 
  private:

@@ -39,17 +39,21 @@ inline void store(float* p, Vector v, int n) {
   std::memcpy(p, padded, sizeof(float) * n);
 }
 
-inline Vector minimum(Vector a, Vector b) { return a < b ? a : b; }
-inline Vector maximum(Vector a, Vector b) { return a > b ? a : b; }
+// The smaller or larger of two vectors' floats; nan where either is nan. `at_most` and `at_least` are faster and bound x
+// by what is no nan: a comparison with nan is false, and x stays what it is.
+inline Vector maximum(Vector a, Vector b) { return (a > b) | (a != a) ? a : b; }
+inline Vector at_most(Vector bound, Vector x) { return bound < x ? bound : x; }
+inline Vector at_least(Vector bound, Vector x) { return bound > x ? bound : x; }
 
 inline float sum(Vector v) {
   float total = 0;
   for (int i = 0; i < W; ++i) total += v[i];
   return total;
 }
+inline float maximum(float a, float b) { return a > b || a != a ? a : b; }
 inline float largest(Vector v) {
   float found = v[0];
-  for (int i = 1; i < W; ++i) found = v[i] > found ? v[i] : found;
+  for (int i = 1; i < W; ++i) found = maximum(found, v[i]);
   return found;
 }
 
@@ -58,7 +62,7 @@ inline float largest(Vector v) {
 inline Vector tanh(Vector x) {
   const auto far_up = x > 9.0f, far_down = x < -9.0f;
   const Vector bound = all(7.90531110763549805f);
-  x = maximum(minimum(x, bound), -bound);
+  x = at_least(-bound, at_most(bound, x));
   const Vector y = x * x;
   Vector p = all(-2.76076847742355e-16f);
   p = p * y + 2.00018790482477e-13f;
@@ -76,10 +80,10 @@ inline Vector tanh(Vector x) {
 
 inline Vector sigmoid(Vector x) { return 0.5f * tanh(0.5f * x) + 0.5f; }
 
-// exp of what is at most 88; below -87 it is zero (the polynomial is that of Cephes).
+// exp of what is at most 88, or nan; below -87 it is zero (the polynomial is that of Cephes).
 inline Vector exp(Vector x) {
   const auto tiny = x < -87.0f;
-  x = maximum(x, all(-87.0f));
+  x = at_least(all(-87.0f), x);
   const Vector shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
   const Vector n = shifted - 12582912.0f;
   const Vector r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
