@@ -20,6 +20,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from seqmodels.kernels import chunks, dispatch
+from seqmodels.kernels.casts import rounded
 from seqmodels.kernels.cpu import linear_attention as cpu
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.reference import linear_attention as reference
@@ -171,5 +172,6 @@ def _one_document(q: jax.Array, k: jax.Array, v: jax.Array, log_input: jax.Array
     put = jnp.exp(log_input - m)[..., None]
     weighted, keys, m = (put * v).astype(v.dtype), put * keys, jnp.broadcast_to(m, log_input.shape)
   s = jnp.einsum('bthk,bthv->bhkv', k, weighted, preferred_element_type=jnp.float32)
-  y = jnp.einsum('bthk,bhkv->bthv', q, s.astype(q.dtype), preferred_element_type=jnp.float32)
+  # With `bthv` as the result XLA on CPU (JAX 0.10.2) cannot run the bfloat16 product; see `casts.rounded`.
+  y = jnp.einsum('bthk,bhkv->bhtv', q, rounded(s, q.dtype), preferred_element_type=jnp.float32).swapaxes(1, 2)
   return Sums(y, jnp.sum(q * keys.sum(1)[:, None], axis=-1), m)

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from seqmodels.kernels.casts import rounded
+
 
 class Relative:
   """A position encoding that acts inside attention, as entries by distance.
@@ -110,8 +112,8 @@ def scores_at(
 
 
 def meet(q: Float[Array, 'b t h k'], keys: Float[Array, 'h_or_1 m k']) -> Float[Array, 'b h t m']:
-  """Queries times relative keys, which all heads share where there is one head of them."""
-  keys = keys.astype(q.dtype)
+  """Return queries times relative keys, which all heads share where there is one head of them."""
+  keys = rounded(keys, q.dtype)
   if keys.shape[0] == 1:
     return jnp.einsum('bthk,mk->bhtm', q, keys[0], preferred_element_type=jnp.float32)
   return jnp.einsum('bthk,hmk->bhtm', q, keys, preferred_element_type=jnp.float32)

@@ -11,6 +11,7 @@ from seqmodels import positions
 from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.kernels import linear_attention as kernel
+from seqmodels.kernels.casts import rounded
 from seqmodels.layers import Dense, parameter
 from seqmodels.layers.dense import lecun_normal
 from seqmodels.mixers import heads as by_head
@@ -102,7 +103,7 @@ class Linformer(Mixer):
 def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, mask: Flags | None) -> jax.Array:
   if mask is not None:
     e, f = (jnp.where(mask[:, :, None], a, 0) for a in (e, f))
-  mixed = lambda rows, a: jnp.einsum('btr,bthk->bhrk', rows, a, preferred_element_type=jnp.float32).astype(a.dtype)
+  mixed = lambda rows, a: rounded(jnp.einsum('btr,bthk->bhrk', rows, a, preferred_element_type=jnp.float32), a.dtype)
   scores = jnp.einsum('bthk,bhrk->bthr', q, mixed(e, k), preferred_element_type=jnp.float32)
   return jnp.einsum('bthr,bhrv->bthv', jax.nn.softmax(scores).astype(v.dtype), mixed(f, v))
 
