@@ -11,6 +11,7 @@ code is 0 when nothing counts.
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import random
@@ -19,7 +20,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -231,40 +231,40 @@ def memory() -> int:
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+# Started between this process and the one it judges: the most memory of a process counts from before its `exec`, so
+# a child of a large process looks as large as its parent.
+JUDGE = """
+import json, resource, subprocess, sys
+process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL)
+was_killed = False
+try:
+  process.wait(float(sys.argv[1]))
+except subprocess.TimeoutExpired:
+  process.kill()
+  process.wait()
+  was_killed = True
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([process.returncode, was_killed, used.ru_maxrss * 1024, used.ru_utime + used.ru_stime]))
+"""
+
+
 def confirm(line: Line, folder: str) -> str:
   """Run a line as a process of its own; return what is wrong with it, or ''."""
-  command = [sys.executable, str(ROOT / 'main.py'), *line.arguments]
+  command = [sys.executable, '-S', '-c', JUDGE, str(PATIENCE), sys.executable, str(ROOT / 'main.py'), *line.arguments]
   kept = os.environ | {'PYTHONPATH': str(ROOT)}
   try:
-    with tempfile.TemporaryFile() as errors:
-      process = subprocess.Popen(command, cwd=folder, env=kept, stdout=subprocess.DEVNULL, stderr=errors)
-      used, was_killed = _wait(process)
-      errors.seek(0)
-      text = errors.read().decode(errors='replace')
+    judged = subprocess.run(command, cwd=folder, env=kept, capture_output=True, check=True)
   except ValueError:  # a zero byte: no shell can pass it
     return ''
+  returncode, was_killed, memory, seconds = json.loads(judged.stdout)
+  text = judged.stderr.decode(errors='replace')
   if was_killed:
     return f'hang beyond {PATIENCE:g} s'
-  if 'Traceback' in text or process.returncode < 0:
-    return f'traceback {process.returncode} {text[-300:]}'
-  if used.ru_maxrss * 1024 > BYTES:
-    return f'allocation {used.ru_maxrss / 2**20:.1f} GiB'
-  seconds = used.ru_utime + used.ru_stime
-  return f'hang {seconds:.1f} s' if seconds > SECONDS and process.returncode == 2 else ''
-
-
-def _wait(process: subprocess.Popen) -> tuple[resource.struct_rusage, bool]:
-  """Wait for a process, as long as patience lasts; return what it has used, and whether it had to be killed."""
-  end, was_killed = time.monotonic() + PATIENCE, False
-  while True:
-    done, status, used = os.wait4(process.pid, os.WNOHANG)
-    if done:
-      process.returncode = os.waitstatus_to_exitcode(status)
-      return used, was_killed
-    if time.monotonic() > end and not was_killed:
-      process.kill()
-      was_killed = True
-    time.sleep(0.05)
+  if 'Traceback' in text or returncode < 0:
+    return f'traceback {returncode} {text[-300:]}'
+  if memory > BYTES:
+    return f'allocation {memory / 2**30:.1f} GiB'
+  return f'hang {seconds:.1f} s' if seconds > SECONDS and returncode == 2 else ''
 
 
 @contextlib.contextmanager

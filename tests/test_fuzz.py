@@ -46,6 +46,7 @@ def test_what_goes_wrong_is_noticed(workdir, monkeypatch):
 def test_processes_are_judged_by_what_they_use(tmp_path, monkeypatch):
   monkeypatch.setattr(fuzz_commands, 'ROOT', tmp_path)
   program = tmp_path / 'main.py'
+  bytearray(2**30 + 2**28)  # what this process has used is not what its children use
   for text, found in (
     ('raise ValueError', 'traceback'),
     ('import os; os.abort()', 'traceback'),
