@@ -88,7 +88,7 @@ def test_the_readme_takes_five_minutes():
 
 def test_the_readme_names_what_there_is():
   assert 'Twenty-one token mixers' in README
-  assert len(MIXERS) == 21
+  assert len(MIXERS) >= 21  # a mixer of the reader's own is one more
   table = README.split('## What there is')[1].split('## ')[0]
   names = set(re.findall(r'`([\w-]+)`', table))
   assert set(TASKS) <= names

@@ -60,6 +60,7 @@ class Checkpoints:
       for path in self.directory.iterdir():
         if path.is_symlink():
           raise InputError(f'{path} is a symbolic link; remove it: the folders of a run are its own')
+    _silence_late_callbacks()  # before there can be one: they run in threads of their own
     policy = ocp.checkpoint_managers.LatestN(keep)
     options = ocp.CheckpointManagerOptions(
       preservation_policy=policy, enable_async_checkpointing=False, read_only=read_only, create=not read_only
@@ -172,7 +173,6 @@ class Checkpoints:
     try:
       saved = self._manager.save(step, args=items, force=True)
     except Exception as error:  # a full disk is a ValueError of TensorStore's, or an OSError of Orbax's
-      _silence_late_callbacks()
       if (problem := _write_problem(error)) is None:
         raise
       raise WriteError(f'checkpoint {step} cannot be written to {self.directory}: {problem}') from error
@@ -208,7 +208,6 @@ class Checkpoints:
     except (MemoryError, PermissionError):  # says nothing of the checkpoint
       raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
-      _silence_late_callbacks()
       if not (self.directory / str(step)).exists():
         raise Gone from error
       raise Damaged(f'cannot be read: {type(error).__name__}') from error

@@ -91,8 +91,9 @@ class Sinusoids(nnx.Module, Relative):
     return q + self.content_bias[...].astype(q.dtype)[None, None]
 
   def keys(self, distance: Int[Array, 'm']) -> Float[Array, 'h m k']:
-    waves = positions.sinusoidal(distance[None], self.width)[0]
-    return jnp.einsum('md,dhk->hmk', waves, self.projection.kernel[...])
+    # Heads are moved in front of the product, not by it: XLA on CPU (JAX 0.10.2) cannot run the bfloat16 product with
+    # queries that would follow, "Unsupported element type for DotThunk".
+    return self.projection(positions.sinusoidal(distance[None], self.width)[0]).swapaxes(0, 1)
 
   def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + (self.position_bias[...] - self.content_bias[...]).astype(q.dtype)[None, None]

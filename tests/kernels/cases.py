@@ -247,9 +247,11 @@ def convolution_case(random: np.random.Generator, length: int, flagged: bool) ->
 def mlp_case(random: np.random.Generator, length: int, flagged: bool) -> Case:
   del flagged
   d, hidden = 6, 21
-  arrays = {'x': normal(random, B, length, d), 'w1': normal(random, d, hidden), 'b1': normal(random, hidden)}
-  arrays |= {'w2': normal(random, hidden, d), 'b2': normal(random, d)}
-  run = lambda a, flags, **options: mlp.mlp(*a.values(), **options)
+  arrays = {'x': normal(random, B, length, d), 'b1': normal(random, hidden), 'b2': normal(random, d)}
+  # Of the size that they are drawn with in a model: sums of unit variance.
+  arrays |= {'w1': normal(random, d, hidden) * d**-0.5, 'w2': normal(random, hidden, d) * hidden**-0.5}
+  names = ('x', 'w1', 'b1', 'w2', 'b2')
+  run = lambda a, flags, **options: mlp.mlp(*(a[name] for name in names), **options)
   axes = {name: 0 if name == 'x' else None for name in arrays}
   return Case(run, arrays, axes, {}, {}, ((0, 1),))
 
