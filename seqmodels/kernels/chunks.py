@@ -17,7 +17,7 @@ CHUNK_ON_CPU, CHUNK = 32, 64
 
 
 class Sight(NamedTuple):
-  """What the tokens of one chunk see. The last row of `keys` is also what goes into the next state.
+  """The keys that the tokens of one chunk see; the last row of `keys` is also that of the next state.
 
   keys   [b 1 c c] or [1 1 c c]  the keys that each query sees: those up to its own, of its document
   state  [b 1 c]                 the incoming state is of the query's document; None: always

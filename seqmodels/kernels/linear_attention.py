@@ -49,7 +49,7 @@ class Sums(NamedTuple):
 
 
 def init_state(batch: int, heads: int, k: int, v: int, *, normalised: bool = False, stabilised: bool = False) -> State:
-  """What is remembered before the first token."""
+  """Return the state before the first token."""
   state = {'s': jnp.zeros((batch, heads, k, v), jnp.float32)}
   if normalised:
     state['n'] = jnp.zeros((batch, heads, k), jnp.float32)
@@ -150,8 +150,9 @@ def whole(
   state = init_state(b, h, width, v.shape[-1], normalised=True, stabilised=log_input is not None)
 
   def run(q, k, v, log_input, reset):
-    how: dict[str, Any] = {'reset': reset, 'chunk': chunk, 'backend': backend, 'dtype': dtype}
-    return linear_attention(q, k, v, state, log_input=log_input, **how)[0]
+    return linear_attention(
+      q, k, v, state, log_input=log_input, reset=reset, chunk=chunk, backend=backend, dtype=dtype
+    )[0]
 
   flip = lambda tree: jax.tree.map(lambda a: jnp.flip(a, 1), tree)
   ends = jnp.roll(reset, -1, axis=1).at[:, -1].set(False)

@@ -78,7 +78,7 @@ def block_of(table: Table, t: int, s: int, first: Int[Array, ''], block: int) ->
 
 
 def scores(relative: Relative, table: Table, q: Float[Array, 'b t h k'], s: int) -> Float[Array, 'b_or_1 h t {s}']:
-  """What is added to the scaled scores of consecutive queries over s keys, in float32."""
+  """Return the summand of the scaled scores of consecutive queries over s keys, in float32."""
   total = None
   if table.bias is not None:
     h, m = table.bias.shape

@@ -103,7 +103,7 @@ def test_a_library_of_another_user_is_not_loaded(compiler, monkeypatch):
 
 @built
 def test_a_truncated_library_is_left_out_by_a_process(tmp_path):
-  """What was SIGBUS: the process computes with the other forms and says so in one line."""
+  """Compute with the other forms and say so in one line; this was SIGBUS."""
   folder = tmp_path / 'seqmodels' / 'cpu'
   folder.mkdir(parents=True)
   source = library.library()

@@ -68,22 +68,22 @@ def loop(form, a, flags=True):
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def run(form, backend, flags, a):
   """(y, n, s, last n), n being zero where the form has none; sums that are stabilised are scaled back."""
-  how = {name: a[name] for name in ('reset', 'mask')} if flags else {}
-  how |= {'chunk': 4, 'backend': backend}
+  options = {name: a[name] for name in ('reset', 'mask')} if flags else {}
+  options |= {'chunk': 4, 'backend': backend}
   q, k, v = (a[name] for name in 'qkv')
   if form == 'vector':
-    return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **how)
+    return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **options)
   if form == 'delta':
-    return delta.gated_delta(q, k, v, a['beta'], a['log_decay'], a['s'], **how)
+    return delta.gated_delta(q, k, v, a['beta'], a['log_decay'], a['s'], **options)
   if form == 'stabilised':
     state = linear_attention.init_state(B, H, K, V, normalised=True, stabilised=True)
     logs = {'log_decay': a['log_decay'], 'log_input': a['log_input']}
-    (y, n, m), end = linear_attention.linear_attention(q, k, v, state, **logs, **how)
+    (y, n, m), end = linear_attention.linear_attention(q, k, v, state, **logs, **options)
     scale, last = jnp.exp(m), jnp.exp(end['m'])
     return y * scale[..., None], end['s'] * last[..., None, None], n * scale, end['n'] * last[..., None]
   log_decay = a['log_decay'] if form == 'decay' else None
   state = {'s': a['s'], 'n': a['n']}
-  (y, n, _), end = linear_attention.linear_attention(q, k, v, state, log_decay=log_decay, **how)
+  (y, n, _), end = linear_attention.linear_attention(q, k, v, state, log_decay=log_decay, **options)
   return y, end['s'], n, end['n']
 
 
@@ -116,8 +116,8 @@ def test_the_form_in_cpp_gradients(heads, k, v, length, chunk, normalised):
   reset, results = jnp.asarray(random.random((B, length)) < 0.1), []
   weights = None
   for form in ('reference', 'cpu'):
-    how = {'reset': reset, 'chunk': chunk, 'backend': form}
-    run = jax.jit(lambda *a, how=how: linear_attention.linear_attention(*a, **how))
+    options = {'reset': reset, 'chunk': chunk, 'backend': form}
+    run = jax.jit(lambda *a, options=options: linear_attention.linear_attention(*a, **options))
     outputs, pullback = jax.vjp(run, *arrays, state)
     weights = weights or jax.tree.map(lambda a: normal(*a.shape), outputs)
     results.append(jax.tree.leaves((outputs, pullback(weights))))

@@ -34,7 +34,7 @@ def draw(t, s, seed=0):
 
 
 def by_gather(q, t, s, offset):
-  """What is added to the scores, one pair at a time."""
+  """Return the summand of the scores, one pair at a time."""
   out, relative = np.zeros((B, H, t, s)), Entries()
   for i, j in np.ndindex(t, s):
     distance = jnp.array([i + offset - j])

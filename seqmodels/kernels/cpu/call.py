@@ -38,7 +38,7 @@ class Call:
   in_place: tuple[tuple[int, int], ...] = ()
 
   def local(self, rows: int) -> 'Call':
-    """The call for a batch of so many rows."""
+    """Return the call for a batch of `rows`."""
     resize = lambda shape, axis: tuple(rows if i == axis else n for i, n in enumerate(shape))
     return dataclasses.replace(self, shapes=tuple(map(resize, self.shapes, self.results)))
 

@@ -10,7 +10,7 @@
 
 namespace seqmodels {
 
-// What is multiplied, and what is remembered. Arrays that a cell does not have are null. Flags are null where there are
+// Inputs, weights and the first carries. Arrays that a cell does not have are null. Flags are null where there are
 // none.
 struct Sequences {
   int64_t batch, time, inputs, units;

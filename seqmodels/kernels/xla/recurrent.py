@@ -66,7 +66,7 @@ def _batch_major(y: jax.Array, dtype: np.dtype) -> jax.Array:
 
 
 def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
-  """What each gate's weights are multiplied by: one half for sigmoid gates."""
+  """Return the factor of each gate's weights: one half for sigmoid gates."""
   return jnp.repeat(jnp.array([0.5 if s else 1.0 for s in is_sigmoid], jnp.float32), size)
 
 
