@@ -14,7 +14,6 @@ from seqmodels.errors import InputError
 from seqmodels.kernels import slstm as kernel
 from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
 from seqmodels.layers.convolution import draw_taps
-from seqmodels.layers.dense import time_major
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
 from seqmodels.notation import Activations, State
@@ -89,8 +88,8 @@ class ExponentialRecurrence(Direction):
     if self.convolution is not None:
       smooth, new['inputs'] = self.convolution(x, state['inputs'], context)
       smooth = jax.nn.silu(smooth)
-    projected = time_major(smooth, self.input_forget), time_major(x, self.cell_output)
-    gates = jnp.concatenate([a.swapaxes(1, 2) for a in projected], axis=3)  # [t heads b gate head_dim]
+    projected = _by_head(smooth, self.input_forget), _by_head(x, self.cell_output)
+    gates = jnp.concatenate(projected, axis=3)  # [t heads b gate head_dim]
     hs, carry = kernel.slstm(
       gates.reshape(*gates.shape[:3], -1),
       tuple(state[part].swapaxes(0, 1) for part in PARTS),
@@ -103,6 +102,13 @@ class ExponentialRecurrence(Direction):
     new |= {part: a.swapaxes(0, 1) for part, a in zip(PARTS, carry, strict=True)}
     y = self.norm(hs.transpose(2, 0, 1, 3))  # [b t heads head_dim]
     return y.reshape(*x.shape[:2], self.size).astype(self.dtype), new
+
+
+def _by_head(x: Activations, layer: Dense) -> Float[Array, 't h b g k']:
+  """Return layer(x), time and heads first, in float32."""
+  b, t, d = x.shape
+  y = layer.as_matrix(x.swapaxes(0, 1).reshape(t * b, d), jnp.float32)
+  return y.reshape(t, b, *y.shape[1:]).swapaxes(1, 2)
 
 
 def _choose_heads(form: Form) -> int:
