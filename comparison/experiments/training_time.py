@@ -148,11 +148,13 @@ class TrainingTime(Experiment):
 
 
 def training_step(model: Model, task: Copying, batch_size: int):
-  """The compiled step, and a call that takes one step on from where the last call ended."""
-  optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1))
+  """Return the compiled step, and a call that takes one step on from where the last call ended."""
+  settings = TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1)
+  optimizer = make_optimizer(settings, model.axes)
   empty = jax.eval_shape(lambda: init_train_state(model, optimizer, 0))
   state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), empty)
-  state = state._replace(params=random_params(model))
+  opt_state = optimizer.with_learning_rate(state.opt_state, settings.learning_rate)
+  state = state._replace(params=random_params(model), opt_state=opt_state)
   batch = jax.device_put(task.arrays('train', np.arange(batch_size)))
   compiled = program.compile_program(make_step(model, task, optimizer), state, batch)
 

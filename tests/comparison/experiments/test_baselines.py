@@ -12,6 +12,7 @@ from comparison.experiments.trained import metric, updates
 from comparison.experiments.training_time import LADDERS, is_reference
 from seqmodels.kernels.cpu import library
 from seqmodels.models import sizing
+from tasks.copying import Copying
 from tasks.language import Language
 
 QUALITY = ('recall_capacity', 'reach', 'truncation', 'token_index')
@@ -103,6 +104,14 @@ def test_a_rung_of_one_type_keeps_it_whatever_the_cell_has():
   rung = next(rung for rung in LADDERS['device'] if rung.backend == 'cudnn')
   model = dataclasses.replace(rung, backend='xla').build(token_spec(4), width=8, dtype='bfloat16')
   assert model.config.dtype == 'float32'
+
+
+def test_a_timed_step_trains():
+  model = Subject('gru').build(token_spec(length=8, vocabulary=8), width=8)
+  _, call = training_time.training_step(model, Copying(symbols=6, items=2, lag=2), batch_size=4)
+  first, *_, last = (call() for _ in range(10))
+  assert float(first['learning_rate']) > 0
+  assert float(last['loss']) < 0.98 * float(first['loss'])
 
 
 def failing(call):
