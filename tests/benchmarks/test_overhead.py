@@ -49,7 +49,7 @@ def test_every_default_config_is_one():
 
 
 @pytest.mark.parametrize(
-  ('flag', 'told'),
+  ('flag', 'expected'),
   [
     ('--config=configs/nothing.py:gru', "--config='configs/nothing.py:gru' must be"),
     ('--config=configs/copying.py:gruu', 'nearest: gru'),
@@ -57,8 +57,8 @@ def test_every_default_config_is_one():
     ('rest', "'rest' is not expected"),
   ],
 )
-def test_bad_flags_are_one_line(flag, told):
+def test_bad_flags_are_one_line(flag, expected):
   with pytest.raises(InputError) as caught:
     overhead.parse(['overhead', flag])
-  assert told in str(caught.value)
+  assert expected in str(caught.value)
   assert '\n' not in str(caught.value)
