@@ -20,17 +20,21 @@ from training import files
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
+from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
+from training.sharding import param_shardings
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
 
-def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devices: int = 0) -> None:
+def main(
+  workdir: str, *, step: int | None = None, all_steps: bool = False, mesh: MeshSettings = MeshSettings()
+) -> None:
   """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
   folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
-  for number, results, task in evaluations(folder, step=step, all_steps=all_steps, devices=devices):
+  for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh):
     if baselines is None:
       baselines = task.baselines()
     print(f'step {number}')
@@ -41,16 +45,16 @@ def main(workdir: str, *, step: int | None = None, all_steps: bool = False, devi
 
 
 def evaluations(
-  folder: pathlib.Path, *, step: int | None, all_steps: bool, devices: int = 0
+  folder: pathlib.Path, *, step: int | None, all_steps: bool, mesh: MeshSettings = MeshSettings()
 ) -> Iterator[tuple[int, Results, Task]]:
   """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
-  mesh = meshes.make_mesh(devices)
+  devices = meshes.make_mesh(mesh)
   for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
     settings = eval_settings(loaded.config['eval'])
-    params = jax.device_put(loaded.params, meshes.replicated(mesh))
+    params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
-      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, mesh)
+      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, devices)
     keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task
 

@@ -1,6 +1,7 @@
 """Run everything: training, evaluation, generation, and the comparison of architectures.
 
   python main.py --mode=train    --config=configs/language.py:lstm --workdir=W [--config.train.steps=200]
+                        [--mesh=data:-1,fsdp:4,tensor:2]
   python main.py --mode=eval     --workdir=W [--step=N | --all_steps]
   python main.py --mode=generate --workdir=W --prompt="..." [--prompt="..." …] --length=200 [--stop="..."]
                         [--temperature=0.8 --top_k=40 --top_p=0.9 --seed=0 | --beam=4 --length_penalty=0.6]
@@ -66,11 +67,21 @@ def run(argv: Sequence[str]) -> None:
   mode, arguments = parse(argv)
   flags.check_workdir(mode, arguments)
   if mode.process:
-    runtime.select(arguments.pop('platform', None), arguments.get('devices', 0))
+    runtime.select(arguments.pop('platform', None), _devices(arguments))
   folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir') if name in arguments}
   if folders:
     importlib.import_module('tasks.datasets.source').configure(**folders)
   getattr(importlib.import_module(mode.module), mode.function)(**arguments)
+
+
+def _devices(arguments: dict[str, Any]) -> int:
+  """Return how many devices the flags or the config ask for; 0: as many as there are."""
+  from training.mesh_settings import MeshSettings, mesh_settings
+
+  if 'mesh' in arguments:
+    return arguments['mesh'].devices
+  config = arguments.get('config')
+  return MeshSettings().devices if config is None else mesh_settings(config['mesh'].to_dict()).devices
 
 
 def main(argv: Sequence[str]) -> int:

@@ -23,10 +23,10 @@ from training.run import Run, build_run
 from training.runtime import device_line
 
 
-def main(config: Any, workdir: str, *, devices: int = 0, allow_schedule_change: bool = False) -> None:
+def main(config: Any, workdir: str, *, allow_schedule_change: bool = False) -> None:
   """Train, or go on training; exit with 1 and one line if the loss diverges, the disk is full or memory runs out."""
   try:
-    train(config, workdir, devices=devices, allow_schedule_change=allow_schedule_change)
+    train(config, workdir, allow_schedule_change=allow_schedule_change)
   except loop.Failed as error:
     sys.exit(f'error: {error}')
   except jax.errors.JaxRuntimeError as error:
@@ -36,9 +36,7 @@ def main(config: Any, workdir: str, *, devices: int = 0, allow_schedule_change: 
     sys.exit(f'error: out of memory: {first}; a smaller train.batch_size, or train.accumulate, needs less')
 
 
-def train(
-  config: Any, workdir: str | pathlib.Path, *, devices: int = 0, allow_schedule_change: bool = False
-) -> dict[str, float]:
+def train(config: Any, workdir: str | pathlib.Path, *, allow_schedule_change: bool = False) -> dict[str, float]:
   """Train `config` in `workdir`, from its newest checkpoint if it has one; return {"split/metric": value} at the end.
 
   On the same devices, a run that was killed and started again ends with the same parameters and metrics, bit for bit,
@@ -49,7 +47,7 @@ def train(
   """
   config, folder = workdirs.plain(config), files.resolve('workdir', workdir)
   with held() as records:  # bad input is one line, and what the run is comes first
-    run = build_run(config, devices)
+    run = build_run(config)
     traced = run.trace_step()
   with files.Lock(folder):
     with held() as later:
@@ -58,6 +56,8 @@ def train(
     workdirs.write_config(folder, config)
     workdirs.write_provenance(folder, run.model, run.task, restored.step if restored else 0)
     log.info(about(run))
+    if run.mesh.size > 1:
+      log.info(run.about_mesh())
     for record in (*records, *later):
       log.handle(record)
     if note:

@@ -13,6 +13,7 @@ from benchmarks.work import OURS, Sides, Work, check, deviation, to_torch, torch
 from comparison.experiments.program import compile_program
 from seqmodels.kernels import recurrent
 from training import mesh as meshes
+from training.mesh_settings import MeshSettings
 
 SHAPES = ((32, 128, 256), (32, 128, 512), (16, 512, 512))  # batch, length, width (of input and carry)
 PRODUCT = (4096, 256, 1024)  # what bounds every layer: how fast the libraries' matmuls are on this machine
@@ -65,7 +66,7 @@ def ours(
     y, back = jax.vjp(lambda x, weights: layer(x, weights, carry), x, weights)
     return y, *back(dy)
 
-  mesh = meshes.make_mesh(devices)
+  mesh = meshes.make_mesh(MeshSettings(data=devices))
   carry = tuple(np.zeros((x.shape[0], x.shape[2]), np.float32) for _ in range(2 if cell == 'lstm' else 1))
   split = lambda tree: meshes.put_batch(tree, mesh)
   arguments = (split(x), jax.device_put(weights, meshes.replicated(mesh)), split(carry), split(dy))

@@ -1,5 +1,6 @@
 """Load a config file, a Python program of the user's, and set the fields that flags name."""
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -16,13 +17,16 @@ from ml_collections import ConfigDict
 from configs import base
 from seqmodels.errors import InputError, cut, one_line, unknown
 from seqmodels.fields import checked_fields
+from training.mesh_settings import MeshSettings
 
 ROOT = pathlib.Path(__file__).parent.parent
 OVERRIDE = re.compile(r'--?config\.([^=]*)(=?)(.*)', re.DOTALL)
 
 
-def load(flag: str, overrides: Mapping[str, str | None]) -> ConfigDict:
+def load(flag: str, overrides: Mapping[str, str | None], mesh: MeshSettings | None = None) -> ConfigDict:
   """Return the config that `--config=flag` makes, with `overrides` (dotted field → text) set in it.
+
+  mesh: the sizes that --mesh gives; they take the place of the config's.
 
   Raises:
     InputError: no such file, an exception in it (the message names its file and line), or a bad field.
@@ -43,6 +47,11 @@ def load(flag: str, overrides: Mapping[str, str | None]) -> ConfigDict:
   if not isinstance(config, ConfigDict | Mapping):
     raise InputError(f'{shown}: get_config returns a {type(config).__name__}; it must be a ConfigDict')
   config = config if isinstance(config, ConfigDict) else ConfigDict(config)
+  with config.ignore_type(), config.unlocked():
+    if 'mesh' not in config:
+      config.mesh = ConfigDict(dataclasses.asdict(MeshSettings()))
+    if mesh is not None:
+      config.mesh.update(mesh.sizes)
   base.override(config, overrides)
   for section, cls in base.SETTINGS.items():  # before JAX is imported, which takes seconds
     if isinstance(config.get(section), ConfigDict):

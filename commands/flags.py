@@ -10,12 +10,12 @@ from absl import flags
 from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
+from training.mesh_settings import MESH_AXES, MeshSettings, mesh_sizes
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'downloads_dir', 'data_dir')
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
-MOST_DEVICES = 1024  # a CPU host split into 4,096 takes 3 s and 0.6 GB to start (JAX 0.10.2)
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
 
 
@@ -34,8 +34,8 @@ class Mode(NamedTuple):
 
 
 MODES = {
-  'train': Mode('train', 'main', ('config', 'workdir'), ('devices', 'allow_schedule_change')),
-  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
+  'train': Mode('train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change')),
+  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh')),
   'generate': Mode(
     'commands.generate',
     'main',
@@ -61,6 +61,8 @@ def define() -> flags.FlagValues:
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
     'data_dir': 'folder of prepared data',
+    'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
+    'data:1 on CPU (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
@@ -69,7 +71,6 @@ def define() -> flags.FlagValues:
   for name, help_text in text.items():
     flags.DEFINE_string(name, None, help_text, **once)
   whole = {
-    'devices': (1, MOST_DEVICES, 'devices to split each batch over; default: all, but one on CPU (train, eval)'),
     'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate)'),
     'length': (1, LARGEST, 'tokens to write at most; default: 200 (generate)'),
     'top_k': (0, LARGEST, 'draw from the k likeliest tokens; 0: from all (generate)'),
@@ -128,7 +129,10 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
     parsed[flag] = _checked(flag, parsed[flag])
   if 'config' in parsed:
     text = parsed['config']
-    parsed['config'] = lambda: config_file.load(text, overrides)
+    mesh = parsed.pop('mesh', None)
+    if mesh and (twice := [f'--config.mesh.{axis}' for axis in MESH_AXES if f'mesh.{axis}' in overrides]):
+      raise InputError(f'--mesh and {twice[0]} exclude each other: both give sizes')
+    parsed['config'] = lambda: config_file.load(text, overrides, mesh)
   return mode, parsed
 
 
@@ -193,7 +197,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
     return files.local_path(flag, value)
-  return {'claims': _claims, 'shard': _shard}.get(flag, lambda value: value)(value)
+  return {'claims': _claims, 'shard': _shard, 'mesh': _mesh}.get(flag, lambda value: value)(value)
 
 
 def _claims(texts: Sequence[str]) -> list[int]:
@@ -201,6 +205,10 @@ def _claims(texts: Sequence[str]) -> list[int]:
     if not (text.isdecimal() and len(text) < 10):
       raise InputError(f'--claims={shown(text)} must be numbers with commas between them')
   return [int(text) for text in texts]
+
+
+def _mesh(text: str) -> MeshSettings:
+  return MeshSettings(**mesh_sizes(text))
 
 
 def _shard(text: str) -> tuple[int, int]:

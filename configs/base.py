@@ -2,6 +2,7 @@
 
 A key is looked up in the sections task, model, train and eval, then among the options of the mixers. The same field as
 a flag, `--config.<section>.<field>=value`, is set by `override`: both read values by the rules of `seqmodels.fields`.
+The section mesh, which belongs to the machine, is set by flags alone.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from seqmodels import fields
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError, shown, unknown
 from training import settings
+from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings, TrainSettings
 
 Section = MutableMapping[str, Any]
@@ -29,7 +31,7 @@ TRAIN: dict[str, Any] = {
   'eval_every': 500,
   'checkpoint_every': 500,
 }
-SETTINGS: dict[str, type] = {'model': ModelConfig, 'train': TrainSettings, 'eval': EvalSettings}
+SETTINGS: dict[str, type] = {'model': ModelConfig, 'train': TrainSettings, 'eval': EvalSettings, 'mesh': MeshSettings}
 PATTERNS = {'pattern': 'depth', 'encoder_pattern': 'encoder_depth'}  # field → the depth that is a multiple of it
 
 
@@ -62,7 +64,7 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
     section, path = _find(key, sections)
     section[key] = fields.read(path, text, _kind(path, section[key]))
   _drop_unread(sections['train'], overrides)
-  return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections})
+  return ConfigDict({'task': {'name': task, **sections.pop('task')}, **sections, 'mesh': _defaults(MeshSettings)})
 
 
 def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:

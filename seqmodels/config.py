@@ -15,6 +15,7 @@ POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary', 'relative', 't5', 'alibi
 DTYPES = ('float32', 'bfloat16')
 LAYERS = ('auto', 'unroll', 'scan')
 NORMS = ('rms', 'layer')
+REMAT = ('none', 'block', 'dots')
 # Above these a config is refused before anything is built; the largest models known are well below.
 LARGEST = {
   'depth': 10_000,
@@ -50,7 +51,8 @@ class ModelConfig:
   dropout        on the input and on every branch of a residual block (between layers of a plain one)
   tie_embeddings the output projection is the transposed token embedding
   dtype          of the computation; parameters and accumulating states are float32
-  remat          recompute each block's activations in the backward pass (Chen et al. 2016)
+  remat          what the backward pass computes again (Chen et al. 2016). none: nothing; block: all activations of a
+                 block; dots: all but the outputs of its dense layers
   layers         how repeated layers are run; parameters and states are stacked either way. unroll: one copy of the
                  block's program a layer; scan: one program, scanned over the depth, so that compile time does not grow
                  with it; auto: unroll up to 12 blocks (scanned layers are up to 1.4 times slower on CPU), else scan
@@ -72,7 +74,7 @@ class ModelConfig:
   dropout: float = 0.0
   tie_embeddings: bool = False
   dtype: str = 'float32'
-  remat: bool = False
+  remat: str = 'none'
   layers: str = 'auto'
   kernels: str = 'auto'
   mixer: dict[str, Any] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class ModelConfig:
       if depth % len(pattern):
         lengths = f'a multiple of {len(pattern)}, as long as model.{prefix}pattern={pattern}'
         raise InputError(f'model.{prefix}depth={depth} must be {lengths}')
-    choices = {'block': BLOCKS, 'norm': NORMS, 'position': POSITIONS, 'dtype': DTYPES, 'layers': LAYERS}
+    choices = {'block': BLOCKS, 'norm': NORMS, 'position': POSITIONS, 'dtype': DTYPES, 'layers': LAYERS, 'remat': REMAT}
     for name, allowed in choices.items():
       if getattr(self, name) not in allowed:
         raise unknown(f'model.{name}', getattr(self, name), allowed)
@@ -119,4 +121,7 @@ class ModelConfig:
 
 def from_dict(values: Mapping[str, Any]) -> ModelConfig:
   """Return a ModelConfig from a ConfigDict or dict. Unknown fields and wrong types raise InputError."""
+  values = dict(values)
+  if isinstance(values.get('remat'), bool):  # in config.json of workdirs made before there were policies
+    values['remat'] = 'block' if values['remat'] else 'none'
   return ModelConfig(**checked_fields(ModelConfig, values, 'model'))

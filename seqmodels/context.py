@@ -1,5 +1,6 @@
 """`Context` goes with the input and the state of a call; `StateSpec` describes the arrays of a state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ class EncoderOutput(NamedTuple):
   mask: Bool[Array, 'b s'] | None
 
 
+Constrain = Callable[[jax.Array, tuple[str, ...]], jax.Array]  # (array, names of its axes) → the same array
+
+
 class Context(NamedTuple):
   """Describe one call to a layer. A pytree, so that it passes through `jax.checkpoint`, `jax.lax.scan` and `jax.jit`.
 
@@ -30,12 +34,16 @@ class Context(NamedTuple):
   mask     [b t]: False for padding, which changes no other output and no state; a reset on padding is ignored
   key      for dropout and other noise; None: evaluation, the call is deterministic
   encoder  what cross-attention reads
+  constrain
+           says where an activation lies on the devices, by the names of its axes; a pytree without arrays. None: the
+           compiler chooses
   """
 
   reset: Flags | None = None
   mask: Flags | None = None
   key: Key | None = None
   encoder: EncoderOutput | None = None
+  constrain: Constrain | None = None
 
   @property
   def deterministic(self) -> bool:
@@ -45,6 +53,10 @@ class Context(NamedTuple):
   def begins(self) -> Flags | None:
     """[b t]: the resets that count, which are not those on padding."""
     return self.reset if self.reset is None or self.mask is None else self.reset & self.mask
+
+  def pin(self, x: jax.Array, *names: str) -> jax.Array:
+    """Return `x`, whose axes are called `names`, where `constrain` says that it lies."""
+    return x if self.constrain is None else self.constrain(x, names)
 
   def fold_in(self, data: int | jax.Array) -> 'Context':
     """Return the context with another key, derived from `data`."""

@@ -56,7 +56,8 @@ ALIASES = {
   'logdir': 'workdir',
   'output_dir': 'workdir',
   'out_dir': 'workdir',
-  'num_devices': 'devices',
+  'devices': 'mesh',
+  'num_devices': 'mesh',
   'accelerator': 'platform',
   'device': 'platform',
 }

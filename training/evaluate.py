@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from seqmodels.context import Context, batch_axes
+from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Sums, Task
 from training import mesh as meshes
+from training.activations import Constrain, constrain
+from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings
 
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
@@ -53,22 +55,24 @@ def evaluate(
   """Return the metrics of `task` (with the evaluation's options) over all of the evaluation's split.
 
   The examples' sums are fetched once and added in float64. The batch size is at most the split, rounded up to a
-  multiple of the devices: filler rows weigh nothing. A metric without any weight is nan. With `settings.segment`, the
-  split is read in segments with the state carried on. What `after_batch` raises ends the evaluation.
+  multiple of the devices that split it: filler rows weigh nothing. A metric without any weight is nan. With
+  `settings.segment`, the split is read in segments with the state carried on. What `after_batch` raises ends the
+  evaluation.
 
   Raises InputError where the devices do not divide `settings.streams`, NotFinite for parameters that are not finite.
   """
   check_finite(params)
   task = _with_options(task, evaluation)
   settings = settings.for_task(task)
-  mesh = mesh or meshes.make_mesh(1)
+  mesh = mesh or meshes.make_mesh(MeshSettings(data=1))
   stream, carry = batches(model, task, evaluation, settings, mesh), None
   if settings.segment:
-    shardings = meshes.carry_shardings(batch_axes(model.state_spec(settings.streams, settings.memory)), mesh)
+    shardings = Constrain(mesh).states(model.state_spec(settings.streams, settings.memory))
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   for batch in stream:
-    sums, carry = example_sums(model, task, params, meshes.put_batch(batch, mesh), carry)
+    batch = meshes.put_batch(batch, mesh)
+    sums, carry = example_sums(model, task, params, batch, carry, constrain(mesh), settings.memory)
     results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD
     if len(results) >= behind:
@@ -108,7 +112,8 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   segment = settings.segment
   if not segment:
     size = min(settings.batch_size, _examples(task, evaluation.split) or settings.batch_size)
-    return task.dataset(evaluation.split, math.ceil(size / mesh.size) * mesh.size)
+    shares = meshes.batch_shares(mesh)
+    return task.dataset(evaluation.split, math.ceil(size / shares) * shares)
   meshes.check_divisible('eval.streams', settings.streams, mesh)
   check_segment('eval', segment, settings.memory, model, task)
   return task.dataset(evaluation.split, settings.streams, segment=segment)
@@ -137,11 +142,23 @@ def check_segment(section: str, segment: int, memory: int, model: Model, task: T
       )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 6))
 def example_sums(
-  model: Model, task: Task, params: Params, batch: Batch, carry: State | None = None
+  model: Model,
+  task: Task,
+  params: Params,
+  batch: Batch,
+  carry: State | None = None,
+  pinned: Constrain | None = None,
+  memory: int = 0,
 ) -> tuple[dict[str, Sums], State | None]:
-  """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one."""
-  context = Context(batch.reset, batch.mask)
-  outputs, carry = model.apply(params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask)
-  return task.metrics(outputs, batch), carry
+  """Return each metric's sums and weights, [b] and [b], of one batch, and the state after it where there was one.
+
+  pinned: where activations lie on a mesh. memory: positions that a carried state has room for.
+  """
+  context = Context(batch.reset, batch.mask, constrain=pinned)
+  outputs, after = model.apply(params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask)
+  if pinned is not None and after is not None:
+    specs = model.state_spec(batch.inputs.shape[0], memory)
+    after = jax.lax.with_sharding_constraint(after, pinned.states(specs))
+  return task.metrics(outputs, batch), after

@@ -15,6 +15,7 @@ from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.models import Model, count_parameters
 from seqmodels.spec import Spec, Tokens, Vectors
+from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings, TrainSettings
 
 # Bytes a parameter in float32: itself, its gradient, and what the optimizer keeps of it.
@@ -24,23 +25,25 @@ FETCHED = 8  # bytes a position of a batch while it is gathered
 ORDERED = 128  # bytes a row of a batch for the order of the examples
 
 
-def check_config(config: ModelConfig, optimizer: str = 'adamw') -> None:
+def check_config(config: ModelConfig, optimizer: str = 'adamw', mesh: MeshSettings = MeshSettings()) -> None:
   """Raise InputError for a model whose parameters cannot be trained here, by its fields alone.
 
-  A block has at least width² parameters, and those of its feed-forward.
+  A block has at least width² parameters, and those of its feed-forward. mesh: over whose devices they may be split.
   """
+  splits = mesh.fsdp != 1 or mesh.tensor != 1
+  shares = jax.device_count() if splits and jax.local_devices()[0].platform != 'cpu' else 1
   if config.params:
-    _check_parameters(f'model.params={config.params:g}', config.params, optimizer)
+    _check_parameters(f'model.params={config.params:g}', config.params, optimizer, shares, mesh.zero)
     return
   block = config.width**2 * (1 + (2 * config.feedforward if config.block == 'residual' else 0))
   what = f'model.width={config.width} and model.depth={config.depth}'
   if config.feedforward > 4:
     what += f' and model.feedforward={config.feedforward:g}'
-  _check_parameters(what, config.depth * block, optimizer)
+  _check_parameters(what, config.depth * block, optimizer, shares, mesh.zero)
 
 
 def check_training(
-  model: Model, spec: Spec, settings: TrainSettings, evaluation: EvalSettings, mesh: Mesh, optimizer: str = 'adamw'
+  model: Model, spec: Spec, settings: TrainSettings, evaluation: EvalSettings, mesh: Mesh, zero: int = 0
 ) -> None:
   """Raise InputError for a run whose parameters, activations or batches do not fit the memory.
 
@@ -49,11 +52,12 @@ def check_training(
     spec: of the training task.
     settings: with the segment in positions (`for_task`).
     evaluation: likewise.
-    mesh: devices that share a batch.
-    optimizer: a name of the optimizer table.
+    mesh: its devices share the parameters, the batch and the states; at best each has an equal part.
+    zero: of MeshSettings.
   """
   width = f'model.width={model.config.width} and model.depth={model.config.depth}'
-  _check_parameters(width, count_parameters(model), optimizer)
+  shares = min(_shares(mesh), mesh.shape['fsdp'] * mesh.shape['tensor'])
+  _check_parameters(width, count_parameters(model), settings.optimizer, shares, zero)
   positions = settings.segment or spec.length
   rows = settings.batch_size // settings.accumulate
   size = 2 if model.config.dtype == 'bfloat16' else 4
@@ -74,12 +78,14 @@ def check_training(
     _check('eval.batch_size', evaluation.batch_size, 'outputs', needed // _shares(mesh))
 
 
-def _check_parameters(what: str, count: float, optimizer: str) -> None:
-  each = BYTES.get(optimizer, USUAL_BYTES)
+def _check_parameters(what: str, count: float, optimizer: str, shares: int, zero: int) -> None:
+  """shares: devices that split the parameters; zero: all but the parameters themselves may be split further."""
+  each = 4 if zero else BYTES.get(optimizer, USUAL_BYTES)
   memory = memory_bytes()
-  if count * each > memory:
+  if count * each > memory * shares:
     needed = f'{_gigabytes(count * each)} to train with {optimizer} ({each} bytes each)'
-    raise InputError(f'{what}: at least {count:.3g} parameters need {needed}; this machine has {_gigabytes(memory)}')
+    has = f'this machine has {_gigabytes(memory)}' + (f' on each of {shares} devices' if shares > 1 else '')
+    raise InputError(f'{what}: at least {count:.3g} parameters need {needed}; {has}')
 
 
 def _check(field: str, value: int, what: str, needed: float, host: bool = False) -> None:

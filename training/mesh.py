@@ -1,5 +1,6 @@
-"""Data parallelism: one mesh axis `data`; batches and carried state are split over it, parameters are replicated."""
+"""The devices of a run as a mesh with the axes `data`, `fsdp` and `tensor`; batches are split over the first two."""
 
+import math
 from typing import Any
 
 import jax
@@ -7,23 +8,54 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
+from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
-DATA = 'data'
+BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
 
 
-def make_mesh(devices: int = 0) -> Mesh:
-  """A mesh over `devices` devices; 0: all, but one on CPU, where devices are shares of the same cores."""
+def make_mesh(settings: MeshSettings = MeshSettings()) -> Mesh:
+  """Return the mesh of `settings` over the first devices that there are; axes of size 1 are part of it.
+
+  Raises InputError for sizes that do not divide the number of devices.
+  """
   available = jax.devices()
-  count = devices or (1 if available[0].platform == 'cpu' else len(available))
-  if count > len(available):
-    raise InputError(f'--devices={devices} is more than the {len(available)} available')
-  return jax.make_mesh((count,), (DATA,), axis_types=(AxisType.Auto,), devices=available[:count])
+  sizes = resolve(settings, len(available), available[0].platform)
+  count = math.prod(sizes)
+  types = (AxisType.Auto,) * len(sizes)
+  return jax.make_mesh(sizes, MESH_AXES, axis_types=types, devices=available[:count])
+
+
+def resolve(settings: MeshSettings, available: int, platform: str) -> tuple[int, ...]:
+  """Return the size of every axis on `available` devices of a platform."""
+  sizes = settings.sizes
+  if sizes['data'] == CHOSEN:
+    sizes['data'] = 1 if REST in sizes.values() or platform == 'cpu' else REST
+  named = ', '.join(f'mesh.{name}={size}' for name, size in sizes.items() if size > 1) or 'mesh.data=1'
+  count = math.prod(size for size in sizes.values() if size != REST)
+  if count > available:
+    raise InputError(f'{named}: {count} devices are more than the {available} available')
+  if available % count:
+    raise InputError(f'{named}: {count} must divide the {available} available devices')
+  return tuple(available // count if size == REST else size for size in sizes.values())
+
+
+def batch_shares(mesh: Mesh) -> int:
+  """Return how many parts a batch is split into."""
+  return math.prod(mesh.shape[name] for name in BATCH)
+
+
+def words(mesh: Mesh) -> str:
+  """Return the axes with more than one device, e.g. `data:2 fsdp:4`."""
+  return ' '.join(f'{name}:{size}' for name, size in mesh.shape.items() if size > 1) or 'one device'
 
 
 def check_divisible(field: str, batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-  """InputError unless every device gets the same number of rows of every microbatch."""
-  if batch_size % (mesh.size * accumulate):
-    shares = f'{mesh.size} devices' + (f' × {accumulate} microbatches' if accumulate > 1 else '')
+  """Raise InputError unless every part of the mesh gets the same number of rows of every microbatch."""
+  count = batch_shares(mesh)
+  if batch_size % (count * accumulate):
+    axes = ' × '.join(f'{name}:{mesh.shape[name]}' for name in BATCH if mesh.shape[name] > 1)
+    shares = f'{count} devices ({axes})' if axes else 'one device'
+    shares += f' × {accumulate} microbatches' if accumulate > 1 else ''
     raise InputError(f'{field}={batch_size} must be a multiple of {shares}')
 
 
@@ -32,26 +64,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def split(mesh: Mesh) -> NamedSharding:
-  """Along the first axis."""
-  return NamedSharding(mesh, PartitionSpec(DATA))
+  """Return the sharding of a batch: along its first axis."""
+  return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
 def put_batch(batch: Any, mesh: Mesh) -> Any:
-  """A batch of NumPy arrays [b ...] on the devices, split over `data`. Each process gives its own rows."""
+  """Return a batch of NumPy arrays [b ...] on the devices. Each process gives its own rows."""
   if jax.process_count() == 1:
     return jax.device_put(batch, split(mesh))
   return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
 
 
-def carry_shardings(axes: Any, mesh: Mesh) -> Any:
-  """Where the leaves of a carried state live: split over `data` along their batch axis (`context.batch_axes`)."""
-
-  def sharding(axis: int) -> NamedSharding:
-    return replicated(mesh) if axis < 0 else NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))
-
-  return jax.tree.map(sharding, axes)
-
-
 def must_wait(mesh: Mesh) -> bool:
-  """Whether each step must end before the next is dispatched: several CPU devices abort when collectives queue up."""
+  """Return whether each step must end before the next is dispatched.
+
+  Several CPU devices abort when collectives queue up (JAX 0.10.2).
+  """
   return mesh.size > 1 and mesh.devices.flat[0].platform == 'cpu'

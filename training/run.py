@@ -14,10 +14,12 @@ from seqmodels.errors import InputError
 from seqmodels.models import Model
 from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
-from training import limits
+from training import limits, mesh_report
 from training import mesh as meshes
+from training.mesh_settings import MeshSettings, mesh_settings
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
+from training.sharding import Layout, make_layout
 from training.step import Auxiliary, Metrics, TrainState, init_train_state, make_step, state_shardings
 from training.workdir import Config, make_model, make_task
 
@@ -31,9 +33,17 @@ class Run:
   task: Task
   model: Model
   optimizer: Optimizer
-  mesh: Mesh
-  shardings: Any  # of the train state, as a tree prefix
+  layout: Layout
   step: Any  # jitted; see `step.make_step`
+  mesh_settings: MeshSettings
+
+  @property
+  def mesh(self) -> Mesh:
+    return self.layout.mesh
+
+  @property
+  def shardings(self) -> TrainState:
+    return state_shardings(self.layout)
 
   def _initial(self, seed: Any) -> TrainState:
     settings = self.settings
@@ -69,6 +79,12 @@ class Run:
     """Return a restored state (NumPy) on the mesh."""
     return jax.device_put(state, self.shardings)
 
+  def about_mesh(self) -> str:
+    """Return in a line how parameters and optimizer state lie. Raises InputError where too much is replicated."""
+    state, layout = self.abstract_state(), self.layout
+    trees = {'params': (state.params, layout.params), 'opt_state': (state.opt_state, layout.opt_state)}
+    return mesh_report.summary(trees, layout.mesh, self.mesh_settings)
+
   def batches(self, seed: int | None = None) -> Any:
     """Return the iterator over this process's part of the training batches (`get_state`, `set_state`)."""
     settings = self.settings
@@ -78,12 +94,13 @@ class Run:
     return iter(self.task.dataset('train', rows, seed=seed, shard=shard, segment=settings.segment or None))
 
 
-def build_run(config: Config, devices: int = 0) -> Run:
-  """Return the run that a config describes, checked; write nothing. devices: see `mesh.make_mesh`."""
+def build_run(config: Config) -> Run:
+  """Return the run that a config describes, checked; write nothing. Raises InputError."""
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
+  mesh = mesh_settings(config.get('mesh', {}))
   task = make_task(config)
-  limits.check_config(model_config.from_dict(config['model']), settings.optimizer)
-  run = make_run(make_model(config, task), task, settings, evaluation, devices)
+  limits.check_config(model_config.from_dict(config['model']), settings.optimizer, mesh)
+  run = make_run(make_model(config, task), task, settings, evaluation, mesh)
   evaluating.check(run.model, task, evaluation, run.mesh)
   return run
 
@@ -93,7 +110,7 @@ def make_run(
   task: Task,
   settings: TrainSettings,
   evaluation: EvalSettings = EvalSettings(),
-  devices: int = 0,
+  mesh_settings: MeshSettings = MeshSettings(),
   auxiliary: Auxiliary | None = None,
 ) -> Run:
   """Return the run of a model on a task, for `build_run` and for experiments. Raises InputError.
@@ -103,15 +120,20 @@ def make_run(
   if jax.process_count() > 1:
     raise InputError(f'this is one of {jax.process_count()} processes; a run must be a single process')
   settings = settings.for_task(task)
-  mesh = meshes.make_mesh(devices)
-  limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, settings.optimizer)
+  mesh = meshes.make_mesh(mesh_settings)
+  limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   optimizer = make_optimizer(settings, model.axes)
-  axes = batch_axes(model.state_spec(settings.batch_size, settings.memory)) if settings.segment else None
+  states = model.state_spec(settings.batch_size, settings.memory) if settings.segment else None
+  opt_state = jax.eval_shape(optimizer.transform.init, model.abstract_params)
+  layout = make_layout(model, opt_state, mesh, mesh_settings, states)
+  axes = None if states is None else batch_axes(states)
   step = make_step(
-    model, task, optimizer, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh, auxiliary=auxiliary
+    model, task, optimizer, accumulate=settings.accumulate, carry_axes=axes, layout=layout, auxiliary=auxiliary
   )
-  return Run(settings, evaluation, task, model, optimizer, mesh, state_shardings(mesh, axes), step)
+  run = Run(settings, evaluation, task, model, optimizer, layout, step, mesh_settings)
+  run.about_mesh()
+  return run

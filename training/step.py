@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt32
 
 from seqmodels.context import Context
@@ -15,6 +14,7 @@ from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
 from training import mesh as meshes
 from training.optimizer import Optimizer
+from training.sharding import Layout
 
 Metrics = dict[str, Float[Array, '']]
 Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
@@ -45,11 +45,10 @@ def draws_key(model: Model, seed: int) -> UInt32[Array, '2'] | None:
   return jax.random.key_data(jax.random.key(seed)) if model.config.dropout or model.stochastic else None
 
 
-def state_shardings(mesh: Mesh, carry_axes: Any) -> Any:
-  """Return where a TrainState lives, as a tree prefix: the carry is split over the devices, the rest is on each."""
-  everywhere = meshes.replicated(mesh)
-  carry = None if carry_axes is None else meshes.carry_shardings(carry_axes, mesh)
-  return TrainState._make((everywhere, everywhere, everywhere, carry, everywhere))
+def state_shardings(layout: Layout) -> TrainState:
+  """Return where a TrainState lies; step and key are on every device."""
+  everywhere = meshes.replicated(layout.mesh)
+  return TrainState(everywhere, layout.params, layout.opt_state, layout.carry, everywhere)
 
 
 def make_step(
@@ -59,15 +58,15 @@ def make_step(
   *,
   accumulate: int = 1,
   carry_axes: Any = None,
-  mesh: Mesh | None = None,
+  layout: Layout | None = None,
   auxiliary: Auxiliary | None = None,
 ) -> Any:
   """Return the jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
   Args:
     accumulate: microbatches a step.
-    carry_axes: `context.batch_axes` of the carried state, needed to accumulate over it or to split it over a mesh.
-    mesh: None leaves the placement to the arguments.
+    carry_axes: `context.batch_axes` of the carried state, needed to accumulate over it.
+    layout: where the state lies on a mesh; None leaves it to the arguments.
     auxiliary: (params, outputs, batch) → named scalars that are added to the task's mean loss and reported under their
       names; microbatches count by the weight of their targets.
 
@@ -75,11 +74,15 @@ def make_step(
   auxiliary scalars.
   """
 
+  constrain = layout.constrain if layout else None
+
   def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
-    context = Context(batch.reset, batch.mask, key)
+    context = Context(batch.reset, batch.mask, key, constrain=constrain)
     outputs, carry = model.apply(
       params, batch.inputs, carry, context, source=batch.source, source_mask=batch.source_mask
     )
+    if constrain and layout and layout.carry is not None:
+      carry = jax.lax.with_sharding_constraint(carry, layout.carry)
     losses, weights = task.loss(outputs, batch)
     weight = jnp.sum(weights)
     sums = {'loss': jnp.sum(losses)}
@@ -87,7 +90,11 @@ def make_step(
       sums[name] = value * weight
     return sum(sums.values()), ((sums, weight), carry)
 
-  gradients = jax.grad(objective, has_aux=True)
+  def gradients(*arguments: Any) -> Any:
+    grads, sums = jax.grad(objective, has_aux=True)(*arguments)
+    # At once, so that each device keeps its part of the sum only.
+    return jax.lax.with_sharding_constraint(grads, layout.gradients) if constrain and layout else grads, sums
+
   if accumulate > 1:
     gradients = accumulated(gradients, accumulate, carry_axes)
 
@@ -107,10 +114,10 @@ def make_step(
     params = optax.apply_updates(state.params, updates)
     return TrainState(state.step + 1, params, opt_state, carry, state.key), metrics
 
-  if mesh is None:
+  if layout is None:
     return jax.jit(step, donate_argnums=0)
-  states, everywhere = state_shardings(mesh, carry_axes), meshes.replicated(mesh)
-  inputs, outputs = (states, meshes.split(mesh)), (states, everywhere)
+  states = state_shardings(layout)
+  inputs, outputs = (states, meshes.split(layout.mesh)), (states, meshes.replicated(layout.mesh))
   return jax.jit(step, donate_argnums=0, in_shardings=inputs, out_shardings=outputs)
 
 

@@ -3,6 +3,7 @@
 While a run trains there, `lock` names its process.
 """
 
+import dataclasses
 import json
 import logging
 import math
@@ -23,6 +24,7 @@ from tasks.base import Task
 from tasks.identity import check_identity
 from training import files, provenance
 from training.checkpoint import Checkpoints, flatten
+from training.mesh_settings import mesh_settings
 from training.optimizer import make_schedule
 from training.settings import TrainSettings, train_settings
 
@@ -30,6 +32,7 @@ Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
 # Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
 COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
+MESH = 'mesh.'  # likewise: a run goes on on another mesh
 log = logging.getLogger('seqmodels')
 
 
@@ -89,14 +92,14 @@ def check_same_config(
   if not (workdir / 'config.json').exists():
     return ''
   before = read_config(workdir)
-  old, new = _flat(before), _flat(config)
+  old, new = _flat(_with_mesh(before)), _flat(_with_mesh(config))
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
   if step is None:
     return f'{workdir} holds no checkpoint: its config is replaced ({", ".join(differing)})'
-  changes = [f'{field} is {new[field]} now, before {old[field]}' for field in differing if field in COMPUTATION]
-  differing = [field for field in differing if field not in COMPUTATION]
+  changes = [f'{field} is {new[field]} now, before {old[field]}' for field in differing if _is_computation(field)]
+  differing = [field for field in differing if not _is_computation(field)]
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
     change, differing = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}', []
     rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
@@ -173,6 +176,15 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
     **provenance.machine_identity(),
   }
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
+
+
+def _is_computation(field: str) -> bool:
+  return field in COMPUTATION or field.startswith(MESH)
+
+
+def _with_mesh(config: Config) -> Config:
+  """Return the config with all fields of its `mesh` section, which may be absent."""
+  return config | {'mesh': dataclasses.asdict(mesh_settings(config.get('mesh', {})))}
 
 
 def _flat(config: Config, prefix: str = '') -> Config:

@@ -17,6 +17,7 @@ from seqmodels.notation import Params
 from tasks.base import Evaluation
 from training.evaluate import NotFinite, check_finite, evaluate
 from training.loop import Diverged, Loop, open_files, restore
+from training.mesh_settings import MeshSettings
 from training.run import CompiledStep, make_run
 from training.settings import EvalSettings, TrainSettings
 
@@ -42,7 +43,8 @@ class Trainer:
   def __init__(
     self, model: Model, task: Any, settings: TrainSettings, devices: int = 1, folder: pathlib.Path | None = None
   ) -> None:
-    self.setup = make_run(model, task, dataclasses.replace(settings, log_every=1), devices=devices)
+    settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=devices)
+    self.setup = make_run(model, task, settings, mesh_settings=mesh)
     self.folder = folder
 
   @functools.cached_property

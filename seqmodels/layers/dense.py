@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import Context
 from seqmodels.layers.parameter import parameter
 
 Sizes = Mapping[str, int]  # axis name → size, in order
@@ -116,21 +117,31 @@ def contract(x: jax.Array, kernel: jax.Array, axes: int = 1, out_dtype: DTypeLik
   return y.reshape(*outer, *y.shape[1:])
 
 
-def time_major(x: Float[Array, 'b t d'], layer: Dense, *, scale: jax.Array | None = None) -> Float[Array, 't b *z']:
-  """Return layer(x), time first, in float32.
+def by_row(function: Callable[[jax.Array], jax.Array], x: Float[Array, 't b *z'], context: Context) -> jax.Array:
+  """Return what `function` makes of the rows [n *z] of x, as [t b …].
 
-  The narrow side is turned, and the matmul is flat: XLA's CPU backend copies around one with two batch axes.
+  On one device time and batch are one axis: XLA's CPU backend copies around a product with two. On a mesh they stay
+  two: in an axis that begins with time the parts of a batch do not lie together, and would be gathered.
   """
-  b, t, d = x.shape
-  y = layer(x.swapaxes(0, 1).reshape(t * b, d), jnp.float32, scale=scale)
-  return y.reshape(t, b, *y.shape[1:])
+  if context.constrain is not None:
+    return jax.vmap(function)(x)
+  y = function(x.reshape(-1, *x.shape[2:]))
+  return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
-def batch_major(x: Float[Array, 't b *z'], layer: Dense, *, scale: jax.Array | None = None) -> Float[Array, 'b t d']:
+def time_major(
+  x: Float[Array, 'b t d'], layer: Dense, context: Context, *, scale: jax.Array | None = None
+) -> Float[Array, 't b *z']:
+  """Return layer(x), time first, in float32; the narrow side is turned."""
+  return by_row(lambda rows: layer(rows, jnp.float32, scale=scale), x.swapaxes(0, 1), context)
+
+
+def batch_major(
+  x: Float[Array, 't b *z'], layer: Dense, context: Context, *, scale: jax.Array | None = None
+) -> Float[Array, 'b t d']:
   """Return layer(x), batch first, in the layer's dtype, accumulated in float32; see `time_major`."""
-  t, b, *rest = x.shape
-  y = layer(x.reshape(t * b, *rest), jnp.float32, scale=scale).astype(layer.dtype)
-  return y.reshape(t, b, -1).swapaxes(0, 1)
+  y = by_row(lambda rows: layer(rows, jnp.float32, scale=scale).astype(layer.dtype), x, context)
+  return y.swapaxes(0, 1)
 
 
 def rows(vector: jax.Array, rank: int) -> jax.Array:

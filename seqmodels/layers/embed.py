@@ -6,6 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import Context
 from seqmodels.layers.dense import contract
 from seqmodels.layers.parameter import parameter
 from seqmodels.notation import Activations, TokenIds
@@ -22,8 +23,10 @@ class Embed(nnx.Module):
     self.embedding = parameter(table, ('vocab', 'embed'))
     self.width, self.dtype = width, jnp.dtype(dtype)
 
-  def __call__(self, ids: TokenIds) -> Activations:
-    return jnp.take(self.embedding[...].astype(self.dtype), ids, axis=0) * self.width**0.5
+  def __call__(self, ids: TokenIds, context: Context = Context()) -> Activations:
+    """Return the entries of `ids`. The table is pinned too: on a mesh it is gathered, not what is read from it."""
+    table = context.pin(self.embedding[...].astype(self.dtype), 'vocab', 'embed')
+    return jnp.take(table, ids, axis=0) * self.width**0.5
 
   def logits(self, x: Float[Array, '*b d']) -> Float[Array, '*b n']:
     """Return float32 logits from the transposed table (Press & Wolf 2017)."""

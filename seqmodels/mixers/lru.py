@@ -80,7 +80,7 @@ class LinearRecurrence(Direction):
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     size, phase = jnp.exp(-jnp.exp(self.nu_log[...])), jnp.exp(self.theta_log[...])
     decay = size * jnp.cos(phase), size * jnp.sin(phase)
-    inputs = time_major(x, self.input, scale=jnp.exp(self.gamma_log[...])[None, None, :])
+    inputs = time_major(x, self.input, context, scale=jnp.exp(self.gamma_log[...])[None, None, :])
     h, (re, im) = diagonal.rotating(
       decay,
       (inputs[:, :, 0], inputs[:, :, 1]),
@@ -90,5 +90,5 @@ class LinearRecurrence(Direction):
       backend=self.kernels,
     )
     # Re(C h) = Re C · Re h - Im C · Im h.
-    y = batch_major(jnp.stack(h, axis=2), self.output, scale=jnp.array([1.0, -1.0])[:, None, None])
+    y = batch_major(jnp.stack(h, axis=2), self.output, context, scale=jnp.array([1.0, -1.0])[:, None, None])
     return y, {'re': re, 'im': im}

@@ -43,7 +43,7 @@ class MinimalRecurrence(Direction):
     return self.input(x, jnp.float32)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    return self._run(time_major(x, self.input), state, context)
+    return self._run(time_major(x, self.input, context), state, context)
 
   def from_projection(
     self, projected: Float[Array, 'b t g e'], state: State, context: Context

@@ -13,7 +13,7 @@ from seqmodels.errors import InputError
 from seqmodels.kernels import diagonal
 from seqmodels.layers import CausalConvolution, Dense, HeadDense, parameter
 from seqmodels.layers.convolution import draw_taps
-from seqmodels.layers.dense import batch_major, time_major
+from seqmodels.layers.dense import batch_major, by_row, time_major
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
 from seqmodels.notation import Activations, State
@@ -78,19 +78,22 @@ class GatedRecurrence(Direction):
     return {'h': StateSpec((batch, self.inner), (BATCH, 'hidden')), 'inputs': self.convolution.state_spec(batch)}
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    projected = time_major(x, self.input).astype(self.dtype)
+    projected = time_major(x, self.input, context).astype(self.dtype)
     branch, gate = projected[:, :, 0], projected[:, :, 1]
     branch, inputs = self.convolution(branch.swapaxes(0, 1), state['inputs'], context)
-    a, b = self._decay_and_input(branch.swapaxes(0, 1))
+    a, b = self._decay_and_input(branch.swapaxes(0, 1), context)
     hs, h = diagonal.diagonal(a, b, state['h'], reset=context.reset, mask=context.mask, backend=self.kernels)
-    y = batch_major(jax.nn.gelu(gate, approximate=True) * hs.astype(self.dtype), self.output)
+    y = batch_major(jax.nn.gelu(gate, approximate=True) * hs.astype(self.dtype), self.output, context)
     return y, {'h': h, 'inputs': inputs}
 
-  def _decay_and_input(self, x: Float[Array, 't b e']) -> tuple[Float[Array, 't b e'], Float[Array, 't b e']]:
+  def _decay_and_input(
+    self, x: Float[Array, 't b e'], context: Context
+  ) -> tuple[Float[Array, 't b e'], Float[Array, 't b e']]:
     """Return (a, √(1 - a²) (i ⊙ x)), float32, from x in the computation's dtype."""
     t, b, _ = x.shape
-    gates = jax.nn.sigmoid(self.gates(x.reshape(t * b, self.heads, -1), jnp.float32))
-    r, i = (gates[:, :, gate].reshape(t, b, self.inner) for gate in (0, 1))
+    by_head = x.reshape(t, b, self.heads, -1)
+    gates = jax.nn.sigmoid(by_row(lambda rows: self.gates(rows, jnp.float32), by_head, context))
+    r, i = (gates[:, :, :, gate].reshape(t, b, self.inner) for gate in (0, 1))
     log_a = -C * r * jax.nn.softplus(-self.decay_logit[...])[None, None, :]
     a, rest = jnp.exp(log_a), -jnp.expm1(2 * log_a)  # 1 - a²
     if self.negative:

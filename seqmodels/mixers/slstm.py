@@ -14,6 +14,7 @@ from seqmodels.errors import InputError
 from seqmodels.kernels import slstm as kernel
 from seqmodels.layers import CausalConvolution, Dense, Norm, parameter
 from seqmodels.layers.convolution import draw_taps
+from seqmodels.layers.dense import by_row
 from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.mixers.options import LARGEST, MOST_TAPS, check_range
 from seqmodels.notation import Activations, State
@@ -88,7 +89,7 @@ class ExponentialRecurrence(Direction):
     if self.convolution is not None:
       smooth, new['inputs'] = self.convolution(x, state['inputs'], context)
       smooth = jax.nn.silu(smooth)
-    projected = _by_head(smooth, self.input_forget), _by_head(x, self.cell_output)
+    projected = _by_head(smooth, self.input_forget, context), _by_head(x, self.cell_output, context)
     gates = jnp.concatenate(projected, axis=3)  # [t heads b gate head_dim]
     hs, carry = kernel.slstm(
       gates.reshape(*gates.shape[:3], -1),
@@ -104,11 +105,10 @@ class ExponentialRecurrence(Direction):
     return y.reshape(*x.shape[:2], self.size).astype(self.dtype), new
 
 
-def _by_head(x: Activations, layer: Dense) -> Float[Array, 't h b g k']:
+def _by_head(x: Activations, layer: Dense, context: Context) -> Float[Array, 't h b g k']:
   """Return layer(x), time and heads first, in float32."""
-  b, t, d = x.shape
-  y = layer.as_matrix(x.swapaxes(0, 1).reshape(t * b, d), jnp.float32)
-  return y.reshape(t, b, *y.shape[1:]).swapaxes(1, 2)
+  y = by_row(lambda rows: layer.as_matrix(rows, jnp.float32), x.swapaxes(0, 1), context)
+  return y.swapaxes(1, 2)
 
 
 def _choose_heads(form: Form) -> int:

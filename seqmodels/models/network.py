@@ -85,9 +85,9 @@ class Network(nnx.Module):
       x = _last(x, context.mask)
     elif self.spec.readout == 'mean':
       x = _mean(x, context.mask)
-    if self.config.tie_embeddings:
-      return self.embed.logits(x), state
-    return self.output(x, jnp.float32), state
+    outputs = self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32)
+    outer = (BATCH, 'time')[: outputs.ndim - 1]
+    return context.pin(outputs, *outer, 'vocab' if isinstance(self.spec.output, Tokens) else 'features'), state
 
   def features(
     self,
@@ -99,7 +99,7 @@ class Network(nnx.Module):
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
     at_input, inside = context.split(2)
-    x = self._embed(self._clear(inputs, context.mask))
+    x = self._embed(self._clear(inputs, context.mask), context)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
@@ -107,7 +107,7 @@ class Network(nnx.Module):
         raise InputError(f'the state is for a batch of {start.shape[0]}, the input has a batch of {x.shape[0]}')
       position, new_state['position'] = advance(start, x.shape[1], context.reset, context.mask)
       x = x + self._encoding(position).astype(x.dtype)
-    x = dropout(x, self.config.dropout, at_input.key)
+    x = context.pin(dropout(x, self.config.dropout, at_input.key), BATCH, 'time', 'embed')
     own = None if state is None else state['stack']
     projected = None if table is None else jnp.take(table, inputs, axis=0)
     x, new_state['stack'] = self.stack(x, own, inside, projected)
@@ -125,8 +125,8 @@ class Network(nnx.Module):
     projected = self.stack.project(self._embed(jnp.arange(self.spec.input.size)[None]))
     return None if projected is None else projected[0]
 
-  def _embed(self, inputs: jax.Array) -> jax.Array:
-    return self.embed(inputs) if isinstance(self.spec.input, Tokens) else self.input(inputs)
+  def _embed(self, inputs: jax.Array, context: Context = DETERMINISTIC) -> jax.Array:
+    return self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else self.input(inputs)
 
   def _clear(self, inputs: jax.Array, mask: Flags | None) -> jax.Array:
     """Return vectors with zeros in place of padding: a NaN there would reach the gradients of norms as 0 · NaN."""

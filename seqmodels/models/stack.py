@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
-from seqmodels.context import LAYERS, Context, EncoderOutput
+from seqmodels.context import BATCH, LAYERS, Context, EncoderOutput
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers.base import DETERMINISTIC
 from seqmodels.models import layout
@@ -156,12 +156,17 @@ def _params(block: Block) -> Any:
   return nnx.to_pure_dict(nnx.split(block)[1])
 
 
-def _apply(graph: Any, remat: bool) -> Any:
-  """Return the block of `graph` as a pure function of its parameters, recomputed in the backward pass if `remat`."""
+def _apply(graph: Any, remat: str) -> Any:
+  """Return the block of `graph` as a pure function of its parameters, computed again as `ModelConfig.remat` says."""
 
   def apply(
     params: Any, x: jax.Array, state: State | None, context: Context, projected: jax.Array | None
   ) -> tuple[jax.Array, State | None]:
-    return nnx.merge(graph, params)(x, state, context, projected)
+    x, state = nnx.merge(graph, params)(x, state, context, projected)
+    return context.pin(x, BATCH, 'time', 'embed'), state
 
-  return jax.checkpoint(apply) if remat else apply
+  if remat == 'none':
+    return apply
+  # Dense layers are products without batch axes, scores of attention have some.
+  policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == 'dots' else None
+  return jax.checkpoint(apply, policy=policy)

@@ -69,9 +69,10 @@ def test_a_layer_reads_and_writes_time_first():
   rngs, x, scale = nnx.Rngs(0), draw(2, 3, 8), draw(5, seed=2)
   first = Dense({'embed': 8}, {'gate': 4, 'hidden': 5}, rngs=rngs, bias=True)
   last = Dense({'gate': 4, 'hidden': 5}, {'embed': 8}, rngs=rngs)
-  turned = time_major(x, first)
-  np.testing.assert_allclose(turned.swapaxes(0, 1), first(x), rtol=1e-5, atol=1e-6)
-  np.testing.assert_allclose(batch_major(turned, last), last(first(x)), rtol=1e-4, atol=1e-5)
+  for context in (Context(), Context(constrain=lambda x, names: x)):  # one device, and a mesh
+    turned = time_major(x, first, context)
+    np.testing.assert_allclose(turned.swapaxes(0, 1), first(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(batch_major(turned, last, context), last(first(x)), rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(
     first(x, scale=scale[None, None]), first(x) * scale[None, None, None], rtol=1e-4, atol=1e-6
   )

@@ -51,7 +51,7 @@ def test_one_call_is_any_split_with_resets_and_padding(config):
 
 def test_scanned_layers_are_the_unrolled_ones():
   unrolled = build(HYBRID.replace(layers='unroll', dropout=0.2), SPEC)
-  scanned = build(HYBRID.replace(layers='scan', remat=True, dropout=0.2), SPEC)
+  scanned = build(HYBRID.replace(layers='scan', remat='block', dropout=0.2), SPEC)
   params = unrolled.init(jax.random.key(0))
   x = tokens(2, 8)
 

@@ -17,6 +17,7 @@ from tests.training import toy
 from training import mesh as meshes
 from training.checkpoint import flatten
 from training.evaluate import NotFinite, batches, check_segment, evaluate, possible_evaluations
+from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings
 from training.workdir import first_not_finite
 
@@ -31,7 +32,7 @@ def test_metrics_do_not_depend_on_the_batch_size(trained):
   model, params = trained
   task = toy.Toy()
   expected = by_hand(model, params, task, 'validation')
-  for size, mesh in ((1, None), (7, None), (64, None), (7, meshes.make_mesh(2))):
+  for size, mesh in ((1, None), (7, None), (64, None), (7, meshes.make_mesh(MeshSettings(data=2)))):
     got = evaluate(model, params, task, task.evaluations()['validation'], EvalSettings(size), mesh)
     assert got.keys() == expected.keys()
     for name, value in expected.items():
@@ -43,7 +44,9 @@ def test_a_batch_is_no_larger_than_the_split():
   model = build(ModelConfig(pattern=('gru',), width=8, depth=1), task.spec)
   shapes = []
   for size, devices in ((20_000, 1), (20_000, 2), (4, 1)):
-    found = batches(model, task, task.evaluations()['test'], EvalSettings(size), meshes.make_mesh(devices))
+    found = batches(
+      model, task, task.evaluations()['test'], EvalSettings(size), meshes.make_mesh(MeshSettings(data=devices))
+    )
     shapes.append(next(iter(found)).inputs.shape)
   assert shapes == [(21, 8), (22, 8), (4, 8)]
 
@@ -93,7 +96,7 @@ def test_segments_with_a_memory_as_long_as_the_sequence_equal_whole_sequences():
   params = jax.tree.map(lambda a: 3 * a, model.init(jax.random.key(1)))
   validation = task.evaluations()['validation']
   whole = evaluate(model, params, task, validation, EvalSettings())
-  mesh = meshes.make_mesh(2)
+  mesh = meshes.make_mesh(MeshSettings(data=2))
   segments = {
     memory: evaluate(model, params, task, validation, EvalSettings(segment=3, memory=memory, streams=6), mesh)
     for memory in (0, 3)

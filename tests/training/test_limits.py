@@ -13,6 +13,7 @@ from seqmodels.errors import InputError
 from seqmodels.spec import Spec, Tokens
 from training import limits
 from training import mesh as meshes
+from training.mesh_settings import MeshSettings
 from training.run import build_run
 from training.settings import EvalSettings, TrainSettings
 
@@ -31,7 +32,9 @@ def check(model=None, train=None, evaluation=None, spec=None) -> None:
   limits.check_config(config)
   built = models.build(config, spec)
   settings = TrainSettings(**(train or {}))
-  limits.check_training(built, spec, settings, EvalSettings(**(evaluation or {})), meshes.make_mesh(1))
+  limits.check_training(
+    built, spec, settings, EvalSettings(**(evaluation or {})), meshes.make_mesh(MeshSettings(data=1))
+  )
 
 
 @pytest.mark.usefixtures('small_machine')
@@ -68,7 +71,7 @@ def test_what_fits_passes():
 def test_parameters_are_never_fewer_than_the_closed_form_says(monkeypatch):
   """For every architecture: what `check_config` refuses by the fields alone could not have been trained."""
   counted = []
-  monkeypatch.setattr(limits, '_check_parameters', lambda what, count, optimizer: counted.append(count))
+  monkeypatch.setattr(limits, '_check_parameters', lambda what, count, *_: counted.append(count))
   from configs.architectures import ARCHITECTURES
 
   tokens = Tokens(11)

@@ -11,8 +11,10 @@ from seqmodels.context import batch_axes
 from seqmodels.errors import InputError
 from tests.training import toy
 from training import mesh as meshes
+from training.mesh_settings import MeshSettings
 from training.optimizer import Optimizer, make_optimizer
 from training.settings import TrainSettings
+from training.sharding import make_layout
 from training.step import TrainState, draws_key, init_train_state, make_step, state_shardings
 
 SETTINGS = TrainSettings(optimizer='sgd', learning_rate=0.5, schedule='constant', momentum=0.0, clip=0.0)
@@ -178,9 +180,10 @@ def test_one_device_equals_two(model, optimizer):
   batch, axes = toy.batch(range(4), 8), batch_axes(model.state_spec(4, 8))
   results = []
   for count in (1, 2):
-    mesh = meshes.make_mesh(count)
-    step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes, mesh=mesh)
-    state = jax.device_put(start(model, optimizer, model.init_state(4, 8)), state_shardings(mesh, axes))
+    mesh = meshes.make_mesh(MeshSettings(data=count))
+    layout = make_layout(model, initial(model, optimizer).opt_state, mesh, MeshSettings(), model.state_spec(4, 8))
+    step = make_step(model, toy.Toy(), optimizer, accumulate=2, carry_axes=axes, layout=layout)
+    state = jax.device_put(start(model, optimizer, model.init_state(4, 8)), state_shardings(layout))
     for _ in range(2):
       state, metrics = step(state, meshes.put_batch(batch, mesh))
       jax.block_until_ready(metrics)
@@ -190,8 +193,8 @@ def test_one_device_equals_two(model, optimizer):
 
 
 def test_devices_are_checked():
-  with pytest.raises(InputError, match=r'--devices=3 is more than the 2 available'):
-    meshes.make_mesh(3)
-  with pytest.raises(InputError, match=r'train.batch_size=3 must be a multiple of 2 devices'):
-    meshes.check_divisible('train.batch_size', 3, meshes.make_mesh(2))
+  with pytest.raises(InputError, match=r'mesh.data=3: 3 devices are more than the 2 available'):
+    meshes.make_mesh(MeshSettings(data=3))
+  with pytest.raises(InputError, match=r'train.batch_size=3 must be a multiple of 2 devices \(data:2\)'):
+    meshes.check_divisible('train.batch_size', 3, meshes.make_mesh(MeshSettings(data=2)))
   assert meshes.make_mesh().size == 1
