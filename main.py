@@ -62,12 +62,17 @@ def parse(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 def run(argv: Sequence[str]) -> None:
   """Run the mode that the flags name."""
   from commands import flags
-  from training import runtime
+  from training import processes, runtime
 
   mode, arguments = parse(argv)
   flags.check_workdir(mode, arguments)
   if mode.process:
-    runtime.select(arguments.pop('platform', None), _devices(arguments))
+    platform = arguments.pop('platform', None)
+    hosts = processes.settings({name: arguments.pop(name) for name in processes.FLAGS if name in arguments})
+    runtime.select(platform, hosts.share(_devices(arguments)))
+    if 'coordinator' in mode.flags:
+      processes.start(hosts)
+    runtime.check_platform(platform)
   folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir') if name in arguments}
   if folders:
     importlib.import_module('tasks.datasets.source').configure(**folders)

@@ -11,6 +11,8 @@ from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
 from training.mesh_settings import MESH_AXES, MeshSettings, mesh_sizes
+from training.processes import FLAGS as HOSTS
+from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'downloads_dir', 'data_dir')
@@ -34,8 +36,8 @@ class Mode(NamedTuple):
 
 
 MODES = {
-  'train': Mode('train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change')),
-  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh')),
+  'train': Mode('train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change', *HOSTS)),
+  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh', *HOSTS)),
   'generate': Mode(
     'commands.generate',
     'main',
@@ -63,6 +65,8 @@ def define() -> flags.FlagValues:
     'data_dir': 'folder of prepared data',
     'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
     'data:1 on CPU (train, eval)',
+    'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
+    'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
@@ -75,6 +79,14 @@ def define() -> flags.FlagValues:
     'length': (1, LARGEST, 'tokens to write at most; default: 200 (generate)'),
     'top_k': (0, LARGEST, 'draw from the k likeliest tokens; 0: from all (generate)'),
     'beam': (1, LARGEST, 'width of a beam search, used instead of sampling (generate)'),
+    'process_index': (0, LARGEST, 'number of this process, counted from 0; with --coordinator (train, eval)'),
+    'process_count': (1, LARGEST, 'how many processes there are; with --coordinator (train, eval)'),
+    'init_timeout': (1, LARGEST, f'seconds to wait for the other processes; default: {INIT_TIMEOUT} (train, eval)'),
+    'heartbeat_timeout': (
+      10,
+      LARGEST,
+      f'seconds without a sign of a process after which it is given up; default: {HEARTBEAT_TIMEOUT} (train, eval)',
+    ),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),
   }
   for name, (lowest, highest, help_text) in whole.items():

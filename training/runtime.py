@@ -62,7 +62,7 @@ def select(name: str | None = None, devices: int = 0) -> None:
   """Choose the platform `name` (cpu, gpu or cuda, tpu; None: what JAX finds); tidy the project's cache of programs.
 
   On CPU, `devices` above 1 splits the host into as many devices. Call it before JAX starts its backend. Raises
-  InputError if the platform is not known or not there.
+  InputError if the platform is not known.
   """
   folder = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   if folder and folder == str(cache_folder('compilation')):  # one that was given is not ours to tidy
@@ -74,6 +74,12 @@ def select(name: str | None = None, devices: int = 0) -> None:
   if name not in PLATFORMS:
     raise unknown('--platform', name, PLATFORMS)
   _option('jax_platforms', PLATFORMS[name])
+
+
+def check_platform(name: str | None) -> None:
+  """Raise InputError if the platform that was chosen is not there."""
+  if name is None:
+    return
   import jax
 
   try:
