@@ -85,9 +85,8 @@ class Network(nnx.Module):
       x = _last(x, context.mask)
     elif self.spec.readout == 'mean':
       x = _mean(x, context.mask)
-    if self.config.tie_embeddings:
-      return self.embed.logits(x), state
-    return self.output(x, jnp.float32), state
+    with jax.named_scope('output'):
+      return self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32), state
 
   def features(
     self,
@@ -99,7 +98,8 @@ class Network(nnx.Module):
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
     at_input, inside = context.split(2)
-    x = self._embed(inputs)
+    with jax.named_scope('embed'):
+      x = self._embed(inputs)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
