@@ -12,7 +12,7 @@ from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
-PATHS = ('workdir', 'downloads_dir', 'data_dir')
+PATHS = ('workdir', 'output', 'init_from', 'downloads_dir', 'data_dir')
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
 MOST_DEVICES = 1024  # a CPU host split into 4,096 takes 3 s and 0.6 GB to start (JAX 0.10.2)
@@ -34,7 +34,7 @@ class Mode(NamedTuple):
 
 
 MODES = {
-  'train': Mode('train', 'main', ('config', 'workdir'), ('devices', 'allow_schedule_change')),
+  'train': Mode('train', 'main', ('config', 'workdir'), ('devices', 'allow_schedule_change', 'init_from', 'profile')),
   'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'devices')),
   'generate': Mode(
     'commands.generate',
@@ -46,7 +46,8 @@ MODES = {
   'compare': Mode(
     'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
   ),
-  'report': Mode('commands.compare', 'report', ('workdir',), process=False),
+  'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
+  'report': Mode('commands.report', 'report', ('workdir',), process=False),
   'list': Mode('commands.list', 'main', process=False),
 }
 
@@ -59,6 +60,9 @@ def define() -> flags.FlagValues:
     'mode': f'what to do: {", ".join(MODES)}',
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
+    'output': 'file of parameters, model.safetensors; model.json is written beside it (export)',
+    'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
+    'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
     'data_dir': 'folder of prepared data',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
@@ -70,7 +74,7 @@ def define() -> flags.FlagValues:
     flags.DEFINE_string(name, None, help_text, **once)
   whole = {
     'devices': (1, MOST_DEVICES, 'devices to split each batch over; default: all, but one on CPU (train, eval)'),
-    'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate)'),
+    'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate, export)'),
     'length': (1, LARGEST, 'tokens to write at most; default: 200 (generate)'),
     'top_k': (0, LARGEST, 'draw from the k likeliest tokens; 0: from all (generate)'),
     'beam': (1, LARGEST, 'width of a beam search, used instead of sampling (generate)'),
@@ -126,6 +130,10 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   _check_mode(name, mode, given)
   for flag in given:
     given[flag] = _checked(flag, given[flag])
+  if 'init_from' in given:
+    if 'train.init_from' in overrides:
+      raise InputError('--init_from and --config.train.init_from are the same; allowed: one of them')
+    overrides['train.init_from'] = given.pop('init_from')
   if 'config' in given:
     text = given['config']
     given['config'] = lambda: config_file.load(text, overrides)
@@ -165,7 +173,7 @@ def _check_mode(name: str, mode: Mode, given: dict[str, Any]) -> None:
 
 def check_workdir(mode: Mode, arguments: Mapping[str, Any]) -> None:
   """Raise InputError, before JAX is imported, where a mode reads a trained model from a folder that does not exist."""
-  if mode in (MODES['eval'], MODES['generate']) and not os.path.isdir(arguments['workdir']):
+  if mode in (MODES['eval'], MODES['generate'], MODES['export']) and not os.path.isdir(arguments['workdir']):
     raise InputError(f'--workdir={cut(arguments["workdir"])} holds no trained model: there is no such folder')
 
 
@@ -193,7 +201,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
     return files.local_path(flag, value)
-  return {'claims': _claims, 'shard': _shard}.get(flag, lambda value: value)(value)
+  return {'claims': _claims, 'shard': _shard, 'profile': _profile}.get(flag, lambda value: value)(value)
 
 
 def _claims(texts: Sequence[str]) -> list[int]:
@@ -208,6 +216,13 @@ def _shard(text: str) -> tuple[int, int]:
   if not all(part.isdecimal() and len(part) < 10 for part in (index, count)) or int(index) >= int(count):
     raise InputError(f'--shard={shown(text)} must be i/n with 0 <= i < n')
   return int(index), int(count)
+
+
+def _profile(text: str) -> tuple[int, int]:
+  first, _, last = text.partition(':')
+  if not all(part.isdecimal() and len(part) < 10 for part in (first, last)) or not 0 < int(first) <= int(last):
+    raise InputError(f'--profile={shown(text)} must be first:last with 1 <= first <= last')
+  return int(first), int(last)
 
 
 def _unrecognized(name: str, values: flags.FlagValues) -> InputError:

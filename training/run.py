@@ -112,6 +112,14 @@ def make_run(
   optimizer = make_optimizer(settings, model.axes)
   axes = batch_axes(model.state_spec(settings.batch_size, settings.memory)) if settings.segment else None
   step = make_step(
-    model, task, optimizer, accumulate=settings.accumulate, carry_axes=axes, mesh=mesh, auxiliary=auxiliary
+    model,
+    task,
+    optimizer,
+    accumulate=settings.accumulate,
+    carry_axes=axes,
+    mesh=mesh,
+    auxiliary=auxiliary,
+    skip_nonfinite=settings.skip_nonfinite > 0,
+    layer_norms=settings.norms_every > 0,
   )
   return Run(settings, evaluation, task, model, optimizer, mesh, state_shardings(mesh, axes), step)
