@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training import runtime
 from training.checkpoint import Checkpoints, flatten
 from training.metrics import read_rows
 from training.run import build_run
@@ -230,6 +231,7 @@ def tables(hits: collections.Counter[str], outcomes: dict[tuple[str, str], str])
 
 
 def main(argv: list[str]) -> int:
+  runtime.prepare()  # hides what Orbax logs
   count, seed = ([int(text) for text in argv[1:]] + [20, 0][len(argv) - 1 :])[:2]
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)

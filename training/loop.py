@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from tasks.base import Evaluation
 from training import goodput, norms, runtime
@@ -26,7 +27,7 @@ from training.step import Metrics as StepMetrics
 from training.step import TrainState
 from training.stop import Stop
 
-APART = ('finite', 'culprit', 'norms')  # metrics of the step that are no values of a row
+APART = ('finite', 'squares', 'norms')  # metrics of the step that are no values of a row
 
 
 class Failed(Exception):
@@ -221,14 +222,14 @@ class Loop:
       values['skipped'] = float(self.skipped.total)
     self.metrics.write(step, 'train', values)
     if not finite:
-      self._not_finite(step, values['loss'], int(metrics['culprit']))
+      self._not_finite(step, values['loss'], np.asarray(metrics['squares']))
     elif self.display is not None and (speeds := self.display.logged(step, values['loss'])):
       self.metrics.write_timings(step, 'train', speeds)
 
-  def _not_finite(self, step: int, loss: float, culprit: int) -> None:
+  def _not_finite(self, step: int, loss: float, squares: np.ndarray) -> None:
     """Raise Diverged for a step whose loss or gradient is not finite, or log that its update was left out."""
     is_intact = self.settings.skip_nonfinite > 0
-    text = description(step, loss, self.settings.batch_size, self.state.params, culprit, is_intact=is_intact)
+    text = description(step, loss, self.settings.batch_size, self.state.params, squares, is_intact=is_intact)
     total, in_row = self.skipped
     if in_row >= self.settings.skip_nonfinite:
       raise Diverged(f'{text}; {f"{in_row} steps in a row; " if in_row > 1 else ""}{self._kept()}')

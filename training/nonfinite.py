@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from training.checkpoint import flatten
 from training.evaluate import NotFinite, check_finite
 
@@ -17,7 +19,7 @@ class Counts(NamedTuple):
     return Counts(self.total, 0) if is_finite else Counts(self.total + 1, self.in_row + 1)
 
 
-def description(step: int, loss: float, batch_size: int, params: Any, culprit: int, *, is_intact: bool) -> str:
+def description(step: int, loss: float, batch_size: int, params: Any, squares: np.ndarray, *, is_intact: bool) -> str:
   """Return the step, its examples by the global counter, and the first array that is not finite.
 
   Args:
@@ -25,11 +27,12 @@ def description(step: int, loss: float, batch_size: int, params: Any, culprit: i
     loss: of the step.
     batch_size: examples a step.
     params: after the step.
-    culprit: number of the first such leaf of the gradient; −1: none.
+    squares: of each array of the gradient, see `norms.squares`.
     is_intact: whether the step left the parameters as they were. Then they come first: from parameters that are not
       finite no gradient is.
   """
-  name = f'gradient/{list(flatten(params))[culprit]}' if culprit >= 0 else 'loss'
+  gradients = zip(flatten(params), squares, strict=True)
+  name = next((f'gradient/{path}' for path, square in gradients if not np.isfinite(square)), 'loss')
   if is_intact:
     try:
       check_finite(params)

@@ -1,4 +1,4 @@
-"""Norms of gradients and parameters by layer, and the array in which a gradient stops being finite."""
+"""Norms of gradients and parameters, by array and by layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from seqmodels.models import layout
 from training.checkpoint import flatten
@@ -15,13 +15,9 @@ Norms = dict[str, Float[Array, '*layers']]
 PARTS = ('encoder', 'decoder', 'stack')  # of a path, that a layer's name goes on from
 
 
-def first_not_finite(grads: Any) -> Int[Array, '']:
-  """Return the number, among the leaves, of the first whose sum of squares is not finite; −1: there is none.
-
-  These are the sums of the global norm, so that the compiler computes them once.
-  """
-  are_bad = jnp.stack([~jnp.isfinite(jnp.sum(jnp.square(leaf))) for leaf in jax.tree.leaves(grads)])
-  return jnp.where(jnp.any(are_bad), jnp.argmax(are_bad), -1)
+def squares(grads: Any) -> Float[Array, 'leaves']:
+  """Return the sum of squares of each leaf: those of the global norm, which the compiler computes once."""
+  return jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(grads)])
 
 
 def by_layer(tree: Any) -> Norms:

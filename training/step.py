@@ -17,7 +17,7 @@ from training import mesh as meshes
 from training import norms
 from training.optimizer import Optimizer
 
-Metrics = dict[str, Any]  # scalars, and `norms`
+Metrics = dict[str, Any]  # scalars, `squares` and `norms`
 Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
 
 
@@ -77,9 +77,9 @@ def make_step(
       step counts, and so does the learning rate's schedule.
     layer_norms: add `norms` to the metrics.
 
-  Metrics: loss (of the task), learning_rate, gradient_norm (before clipping), finite (true or false), culprit (the
-  first array of the gradient that is not finite, by its number among the leaves; −1: none), the auxiliary scalars, and
-  `norms`: the gradient's and the parameters' by `norms.by_layer`.
+  Metrics: loss (of the task), learning_rate, gradient_norm (before clipping), finite (true or false), squares (of each
+  array of the gradient, see `norms.squares`), the auxiliary scalars, and `norms`: the gradient's and the parameters' by
+  `norms.by_layer`.
   """
 
   def objective(params: Params, batch: Batch, carry: State | None, key: Key | None) -> Any:
@@ -112,7 +112,7 @@ def make_step(
       'learning_rate': optimizer.learning_rate(state.opt_state, state.step),
       'gradient_norm': norm,
       'finite': jnp.isfinite(sum(sums.values())) & jnp.isfinite(norm),
-      'culprit': norms.first_not_finite(grads),
+      'squares': norms.squares(grads),
     }
     if layer_norms:
       metrics['norms'] = {'gradient': norms.by_layer(grads), 'parameter': norms.by_layer(state.params)}

@@ -129,7 +129,6 @@ class WeightsAndBiases(Writer):
   """
 
   def __init__(self, workdir: pathlib.Path, config: Config) -> None:
-    wandb = importlib.import_module('wandb')
     path = workdir / 'wandb.id'
     try:
       identity = path.read_text(encoding='utf-8').strip()
@@ -138,6 +137,7 @@ class WeightsAndBiases(Writer):
       files.write_text(path, identity + '\n')
     project = os.environ.get('WANDB_PROJECT', PROJECT)
     try:
+      wandb = importlib.import_module('wandb')
       self._run = wandb.init(
         project=project, name=workdir.name, id=identity, resume='allow', dir=str(workdir), config=dict(config)
       )
@@ -172,7 +172,10 @@ class WeightsAndBiases(Writer):
 
 def check_installed(names: Sequence[str]) -> None:
   """Raise InputError for a writer whose package is missing."""
-  if 'wandb' in names and importlib.util.find_spec('wandb') is None:
+  if 'wandb' not in names:
+    return
+  spec = importlib.util.find_spec('wandb')
+  if spec is None or spec.origin is None:  # a folder of that name in the current one is no package
     raise InputError('train.writers=wandb needs the package wandb, which is not installed; run `pip install wandb`')
 
 

@@ -17,6 +17,7 @@ from tests.training import toy
 from training import norms
 from training.checkpoint import flatten
 from training.loop import Diverged, Loop, open_files, restore
+from training.nonfinite import description
 from training.optimizer import make_optimizer
 from training.run import make_run
 from training.settings import TrainSettings
@@ -145,11 +146,19 @@ def test_a_skipped_step_keeps_everything_but_the_schedule():
   np.testing.assert_allclose(metrics['learning_rate'], 1e-3 * optimizer.schedule(2), rtol=1e-6)
 
 
-def test_the_culprit_is_the_first_leaf_that_is_not_finite():
+def test_the_first_array_that_is_not_finite_is_named():
   tree = {'a': jnp.ones(3), 'b': jnp.ones((2, 2)), 'c': jnp.ones(1)}
-  assert norms.first_not_finite(tree) == -1
-  assert norms.first_not_finite(tree | {'b': tree['b'].at[1, 1].set(jnp.nan)}) == 1
-  assert norms.first_not_finite(tree | {'b': tree['b'] * 1e30, 'c': tree['c'] * jnp.inf}) == 1  # its square overflows
+
+  def said(gradient, params=tree, is_intact=False):
+    text = description(3, 0.5, 4, params, np.asarray(norms.squares(gradient)), is_intact=is_intact)
+    return text.rpartition(': ')[2]
+
+  assert said(tree) == 'loss'
+  assert said(tree | {'b': tree['b'].at[1, 1].set(jnp.nan)}) == 'gradient/b'
+  assert said(tree | {'b': tree['b'] * 1e30, 'c': tree['c'] * jnp.inf}) == 'gradient/b'  # its square overflows
+  bad = tree | {'c': tree['c'] * jnp.nan}
+  assert said(bad, bad) == said(bad, bad, is_intact=True).replace('params', 'gradient') == 'gradient/c'
+  assert said(tree | {'a': tree['a'] * jnp.nan}, bad, is_intact=True) == 'params/c'
 
 
 def test_norms_by_layer():
