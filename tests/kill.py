@@ -43,7 +43,7 @@ SECONDS = 300.0  # in which a process must end
 
 
 class End(NamedTuple):
-  """What a run leaves: the arrays of its newest checkpoint as bytes, and metrics.jsonl."""
+  """The end of a run: the arrays of its newest checkpoint as bytes, and metrics.jsonl."""
 
   step: int
   arrays: dict[str, bytes]
