@@ -8,11 +8,13 @@
   python main.py --mode=describe --config=configs/language.py:lstm
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
                         [--architectures=lstm,griffin]
+  python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
   python main.py --mode=report   --workdir=W
   python main.py --mode=list
 
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value sets a field.
-Training in a workdir that holds checkpoints continues from the newest. --mode=list names all there is to choose from.
+Training in a workdir that holds checkpoints continues from the newest. --mode=report shows the verdicts of a
+comparison, or where the time of a run went. --mode=list names all there is to choose from.
 """
 
 import sys
@@ -66,6 +68,8 @@ def run(argv: Sequence[str]) -> None:
 
   mode, arguments = parse(argv)
   flags.check_workdir(mode, arguments)
+  if mode.module == 'train':
+    interrupts.hint = f' before the first step; go on with: {runtime.command()}'
   if mode.process:
     platform = arguments.pop('platform', None)
     hosts = processes.settings({name: arguments.pop(name) for name in processes.FLAGS if name in arguments})

@@ -7,26 +7,41 @@ if __name__ == '__main__':  # `python train.py …` is `python main.py --mode=tr
 
   sys.exit(program.start('train'))
 
+import contextlib
+import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 
+from commands import interrupts
 from seqmodels.models import sizing
-from training import files, loop
+from seqmodels.notation import Params
+from training import exports, files, goodput, loop, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
+from training.goodput import Ledger
 from training.metrics import held, log
+from training.profiling import Profile
 from training.run import Run, build_run
 from training.runtime import device_line
+from training.stop import Stop, is_compiling
 
 
-def main(config: Any, workdir: str, *, allow_schedule_change: bool = False) -> None:
+def main(
+  config: Any, workdir: str, *, allow_schedule_change: bool = False, profile: tuple[int, int] | None = None
+) -> None:
   """Train, or go on training; exit with 1 and one line if the loss diverges, the disk is full or memory runs out."""
   try:
-    train(config, workdir, allow_schedule_change=allow_schedule_change)
+    train(config, workdir, allow_schedule_change=allow_schedule_change, profile=profile)
+  except SystemExit as stopped:
+    if is_compiling():  # of an evaluation that a signal has ended
+      sys.stdout.flush()
+      os._exit(int(stopped.code or 0))
+    raise
   except loop.Failed as error:
     sys.exit(f'error: {error}')
   except jax.errors.JaxRuntimeError as error:
@@ -36,23 +51,35 @@ def main(config: Any, workdir: str, *, allow_schedule_change: bool = False) -> N
     sys.exit(f'error: out of memory: {first}; a smaller train.batch_size, or train.accumulate, needs less')
 
 
-def train(config: Any, workdir: str | pathlib.Path, *, allow_schedule_change: bool = False) -> dict[str, float]:
+def train(
+  config: Any,
+  workdir: str | pathlib.Path,
+  *,
+  allow_schedule_change: bool = False,
+  profile: tuple[int, int] | None = None,
+) -> dict[str, float]:
   """Train `config` in `workdir`, from its newest checkpoint if it has one; return {"split/metric": value} at the end.
 
   On the same devices, a run that was killed and started again ends with the same parameters and metrics, bit for bit,
-  as one that was not. allow_schedule_change: more steps than before may move the learning rate.
+  as one that was not. allow_schedule_change: more steps than before may move the learning rate. profile: the first and
+  the last step, counted from 1, of a trace in the workdir.
 
   Raises InputError before anything is written, Failed when the loss is not finite or a file cannot be written,
   SystemExit after SIGTERM or SIGINT (the state is saved first).
   """
-  config, folder = workdirs.plain(config), files.resolve('workdir', workdir)
+  config, folder, ledger = workdirs.plain(config), files.resolve('workdir', workdir), Ledger(interrupts.begun)
   with held() as records:  # bad input is one line, and what the run is comes first
     run = build_run(config)
-    traced = run.trace_step()
+    writers.check_installed(run.settings.writers)
+    params = None if has_checkpoints(folder) else initial_params(run)
+    with ledger.during(goodput.COMPILE):
+      traced = run.trace_step()
   with files.Lock(folder):
     with held() as later:
       note = workdirs.check_config(folder, config, run.task, allow_schedule_change=allow_schedule_change)
       restored = loop.restore(folder, run)
+      if restored is None and params is None:
+        params = initial_params(run)
     workdirs.write_config(folder, config)
     workdirs.write_provenance(folder, run.model, run.task, restored.step if restored else 0)
     log.info(about(run))
@@ -62,23 +89,67 @@ def train(config: Any, workdir: str | pathlib.Path, *, allow_schedule_change: bo
       log.handle(record)
     if note:
       log.info(note)
-    with loop.open_files(folder, run, restored) as opened:
-      return fit(run, traced, opened)
+    trace = None if profile is None else Profile(folder / 'profile', *profile)
+    step = restored.step if restored else 0
+    with accounted(ledger, folder, step), loop.open_files(folder, run, restored, config) as opened:
+      return fit(run, traced, opened, ledger, params, trace)
 
 
-def fit(run: Run, traced: Any, opened: loop.Files) -> dict[str, float]:
-  """Compile the step, place the state, and train to the end."""
+def has_checkpoints(folder: pathlib.Path) -> bool:
+  return (folder / 'checkpoints').is_dir()
+
+
+def initial_params(run: Run) -> Params | None:
+  """Return the parameters of the file that a new run starts from, if it names one. Raises InputError."""
+  path = run.settings.init_from
+  return exports.read_params(path, run.model) if path else None
+
+
+@contextlib.contextmanager
+def accounted(ledger: Ledger, folder: pathlib.Path, step: int) -> Iterator[None]:
+  """Write the ledger of a process that begins at `step`, and at the end log the goodput of the run."""
+  ledger.open(folder, step)
+  try:
+    yield
+  except BaseException:
+    with contextlib.suppress(files.WriteError):  # the first error says what is wrong
+      ledger.close()
+    raise
+  else:
+    ledger.close()
+  finally:
+    log.info(goodput.line(goodput.read(folder / goodput.NAME)))
+
+
+def fit(
+  run: Run, traced: Any, opened: loop.Files, ledger: Ledger, params: Params | None, profile: Profile | None
+) -> dict[str, float]:
+  """Compile the step, place the state, and train to the end. params: to start from, in place of drawn ones."""
   batches, restored = run.batches(), opened.restored
   if restored:
     batches.set_state(restored.extra['batches'])
     log.info('going on from step %d', restored.step)
-  with ThreadPoolExecutor(1) as pool:
+  with ledger.during(goodput.COMPILE), ThreadPoolExecutor(1) as pool:
     compiling = pool.submit(lambda: traced.lower().compile())  # beside the initialisation, which is compiled too
     state = run.place(restored.tree) if restored else run.initial_state()
+    if params is not None and not restored:
+      state = run.place(state._replace(params=params))
     compiled = compiling.result()
   evaluations = possible_evaluations(run.model, run.task)
-  with loop.Stop() as stop:
-    return loop.Loop(run, compiled, state, batches, opened, evaluations=evaluations, stop=stop, show=True).fit()
+  with Stop() as stop:
+    training = loop.Loop(
+      run,
+      compiled,
+      state,
+      batches,
+      opened,
+      evaluations=evaluations,
+      stop=stop,
+      ledger=ledger,
+      profile=profile,
+      show=True,
+    )
+    return training.fit()
 
 
 def about(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""--mode=compare and --mode=report: run experiments, judge their records, write the pages."""
+"""--mode=compare: run experiments, judge their records, write the pages."""
 
 import os
 import pathlib

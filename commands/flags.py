@@ -15,7 +15,7 @@ from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
-PATHS = ('workdir', 'downloads_dir', 'data_dir')
+PATHS = ('workdir', 'output', 'init_from', 'downloads_dir', 'data_dir')
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
@@ -36,7 +36,9 @@ class Mode(NamedTuple):
 
 
 MODES = {
-  'train': Mode('train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change', *HOSTS)),
+  'train': Mode(
+    'train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change', 'init_from', 'profile', *HOSTS)
+  ),
   'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh', *HOSTS)),
   'generate': Mode(
     'commands.generate',
@@ -48,7 +50,8 @@ MODES = {
   'compare': Mode(
     'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
   ),
-  'report': Mode('commands.compare', 'report', ('workdir',), process=False),
+  'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
+  'report': Mode('commands.report', 'report', ('workdir',), process=False),
   'list': Mode('commands.list', 'main', process=False),
 }
 
@@ -61,6 +64,9 @@ def define() -> flags.FlagValues:
     'mode': f'what to do: {", ".join(MODES)}',
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
+    'output': 'file of parameters, model.safetensors; model.json is written beside it (export)',
+    'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
+    'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
     'data_dir': 'folder of prepared data',
     'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
@@ -75,7 +81,7 @@ def define() -> flags.FlagValues:
   for name, help_text in text.items():
     flags.DEFINE_string(name, None, help_text, **once)
   whole = {
-    'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate)'),
+    'step': (0, LARGEST, 'checkpoint to use; default: the newest (eval, generate, export)'),
     'length': (1, LARGEST, 'tokens to write at most; default: 200 (generate)'),
     'top_k': (0, LARGEST, 'draw from the k likeliest tokens; 0: from all (generate)'),
     'beam': (1, LARGEST, 'width of a beam search, used instead of sampling (generate)'),
@@ -139,6 +145,10 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   _check_mode(name, mode, parsed)
   for flag in parsed:
     parsed[flag] = _checked(flag, parsed[flag])
+  if 'init_from' in parsed:
+    if 'train.init_from' in overrides:
+      raise InputError('--init_from and --config.train.init_from are the same; allowed: one of them')
+    overrides['train.init_from'] = parsed.pop('init_from')
   if 'config' in parsed:
     text = parsed['config']
     mesh = parsed.pop('mesh', None)
@@ -181,7 +191,7 @@ def _check_mode(name: str, mode: Mode, parsed: dict[str, Any]) -> None:
 
 def check_workdir(mode: Mode, arguments: Mapping[str, Any]) -> None:
   """Raise InputError, before JAX is imported, where a mode reads a trained model from a folder that does not exist."""
-  if mode in (MODES['eval'], MODES['generate']) and not os.path.isdir(arguments['workdir']):
+  if mode in (MODES['eval'], MODES['generate'], MODES['export']) and not os.path.isdir(arguments['workdir']):
     raise InputError(f'--workdir={cut(arguments["workdir"])} holds no trained model: there is no such folder')
 
 
@@ -209,7 +219,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
     return files.local_path(flag, value)
-  return {'claims': _claims, 'shard': _shard, 'mesh': _mesh}.get(flag, lambda value: value)(value)
+  return {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile}.get(flag, lambda value: value)(value)
 
 
 def _claims(texts: Sequence[str]) -> list[int]:
@@ -228,6 +238,13 @@ def _shard(text: str) -> tuple[int, int]:
   if not all(part.isdecimal() and len(part) < 10 for part in (index, count)) or int(index) >= int(count):
     raise InputError(f'--shard={shown(text)} must be i/n with 0 <= i < n')
   return int(index), int(count)
+
+
+def _profile(text: str) -> tuple[int, int]:
+  first, _, last = text.partition(':')
+  if not all(part.isdecimal() and len(part) < 10 for part in (first, last)) or not 0 < int(first) <= int(last):
+    raise InputError(f'--profile={shown(text)} must be first:last with 1 <= first <= last')
+  return int(first), int(last)
 
 
 def _unrecognized(name: str, values: flags.FlagValues) -> InputError:

@@ -19,11 +19,16 @@ import time
 SIGNALS = (_signal.SIGINT, _signal.SIGTERM)
 GRACE = 0.3  # seconds that the main thread has to flush stdout and leave by itself
 
+hint = ''  # what follows `interrupted` on its line: the command that goes on
+begun: float | None = None  # when the process began, by `time.monotonic`, if `install` has been called
+
 _said = _thread.allocate_lock()
 
 
 def install() -> None:
   """Handle both signals from now on. Signals that the parent process ignores (nohup) stay ignored."""
+  global begun  # noqa: PLW0603
+  begun = time.monotonic()
   for number in SIGNALS:
     if _signal.getsignal(number) != _signal.SIG_IGN:
       _signal.signal(number, _leave)
@@ -56,4 +61,4 @@ def _watch(reader: int) -> None:
 
 def _say() -> None:
   if _said.acquire(blocking=False):
-    os.write(2, b'interrupted\n')
+    os.write(2, f'interrupted{hint}\n'.encode(errors='replace'))

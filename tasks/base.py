@@ -105,6 +105,10 @@ class Task(abc.ABC):
     options: dict[str, Any] = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
     return {'dataset': type(self).__name__.lower(), 'options': options}
 
+  def units(self) -> dict[str, Any]:
+    """Return, as JSON, the meaning of inputs and outputs: a vocabulary, the scale of a series. Empty by default."""
+    return {}
+
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a prompt. Raises InputError outside the vocabulary, TypeError for a task without text."""
     raise TypeError(f'{type(self).__name__} does not read text prompts')

@@ -164,6 +164,10 @@ class Forecasting(IndexedTask):
     name = self.series if self.series in datasets.SERIES else 'file'  # which may have moved
     return {'dataset': name, 'split': self.split, **self.data.identity}
 
+  def units(self) -> dict[str, Any]:
+    """Return mean and deviation of each series and variable: values · deviation + mean are the data."""
+    return {'mean': self.data.mean.tolist(), 'deviation': self.data.deviation.tolist()}
+
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the errors of the last value, the values a season ago and a linear map; see forecast_baselines."""
     windows = {split: self.windows(split) for split in self.splits}

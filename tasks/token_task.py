@@ -1,5 +1,7 @@
 """Define the base of tasks that predict a token at each position: masked cross-entropy, accuracy, text."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -33,6 +35,10 @@ class TokenTask(IndexedTask):
     """Return loss (nats a token) and accuracy, each token predicted from those that are given before it."""
     accuracy = losses.summed(losses.correct(outputs, batch.targets), self.scored(batch))
     return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
+
+  def units(self) -> dict[str, Any]:
+    """Return the vocabulary, the token of each id; null where ids are the bytes of UTF-8, nothing without text."""
+    return {} if self.tokenizer is None else {'vocabulary': self.tokenizer.vocabulary}
 
   def encode(self, text: str) -> np.ndarray:
     return super().encode(text) if self.tokenizer is None else self.tokenizer.encode(text)

@@ -137,7 +137,15 @@ def workdir(tmp_path_factory) -> pathlib.Path:
 
 
 def test_a_run_leaves_what_a_workdir_holds(workdir):
-  files = {'config.json', 'provenance.json', 'metrics.jsonl', 'checkpoints', 'tensorboard'}
+  files = {
+    'config.json',
+    'provenance.json',
+    'metrics.jsonl',
+    'timings.jsonl',
+    'goodput.jsonl',
+    'checkpoints',
+    'tensorboard',
+  }
   assert {path.name for path in workdir.iterdir()} == files
   assert json.loads((workdir / 'config.json').read_text())['train']['steps'] == 6
   rows = read_rows(workdir / 'metrics.jsonl')

@@ -139,7 +139,7 @@ def test_train_and_eval_by_hand(tmp_path):
 def test_a_terminal_without_a_width_gets_lines(tmp_path):
   host, terminal = pty.openpty()
   subprocess.run(['stty', 'cols', '0'], stdin=terminal, check=True)
-  code = 'import sys; from training.metrics import Progress, log, has_terminal; print(has_terminal(sys.stderr))'
+  code = 'import sys; from training.progress import has_terminal; print(has_terminal(sys.stderr))'
   done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=True)
   os.close(terminal)
   os.close(host)

@@ -9,10 +9,11 @@ import signal
 import jax
 import pytest
 
+import main
 import train
 from configs.copying import get_config
 from seqmodels.errors import InputError
-from training import checkpoint, loop
+from training import checkpoint, goodput, loop
 
 SMALL = 'gru,width=4,depth=1,symbols=2,items=2,lag=2,batch_size=4,steps=4,warmup_steps=0,log_every=1,eval_every=2'
 
@@ -145,3 +146,59 @@ def test_the_first_line_says_what_the_run_is(monkeypatch, tmp_path, caplog):
     train.log.removeHandler(caplog.handler)
   assert 'training FLOPs per token' in caplog.messages[0]
   assert caplog.messages[1] == 'found on the way'
+
+
+def test_saves_by_minutes_change_nothing_but_the_checkpoints(uninterrupted, tmp_path):
+  changed = config()
+  changed.train.checkpoint_minutes = 1e-9
+  assert train.train(changed, tmp_path / 'W') == uninterrupted[0]
+  assert (tmp_path / 'W' / 'metrics.jsonl').read_text() == uninterrupted[1]
+  assert checkpoint.Checkpoints(tmp_path / 'W' / 'checkpoints', read_only=True).steps() == [2, 3, 4]  # the newest three
+  changed.train.checkpoint_minutes = 0.0
+  assert train.train(changed, tmp_path / 'V') == uninterrupted[0]
+  assert checkpoint.Checkpoints(tmp_path / 'V' / 'checkpoints', read_only=True).steps() == [4]
+
+
+@pytest.mark.parametrize('losses', [{2: 0.1, 4: 0.5, 6: 0.9}, {2: 0.9, 4: 0.1, 6: 0.5}])
+def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(losses, monkeypatch, tmp_path):
+  changed = config()
+  changed.train.update({'steps': 7, 'checkpoint_every': 2, 'keep': 1})
+  rows = iter([*losses.values(), 0.7, 0.7])  # of validation on the way, then of both evaluations at the end
+  monkeypatch.setattr(loop, 'evaluate', lambda *arguments, after_batch: {'loss': next(rows)})
+  train.train(changed, tmp_path / 'W')
+  best = min(losses, key=lambda step: losses[step])
+  assert checkpoint.Checkpoints(tmp_path / 'W' / 'checkpoints', read_only=True).steps() == [best, 7]
+
+
+def test_what_is_kept_and_written_may_change_when_a_run_goes_on(tmp_path, monkeypatch):
+  first, longer = config(), config()
+  first.train.schedule = longer.train.schedule = 'constant'
+  longer.train.update({'steps': 6, 'keep': 1, 'checkpoint_every': 1, 'skip_nonfinite': 2, 'norms_every': 3})
+  longer.train.writers = ('jsonl',)
+  train.train(first, tmp_path / 'W')
+  results = train.train(longer, tmp_path / 'W')
+  assert results['gradient_norms/output'] > 0
+  assert results['train/skipped'] == 0
+
+
+def test_a_profile_has_the_names_of_layers(tmp_path):
+  train.train(config(), tmp_path / 'W', profile=(2, 3))
+  (trace,) = (tmp_path / 'W' / 'profile').rglob('*.xplane.pb')
+  assert b'block_00' in trace.read_bytes()
+  train.train(config(), tmp_path / 'V', profile=(9, 9))  # steps that the run does not have
+  assert not (tmp_path / 'V' / 'profile').exists()
+
+
+def test_a_report_shows_where_the_time_of_a_run_went(tmp_path, capsys):
+  run(tmp_path / 'W')
+  assert main.main(['main.py', '--mode=report', f'--workdir={tmp_path}/W']) == 0
+  out = capsys.readouterr().out
+  assert out.startswith('Processes: 1 started, step 4 reached, 0 steps done twice\n')
+  found = goodput.read(tmp_path / 'W' / 'goodput.jsonl')
+  assert all(found.seconds[kind] > 0 for kind in goodput.KINDS)
+  assert found.seconds[goodput.LOST] == 0
+  (tmp_path / 'W' / 'goodput.jsonl').unlink()
+  assert main.main(['main.py', '--mode=report', f'--workdir={tmp_path}/W']) == 2
+  assert 'is of a run without goodput.jsonl' in capsys.readouterr().err
+  assert main.main(['main.py', '--mode=report', f'--workdir={tmp_path}']) == 2
+  assert 'holds no records' in capsys.readouterr().err

@@ -13,7 +13,7 @@ import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -46,13 +46,37 @@ class Restored(NamedTuple):
   extra: dict[str, Any]
 
 
+class Retention:
+  """Which checkpoints stay when another one has been written: Orbax asks `should_preserve`.
+
+  The newest `newest`, each whose step is a multiple of `every` (0: none), and the one with the lowest of `scores`
+  (step → score). Orbax's own rule for the best one deletes the newest where that is not among the best.
+  """
+
+  def __init__(self, newest: int, every: int = 0) -> None:
+    self.newest, self.every = newest, every
+    self.scores: Mapping[int, float] = {}
+
+  def should_preserve(self, checkpoints: Sequence[Any], *, context: Any = None) -> list[bool]:
+    del context
+    return self.kept([checkpoint.step for checkpoint in checkpoints])
+
+  def kept(self, steps: Sequence[int]) -> list[bool]:
+    """Return, for each of `steps`, whether its checkpoint stays."""
+    newest = sorted(steps)[-self.newest :]
+    best = min((step for step in steps if step in self.scores), key=lambda step: self.scores[step], default=None)
+    return [step in newest or step == best or (self.every > 0 and step % self.every == 0) for step in steps]
+
+
 class Checkpoints:
-  """The checkpoints in one directory; the newest `keep` stay.
+  """The checkpoints in one directory; the newest `keep`, those of every `keep_every` steps and the best one stay.
 
   Saving copies the arrays to the host and returns; one thread writes. A save waits for the one before it.
   """
 
-  def __init__(self, directory: str | pathlib.Path, keep: int = 1, *, read_only: bool = False) -> None:
+  def __init__(
+    self, directory: str | pathlib.Path, keep: int = 1, *, keep_every: int = 0, read_only: bool = False
+  ) -> None:
     self.directory = pathlib.Path(directory).absolute()
     if read_only and not self.directory.is_dir():
       raise InputError(f'{self.directory} does not exist: nothing has been trained there')
@@ -61,9 +85,9 @@ class Checkpoints:
         if path.is_symlink():
           raise InputError(f'{path} is a symbolic link; remove it: the folders of a run are its own')
     _silence_late_callbacks()  # before there can be one: they run in threads of their own
-    policy = ocp.checkpoint_managers.LatestN(keep)
+    self._retention = Retention(keep, keep_every)
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=policy, enable_async_checkpointing=False, read_only=read_only, create=not read_only
+      preservation_policy=self._retention, enable_async_checkpointing=False, read_only=read_only, create=not read_only
     )
     try:
       self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -76,10 +100,14 @@ class Checkpoints:
     """Return the steps of the finished checkpoints, oldest first."""
     return sorted(self._manager.all_steps())
 
-  def save(self, step: int, tree: Any, extra: dict[str, Any]) -> None:
-    """Start to save `tree` (arrays, on any device) and `extra` (JSON). The arrays may be donated when it returns."""
+  def save(self, step: int, tree: Any, extra: dict[str, Any], scores: Mapping[int, float] = {}) -> None:
+    """Start to save `tree` (arrays, on any device) and `extra` (JSON). The arrays may be donated when it returns.
+
+    scores: of steps evaluated so far; the checkpoint of the lowest one stays.
+    """
     host = jax.tree.map(_to_host, tree)
     self.wait()
+    self._retention.scores = scores
     self._writing = self._thread.submit(self._write, step, host, extra)
 
   def wait(self) -> None:
@@ -165,7 +193,7 @@ class Checkpoints:
 
   def _write(self, step: int, host: Any, extra: dict[str, Any]) -> None:
     arrays = {name: np.asarray(x) for name, x in split_names(flatten(host)).items()}
-    sums = {name: _checksum(x) for name, x in arrays.items()}
+    sums = {name: checksum(x) for name, x in arrays.items()}
     meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
     meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
     stored = {name: x for name, x in arrays.items() if x.size}  # Orbax refuses arrays without elements
@@ -219,7 +247,7 @@ class Checkpoints:
     if name not in sums:
       raise InputError(f'{where} has no array {name}: it is of another model')
     x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
-    if _checksum(x) != sums[name]:
+    if checksum(x) != sums[name]:
       raise Damaged(f'{name} does not match its checksum')
     if x.shape != expected.shape or x.dtype != expected.dtype:
       shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
@@ -271,7 +299,7 @@ def _to_host(x: Any) -> np.ndarray:
   return np.array(x, copy=True)
 
 
-def _checksum(x: np.ndarray) -> int:
+def checksum(x: np.ndarray) -> int:
   """Return the CRC-32 of the values, their type and shape."""
   header = f'{x.dtype}{x.shape}'.encode()
   return zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, zlib.crc32(header))

@@ -20,12 +20,17 @@ from training import mesh as meshes
 from training.activations import Constrain, constrain
 from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings
+from training.stop import polled
 
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
 
 class NotFinite(ArithmeticError):
-  """Parameters hold NaN or infinity: whatever the model computes with them means nothing."""
+  """An array of parameters, `name`, holds NaN or infinity: whatever the model computes with it means nothing."""
+
+  def __init__(self, name: str) -> None:
+    super().__init__(f'{name} holds NaN or infinity')
+    self.name = name
 
 
 def possible_evaluations(model: Model, task: Task) -> dict[str, Evaluation]:
@@ -50,14 +55,14 @@ def evaluate(
   evaluation: Evaluation,
   settings: EvalSettings,
   mesh: Mesh | None = None,
-  after_batch: Callable[[], None] = lambda: None,
+  after_batch: Callable[[], None] | None = None,
 ) -> dict[str, float]:
   """Return the metrics of `task` (with the evaluation's options) over all of the evaluation's split.
 
   The examples' sums are fetched once and added in float64. The batch size is at most the split, rounded up to a
   multiple of the devices that split it: filler rows weigh nothing. A metric without any weight is nan. With
-  `settings.segment`, the split is read in segments with the state carried on. What `after_batch` raises ends the
-  evaluation.
+  `settings.segment`, the split is read in segments with the state carried on. `after_batch` is also called while the
+  program is compiled; what it raises ends the evaluation.
 
   Raises InputError where the devices do not divide `settings.streams`, NotFinite for parameters that are not finite.
   """
@@ -72,12 +77,14 @@ def evaluate(
   results: list[dict[str, Sums]] = []
   for batch in stream:
     batch = meshes.put_batch(batch, mesh)
-    sums, carry = example_sums(model, task, params, batch, carry, constrain(mesh), settings.memory)
+    call = partial(example_sums, model, task, params, batch, carry, constrain(mesh), settings.memory)
+    sums, carry = polled(call, after_batch) if after_batch is not None and not results else call()
     results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD
     if len(results) >= behind:
       jax.block_until_ready(results[-behind])
-    after_batch()
+    if after_batch is not None:
+      after_batch()
   totals: dict[str, np.ndarray] = {}
   for result in jax.device_get(results):
     for name, pair in result.items():
@@ -92,7 +99,7 @@ def check_finite(params: Params) -> None:
   for path, is_finite in jax.tree_util.tree_leaves_with_path(finite):
     if not is_finite:
       name = jax.tree_util.keystr(path, simple=True, separator='/')
-      raise NotFinite(f'params/{name} holds NaN or infinity')
+      raise NotFinite(f'params/{name}')
 
 
 @jax.jit

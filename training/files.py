@@ -9,7 +9,7 @@ import pathlib
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from seqmodels.errors import InputError, cut
 
@@ -92,6 +92,20 @@ def write_text(path: pathlib.Path, text: str) -> None:
       with contextlib.suppress(OSError):
         temporary.unlink()
       raise
+
+
+def open_to_append(path: pathlib.Path) -> TextIO:
+  """Open a file of lines to append to, after ending a last line that a killed process has left torn.
+
+  Raises WriteError.
+  """
+  with writing(path):
+    is_torn = path.exists() and path.read_bytes()[-1:] not in (b'', b'\n')
+    file = path.open('a', encoding='utf-8')
+    if is_torn:
+      file.write('\n')
+      file.flush()
+    return file
 
 
 class Lock:

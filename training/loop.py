@@ -2,28 +2,32 @@
 
 import contextlib
 import math
-import os
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from tasks.base import Evaluation
+from training import goodput, norms, runtime
 from training import mesh as meshes
 from training.checkpoint import Checkpoints, Restored
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
-from training.metrics import Metrics, MetricsWriter, Progress, log
+from training.goodput import Ledger
+from training.metrics import Metrics, MetricsWriter, log
+from training.nonfinite import Counts, description
+from training.profiling import Profile
 from training.run import CompiledStep, Run
+from training.speed import Display
 from training.step import Metrics as StepMetrics
 from training.step import TrainState
+from training.stop import Stop
 
-SAME_SIGNAL = 0.2  # seconds: a terminal and a job queue may both pass one Ctrl-C on
+APART = ('finite', 'squares', 'norms')  # metrics of the step that are no values of a row
 
 
 class Failed(Exception):
@@ -32,33 +36,6 @@ class Failed(Exception):
 
 class Diverged(Failed):
   """The loss, its gradient or the parameters are not finite any more."""
-
-
-class Stop:
-  """While entered, SIGTERM and SIGINT do not end the process: `signal` says that one has come.
-
-  A second one ends it at once.
-  """
-
-  def __init__(self) -> None:
-    self.signal: signal.Signals | None = None
-    self._time = 0.0
-
-  def __enter__(self) -> 'Stop':
-    self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-
-  def _note(self, number: int, _: FrameType | None) -> None:
-    now = time.monotonic()
-    if self.signal is None:
-      self.signal, self._time = signal.Signals(number), now
-    elif now - self._time > SAME_SIGNAL:
-      os.write(2, b'\nsecond signal: stopped at once, without saving\n')
-      os._exit(128 + number)
 
 
 class Files(NamedTuple):
@@ -84,14 +61,16 @@ def restore(folder: pathlib.Path, run: Run) -> Restored | None:
 
 
 @contextlib.contextmanager
-def open_files(folder: pathlib.Path, run: Run, restored: Restored | None) -> Iterator[Files]:
+def open_files(
+  folder: pathlib.Path, run: Run, restored: Restored | None, config: Mapping[str, Any] = {}
+) -> Iterator[Files]:
   """Open what a run writes in its folder, and close it; what was not saved at `restored` is dropped.
 
-  Raises WriteError.
+  config: for writers that show it. Raises WriteError.
   """
   checkpoints = _checkpoints(folder, run)
   step, rows = (restored.step, restored.extra['rows']) if restored else (0, 0)
-  writer = MetricsWriter(folder, step, rows)
+  writer = MetricsWriter(folder, step, rows, run.settings.writers, config)
   try:
     yield Files(checkpoints, writer, restored)
   except BaseException:
@@ -104,7 +83,7 @@ def open_files(folder: pathlib.Path, run: Run, restored: Restored | None) -> Ite
 
 
 def _checkpoints(folder: pathlib.Path, run: Run) -> Checkpoints:
-  return Checkpoints(folder / 'checkpoints', run.settings.keep)
+  return Checkpoints(folder / 'checkpoints', run.settings.keep, keep_every=run.settings.keep_every)
 
 
 class Loop:
@@ -117,6 +96,8 @@ class Loop:
     files: where metrics and checkpoints go; None: metrics are kept in memory, and nothing is saved.
     evaluations: by name; `validation` runs every `eval_every` steps, all of them at the end.
     stop: says that a signal has come.
+    ledger: of the time that the run takes.
+    profile: of some steps.
     show: whether progress is logged.
   """
 
@@ -130,17 +111,23 @@ class Loop:
     *,
     evaluations: Mapping[str, Evaluation] = {},
     stop: Stop | None = None,
+    ledger: Ledger | None = None,
+    profile: Profile | None = None,
     show: bool = False,
   ) -> None:
     self.run, self.settings, self.compiled = run, run.settings, compiled
     self.state, self.batches = state, batches
     self.checkpoints = files.checkpoints if files else None
     self.metrics = files.writer if files else Metrics()
-    self.step = self.saved = files.restored.step if files and files.restored else 0
+    restored = files.restored if files else None
+    self.step = self.saved = restored.step if restored else 0
+    self.skipped = Counts(*(restored.extra.get('skipped', ()) if restored else ()))
     self.evaluations, self.stop, self.show = evaluations, stop or Stop(), show
+    self.ledger, self.profile = ledger or Ledger(), profile
     self.wait = meshes.must_wait(run.mesh)
     self.pending: tuple[int, StepMetrics] | None = None
-    self.progress: Progress | None = None
+    self.display: Display | None = None
+    self._saved_at = time.monotonic()
 
   def fit(self) -> dict[str, float]:
     """Train to the end and return the last step's metrics as {"split/metric": value}.
@@ -150,42 +137,58 @@ class Loop:
     try:
       self._fit()
     except NotFinite as error:
-      raise Diverged(f'the parameters are not finite at step {self.step}: {error}') from error
+      raise Diverged(f'the parameters are not finite at step {self.step}: {error}; {self._kept()}') from error
     except WriteError as error:
-      newest = max(self.checkpoints.steps(), default=None) if self.checkpoints else None
-      kept = 'there is no checkpoint yet' if newest is None else f'checkpoint {newest} is the newest'
-      raise Failed(f'{error}; {kept}') from error
+      raise Failed(f'{error}; {self._kept()}') from error
     finally:
-      if self.progress is not None:
-        self.progress.close()
+      if self.profile is not None:
+        self.profile.close()
+      if self.display is not None:
+        self.display.close()
     return self.results()
 
   def _fit(self) -> None:
     steps = self.settings.steps
+    self.ledger.switch(goodput.STEP)
     self.evaluate()  # what the process before this one may have left undone at this step
     while self.step < steps:
       self.advance()
-      if self.step == steps or _due(self.settings.checkpoint_every, self.step):
+      if self._save_is_due():
         self.save()
       self.leave_if_stopped()
       self.evaluate()
     self.finish()
     if self.checkpoints is not None:
-      self.checkpoints.wait()
+      with self.ledger.during(goodput.SAVE):
+        self.checkpoints.wait()
 
   def advance(self) -> None:
     """Take one step. The batch goes in as NumPy arrays: the call places them sooner than `device_put` would."""
-    batch = next(self.batches)
-    if self.progress is None and self.show:
-      self.progress = Progress(self.step, self.settings.steps, self.settings.batch_size * batch.inputs.shape[1])
+    batch, waited = self._next_batch()
+    if self.display is None and self.show:
+      self.display = Display(self.run, self.step, self.settings.batch_size * batch.inputs.shape[1])
+    if self.profile is not None:
+      self.profile.before(self.step + 1)
     self.state, metrics = self.compiled(self.state, batch)
     self.finish()
     self.step += 1
+    self.ledger.step = self.step
     self.pending = self.step, metrics
     if self.wait:
       jax.block_until_ready(metrics)
-    if self.progress is not None:
-      self.progress.tick(self.step)
+    if self.profile is not None:
+      self.profile.after(self.step, metrics)
+    if self.display is not None:
+      self.display.step(self.step, waited)
+
+  def _next_batch(self) -> tuple[Any, float]:
+    """Return the next batch, and the seconds in which the device waited for it: none, where it is still at work."""
+    self.ledger.switch(goodput.DATA)
+    batch = next(self.batches)
+    if self.pending is not None and not self.pending[1]['finite'].is_ready():
+      self.ledger.kind = goodput.STEP  # of the time since the last switch
+      return batch, 0.0
+    return batch, self.ledger.switch(goodput.STEP)
 
   def leave_if_stopped(self) -> None:
     """After a signal: save the state, if it is not saved yet, and exit."""
@@ -194,9 +197,10 @@ class Loop:
     if self.checkpoints is not None:
       if self.saved != self.step:
         self.save()
-      self.checkpoints.wait()
+      with self.ledger.during(goodput.SAVE):
+        self.checkpoints.wait()
     name, code = self.stop.signal.name, 128 + self.stop.signal
-    log.info('%s: saved step %d; the same command goes on from there', name, self.step)
+    log.info('%s: saved step %d; go on with: %s', name, self.step, runtime.command())
     sys.exit(code)
 
   def finish(self) -> None:
@@ -205,29 +209,68 @@ class Loop:
       return
     (step, metrics), self.pending = self.pending, None
     finite = bool(metrics['finite'])
+    if 'norms' in metrics and finite and _due(self.settings.norms_every, step):
+      for name, values in jax.device_get(metrics['norms']).items():
+        self.metrics.write(step, f'{name}_norms', norms.named(values))
+    self.skipped = self.skipped.after(finite)
     if finite and step != 1 and step != self.settings.steps and not _due(self.settings.log_every, step):
       return
-    fetched = jax.device_get(metrics)
+    fetched = jax.device_get({name: value for name, value in metrics.items() if name not in APART})
     first = ('loss', 'gradient_norm', 'learning_rate')
-    names = (*first, *(name for name in fetched if name not in (*first, 'finite')))
-    values = {name: float(fetched[name]) for name in names}
+    values = {name: float(fetched[name]) for name in (*first, *(name for name in fetched if name not in first))}
+    if self.settings.skip_nonfinite:
+      values['skipped'] = float(self.skipped.total)
     self.metrics.write(step, 'train', values)
     if not finite:
-      raise Diverged(f'the loss or its gradient is not finite at step {step} (loss {values["loss"]})')
-    rate = None if self.progress is None else self.progress.update(step, values['loss'])
-    if rate is not None:
-      self.metrics.board(step, 'train', {'tokens_per_second': rate})
+      self._not_finite(step, values['loss'], np.asarray(metrics['squares']))
+    elif self.display is not None and (speeds := self.display.logged(step, values['loss'])):
+      self.metrics.write_timings(step, 'train', speeds)
+
+  def _not_finite(self, step: int, loss: float, squares: np.ndarray) -> None:
+    """Raise Diverged for a step whose loss or gradient is not finite, or log that its update was left out."""
+    is_intact = self.settings.skip_nonfinite > 0
+    text = description(step, loss, self.settings.batch_size, self.state.params, squares, is_intact=is_intact)
+    total, in_row = self.skipped
+    if in_row >= self.settings.skip_nonfinite:
+      raise Diverged(f'{text}; {f"{in_row} steps in a row; " if in_row > 1 else ""}{self._kept()}')
+    log.warning('%s; its update is left out: %d in a row, %d in all', text, in_row, total)
+
+  def _kept(self) -> str:
+    """Return, for the line of an error, which checkpoint is left."""
+    if self.checkpoints is not None:
+      with contextlib.suppress(WriteError):
+        self.checkpoints.wait()
+    newest = max(self.checkpoints.steps(), default=None) if self.checkpoints else None
+    return 'there is no checkpoint yet' if newest is None else f'checkpoint {newest} is the newest and is kept'
+
+  def _save_is_due(self) -> bool:
+    minutes = self.settings.checkpoint_minutes
+    is_late = self.checkpoints is not None and minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+    return self.step == self.settings.steps or _due(self.settings.checkpoint_every, self.step) or is_late
 
   def save(self) -> None:
     """Save before the next batch is drawn, so that the iterator stands where the state does."""
     self.finish()
     if self.checkpoints is None:
       return
-    self.metrics.sync()
-    examples, rows = self.step * self.settings.batch_size, len(self.metrics.rows)
-    extra = {'batches': self.batches.get_state(), 'examples': examples, 'rows': rows}
-    self.checkpoints.save(self.step, self.state, extra)
-    self.saved = self.step
+    with self.ledger.during(goodput.SAVE):
+      self.metrics.sync()
+      extra = {
+        'batches': self.batches.get_state(),
+        'examples': self.step * self.settings.batch_size,
+        'rows': len(self.metrics.rows),
+        'skipped': list(self.skipped),
+      }
+      self.checkpoints.save(self.step, self.state, extra, self._scores() if self.settings.keep_best else {})
+    self.ledger.flush()
+    self.saved, self._saved_at = self.step, time.monotonic()
+    if self.display is not None:
+      self.display.speed.pause()
+
+  def _scores(self) -> dict[int, float]:
+    """Return the loss of validation at every step that has one."""
+    rows = [row for row in self.metrics.rows if row['split'] == 'validation']
+    return {row['step']: row['loss'] for row in rows if row.get('loss') is not None}
 
   def evaluate(self) -> None:
     """Run what is due at this step and not yet written: `validation` on the way, every evaluation at the end."""
@@ -235,17 +278,24 @@ class Loop:
     if not last and not (self.step and _due(self.settings.eval_every, self.step)):
       return
     self.finish()
-    for name, evaluation in self.evaluations.items():
-      if (name != 'validation' and not last) or self.metrics.row(self.step, name):
-        continue
-      run = self.run
-      values = evaluate(
-        run.model, self.state.params, run.task, evaluation, run.evaluation, run.mesh, after_batch=self.leave_if_stopped
-      )
-      self.metrics.write(self.step, name, values)
-      log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
-    if self.progress is not None:
-      self.progress.pause()
+    with self.ledger.during(goodput.EVALUATION):
+      for name, evaluation in self.evaluations.items():
+        if (name != 'validation' and not last) or self.metrics.row(self.step, name):
+          continue
+        run = self.run
+        values = evaluate(
+          run.model,
+          self.state.params,
+          run.task,
+          evaluation,
+          run.evaluation,
+          run.mesh,
+          after_batch=self.leave_if_stopped,
+        )
+        self.metrics.write(self.step, name, values)
+        log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
+    if self.display is not None:
+      self.display.pause()
 
   def results(self) -> dict[str, float]:
     """Return the last step's rows as {"split/metric": value}."""

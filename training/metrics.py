@@ -1,34 +1,26 @@
-"""metrics.jsonl, TensorBoard and the progress line.
+"""The metrics of a run: rows in memory and in metrics.jsonl, and what else they are written to.
 
 metrics.jsonl has one row a logged step and split: {"step": …, "split": …, name: value}. It holds nothing that depends
-on time, so that a resumed run ends with the same bytes as one never interrupted; throughput goes to TensorBoard and to
-the progress line.
+on time, so that a resumed run ends with the same bytes as one never interrupted; throughput goes to timings.jsonl, to
+the other writers and to the progress line.
 """
 
 import contextlib
 import json
 import logging
 import math
-import os
 import pathlib
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import tqdm
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
 
 from seqmodels.errors import InputError
 from training import files
+from training.settings import TrainSettings
+from training.writers import METRICS, Writer, as_row, open_writers
 
 log = logging.getLogger('seqmodels')
 
 Row = dict[str, Any]
-LINE_SECONDS = 5.0  # between two progress lines where there is no terminal
-FLUSH_SECONDS = 30.0  # between two flushes of TensorBoard's file
 
 
 @contextlib.contextmanager
@@ -55,13 +47,11 @@ class Metrics:
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
     """Add a row. A value that is not finite becomes None: JSON has no word for it."""
-    row: Row = {'step': step, 'split': split}
-    row |= {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
-    self.rows.append(row)
-    return row
+    self.rows.append(as_row(step, split, values))
+    return self.rows[-1]
 
-  def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """Take what depends on time, for TensorBoard alone."""
+  def write_timings(self, step: int, split: str, values: Mapping[str, float]) -> None:
+    """Take what depends on time, for the writers alone."""
 
   def row(self, step: int, split: str) -> Row | None:
     """Return the row of a step and split, if it has been written."""
@@ -75,91 +65,69 @@ class Metrics:
 
 
 class MetricsWriter(Metrics):
-  """Rows in metrics.jsonl and TensorBoard. Opening it drops what lies after `last_step`.
+  """Rows in metrics.jsonl and the other writers. Opening it drops what lies after `last_step`.
 
-  Lines that cannot be read go to metrics.damaged.jsonl, and are logged. expected: how many rows the checkpoint of
-  `last_step` was saved with; fewer are logged. Raises WriteError.
+  Lines that cannot be read go to metrics.damaged.jsonl, and are logged. Raises WriteError.
+
+  Args:
+    expected: how many rows the checkpoint of `last_step` was saved with; fewer are logged.
+    writers: names of `writers.open_writers`.
+    config: of the run, for writers that show it.
   """
 
-  def __init__(self, workdir: pathlib.Path, last_step: int, expected: int = 0) -> None:
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    last_step: int,
+    expected: int = 0,
+    writers: Sequence[str] = TrainSettings.writers,
+    config: Mapping[str, Any] = {},
+  ) -> None:
     super().__init__()
-    self._path = workdir / 'metrics.jsonl'
-    rows, damaged = parse_rows(self._path)
+    path = workdir / METRICS
+    rows, damaged = parse_rows(path)
     self.rows = [row for row in rows if row['step'] <= last_step]
     if damaged:
       aside = workdir / 'metrics.damaged.jsonl'
       with files.writing(aside), aside.open('ab') as file:
         file.write(b''.join(line + b'\n' for line in damaged.values()))
       lines = ', '.join(map(str, damaged))
-      log.warning('%s: line %s cannot be read and is kept in %s', self._path, lines, aside.name)
+      log.warning('%s: line %s cannot be read and is kept in %s', path, lines, aside.name)
     if len(self.rows) < expected:
-      log.warning('%s has %d rows up to step %d; %d were written', self._path, len(self.rows), last_step, expected)
-    files.write_text(self._path, ''.join(json.dumps(row) + '\n' for row in self.rows))
-    with files.writing(self._path):
-      self._file = self._path.open('a', encoding='utf-8')
-    self._board = Board(workdir / 'tensorboard', purge_step=last_step)
+      log.warning('%s has %d rows up to step %d; %d were written', path, len(self.rows), last_step, expected)
+    files.write_text(path, ''.join(json.dumps(row) + '\n' for row in self.rows))
+    self._names = tuple(writers)
+    self.writers: list[Writer] = open_writers(writers, workdir, last_step, config)
     for row in self.rows:
-      if row['step'] == last_step:  # what a killed process may not have flushed: all before is in the older files
-        self._write_to_board(row)
+      if row['step'] == last_step:  # a killed process may not have flushed them: all before is in the older files
+        self._repeat(row)
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
     row = super().write(step, split, values)
-    with files.writing(self._path):
-      self._file.write(json.dumps(row) + '\n')
-      self._file.flush()
-    self.board(step, split, values)
+    for writer in self.writers:
+      writer.metrics(step, split, values)
     return row
 
-  def _write_to_board(self, row: Row) -> None:
-    values = {name: value for name, value in row.items() if name not in ('step', 'split')}
-    self.board(row['step'], row['split'], {name: math.nan if v is None else v for name, v in values.items()})
+  def write_timings(self, step: int, split: str, values: Mapping[str, float]) -> None:
+    for writer in self.writers:
+      writer.timings(step, split, values)
 
-  def board(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    for name, value in values.items():
-      self._board.add(f'{split}/{name}', float(value), step)
+  def _repeat(self, row: Row) -> None:
+    """Write a row of metrics.jsonl to the other writers."""
+    values = {name: value for name, value in row.items() if name not in ('step', 'split')}
+    for writer, name in zip(self.writers, self._names, strict=True):
+      if name != 'jsonl':
+        writer.metrics(row['step'], row['split'], {name: math.nan if v is None else v for name, v in values.items()})
 
   def sync(self) -> None:
-    with files.writing(self._path):
-      os.fsync(self._file.fileno())
-    self._board.flush()
+    for writer in self.writers:
+      writer.sync()
 
   def close(self) -> None:
-    with files.writing(self._path):
-      self._file.close()
-    self._board.close()
-
-
-class Board:
-  """A TensorBoard event file, written in the caller's thread so that what goes wrong is known here.
-
-  TensorBoard hides what older files of the folder hold from `purge_step` on.
-  """
-
-  def __init__(self, folder: pathlib.Path, purge_step: int) -> None:
-    self._folder = folder
-    with files.writing(folder):
-      folder.mkdir(parents=True, exist_ok=True)
-      # Without a suffix of its own, a run started again within a second would overwrite the file before.
-      self._events = EventsWriter(str(folder / 'events'), f'.{time.time_ns()}')
-      start = SessionLog(status=SessionLog.START)
-      self._events.write_event(Event(step=purge_step, wall_time=time.time(), session_log=start))
-    self._flushed = time.monotonic()
-
-  def add(self, tag: str, value: float, step: int) -> None:
-    with files.writing(self._folder):
-      self._events.write_event(Event(step=step, wall_time=time.time(), summary=scalar(tag, value)))
-    if time.monotonic() - self._flushed > FLUSH_SECONDS:
-      self.flush()
-
-  def flush(self) -> None:
-    """Write everything to the disk."""
-    with files.writing(self._folder):
-      self._events.flush()
-    self._flushed = time.monotonic()
-
-  def close(self) -> None:
-    with files.writing(self._folder):
-      self._events.close()
+    """Close every writer; what one of them raises is raised when all are closed."""
+    with contextlib.ExitStack() as stack:
+      for writer in reversed(self.writers):
+        stack.callback(writer.close)
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:
@@ -204,68 +172,3 @@ def _row(line: bytes) -> Row | None:
     return None
   step = row.get('step')
   return row if isinstance(step, int) and step >= 0 else None
-
-
-class Progress:
-  """Step, loss, tokens/s and time left: a bar on a terminal, else a line every few seconds.
-
-  Speed is measured from the first update on, so that compilation does not count.
-  """
-
-  def __init__(self, first: int, steps: int, tokens: int) -> None:
-    self._steps, self._tokens = steps, tokens
-    bar = has_terminal(sys.stderr)
-    self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if bar else None
-    self._begun: tuple[int, float] | None = None  # step and time
-    self._last = (first, 0.0)
-    self._printed = 0.0
-
-  def tick(self, step: int) -> None:
-    """Move the bar to a step that may still be running; it is drawn a few times a second."""
-    if self._bar is not None:
-      self._bar.update(step - self._bar.n)
-
-  def update(self, step: int, loss: float) -> float | None:
-    """Show a logged step; return the tokens a second since the last one, if there was one."""
-    now = time.monotonic()
-    before, self._last = self._last, (step, now)
-    if self._begun is None:
-      self._begun = self._last
-    rate = None
-    speed = ''
-    if step > self._begun[0]:
-      rate = (step - before[0]) * self._tokens / max(now - before[1], 1e-9)
-      left = (now - self._begun[1]) / (step - self._begun[0]) * (self._steps - step)
-      speed = f'  {rate:,.0f} tokens/s  {clock(left)} left'
-    if self._bar is not None:
-      self._bar.set_postfix_str(f'loss {loss:.4f}{speed}', refresh=False)
-    elif now - self._printed > LINE_SECONDS or step == self._steps:
-      self._printed = now
-      log.info(f'step {step}/{self._steps}  loss {loss:.4f}{speed}')
-    return rate
-
-  def pause(self) -> None:
-    """Leave out the time since the last update: it was not spent on training."""
-    if self._begun is not None:
-      now = time.monotonic()
-      self._begun = (self._begun[0], self._begun[1] + now - self._last[1])
-      self._last = (self._last[0], now)
-
-  def close(self) -> None:
-    if self._bar is not None:
-      self._bar.close()
-
-
-def has_terminal(stream: Any) -> bool:
-  """Return whether `stream` is a terminal that says how large it is: tqdm draws nothing in 0 columns or rows."""
-  try:
-    return stream.isatty() and min(os.get_terminal_size(stream.fileno())) > 0
-  except (OSError, ValueError, AttributeError):
-    return False
-
-
-def clock(seconds: float) -> str:
-  """Return 1:02:03, or 2:03."""
-  minutes, seconds = divmod(max(0, round(seconds)), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'

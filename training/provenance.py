@@ -6,10 +6,8 @@ import importlib.metadata
 import os
 import pathlib
 import platform
-import shlex
 import socket
 import subprocess
-import sys
 from typing import Any
 
 import jax
@@ -26,11 +24,6 @@ def machine_identity() -> dict[str, Any]:
     'flags': compiler_flags(),
     'commit': commit(),
   }
-
-
-def command() -> str:
-  """Return the command line of this process, as a shell would take it."""
-  return shlex.join([pathlib.Path(sys.executable).name, *sys.argv])
 
 
 @functools.cache

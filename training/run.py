@@ -132,7 +132,15 @@ def make_run(
   layout = make_layout(model, opt_state, mesh, mesh_settings, states)
   axes = None if states is None else batch_axes(states)
   step = make_step(
-    model, task, optimizer, accumulate=settings.accumulate, carry_axes=axes, layout=layout, auxiliary=auxiliary
+    model,
+    task,
+    optimizer,
+    accumulate=settings.accumulate,
+    carry_axes=axes,
+    layout=layout,
+    auxiliary=auxiliary,
+    skip_nonfinite=settings.skip_nonfinite > 0,
+    layer_norms=settings.norms_every > 0,
   )
   run = Run(settings, evaluation, task, model, optimizer, layout, step, mesh_settings)
   run.about_mesh()

@@ -5,6 +5,7 @@ import logging
 import os
 import pathlib
 import platform
+import shlex
 import sys
 import time
 import warnings
@@ -56,6 +57,11 @@ def compilation_cache() -> str:
   if folder is None:
     log.info('no folder for compiled programs can be written: every start compiles anew; set XDG_CACHE_HOME')
   return str(folder or '')
+
+
+def command() -> str:
+  """Return the command line of this process, as a shell would take it."""
+  return shlex.join([pathlib.Path(sys.executable).name, *sys.argv])
 
 
 def select(name: str | None = None, devices: int = 0) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +23,7 @@ OPTIMIZER_FIELDS: dict[str, tuple[str, ...]] = {
   'muon': ('beta2', 'weight_decay'),
 }
 SCHEDULES = ('constant', 'cosine')
+WRITERS = ('jsonl', 'tensorboard', 'wandb')  # see `writers.open_writers`
 AS_TASK = -1  # of `segment`
 
 
@@ -45,7 +46,15 @@ class TrainSettings:
                    its sequences go on beyond it, as a text does, else 0
   memory           positions that attention caches from segment to segment, at least a segment; 0: the task's length
   log_every, eval_every, checkpoint_every   steps; 0: only at the end
-  keep             newest checkpoints kept
+  checkpoint_minutes   a checkpoint also after so many minutes without one; 0: never
+  keep             newest checkpoints kept; besides, keep_best: the one with the lowest loss of validation, of those
+                   saved at a step that was evaluated, and keep_every: each whose step is a multiple of it (0: none)
+  skip_nonfinite   leave out updates whose loss or gradient is not finite, until so many in a row end the run; 0: the
+                   first one ends it
+  norms_every      steps between two rows of gradient and parameter norms by layer group; 0: none, and the step
+                   computes none
+  writers          of metrics: jsonl (always), tensorboard, wandb (Weights & Biases, where it is installed)
+  init_from        a file of --mode=export whose parameters the run starts from; empty: drawn from the seed
 
   Raises InputError for a value out of range, and for one that differs from its default where the optimizer does not
   read it.
@@ -69,7 +78,14 @@ class TrainSettings:
   log_every: int = 10
   eval_every: int = 0
   checkpoint_every: int = 0
+  checkpoint_minutes: float = 15.0
   keep: int = 3
+  keep_every: int = 0
+  keep_best: bool = True
+  skip_nonfinite: int = 0
+  norms_every: int = 0
+  writers: tuple[str, ...] = ('jsonl', 'tensorboard')
+  init_from: str = ''
 
   def __post_init__(self) -> None:
     if self.optimizer not in OPTIMIZER_FIELDS:
@@ -81,8 +97,8 @@ class TrainSettings:
         raise InputError(f'train.{name}={getattr(self, name)} must be greater than 0')
     if self.warmup_steps < -1:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be -1 (a twentieth of the steps) or not negative')
-    not_negative = ('seed', 'weight_decay', 'clip', 'memory')
-    for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every'):
+    not_negative = ('seed', 'weight_decay', 'clip', 'memory', 'skip_nonfinite', 'norms_every', 'keep_every')
+    for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every', 'checkpoint_minutes'):
       if not getattr(self, name) >= 0:
         raise InputError(f'train.{name}={getattr(self, name)} must not be negative')
     if self.seed >= 2**32:
@@ -96,6 +112,7 @@ class TrainSettings:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be less than train.steps={self.steps}')
     if self.batch_size % self.accumulate:
       raise InputError(f'train.batch_size={self.batch_size} must be a multiple of train.accumulate={self.accumulate}')
+    check_writers(self.writers)
     self._check_effects()
     check_memory('train', self.segment, self.memory)
 
@@ -124,6 +141,18 @@ class TrainSettings:
   def warmup(self) -> int:
     """Steps of the warm-up."""
     return self.steps // 20 if self.warmup_steps == -1 else self.warmup_steps
+
+
+def check_writers(names: Sequence[str]) -> None:
+  """Raise InputError for a writer that does not exist, one named twice, and where jsonl is missing."""
+  for name in names:
+    if name not in WRITERS:
+      raise unknown('train.writers', name, WRITERS)
+  shown = ','.join(names)
+  if len(set(names)) < len(names):
+    raise InputError(f'train.writers={shown} must name each writer once')
+  if 'jsonl' not in names:
+    raise InputError(f'train.writers={shown} must name jsonl: a run that goes on reads its rows back from there')
 
 
 def unread_fields(optimizer: str) -> tuple[str, ...]:

@@ -6,17 +6,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Int, UInt32
 
 from seqmodels.context import Context
 from seqmodels.models import Model
 from seqmodels.notation import Key, Params, State
 from tasks.base import Batch, Task
 from training import mesh as meshes
+from training import norms
 from training.optimizer import Optimizer
 from training.sharding import Layout
 
-Metrics = dict[str, Float[Array, '']]
+Metrics = dict[str, Any]  # scalars, `squares` and `norms`
 Auxiliary = Callable[[Params, jax.Array, Batch], Metrics]
 
 
@@ -60,6 +61,8 @@ def make_step(
   carry_axes: Any = None,
   layout: Layout | None = None,
   auxiliary: Auxiliary | None = None,
+  skip_nonfinite: bool = False,
+  layer_norms: bool = False,
 ) -> Any:
   """Return the jitted step (state, batch) → (state, metrics). It consumes (donates) the state it is given.
 
@@ -69,9 +72,13 @@ def make_step(
     layout: where the state lies on a mesh; None leaves it to the arguments.
     auxiliary: (params, outputs, batch) → named scalars that are added to the task's mean loss and reported under their
       names; microbatches count by the weight of their targets.
+    skip_nonfinite: where the loss or its gradient is not finite, parameters, optimizer and carry stay as they are; the
+      step counts, and so does the learning rate's schedule.
+    layer_norms: add `norms` to the metrics.
 
-  Metrics: loss (of the task), learning_rate, gradient_norm (before clipping), finite (true or false), and the
-  auxiliary scalars.
+  Metrics: loss (of the task), learning_rate, gradient_norm (before clipping), finite (true or false), squares (of each
+  array of the gradient, see `norms.squares`), the auxiliary scalars, and `norms`: the gradient's and the parameters' by
+  `norms.by_layer`.
   """
 
   constrain = layout.constrain if layout else None
@@ -83,7 +90,8 @@ def make_step(
     )
     if constrain and layout and layout.carry is not None:
       carry = jax.lax.with_sharding_constraint(carry, layout.carry)
-    losses, weights = task.loss(outputs, batch)
+    with jax.named_scope('loss'):
+      losses, weights = task.loss(outputs, batch)
     weight = jnp.sum(weights)
     sums = {'loss': jnp.sum(losses)}
     for name, value in (auxiliary(params, outputs, batch) if auxiliary else {}).items():
@@ -103,15 +111,24 @@ def make_step(
     grads, ((sums, weight), carry) = gradients(state.params, batch, state.carry, key)
     scale = 1 / jnp.where(weight > 0, weight, 1)  # a segment may hold no target at all
     grads = jax.tree.map(lambda g: g * scale, grads)
-    updates, opt_state = optimizer.transform.update(grads, state.opt_state, state.params)
+    with jax.named_scope('optimizer'):
+      updates, opt_state = optimizer.transform.update(grads, state.opt_state, state.params)
     norm = optax.tree.norm(grads)
     metrics = {name: value * scale for name, value in sums.items()}
     metrics |= {
       'learning_rate': optimizer.learning_rate(state.opt_state, state.step),
       'gradient_norm': norm,
       'finite': jnp.isfinite(sum(sums.values())) & jnp.isfinite(norm),
+      'squares': norms.squares(grads),
     }
+    if layer_norms:
+      metrics['norms'] = {'gradient': norms.by_layer(grads), 'parameter': norms.by_layer(state.params)}
     params = optax.apply_updates(state.params, updates)
+    if skip_nonfinite:
+      *changed, schedule = opt_state  # the schedule goes on
+      made, before = (params, changed, carry), (state.params, list(state.opt_state[:-1]), state.carry)
+      made = jax.tree.map(lambda new, old: jnp.where(metrics['finite'], new, old), made, before)
+      params, opt_state, carry = made[0], (*made[1], schedule), made[2]
     return TrainState(state.step + 1, params, opt_state, carry, state.key), metrics
 
   if layout is None:

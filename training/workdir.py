@@ -1,6 +1,6 @@
 """The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
 
-While a run trains there, `lock` names its process.
+Besides, goodput.jsonl and timings.jsonl say where the time went. While a run trains there, `lock` names its process.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import MISSING
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,22 +18,38 @@ import numpy as np
 import tasks
 from seqmodels import config as model_config
 from seqmodels import models
+from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from tasks.base import Task
 from tasks.identity import check_identity
-from training import files, provenance
+from training import files, provenance, runtime
 from training.checkpoint import Checkpoints, flatten
-from training.mesh_settings import mesh_settings
+from training.mesh_settings import MeshSettings
 from training.optimizer import make_schedule
-from training.settings import TrainSettings, train_settings
+from training.settings import EvalSettings, TrainSettings, train_settings
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
 # Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
 COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
 MESH = 'mesh.'  # likewise: a run goes on on another mesh
+# Fields that say what is saved and written of a run, and what is done where it would have ended.
+KEEPING = tuple(
+  f'train.{name}'
+  for name in (
+    'checkpoint_every',
+    'checkpoint_minutes',
+    'keep',
+    'keep_every',
+    'keep_best',
+    'norms_every',
+    'skip_nonfinite',
+    'writers',
+  )
+)
+CLASSES: dict[str, type] = {'model': ModelConfig, 'train': TrainSettings, 'eval': EvalSettings, 'mesh': MeshSettings}
 log = logging.getLogger('seqmodels')
 
 
@@ -85,21 +102,23 @@ def check_same_config(
   """Return what to log about a config that replaces the one that the workdir was made with, if anything.
 
   step: of the newest checkpoint; None: nothing was saved, and the new config takes the place of the old one. Other
-  values of the fields in COMPUTATION are allowed, and so are more steps: the run goes on, but where the schedule then
-  moves the learning rate of the next step only with allow_schedule_change. InputError, with each field that differs,
-  for any other difference.
+  values of the fields in COMPUTATION and KEEPING are allowed, and so are more steps: the run goes on, but where the
+  schedule then moves the learning rate of the next step only with allow_schedule_change. A field that the version
+  before did not have had its default. InputError, with each field that differs, for any other difference.
   """
   if not (workdir / 'config.json').exists():
     return ''
   before = read_config(workdir)
-  old, new = _flat(_with_mesh(before)), _flat(_with_mesh(config))
+  new = _flat(config)
+  old = {field: value for field, value in _defaults().items() if field in new} | _flat(before)
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
   if step is None:
     return f'{workdir} holds no checkpoint: its config is replaced ({", ".join(differing)})'
-  changes = [f'{field} is {new[field]} now, before {old[field]}' for field in differing if _is_computation(field)]
-  differing = [field for field in differing if not _is_computation(field)]
+  free = [field for field in differing if field in (*COMPUTATION, *KEEPING) or field.startswith(MESH)]
+  changes = [f'{field} is {new.get(field, "absent")} now, before {old.get(field, "absent")}' for field in free]
+  differing = [field for field in differing if field not in free]
   if differing == ['train.steps'] and new['train.steps'] > old['train.steps']:
     change, differing = f'train.steps is raised from {old["train.steps"]} to {new["train.steps"]}', []
     rates = [_learning_rate(train_settings(c['train']), step) for c in (before, config)]
@@ -115,6 +134,15 @@ def check_same_config(
   raise InputError(f'--workdir={workdir} was made with another config: {"; ".join(fields)}')
 
 
+def _defaults() -> Config:
+  """Return the defaults of every field, as `_flat` gives a config."""
+  sections = {
+    section: {field.name: field.default for field in dataclasses.fields(cls) if field.default is not MISSING}
+    for section, cls in CLASSES.items()
+  }
+  return _flat(plain(sections))
+
+
 def _learning_rate(settings: TrainSettings, step: int) -> float:
   return settings.learning_rate * float(make_schedule(settings)(np.int32(step)))
 
@@ -125,8 +153,11 @@ def check_entries(workdir: pathlib.Path) -> None:
     ('metrics.jsonl', False),
     ('config.json', False),
     ('provenance.json', False),
+    ('goodput.jsonl', False),
+    ('timings.jsonl', False),
     ('checkpoints', True),
     ('tensorboard', True),
+    ('profile', True),
   ):
     path = workdir / name
     if path.exists() and path.is_dir() != is_folder:
@@ -165,7 +196,7 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
   start = {
     'time': round(time.time()),
     'step': step,
-    'command': provenance.command(),
+    'command': runtime.command(),
     'model': {
       'width': model.config.width,
       'feedforward': model.config.feedforward,
@@ -176,15 +207,6 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
     **provenance.machine_identity(),
   }
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
-
-
-def _is_computation(field: str) -> bool:
-  return field in COMPUTATION or field.startswith(MESH)
-
-
-def _with_mesh(config: Config) -> Config:
-  """Return the config with all fields of its `mesh` section, which may be absent."""
-  return config | {'mesh': dataclasses.asdict(mesh_settings(config.get('mesh', {})))}
 
 
 def _flat(config: Config, prefix: str = '') -> Config:

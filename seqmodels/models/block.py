@@ -80,22 +80,25 @@ class Block(nnx.Module):
     """See `Mixer`. projected: `project(x)`, which is then not computed again; it needs a state."""
     mixing, around, feedforward = context.split(3)
     own = state if self.cross is None or state is None else state['mixer']
-    if projected is None:
-      y, own = self.mixer(x if self.norm_mixer is None else self.norm_mixer(x), own, mixing)
-    else:
-      y, own = self.mixer.from_projection(projected, own, mixing)
+    with jax.named_scope('mixer'):
+      if projected is None:
+        y, own = self.mixer(x if self.norm_mixer is None else self.norm_mixer(x), own, mixing)
+      else:
+        y, own = self.mixer.from_projection(projected, own, mixing)
     x = self._add(x, y, around)
     if self.cross is None:
       state = own
     else:
       assert context.encoder is not None
-      y = x if self.norm_cross is None else self.norm_cross(x)
       across = None if state is None else state['cross']
-      y = self.cross.attend(y, context.encoder, across)
+      with jax.named_scope('cross'):
+        y = x if self.norm_cross is None else self.norm_cross(x)
+        y = self.cross.attend(y, context.encoder, across)
       x = x + dropout(y, self.rate, around.fold_in(1).key)
       state = None if state is None else {'mixer': own, 'cross': across}
     if self.mlp is not None:
-      y = self.mlp(x if self.norm_mlp is None else self.norm_mlp(x))
+      with jax.named_scope('mlp'):
+        y = self.mlp(x if self.norm_mlp is None else self.norm_mlp(x))
       x = self._add(x, y, feedforward)
     return x, state
 

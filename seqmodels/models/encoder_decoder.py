@@ -82,12 +82,14 @@ class EncoderDecoder(nnx.Module):
 
   def _encode(self, source: Source, context: Context) -> Float[Array, 'b s d']:
     """Return the encoder's output, zero on padding: NaN would pass through weights of zero."""
-    features, _ = self.encoder.features(source, None, context)
+    with jax.named_scope('encoder'):
+      features, _ = self.encoder.features(source, None, context)
     return features if context.mask is None else jnp.where(context.mask[..., None], features, 0.0)
 
   def _bottleneck(self, source: Source, context: Context, max_length: int) -> State:
     batch = source.shape[0]
-    _, read = self.encoder.features(source, self.encoder.init_state(batch, 1), context)
+    with jax.named_scope('encoder'):
+      _, read = self.encoder.features(source, self.encoder.init_state(batch, 1), context)
     assert read is not None
     layers = layout.split_layers(read['stack'], self.encoder.stack.depth)
     stack = self.decoder.stack
@@ -109,14 +111,17 @@ class EncoderDecoder(nnx.Module):
       raise InputError('a seq2seq model needs either a source, or the state that model.start made of one')
     if state is not None:
       encoder = EncoderOutput(None, state['source_mask']) if self.cross_attention else None
-      outputs, after = self.decoder(inputs, state['decoder'], context._replace(encoder=encoder), table)
+      with jax.named_scope('decoder'):
+        outputs, after = self.decoder(inputs, state['decoder'], context._replace(encoder=encoder), table)
       return outputs, state | {'decoder': after}
     assert source is not None
     reading, writing = context.split(2)
     reading = reading._replace(reset=None, mask=source_mask)
     if self.cross_attention:
       features = self._encode(source, reading)
-      return self.decoder(inputs, None, writing._replace(encoder=EncoderOutput(features, source_mask)))
+      with jax.named_scope('decoder'):
+        return self.decoder(inputs, None, writing._replace(encoder=EncoderOutput(features, source_mask)))
     read = self._bottleneck(source, reading, inputs.shape[1])
-    outputs, _ = self.decoder(inputs, read, writing)
+    with jax.named_scope('decoder'):
+      outputs, _ = self.decoder(inputs, read, writing)
     return outputs, None

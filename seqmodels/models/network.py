@@ -85,7 +85,8 @@ class Network(nnx.Module):
       x = _last(x, context.mask)
     elif self.spec.readout == 'mean':
       x = _mean(x, context.mask)
-    outputs = self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32)
+    with jax.named_scope('output'):
+      outputs = self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32)
     outer = (BATCH, 'time')[: outputs.ndim - 1]
     return context.pin(outputs, *outer, 'vocab' if isinstance(self.spec.output, Tokens) else 'features'), state
 
@@ -99,7 +100,8 @@ class Network(nnx.Module):
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
     at_input, inside = context.split(2)
-    x = self._embed(self._clear(inputs, context.mask), context)
+    with jax.named_scope('embed'):
+      x = self._embed(self._clear(inputs, context.mask), context)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']

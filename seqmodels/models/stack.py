@@ -117,7 +117,8 @@ class Stack(nnx.Module):
     new = []
     for i, (graph, params) in enumerate(self._parts()):
       own, given = None if states is None else states[i], projected if i == 0 else None
-      x, after = _apply(graph, self.remat)(params, x, own, context.fold_in(i), given)
+      with jax.named_scope(layout.block_name(i)):
+        x, after = _apply(graph, self.remat)(params, x, own, context.fold_in(i), given)
       new.append(after)
     return x, None if states is None else self._pack(new)
 
@@ -132,7 +133,8 @@ class Stack(nnx.Module):
       new = {}
       for j, (name, apply) in enumerate(zip(names, applies, strict=True)):
         own = None if states is None else states[name]
-        x, new[name] = apply(params[j], x, own, context.fold_in(index * self.period + j), None)
+        with jax.named_scope(name):
+          x, new[name] = apply(params[j], x, own, context.fold_in(index * self.period + j), None)
       return x, None if states is None else new
 
     return jax.lax.scan(body, x, (jnp.arange(self.repeats), stacked, state))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from training.checkpoint import Checkpoints, flatten
+from training.checkpoint import Checkpoints, Retention, flatten
 from training.files import WriteError
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
@@ -97,6 +97,32 @@ def test_only_the_newest_are_kept_and_saving_goes_on(folder):
   checkpoints.save(4, tree(4), {})
   checkpoints.close()
   assert checkpoints.steps() == [3, 4]
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_the_newest_the_best_and_every_nth_stay(seed):
+  """Whatever the scores are, the newest is never deleted: Orbax's rule for the best one does that."""
+  rng = np.random.default_rng(seed)
+  retention, kept = Retention(newest=int(rng.integers(1, 4)), every=int(rng.choice([0, 4]))), []
+  for step in range(1, 20):
+    retention.scores = {s: float(rng.normal()) for s in range(1, step) if rng.random() < 0.7}
+    there = [*kept, step]
+    kept = [s for s, stays in zip(there, retention.kept(there), strict=True) if stays]
+    scored = [s for s in there if s in retention.scores]
+    assert not scored or min(scored, key=lambda s: retention.scores[s]) in kept
+    assert len(kept) <= retention.newest + 1 + (step // 4 if retention.every else 0)
+    assert kept[-retention.newest :] == list(range(max(1, step - retention.newest + 1), step + 1))
+    assert all(s in kept for s in range(1, step) if retention.every and s % 4 == 0)
+
+
+def test_the_best_checkpoint_outlives_newer_ones(tmp_path):
+  checkpoints, scores = Checkpoints(tmp_path, keep=1, keep_every=5), {}
+  for step in range(1, 8):
+    checkpoints.save(step, {'x': np.float32(step)}, {}, dict(scores))
+    scores[step] = abs(step - 3)  # known once it is saved; the best is 3
+  checkpoints.close()
+  assert checkpoints.steps() == [3, 5, 7]
+  assert Checkpoints(tmp_path, read_only=True).latest({'x': np.float32(0)}).step == 7
 
 
 def test_arrays_may_be_donated_while_they_are_written(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from training.files import WriteError
-from training.metrics import MetricsWriter, clock, read_rows
+from training.metrics import MetricsWriter, read_rows
+from training.progress import clock
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -108,7 +109,7 @@ from training.metrics import MetricsWriter
 writer = MetricsWriter(pathlib.Path(sys.argv[1]), 0)
 for step in range(1, 8):
   writer.write(step, 'train', {'loss': step / 8})
-  writer.board(step, 'train', {'tokens_per_second': step})
+  writer.write_timings(step, 'train', {'tokens_per_second': step})
   if step == 5:
     writer.sync()
     writer.write(step, 'validation', {'loss': 2.0})
@@ -129,7 +130,7 @@ def test_tensorboard_has_no_gaps_after_a_kill(tmp_path):
   assert [shown['train/tokens_per_second', step] for step in range(1, 5)] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('part', ['_file', '_board'])
+@pytest.mark.parametrize('part', ['jsonl', 'tensorboard'])
 def test_a_full_disk_is_one_line(tmp_path, part):
   writer = MetricsWriter(tmp_path, 0)
 
@@ -137,7 +138,11 @@ def test_a_full_disk_is_one_line(tmp_path, part):
     def __getattr__(self, name):
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  setattr(*((writer, '_file') if part == '_file' else (writer._board, '_events')), Full())
+  lines, board = writer.writers
+  if part == 'jsonl':
+    lines._files['metrics.jsonl'] = Full()
+  else:
+    board._events = Full()
   with pytest.raises(WriteError, match=r'(metrics.jsonl|tensorboard) cannot be written: No space left on device'):
     writer.write(1, 'train', {'loss': 1.0})
   with pytest.raises(WriteError, match='No space left on device'):

@@ -1,0 +1,20 @@
+"""--mode=export: write the parameters of a trained model as safetensors, and its description as JSON beside them."""
+
+import pathlib
+
+from seqmodels.errors import InputError
+from training import exports
+from training import workdir as workdirs
+
+
+def main(workdir: str, *, output: str, step: int | None = None) -> None:
+  """Write the newest checkpoint of a workdir, or that of `step`, to `output`, whose name ends in .safetensors.
+
+  Raises InputError, also where the file cannot be written.
+  """
+  path = pathlib.Path(output)
+  if path.suffix != exports.SUFFIX:
+    raise InputError(f'--output={output} must end in {exports.SUFFIX}')
+  loaded = workdirs.load(workdir, step)
+  exports.write(path, loaded)
+  print(f'step {loaded.step}: {path} and {path.with_suffix(".json").name}')
