@@ -17,10 +17,12 @@ from typing import Any
 
 import jax
 
+import seqmodels
 from commands import interrupts
+from seqmodels.errors import one_line
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import exports, files, goodput, loop, writers
+from training import exports, files, goodput, loop, processes, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
 from training.goodput import Ledger
@@ -45,6 +47,9 @@ def main(
   except loop.Failed as error:
     sys.exit(f'error: {error}')
   except jax.errors.JaxRuntimeError as error:
+    if processes.is_lost_peer(error):
+      print(f'error: another process of this run has ended ({one_line(error)[:120]})', file=sys.stderr)
+      processes.leave(1)
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
     first = str(error).splitlines()[0]
@@ -69,19 +74,18 @@ def train(
   """
   config, folder, ledger = workdirs.plain(config), files.resolve('workdir', workdir), Ledger(interrupts.begun)
   with held() as records:  # bad input is one line, and what the run is comes first
-    run = build_run(config)
-    writers.check_installed(run.settings.writers)
-    params = None if has_checkpoints(folder) else initial_params(run)
+    run, params = processes.agreed('start', lambda: build(config, folder))
+    processes.check_same('the configuration', fingerprint(config))
     with ledger.during(goodput.COMPILE):
       traced = run.trace_step()
-  with files.Lock(folder):
+  with held_folder(folder):
     with held() as later:
       note = workdirs.check_config(folder, config, run.task, allow_schedule_change=allow_schedule_change)
       restored = loop.restore(folder, run)
       if restored is None and params is None:
         params = initial_params(run)
-    workdirs.write_config(folder, config)
-    workdirs.write_provenance(folder, run.model, run.task, restored.step if restored else 0)
+    step = restored.step if restored else 0
+    processes.agreed('workdir', lambda: describe_run(folder, config, run, step) if processes.is_first() else None)
     log.info(about(run))
     if run.mesh.size > 1:
       log.info(run.about_mesh())
@@ -90,9 +94,33 @@ def train(
     if note:
       log.info(note)
     trace = None if profile is None else Profile(folder / 'profile', *profile)
-    step = restored.step if restored else 0
     with accounted(ledger, folder, step), loop.open_files(folder, run, restored, config) as opened:
       return fit(run, traced, opened, ledger, params, trace)
+
+
+def build(config: Any, folder: pathlib.Path) -> tuple[Run, Params | None]:
+  """Return the run, and the parameters that it starts from where a file has them. Raises InputError."""
+  run = build_run(config)
+  writers.check_installed(run.settings.writers)
+  return run, None if has_checkpoints(folder) else initial_params(run)
+
+
+def fingerprint(config: Any) -> dict[str, Any]:
+  """Return what must be the same in all processes of a run."""
+  return workdirs.flat(config) | {'seqmodels': seqmodels.__version__, 'jax': jax.__version__}
+
+
+@contextlib.contextmanager
+def held_folder(folder: pathlib.Path) -> Iterator[None]:
+  """Hold the lock of the folder in the first process, for all of them."""
+  with contextlib.ExitStack() as stack:
+    processes.agreed('workdir', lambda: stack.enter_context(files.Lock(folder)) if processes.is_first() else None)
+    yield
+
+
+def describe_run(folder: pathlib.Path, config: Any, run: Run, step: int) -> None:
+  workdirs.write_config(folder, config)
+  workdirs.write_provenance(folder, run.model, run.task, step)
 
 
 def has_checkpoints(folder: pathlib.Path) -> bool:
@@ -108,6 +136,9 @@ def initial_params(run: Run) -> Params | None:
 @contextlib.contextmanager
 def accounted(ledger: Ledger, folder: pathlib.Path, step: int) -> Iterator[None]:
   """Write the ledger of a process that begins at `step`, and at the end log the goodput of the run."""
+  if not processes.is_first():
+    yield
+    return
   ledger.open(folder, step)
   try:
     yield

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 class Shard(NamedTuple):
-  """Select examples index, index + count, … for one process."""
+  """Select part `index` of the `count` equal parts of every batch, for one process."""
 
   index: int = 0  # type: ignore[assignment]
   count: int = 1  # type: ignore[assignment]

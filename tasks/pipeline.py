@@ -98,8 +98,8 @@ def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:
 
 
 def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, 'b']:
-  """Return places in the global order: shard i of n takes rows i, i + n, … of each global batch."""
-  return (int(batch) * batch_size + np.arange(batch_size, dtype=np.int64)) * shard.count + shard.index
+  """Return places in the global order: shard i of n takes the i-th of n parts of each global batch."""
+  return (int(batch) * shard.count + shard.index) * batch_size + np.arange(batch_size, dtype=np.int64)
 
 
 def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: int, seed: int, shard: Shard):
@@ -108,7 +108,8 @@ def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: 
 
   @functools.lru_cache(maxsize=1)
   def order(block: int) -> np.ndarray:
-    positions = _positions(block, ORDERED * batch_size, shard)
+    batches = (_positions(ORDERED * block + i, batch_size, shard) for i in range(ORDERED))
+    positions = np.concatenate(list(batches))
     return positions if count == ENDLESS else shuffled(positions, count, seed)
 
   @functools.lru_cache(maxsize=1)

@@ -7,12 +7,10 @@ their layers (`seqmodels.models.layout`). A process killed while one is written 
 
 import errno
 import functools
-import json
 import logging
 import os
 import pathlib
 import sys
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -23,6 +21,8 @@ import orbax.checkpoint as ocp
 
 from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
+from training import checksums
+from training.checksums import Damaged
 from training.files import FULL, WriteError
 
 # 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
@@ -30,10 +30,6 @@ FORMAT = 2
 
 Arrays = dict[str, np.ndarray]
 log = logging.getLogger('seqmodels')
-
-
-class Damaged(Exception):
-  """The checkpoint cannot be read, or not as it was written."""
 
 
 class Gone(Exception):
@@ -90,7 +86,8 @@ class Checkpoints:
       preservation_policy=self._retention, enable_async_checkpointing=False, read_only=read_only, create=not read_only
     )
     try:
-      self._manager = ocp.CheckpointManager(self.directory, options=options)
+      handlers = {'arrays': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()}
+      self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
     except OSError as error:
       raise WriteError(f'{self.directory} cannot be written: {error.strerror}') from error
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
@@ -129,7 +126,7 @@ class Checkpoints:
     InputError if there is none, or if it does not verify.
     """
     if step not in self.steps():
-      raise InputError(f'--step={step} has no checkpoint; there are {_words(self.steps())} in {self.directory}')
+      raise InputError(f'--step={step} has no checkpoint; there are {words(self.steps())} in {self.directory}')
     try:
       return self._read(step, like)
     except Damaged as damage:
@@ -160,7 +157,7 @@ class Checkpoints:
         found = True
         yield restored
     if not found:
-      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({problem})')
+      raise InputError(f'no checkpoint in {self.directory} verifies: {words(self.steps())} are damaged ({problem})')
 
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
     """Return the newest checkpoint that verifies, or None if there is none; passing over a damaged one is logged.
@@ -181,21 +178,26 @@ class Checkpoints:
         self._manager.reload()
         steps = [step for step in self.steps() if step not in damaged]
         continue
-      for bad, problem in damaged.items():
-        log.warning('checkpoint %d is damaged (%s): going back to %d', bad, problem, step)
-        if discard:
-          self._manager.delete(bad)
+      self._pass_over(damaged, step, discard=discard)
       return restored
     if damaged:
       problem = damaged[max(damaged)]
-      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(sorted(damaged))} are damaged ({problem})')
+      raise InputError(f'no checkpoint in {self.directory} verifies: {words(sorted(damaged))} are damaged ({problem})')
     return None
+
+  def _pass_over(self, damaged: Mapping[int, str], step: int, *, discard: bool) -> None:
+    """Log the damaged checkpoints that are newer than the one of `step`; with discard, delete them."""
+    for bad, problem in damaged.items():
+      log.warning('checkpoint %d is damaged (%s): going back to %d', bad, problem, step)
+      if discard:
+        self._manager.delete(bad)
 
   def _write(self, step: int, host: Any, extra: dict[str, Any]) -> None:
     arrays = {name: np.asarray(x) for name, x in split_names(flatten(host)).items()}
-    sums = {name: checksum(x) for name, x in arrays.items()}
-    meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
-    meta['sum'] = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+    self._commit(step, arrays, described(step, extra, {name: checksums.of_array(x) for name, x in arrays.items()}))
+
+  def _commit(self, step: int, arrays: Mapping[str, Any], meta: dict[str, Any]) -> None:
+    """Write arrays and description. Raises WriteError."""
     stored = {name: x for name, x in arrays.items() if x.size}  # Orbax refuses arrays without elements
     items = ocp.args.Composite(arrays=ocp.args.StandardSave(stored), meta=ocp.args.JsonSave(meta))
     try:
@@ -210,11 +212,21 @@ class Checkpoints:
       raise WriteError(f'checkpoint {step} in {self.directory} has no manifest: it cannot be read back')
 
   def _read(self, step: int, like: Any) -> Restored:
-    arrays, meta = self._read_items(step)
-    if not isinstance(meta, dict) or not isinstance(arrays, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
+    meta = self._read_meta(step)
+    if self._is_shared(meta):
+      checksums.check_share(self.directory / str(step))
+    expected, arrays = flatten(jax.tree.map(_shape_only, like)), self._read_arrays(step)
+    checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
+    leaves = list(join_names(checked, expected).values())
+    return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
+
+  def _read_meta(self, step: int) -> dict[str, Any]:
+    """Return the description of a checkpoint. Raises Damaged, Gone, or InputError for another format."""
+    meta = self._read_item(step, meta=ocp.args.JsonRestore()).meta
+    if not isinstance(meta, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
       raise Damaged('its description is incomplete')
     expected_sum = meta.pop('sum')
-    if zlib.crc32(json.dumps(meta, sort_keys=True).encode()) != expected_sum:
+    if checksums.of_json(meta) != expected_sum:
       raise Damaged('its description does not match its checksum')
     if (found := meta.get('format', 1)) != FORMAT:
       raise InputError(
@@ -223,36 +235,55 @@ class Checkpoints:
       )
     if meta['step'] != step:
       raise Damaged(f'it is a copy of checkpoint {meta["step"]}')
-    expected = flatten(jax.tree.map(_shape_only, like))
-    checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
-    leaves = list(join_names(checked, expected).values())
-    return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
+    return meta
 
-  def _read_items(self, step: int) -> tuple[Any, Any]:
-    """Return the arrays and the description as they lie there. Raises Damaged, or Gone if they are there no more."""
-    items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
+  def _is_shared(self, meta: Mapping[str, Any]) -> bool:
+    """Return whether several processes have written the checkpoint: then its files have the checksums."""
+    return None in meta['sums'].values()
+
+  def _read_arrays(self, step: int) -> Arrays:
+    """Return the arrays as they lie there, whatever devices they come from. Raises Damaged or Gone."""
     try:
-      stored = self._manager.restore(step, args=items)
+      shapes = self._manager.item_metadata(step)['arrays']
+      like = {name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()}
+    except Exception as error:  # whatever a damaged file makes Orbax raise
+      raise self._cannot_be_read(step, error) from error
+    return self._read_item(step, arrays=ocp.args.StandardRestore(like)).arrays
+
+  def _read_item(self, step: int, **items: Any) -> Any:
+    try:
+      return self._manager.restore(step, args=ocp.args.Composite(**items))
     except (MemoryError, PermissionError):  # says nothing of the checkpoint
       raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
-      if not (self.directory / str(step)).exists():
-        raise Gone from error
-      raise Damaged(f'cannot be read: {type(error).__name__}') from error
-    return stored.arrays, stored.meta
+      raise self._cannot_be_read(step, error) from error
+
+  def _cannot_be_read(self, step: int, error: Exception) -> Exception:
+    return Damaged(f'cannot be read: {type(error).__name__}') if (self.directory / str(step)).exists() else Gone()
 
   def _checked(self, step: int, name: str, expected: Any, arrays: Arrays, sums: dict[str, int]) -> np.ndarray:
     """Return one array if it is whole and what was expected."""
+    self._check_array(step, name, sums)
+    x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
+    if sums[name] is not None and checksums.of_array(x) != sums[name]:
+      raise Damaged(f'{name} does not match its checksum')
+    self._check_array(step, name, sums, expected, x)
+    return x
+
+  def _check_array(self, step: int, name: str, sums: Mapping[str, Any], expected: Any = None, x: Any = None) -> None:
+    """Raise InputError unless the checkpoint has the array `name`, and as it is expected."""
     where = f'checkpoint {step} in {self.directory}'
     if name not in sums:
       raise InputError(f'{where} has no array {name}: it is of another model')
-    x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
-    if checksum(x) != sums[name]:
-      raise Damaged(f'{name} does not match its checksum')
-    if x.shape != expected.shape or x.dtype != expected.dtype:
+    if x is not None and (x.shape != expected.shape or x.dtype != expected.dtype):
       shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
       raise InputError(f'{where} has {name} as {shapes}: it is of another model')
-    return x
+
+
+def described(step: int, extra: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
+  """Return the description of a checkpoint. sums: by array; None where its files have the checksums."""
+  meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
+  return meta | {'sum': checksums.of_json(meta)}
 
 
 def _write_problem(error: BaseException | None) -> str | None:
@@ -299,11 +330,6 @@ def _to_host(x: Any) -> np.ndarray:
   return np.array(x, copy=True)
 
 
-def checksum(x: np.ndarray) -> int:
-  """Return the CRC-32 of the values, their type and shape."""
-  header = f'{x.dtype}{x.shape}'.encode()
-  return zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, zlib.crc32(header))
-
-
-def _words(steps: list[int]) -> str:
+def words(steps: list[int]) -> str:
+  """Return steps as text."""
   return ', '.join(map(str, steps)) if steps else 'none'

@@ -15,7 +15,7 @@ from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params, State
-from tasks.base import Batch, Evaluation, Sums, Task
+from tasks.base import Batch, Evaluation, Shard, Sums, Task
 from training import mesh as meshes
 from training.activations import Constrain, constrain
 from training.mesh_settings import MeshSettings
@@ -116,14 +116,14 @@ def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
 
 def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSettings, mesh: Mesh) -> Any:
   """Return the evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
-  segment = settings.segment
+  segment, shard = settings.segment, Shard(*meshes.share_of_batch(mesh))
   if not segment:
     size = min(settings.batch_size, _examples(task, evaluation.split) or settings.batch_size)
     shares = meshes.batch_shares(mesh)
-    return task.dataset(evaluation.split, math.ceil(size / shares) * shares)
+    return task.dataset(evaluation.split, math.ceil(size / shares) * shares // shard.count, shard=shard)
   meshes.check_divisible('eval.streams', settings.streams, mesh)
   check_segment('eval', segment, settings.memory, model, task)
-  return task.dataset(evaluation.split, settings.streams, segment=segment)
+  return task.dataset(evaluation.split, settings.streams // shard.count, shard=shard, segment=segment)
 
 
 def _examples(task: Task, split: str) -> int:
@@ -168,4 +168,7 @@ def example_sums(
   if pinned is not None and after is not None:
     specs = model.state_spec(batch.inputs.shape[0], memory)
     after = jax.lax.with_sharding_constraint(after, pinned.states(specs))
-  return task.metrics(outputs, batch), after
+  sums = task.metrics(outputs, batch)
+  if pinned is not None:  # one number an example: every process adds up all of them
+    sums = jax.lax.with_sharding_constraint(sums, meshes.replicated(pinned.mesh))
+  return sums, after

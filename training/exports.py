@@ -23,8 +23,8 @@ from seqmodels.models import Model
 from seqmodels.models.layout import join_names, split_names
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens, Vectors
-from training import files
-from training.checkpoint import checksum, flatten
+from training import checksums, files
+from training.checkpoint import flatten
 from training.workdir import Loaded
 
 FORMAT = 'seqmodels 1'
@@ -43,7 +43,7 @@ class Exported(NamedTuple):
 def write(path: pathlib.Path, loaded: Loaded) -> None:
   """Write the parameters of a model to `path` and its description beside it, both or neither. Raises WriteError."""
   arrays = {name: np.ascontiguousarray(x) for name, x in split_names(flatten(loaded.params)).items()}
-  sums = {name: checksum(x) for name, x in arrays.items()}
+  sums = {name: checksums.of_array(x) for name, x in arrays.items()}
   metadata = {'format': FORMAT, 'step': str(loaded.step), 'crc32': json.dumps(sums)}
   partial = path.with_name(f'{path.name}.partial')
   with files.writing(path):
@@ -121,7 +121,7 @@ def read_params(path: str | os.PathLike[str], model: Model, shown: str = '') -> 
     if (x.shape, x.dtype) != (like.shape, like.dtype):
       there, here = f'{x.dtype}{list(x.shape)}', f'{like.dtype}{list(like.shape)}'
       raise InputError(f'{shown} has {name} as {there}, the model has {here}: it is of another model')
-    if checksum(x) != sums.get(name):
+    if checksums.of_array(x) != sums.get(name):
       raise InputError(f'{shown} is damaged: {name} does not match its checksum')
   return jax.tree.unflatten(jax.tree.structure(model.abstract_params), list(join_names(arrays, expected).values()))
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from tasks.base import Evaluation
-from training import goodput, norms, runtime
+from training import goodput, norms, processes, runtime
 from training import mesh as meshes
 from training.checkpoint import Checkpoints, Restored
 from training.evaluate import NotFinite, evaluate
@@ -22,11 +23,13 @@ from training.metrics import Metrics, MetricsWriter, log
 from training.nonfinite import Counts, description
 from training.profiling import Profile
 from training.run import CompiledStep, Run
+from training.shared_checkpoints import SharedCheckpoints
 from training.speed import Display
 from training.step import Metrics as StepMetrics
 from training.step import TrainState
 from training.stop import Stop
 
+LATE = 64  # a wish that is no signal
 APART = ('finite', 'squares', 'norms')  # metrics of the step that are no values of a row
 
 
@@ -42,7 +45,7 @@ class Files(NamedTuple):
   """The files of a run in its folder, and the checkpoint that it goes on from."""
 
   checkpoints: Checkpoints
-  writer: MetricsWriter
+  writer: Metrics
   restored: Restored | None
 
 
@@ -70,7 +73,8 @@ def open_files(
   """
   checkpoints = _checkpoints(folder, run)
   step, rows = (restored.step, restored.extra['rows']) if restored else (0, 0)
-  writer = MetricsWriter(folder, step, rows, run.settings.writers, config)
+  writer = MetricsWriter(folder, step, rows, run.settings.writers, config) if processes.is_first() else Metrics()
+  writer.rows = processes.gather(writer.rows)[0]
   try:
     yield Files(checkpoints, writer, restored)
   except BaseException:
@@ -83,7 +87,8 @@ def open_files(
 
 
 def _checkpoints(folder: pathlib.Path, run: Run) -> Checkpoints:
-  return Checkpoints(folder / 'checkpoints', run.settings.keep, keep_every=run.settings.keep_every)
+  kind = Checkpoints if processes.count() == 1 else SharedCheckpoints
+  return kind(folder / 'checkpoints', run.settings.keep, keep_every=run.settings.keep_every)
 
 
 class Loop:
@@ -125,6 +130,7 @@ class Loop:
     self.evaluations, self.stop, self.show = evaluations, stop or Stop(), show
     self.ledger, self.profile = ledger or Ledger(), profile
     self.wait = meshes.must_wait(run.mesh)
+    self.vote = processes.Vote()
     self.pending: tuple[int, StepMetrics] | None = None
     self.display: Display | None = None
     self._saved_at = time.monotonic()
@@ -153,9 +159,10 @@ class Loop:
     self.evaluate()  # what the process before this one may have left undone at this step
     while self.step < steps:
       self.advance()
-      if self._save_is_due():
+      wish = self.vote(self._wish())
+      if self._save_is_due() or wish == LATE:
         self.save()
-      self.leave_if_stopped()
+      self.leave_if_stopped(wish)
       self.evaluate()
     self.finish()
     if self.checkpoints is not None:
@@ -165,6 +172,8 @@ class Loop:
   def advance(self) -> None:
     """Take one step. The batch goes in as NumPy arrays: the call places them sooner than `device_put` would."""
     batch, waited = self._next_batch()
+    if processes.count() > 1:
+      batch = meshes.put_batch(batch, self.run.mesh)
     if self.display is None and self.show:
       self.display = Display(self.run, self.step, self.settings.batch_size * batch.inputs.shape[1])
     if self.profile is not None:
@@ -190,18 +199,23 @@ class Loop:
       return batch, 0.0
     return batch, self.ledger.switch(goodput.STEP)
 
-  def leave_if_stopped(self) -> None:
+  def _wish(self) -> int:
+    """Return the signal that has come, LATE where it is time to save, or 0."""
+    minutes = self.settings.checkpoint_minutes
+    is_late = self.checkpoints is not None and minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+    return LATE if is_late else int(self.stop.signal or 0)
+
+  def leave_if_stopped(self, wish: int) -> None:
     """After a signal: save the state, if it is not saved yet, and exit."""
-    if self.stop.signal is None:
+    if wish in (0, LATE):
       return
     if self.checkpoints is not None:
       if self.saved != self.step:
         self.save()
       with self.ledger.during(goodput.SAVE):
         self.checkpoints.wait()
-    name, code = self.stop.signal.name, 128 + self.stop.signal
-    log.info('%s: saved step %d; go on with: %s', name, self.step, runtime.command())
-    sys.exit(code)
+    log.info('%s: saved step %d; go on with: %s', signal.Signals(wish).name, self.step, runtime.command())
+    sys.exit(128 + wish)
 
   def finish(self) -> None:
     """Fetch and write the metrics that are pending."""
@@ -244,9 +258,7 @@ class Loop:
     return 'there is no checkpoint yet' if newest is None else f'checkpoint {newest} is the newest and is kept'
 
   def _save_is_due(self) -> bool:
-    minutes = self.settings.checkpoint_minutes
-    is_late = self.checkpoints is not None and minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
-    return self.step == self.settings.steps or _due(self.settings.checkpoint_every, self.step) or is_late
+    return self.step == self.settings.steps or _due(self.settings.checkpoint_every, self.step)
 
   def save(self) -> None:
     """Save before the next batch is drawn, so that the iterator stands where the state does."""
@@ -290,7 +302,8 @@ class Loop:
           evaluation,
           run.evaluation,
           run.mesh,
-          after_batch=self.leave_if_stopped,
+          # Processes agree after a step only: they do not poll equally often while they compile.
+          after_batch=None if processes.count() > 1 else lambda: self.leave_if_stopped(int(self.stop.signal or 0)),
         )
         self.metrics.write(self.step, name, values)
         log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))

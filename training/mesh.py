@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
+from training import processes
 from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
 BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
@@ -20,7 +21,9 @@ def make_mesh(settings: MeshSettings = MeshSettings()) -> Mesh:
   """
   available = jax.devices()
   sizes = resolve(settings, len(available), available[0].platform)
-  count = math.prod(sizes)
+  count, number = math.prod(sizes), processes.count()
+  if number > 1 and count < len(available):
+    raise InputError(f'a mesh of {count} devices leaves out some of the {len(available)} of {number} processes')
   types = (AxisType.Auto,) * len(sizes)
   return jax.make_mesh(sizes, MESH_AXES, axis_types=types, devices=available[:count])
 
@@ -29,7 +32,7 @@ def resolve(settings: MeshSettings, available: int, platform: str) -> tuple[int,
   """Return the size of every axis on `available` devices of a platform."""
   sizes = settings.sizes
   if sizes['data'] == CHOSEN:
-    sizes['data'] = 1 if REST in sizes.values() or platform == 'cpu' else REST
+    sizes['data'] = 1 if REST in sizes.values() or (platform == 'cpu' and processes.count() == 1) else REST
   named = ', '.join(f'mesh.{name}={size}' for name, size in sizes.items() if size > 1) or 'mesh.data=1'
   count = math.prod(size for size in sizes.values() if size != REST)
   if count > available:
@@ -66,6 +69,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split(mesh: Mesh) -> NamedSharding:
   """Return the sharding of a batch: along its first axis."""
   return NamedSharding(mesh, PartitionSpec(BATCH))
+
+
+def share_of_batch(mesh: Mesh) -> tuple[int, int]:
+  """Return which part of every batch this process makes, and of how many: (index, count).
+
+  Processes whose devices hold the same rows make the same part. Raises InputError where the rows of a process do not
+  follow one another.
+  """
+  shares = batch_shares(mesh)
+  held = split(mesh).addressable_devices_indices_map((shares,)).values()
+  places = sorted({index[0].indices(shares)[0] for index in held if index is not None})
+  if places != list(range(places[0], places[0] + len(places))) or places[0] % len(places) or shares % len(places):
+    raise InputError(f'mesh {words(mesh)}: the rows of process {processes.index()} are not in one piece')
+  return places[0] // len(places), shares // len(places)
 
 
 def put_batch(batch: Any, mesh: Mesh) -> Any:

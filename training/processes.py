@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, one_line
@@ -101,7 +101,8 @@ def start(asked: Settings) -> None:
   try:
     jax.distributed.initialize(*chosen, **times)  # type: ignore[arg-type]
   except (RuntimeError, ValueError, OSError) as error:
-    raise InputError(f'the processes of this run at {name} did not meet within {asked.init_timeout} s: {_cause(error)}')
+    late = f'the processes of this run at {name} did not meet within {asked.init_timeout} s'
+    raise InputError(f'{late}: {_cause(error)}') from error
   _check_count(count, name)
 
 
@@ -165,7 +166,8 @@ def check_same(name: str, values: Mapping[str, Any]) -> None:
   for other, theirs in enumerate(gather(dict(values))):
     for field in values.keys() | theirs.keys():
       if theirs.get(field) != values.get(field):
-        raise InputError(f'{name} differs: {field} is {values.get(field)!r} here and {theirs.get(field)!r} in process {other}')
+        here, there = values.get(field), theirs.get(field)
+        raise InputError(f'{name} differs: {field} is {here!r} here and {there!r} in process {other}')
 
 
 def together(name: str, problem: Exception | None) -> None:
@@ -183,6 +185,17 @@ def together(name: str, problem: Exception | None) -> None:
   for other, text in enumerate(problems):
     if text:
       raise InputError(f'{name}: process {other} has ended: {text}')
+
+
+def agreed(name: str, call: Callable[[], Any]) -> Any:
+  """Return `call()` in every process, or raise in all of them where it raises InputError in one."""
+  problem, result = None, None
+  try:
+    result = call()
+  except InputError as error:
+    problem = error
+  together(name, problem)
+  return result
 
 
 class Vote:

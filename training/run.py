@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from seqmodels import config as model_config
@@ -61,7 +62,7 @@ class Run:
 
     One compiled step serves every seed and learning rate.
     """
-    state = self._initialize(jax.numpy.uint32(self.settings.seed if seed is None else seed))
+    state = self._initialize(np.uint32(self.settings.seed if seed is None else seed))
     if learning_rate is None:
       return state
     opt_state = self.optimizer.with_learning_rate(state.opt_state, learning_rate)
@@ -73,7 +74,10 @@ class Run:
     return self.step.trace(self.abstract_state(), batch)
 
   def abstract_state(self) -> TrainState:
-    return jax.eval_shape(self._initial, jax.ShapeDtypeStruct((), 'uint32'))
+    """Return the shapes of the state, and where it lies."""
+    shapes = jax.eval_shape(self._initial, jax.ShapeDtypeStruct((), 'uint32'))
+    placed = lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    return jax.tree.map(placed, shapes, jax.tree.broadcast(self.shardings, shapes))
 
   def place(self, state: TrainState) -> TrainState:
     """Return a restored state (NumPy) on the mesh."""
@@ -88,7 +92,7 @@ class Run:
   def batches(self, seed: int | None = None) -> Any:
     """Return the iterator over this process's part of the training batches (`get_state`, `set_state`)."""
     settings = self.settings
-    shard = Shard(jax.process_index(), jax.process_count())
+    shard = Shard(*meshes.share_of_batch(self.mesh))
     rows = settings.batch_size // shard.count
     seed = settings.seed if seed is None else seed
     return iter(self.task.dataset('train', rows, seed=seed, shard=shard, segment=settings.segment or None))
@@ -117,8 +121,6 @@ def make_run(
 
   auxiliary: see `step.make_step`.
   """
-  if jax.process_count() > 1:
-    raise InputError(f'this is one of {jax.process_count()} processes; a run must be a single process')
   settings = settings.for_task(task)
   mesh = meshes.make_mesh(mesh_settings)
   limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)

@@ -109,8 +109,8 @@ def check_same_config(
   if not (workdir / 'config.json').exists():
     return ''
   before = read_config(workdir)
-  new = _flat(config)
-  old = {field: value for field, value in _defaults().items() if field in new} | _flat(before)
+  new = flat(config)
+  old = {field: value for field, value in _defaults().items() if field in new} | flat(before)
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
@@ -135,12 +135,12 @@ def check_same_config(
 
 
 def _defaults() -> Config:
-  """Return the defaults of every field, as `_flat` gives a config."""
+  """Return the defaults of every field, as `flat` gives a config."""
   sections = {
     section: {field.name: field.default for field in dataclasses.fields(cls) if field.default is not MISSING}
     for section, cls in CLASSES.items()
   }
-  return _flat(plain(sections))
+  return flat(plain(sections))
 
 
 def _learning_rate(settings: TrainSettings, step: int) -> float:
@@ -209,11 +209,12 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
 
 
-def _flat(config: Config, prefix: str = '') -> Config:
-  flat: Config = {}
+def flat(config: Config, prefix: str = '') -> Config:
+  """Return the fields of a config as {"section.field": value}."""
+  found: Config = {}
   for name, value in config.items():
-    flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) and value else {f'{prefix}{name}': value}
-  return flat
+    found |= flat(value, f'{prefix}{name}.') if isinstance(value, dict) and value else {f'{prefix}{name}': value}
+  return found
 
 
 def make_task(config: Config) -> Task:

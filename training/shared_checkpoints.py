@@ -1,0 +1,90 @@
+"""Checkpoints of a run of several processes: each writes and reads its own parts of the arrays, all of them together.
+
+Nothing is gathered on one host. Orbax writes the parts; then every process takes the checksums of its share of the
+files, and the first writes them down, without which a checkpoint counts as damaged. Before a checkpoint is read, every
+process checks its share. The folder must be one that all processes see. A run of one process reads such checkpoints as
+well, and the other way round.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from seqmodels.errors import InputError
+from seqmodels.models.layout import join_names, split_names
+from training import checksums, processes
+from training.checkpoint import Checkpoints, Restored, described, flatten, words
+from training.checksums import Damaged
+from training.files import WriteError
+
+
+class SharedCheckpoints(Checkpoints):
+  """Checkpoints that all processes of a run save and restore together, in the same order, from their main threads."""
+
+  def __init__(self, directory: str | pathlib.Path, keep: int = 1, *, keep_every: int = 0) -> None:
+    """One checkpoint more than `keep` stays: the one before is there until the newest has its checksums."""
+    super().__init__(directory, keep + 1, keep_every=keep_every)
+
+  def save(self, step: int, tree: Any, extra: dict[str, Any], scores: Mapping[int, float] = {}) -> None:
+    """Save `tree`, global arrays, and `extra`, the same in all processes; return when it is done. Raises WriteError."""
+    self._retention.scores = scores
+    arrays = jax.jit(lambda tree: split_names(flatten(tree)))(tree)
+    self._commit(step, arrays, described(step, extra, dict.fromkeys(arrays)))
+    folder = self.directory / str(step)
+    parts = processes.gather(checksums.of_share(folder, processes.index(), processes.count()))
+    problem = None
+    if processes.is_first():
+      try:
+        checksums.write(folder, {name: entry for part in parts for name, entry in part.items()})
+      except WriteError as error:
+        problem = error
+    processes.together(f'checkpoint {step}', problem)
+
+  def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
+    """See `Checkpoints`. The leaves of `like` have shardings; the tree that is returned is of global arrays."""
+    damaged: dict[int, str] = {}
+    for step in reversed(processes.gather(self.steps())[0]):
+      if problem := next(filter(None, processes.gather(self._problem(step))), ''):
+        damaged[step] = problem
+        continue
+      restored = self._restore(step, like)
+      self._pass_over(damaged, step, discard=discard)
+      return restored
+    if damaged:
+      problem = damaged[max(damaged)]
+      raise InputError(f'no checkpoint in {self.directory} verifies: {words(sorted(damaged))} are damaged ({problem})')
+    return None
+
+  def _problem(self, step: int) -> str:
+    """Return what is wrong with this process's share of a checkpoint; empty: nothing."""
+    try:
+      meta = self._read_meta(step)
+      if self._is_shared(meta):
+        checksums.check_share(self.directory / str(step), processes.index(), processes.count())
+    except Damaged as damage:
+      return str(damage)
+    return ''
+
+  def _restore(self, step: int, like: Any) -> Restored:
+    expected, meta = flatten(like), self._read_meta(step)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
+    if not self._is_shared(meta):  # written by one process, with a checksum of every array
+      restored = self._read(step, like)
+      place = lambda x, sharding: jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+      return restored._replace(tree=jax.tree.map(place, restored.tree, shardings))
+    parts = split_names(expected)
+    shapes = self._manager.item_metadata(step)['arrays']
+    for name, leaf in parts.items():
+      self._check_array(step, name, meta['sums'], leaf, shapes.get(name))
+    stored = {name: leaf for name, leaf in parts.items() if leaf.size}
+    arrays = self._manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(stored))).arrays
+
+    def join(arrays: Any) -> Any:
+      empty = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in parts.items() if not leaf.size}
+      return jax.tree.unflatten(jax.tree.structure(like), list(join_names(arrays | empty, expected).values()))
+
+    return Restored(step, jax.jit(join, out_shardings=shardings)(arrays), meta['extra'])
