@@ -80,7 +80,8 @@ def run(argv: Sequence[str]) -> None:
   folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir') if name in arguments}
   if folders:
     importlib.import_module('tasks.datasets.source').configure(**folders)
-  getattr(importlib.import_module(mode.module), mode.function)(**arguments)
+  with processes.ending_together():
+    getattr(importlib.import_module(mode.module), mode.function)(**arguments)
 
 
 def _devices(arguments: dict[str, Any]) -> int:
@@ -102,7 +103,10 @@ def main(argv: Sequence[str]) -> int:
     run(argv)
     sys.stdout.flush()
   except InputError as error:
-    return _failed(one_line(error))
+    _failed(one_line(error))
+    if 'training.processes' in sys.modules:  # the others must not wait for this one
+      sys.modules['training.processes'].leave(2)
+    return 2
   except ModuleNotFoundError as error:
     if (error.name or '').partition('.')[0] in ROOMS:
       raise

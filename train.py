@@ -19,7 +19,6 @@ import jax
 
 import seqmodels
 from commands import interrupts
-from seqmodels.errors import one_line
 from seqmodels.models import sizing
 from seqmodels.notation import Params
 from training import exports, files, goodput, loop, processes, writers
@@ -47,9 +46,6 @@ def main(
   except loop.Failed as error:
     sys.exit(f'error: {error}')
   except jax.errors.JaxRuntimeError as error:
-    if processes.is_lost_peer(error):
-      print(f'error: another process of this run has ended ({one_line(error)[:120]})', file=sys.stderr)
-      processes.leave(1)
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
     first = str(error).splitlines()[0]

@@ -3,21 +3,25 @@
 A run of one process needs nothing of this: every function here is then a matter of that process alone.
 """
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, one_line
 
 FLAGS = ('coordinator', 'process_index', 'process_count', 'init_timeout', 'heartbeat_timeout')
 INIT_TIMEOUT, HEARTBEAT_TIMEOUT = 300, 100  # seconds
-BARRIER_TIMEOUT = 600  # seconds that processes wait for each other's reading and writing
+LATER = 60  # seconds by which JAX's timeout comes after ours
 log = logging.getLogger('seqmodels')
+_met: list[str] = []  # where this process has met others
 
 
 class Settings(NamedTuple):
@@ -96,14 +100,25 @@ def start(asked: Settings) -> None:
   # Its handler of SIGTERM takes the place of ours, which ask the other processes at every step (`Vote`).
   jax.config.update('jax_enable_preemption_service', False)
   chosen = (asked.coordinator, asked.process_count, asked.process_index) if asked.explicit else (None, None, None)
-  times = {'initialization_timeout': asked.init_timeout, 'heartbeat_timeout_seconds': asked.heartbeat_timeout}
+  times = {'initialization_timeout': asked.init_timeout + LATER, 'heartbeat_timeout_seconds': asked.heartbeat_timeout}
   _silence_grpc()
+  clock = threading.Timer(asked.init_timeout, _give_up, [name, asked.init_timeout])
+  clock.daemon = True
+  clock.start()
   try:
     jax.distributed.initialize(*chosen, **times)  # type: ignore[arg-type]
   except (RuntimeError, ValueError, OSError) as error:
-    late = f'the processes of this run at {name} did not meet within {asked.init_timeout} s'
-    raise InputError(f'{late}: {_cause(error)}') from error
+    raise InputError(f'the processes of this run at {name} do not meet: {_cause(error)}') from error
+  finally:
+    clock.cancel()
+  _met.append(name)
   _check_count(count, name)
+
+
+def _give_up(name: str, seconds: int) -> None:
+  """End the process with one line. JAX's own timeout aborts it, with a stack trace."""
+  os.write(2, f'error: --init_timeout={seconds}: not all processes have met at {name} by then\n'.encode())
+  os._exit(2)
 
 
 def _silence_grpc() -> None:
@@ -130,6 +145,8 @@ def _check_count(count: int | None, name: str) -> None:
 
 def index() -> int:
   """Return the number of this process; 0 in a run of one."""
+  if not _met:
+    return 0
   import jax
 
   return jax.process_index()
@@ -137,6 +154,8 @@ def index() -> int:
 
 def count() -> int:
   """Return how many processes the run has."""
+  if not _met:
+    return 1
   import jax
 
   return jax.process_count()
@@ -227,14 +246,37 @@ class Vote:
     return 0 if before is None else int(before)
 
 
-def is_lost_peer(error: BaseException) -> bool:
+@contextlib.contextmanager
+def ending_together() -> Iterator[None]:
+  """End a process that fails inside at once, where there are others, which then notice that it is gone.
+
+  Leaving by the front door would wait for them, and they for this one.
+  """
+  try:
+    yield
+  except Exception as error:
+    if count() == 1 or isinstance(error, InputError):
+      raise
+    if _is_lost_peer(error):
+      print(f'error: another process of this run has ended ({_cause(error)})', file=sys.stderr)
+    else:
+      traceback.print_exc()
+    leave(1)
+  except SystemExit as stopped:
+    if isinstance(stopped.code, str) and count() > 1:
+      print(stopped.code, file=sys.stderr)
+      leave(1)
+    raise
+
+
+def _is_lost_peer(error: BaseException) -> bool:
   """Return whether an error of the runtime says that another process is gone."""
   words = ('Connection closed by peer', 'Connection reset by peer', 'Gloo', 'heartbeat', 'UNAVAILABLE', 'Socket closed')
-  return count() > 1 and any(word in str(error) for word in words)
+  return any(word in str(error) for word in words)
 
 
 def leave(code: int) -> None:
-  """End this process at once where there are others: leaving by the front door waits for them."""
+  """End this process at once where there are others; do nothing in a run of one."""
   if count() > 1:
     for stream in (sys.stdout, sys.stderr):
       stream.flush()
