@@ -126,7 +126,7 @@ def test_a_cancelled_job_is_not_queued_again(cluster):
   """scancel sends SIGTERM to the batch shell too, which waits for its step."""
   env = variables(cluster, FAKE_CODE='143', FAKE_SECONDS='0.5')
   process = subprocess.Popen(['bash', str(cluster / 'slurm.sbatch'), *TRAIN], env=env)
-  wait_until(lambda: (cluster / 'srun.json').exists())
+  wait_until((cluster / 'srun.json').exists)
   process.send_signal(signal.SIGTERM)
   assert process.wait(20) == 143
   assert not (cluster / 'scontrol').exists()
