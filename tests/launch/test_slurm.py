@@ -35,14 +35,14 @@ def cluster(tmp_path):
   return tmp_path
 
 
-def variables(cluster, **more):
+def variables(cluster, **changes):
   """The variables of a job on two nodes with eight GPUs each, and those of the arguments."""
   job = {'SLURM_JOB_ID': '77', 'SLURM_SUBMIT_DIR': str(ROOT), 'SLURM_CPUS_PER_TASK': '8'}
   node = {'SLURM_GPUS_ON_NODE': '8', 'SLURM_NTASKS_PER_NODE': '8'}
-  return environment(cluster / 'bin', **{**job, **node, **more})
+  return environment(cluster / 'bin', **{**job, **node, **changes})
 
 
-def array(index, first=0, last=7, **more):
+def array(index, first=0, last=7, **changes):
   """The variables of one task of an array of all indices from first to last."""
   return {
     'SLURM_ARRAY_JOB_ID': '70',
@@ -50,7 +50,7 @@ def array(index, first=0, last=7, **more):
     'SLURM_ARRAY_TASK_MIN': str(first),
     'SLURM_ARRAY_TASK_MAX': str(last),
     'SLURM_ARRAY_TASK_COUNT': str(last - first + 1),
-    **more,
+    **changes,
   }
 
 
@@ -106,7 +106,7 @@ def test_the_step_runs_main_with_the_flags(cluster):
 
 
 @pytest.mark.parametrize(
-  ('code', 'more', 'queued'),
+  ('code', 'changes', 'queued'),
   [
     (143, {}, '77'),
     (143, {'SLURM_RESTART_COUNT': '2', 'MAX_RESTARTS': '3'}, '77'),
@@ -115,8 +115,8 @@ def test_the_step_runs_main_with_the_flags(cluster):
     (137, {}, None),
   ],
 )
-def test_a_run_that_was_stopped_is_queued_again_and_one_that_failed_is_not(cluster, code, more, queued):
-  done = run('bash', cluster / 'slurm.sbatch', *TRAIN, env=variables(cluster, FAKE_CODE=str(code), **more))
+def test_a_run_that_was_stopped_is_queued_again_and_one_that_failed_is_not(cluster, code, changes, queued):
+  done = run('bash', cluster / 'slurm.sbatch', *TRAIN, env=variables(cluster, FAKE_CODE=str(code), **changes))
   assert done.returncode == code
   asked = cluster / 'scontrol'
   assert (asked.read_text() if asked.exists() else None) == (queued and f'requeue {queued}\n')
@@ -157,7 +157,7 @@ def test_single_tasks_of_an_array_can_be_repeated(cluster):
 
 
 @pytest.mark.parametrize(
-  ('more', 'message'),
+  ('changes', 'message'),
   [
     (array(5, first=5, last=5), '--array must be 0-N, or SHARDS must say how many shards there are'),
     (array(8, first=1, last=8), '--array must be 0-N, or SHARDS must say how many shards there are'),
@@ -165,8 +165,8 @@ def test_single_tasks_of_an_array_can_be_repeated(cluster):
     (array(3, SHARDS='many'), 'SHARDS=many must be a number above the array index 3'),
   ],
 )
-def test_arrays_that_are_not_all_shards_are_refused(cluster, more, message):
-  done = run('bash', cluster / 'slurm_array.sbatch', *COMPARE, env=variables(cluster, **more))
+def test_arrays_that_are_not_all_shards_are_refused(cluster, changes, message):
+  done = run('bash', cluster / 'slurm_array.sbatch', *COMPARE, env=variables(cluster, **changes))
   assert done.returncode == 2
   assert done.stderr == f'error: {message}\n'
   assert not (cluster / 'srun.json').exists()
