@@ -6,8 +6,8 @@
 #
 # Each process gets the flags, and --coordinator, --process_index and --process_count. Process 0 writes to the terminal;
 # lines of the others begin with their number. SIGINT, SIGTERM and SIGHUP (as SIGTERM) are passed on to all. When a
-# process fails, the others get SIGTERM, and SIGKILL after GRACE seconds (10). The exit code is that of the first that
-# failed, or 128 + the signal: 143 for a run that SIGTERM has ended after a checkpoint.
+# process fails, the others get SIGTERM a second later, and SIGKILL after GRACE seconds (10). The exit code is that of
+# the first that failed, or 128 + the signal: 143 for a run that SIGTERM has ended after a checkpoint.
 #
 # --program=FILE runs another program in place of main.py. PYTHON is the interpreter; default: the repository's.
 set -u
@@ -99,7 +99,7 @@ is_answer() {
   [[ -n $signalled ]] && (($1 == 130 || $1 == 143))
 }
 
-running=$count kill_at=''
+running=$count patience='' kill_at=''
 while ((running > 0)); do
   for ((i = 0; i < count; i++)); do
     if [[ ${state[i]} == runs ]] && ! kill -0 "${pids[i]}" 2>/dev/null; then
@@ -107,15 +107,17 @@ while ((running > 0)); do
       ended=$?
       state[i]=ended running=$((running - 1))
       ((code != 0)) || code=$ended
-      if ((ended != 0 && running > 0)) && [[ -z $kill_at ]] && ! is_answer "$ended"; then
+      if ((ended != 0 && running > 0)) && [[ -z $patience ]] && ! is_answer "$ended"; then
         echo "process $i of $count has failed with exit code $ended: the others are ended" >&3
-        send TERM
-        kill_at=$((SECONDS + ${GRACE:-10}))
+        patience=10 # of a tenth of a second: processes that fail for the same reason may say so
       fi
     fi
   done
-  if [[ -n $kill_at ]] && ((SECONDS >= kill_at)); then
-    send KILL
+  if [[ -n $kill_at ]]; then
+    ((SECONDS < kill_at)) || send KILL
+  elif [[ -n $patience ]] && ((patience-- == 0)); then
+    send TERM
+    kill_at=$((SECONDS + ${GRACE:-10}))
   fi
   sleep 0.1
 done 3>&2 2>/dev/null # bash itself writes a line there for every process that is killed

@@ -163,6 +163,7 @@ def test_the_processes_find_each_other(pod):
   (container,) = job['spec']['template']['spec']['containers']
   assert container['ports'] == [{'containerPort': int(port)}]
   assert cluster.get_process_count() == job['spec']['parallelism'] == job['spec']['completions']
+  assert container['env'] == [{'name': 'JOB_COMPLETIONS', 'value': str(cluster.get_process_count())}]
   assert cluster.get_process_id() == 1
   # The service is the one that JAX looks for among all of the namespace.
   assert service['spec']['clusterIP'] == 'None'
@@ -200,7 +201,7 @@ def test_failures_are_treated_as_main_reports_them(objects):
       actions |= dict.fromkeys(codes['values'], rule['action'])
     else:
       assert rule == {'action': 'Ignore', 'onPodConditions': [{'type': 'DisruptionTarget', 'status': 'True'}]}
-  assert actions == {2: 'FailJob', 143: 'Ignore'}
+  assert actions == {143: 'Ignore'}
 
 
 def test_the_container_runs_main_and_gets_its_signals(objects):
