@@ -52,8 +52,10 @@ def test_commands_run_as_typed(page, line, monkeypatch):
     elif words[0] == 'make':
       done = subprocess.run(['make', '-n', *words[1:]], cwd=ROOT, check=False, capture_output=True, text=True)
       assert done.returncode == 0 or 'NEXT_PYTHON' in done.stderr, done.stderr
+    elif launchers := [word for word in words if word.startswith('launch/')]:
+      check_launcher(launchers[0], words)
     else:
-      assert words[0] in ('git', 'cd', 'source', 'pip', 'pytest')
+      assert words[0] in ('git', 'cd', 'source', 'pip', 'pytest', 'kubectl')
 
 
 def check_flags(argv):
@@ -64,6 +66,19 @@ def check_flags(argv):
     main.parse(argv)
   except InputError as error:
     assert 'holds no trained model' in str(error)  # noqa: PT017
+
+
+def check_launcher(launcher, words):
+  """Check that a file of launch/ exists, and parse the flags of main.py that stand behind its own."""
+  path, rest = ROOT / launcher, words[words.index(launcher) + 1 :]
+  assert path.exists()
+  if launcher == 'launch/tpu_vm.sh':
+    assert re.search(rf'^# {rest[0]} ', path.read_text(), re.MULTILINE)  # a command that its first lines explain
+    rest = rest[rest.index('--') + 1 :] if '--' in rest else []
+  elif launcher == 'launch/local.sh':
+    assert rest.pop(0).isdecimal()
+  if path.suffix != '.yaml' and rest:
+    check_flags(['main.py', *rest])
 
 
 def split_commands(line):

@@ -163,7 +163,6 @@ def test_processes_that_do_not_meet_end_with_one_line(tmp_path, index):
       hosts[0] = f'--coordinator=localhost:{free.getsockname()[1]}'
   ((code, line),) = ends([start(tmp_path / 'run', 4, *hosts)], 60)
   assert code == 2
-  assert (
-    line == f'error: --init_timeout=1: not all processes have met at {hosts[0].removeprefix("--coordinator=")} by then'
-  )
+  where = hosts[0].removeprefix('--coordinator=')
+  assert line == f'error: --init_timeout=1: not all processes have met at {where} by then'
   assert not (tmp_path / 'run').exists()

@@ -116,7 +116,7 @@ def names(lines):
   return {re.match(r'[\w.-]+', line).group().lower().replace('_', '-') for line in lines}
 
 
-@pytest.mark.parametrize('extra', sorted(EXTRAS))
+@pytest.mark.parametrize('extra', [*sorted(EXTRAS), 'cuda12,k8s'])
 def test_make_installs_every_extra_on_top_of_the_lock(extra, tmp_path):
   lines = make('--dry-run', 'install', f'EXTRA={extra}', f'VENV={tmp_path}/venv')
   (line,) = [line for line in lines if 'pip install' in line]

@@ -4,6 +4,8 @@ A run of one process needs nothing of this: every function here is then a matter
 """
 
 import contextlib
+import glob
+import importlib.util
 import json
 import logging
 import os
@@ -19,6 +21,7 @@ from seqmodels.errors import InputError, one_line
 
 FLAGS = ('coordinator', 'process_index', 'process_count', 'init_timeout', 'heartbeat_timeout')
 INIT_TIMEOUT, HEARTBEAT_TIMEOUT = 300, 100  # seconds
+TPU_VM = 'the workers of this TPU VM'  # which the metadata of the machine names
 LATER = 60  # seconds by which JAX's timeout comes after ours
 log = logging.getLogger('seqmodels')
 _met: list[str] = []  # where this process has met others
@@ -80,6 +83,8 @@ def scheduler(environ: Mapping[str, str]) -> tuple[str, int | None, int | None]:
     return 'a TPU pod', number('TPU_WORKER_ID'), len(hosts)
   if 'MEGASCALE_COORDINATOR_ADDRESS' in environ:
     return 'TPU slices', None, None
+  if importlib.util.find_spec('libtpu') and not environ.get('TPU_SKIP_MDS_QUERY') and any(glob.glob('/dev/accel*')):
+    return TPU_VM, None, None
   return '', None, None
 
 
@@ -108,6 +113,8 @@ def start(asked: Settings) -> None:
   try:
     jax.distributed.initialize(*chosen, **times)  # type: ignore[arg-type]
   except (RuntimeError, ValueError, OSError) as error:
+    if name == TPU_VM and isinstance(error, ValueError):  # it has no others
+      return
     raise InputError(f'the processes of this run at {name} do not meet: {_cause(error)}') from error
   finally:
     clock.cancel()
