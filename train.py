@@ -20,13 +20,14 @@ import jax
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import exports, files, goodput, loop, writers
+from training import exports, files, goodput, loop, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
 from training.goodput import Ledger
 from training.metrics import held, log
 from training.profiling import Profile
 from training.run import Run, build_run
+from training.run_files import Files
 from training.runtime import device_line
 from training.stop import Stop, is_compiling
 
@@ -83,7 +84,7 @@ def train(
   with files.Lock(folder):
     with held() as later:
       note = workdirs.check_config(folder, config, run.task, allow_schedule_change=allow_schedule_change)
-      restored = loop.restore(folder, run)
+      restored = run_files.restore(folder, run)
       if restored is None and params is None:
         params = initial_params(run)
     workdirs.write_config(folder, config)
@@ -95,7 +96,7 @@ def train(
       log.info(note)
     trace = None if profile is None else Profile(folder / 'profile', *profile)
     step = restored.step if restored else 0
-    with accounted(ledger, folder, step), loop.open_files(folder, run, restored, config) as opened:
+    with accounted(ledger, folder, step), run_files.open_files(folder, run, restored, config) as opened:
       return fit(run, traced, opened, ledger, params, trace)
 
 
@@ -126,7 +127,7 @@ def accounted(ledger: Ledger, folder: pathlib.Path, step: int) -> Iterator[None]
 
 
 def fit(
-  run: Run, traced: Any, opened: loop.Files, ledger: Ledger, params: Params | None, profile: Profile | None
+  run: Run, traced: Any, opened: Files, ledger: Ledger, params: Params | None, profile: Profile | None
 ) -> dict[str, float]:
   """Compile the step, place the state, and train to the end. params: to start from, in place of drawn ones."""
   batches, restored = run.batches(), opened.restored
