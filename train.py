@@ -21,13 +21,14 @@ import seqmodels
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import exports, files, goodput, loop, processes, writers
+from training import exports, files, goodput, loop, processes, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
 from training.goodput import Ledger
 from training.metrics import held, log
 from training.profiling import Profile
 from training.run import Run, build_run
+from training.run_files import Files
 from training.runtime import device_line
 from training.stop import Stop, is_compiling
 
@@ -77,7 +78,7 @@ def train(
   with held_folder(folder):
     with held() as later:
       note = workdirs.check_config(folder, config, run.task, allow_schedule_change=allow_schedule_change)
-      restored = loop.restore(folder, run)
+      restored = run_files.restore(folder, run)
       if restored is None and params is None:
         params = initial_params(run)
     step = restored.step if restored else 0
@@ -90,7 +91,7 @@ def train(
     if note:
       log.info(note)
     trace = None if profile is None else Profile(folder / 'profile', *profile)
-    with accounted(ledger, folder, step), loop.open_files(folder, run, restored, config) as opened:
+    with accounted(ledger, folder, step), run_files.open_files(folder, run, restored, config) as opened:
       return fit(run, traced, opened, ledger, params, trace)
 
 
@@ -149,7 +150,7 @@ def accounted(ledger: Ledger, folder: pathlib.Path, step: int) -> Iterator[None]
 
 
 def fit(
-  run: Run, traced: Any, opened: loop.Files, ledger: Ledger, params: Params | None, profile: Profile | None
+  run: Run, traced: Any, opened: Files, ledger: Ledger, params: Params | None, profile: Profile | None
 ) -> dict[str, float]:
   """Compile the step, place the state, and train to the end. params: to start from, in place of drawn ones."""
   batches, restored = run.batches(), opened.restored

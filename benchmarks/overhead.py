@@ -156,7 +156,7 @@ class Sides:
   """Some steps of the training loop, and of the compiled step alone, each with a state of its own."""
 
   def __init__(self, config: str, folder: pathlib.Path) -> None:
-    from training import loop
+    from training import loop, run_files
     from training import mesh as meshes
     from training import workdir as workdirs
     from training.run import build_run
@@ -164,7 +164,7 @@ class Sides:
     run = build_run(workdirs.plain(load(config)))
     self.compiled, self.state = run.trace_step().lower().compile(), run.initial_state()
     self.files = contextlib.ExitStack()  # open as long as the loop is
-    files = self.files.enter_context(loop.open_files(folder, run, None))
+    files = self.files.enter_context(run_files.open_files(folder, run, None))
     self.training = loop.Loop(run, self.compiled, run.initial_state(), run.batches(), files, show=True)
     batches = run.batches()
     self.ready = [meshes.put_batch(next(batches), run.mesh) for _ in range(MOST)]

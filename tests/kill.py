@@ -93,13 +93,16 @@ def last_step(workdir: pathlib.Path) -> int:
   return rows[-1]['step'] if rows else 0
 
 
-def doing(workdir: pathlib.Path, rows_before: int) -> str:
-  """Return what a process that was just killed was doing, from its files."""
-  if not (workdir / 'checkpoints').is_dir():
-    return 'start-up'
+def unfinished(workdir: pathlib.Path) -> set[pathlib.Path]:
+  """Return the checkpoints that are being written, or were when a process was killed."""
+  return set((workdir / 'checkpoints').glob('*tmp*'))
+
+
+def doing(workdir: pathlib.Path, rows_before: int, unfinished_before: set[pathlib.Path]) -> str:
+  """Return what a process that was just killed was doing, from its files and those that it found."""
   rows = read_rows(workdir / 'metrics.jsonl')
-  if any((workdir / 'checkpoints').glob('*tmp*')):
-    return 'saving'
+  if unfinished(workdir) - unfinished_before:
+    return 'steps, while a checkpoint is written'
   if len(rows) <= rows_before:
     return 'start-up or compile'
   return 'evaluation' if rows[-1]['split'] == 'train' and rows[-1]['step'] % 60 == 0 else 'steps'
@@ -116,10 +119,10 @@ def kill(folder: pathlib.Path, count: int, seed: int, whole: End, seconds: float
     workdir = folder / str(number) / 'W'
     workdir.parent.mkdir()
     while sum(hits.values()) < count:
-      rows = len(read_rows(workdir / 'metrics.jsonl'))
+      rows, tmp = len(read_rows(workdir / 'metrics.jsonl')), unfinished(workdir)
       if not kill_once(workdir, next(chosen)):
         break  # it has ended before
-      hits[doing(workdir, rows)] += 1
+      hits[doing(workdir, rows, tmp)] += 1
     finish(workdir)
     assert end_of(workdir) == whole, f'{workdir}: another end'
     shutil.rmtree(workdir)

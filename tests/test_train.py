@@ -136,7 +136,7 @@ def test_more_steps_on_another_schedule_must_be_allowed(tmp_path):
 
 
 def test_the_first_line_says_what_the_run_is(monkeypatch, tmp_path, caplog):
-  monkeypatch.setattr(train.loop, 'restore', lambda folder, run: train.log.warning('found on the way'))
+  monkeypatch.setattr(train.run_files, 'restore', lambda folder, run: train.log.warning('found on the way'))
   caplog.set_level(logging.INFO, logger=train.log.name)
   monkeypatch.setattr(train.log, 'propagate', False)  # as in the program; otherwise all is there twice
   train.log.addHandler(caplog.handler)

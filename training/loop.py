@@ -2,12 +2,11 @@
 
 import contextlib
 import math
-import pathlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,15 +14,14 @@ import numpy as np
 from tasks.base import Evaluation
 from training import goodput, norms, processes, runtime
 from training import mesh as meshes
-from training.checkpoint import Checkpoints, Restored
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
 from training.goodput import Ledger
-from training.metrics import Metrics, MetricsWriter, log
+from training.metrics import Metrics, log
 from training.nonfinite import Counts, description
 from training.profiling import Profile
 from training.run import CompiledStep, Run
-from training.shared_checkpoints import SharedCheckpoints
+from training.run_files import Files
 from training.speed import Display
 from training.step import Metrics as StepMetrics
 from training.step import TrainState
@@ -39,56 +37,6 @@ class Failed(Exception):
 
 class Diverged(Failed):
   """The loss, its gradient or the parameters are not finite any more."""
-
-
-class Files(NamedTuple):
-  """The files of a run in its folder, and the checkpoint that it goes on from."""
-
-  checkpoints: Checkpoints
-  writer: Metrics
-  restored: Restored | None
-
-
-def restore(folder: pathlib.Path, run: Run) -> Restored | None:
-  """Return the newest checkpoint of a run's folder that verifies, if there is one; write nothing.
-
-  Raises InputError if it is of another model, or if none verifies.
-  """
-  if not (folder / 'checkpoints').is_dir():
-    return None
-  checkpoints = _checkpoints(folder, run)
-  try:
-    return checkpoints.restore_latest_verified(run.abstract_state(), discard=True)
-  finally:
-    checkpoints.close()
-
-
-@contextlib.contextmanager
-def open_files(
-  folder: pathlib.Path, run: Run, restored: Restored | None, config: Mapping[str, Any] = {}
-) -> Iterator[Files]:
-  """Open what a run writes in its folder, and close it; what was not saved at `restored` is dropped.
-
-  config: for writers that show it. Raises WriteError.
-  """
-  checkpoints = _checkpoints(folder, run)
-  step, rows = (restored.step, restored.extra['rows']) if restored else (0, 0)
-  writer = MetricsWriter(folder, step, rows, run.settings.writers, config) if processes.is_first() else Metrics()
-  writer.rows = processes.gather(writer.rows)[0]
-  try:
-    yield Files(checkpoints, writer, restored)
-  except BaseException:
-    for part in (checkpoints, writer):
-      with contextlib.suppress(Exception):  # the first error says what is wrong
-        part.close()
-    raise
-  checkpoints.close()
-  writer.close()
-
-
-def _checkpoints(folder: pathlib.Path, run: Run) -> Checkpoints:
-  kind = Checkpoints if processes.count() == 1 else SharedCheckpoints
-  return kind(folder / 'checkpoints', run.settings.keep, keep_every=run.settings.keep_every)
 
 
 class Loop:

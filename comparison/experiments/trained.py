@@ -16,9 +16,10 @@ from seqmodels.models import Model, sizing
 from seqmodels.notation import Params
 from tasks.base import Evaluation
 from training.evaluate import NotFinite, check_finite, evaluate
-from training.loop import Diverged, Loop, open_files, restore
+from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
 from training.run import CompiledStep, make_run
+from training.run_files import open_files, restore
 from training.settings import EvalSettings, TrainSettings
 
 

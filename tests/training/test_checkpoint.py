@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import InputError
-from training.checkpoint import Checkpoints, Retention, flatten
+from training.checkpoint import Checkpoints, flatten
 from training.files import WriteError
+from training.retention import Retention
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')

@@ -16,10 +16,11 @@ from seqmodels.models.layout import split_names
 from tests.training import toy
 from training import norms
 from training.checkpoint import flatten
-from training.loop import Diverged, Loop, open_files, restore
+from training.loop import Diverged, Loop
 from training.nonfinite import description
 from training.optimizer import make_optimizer
 from training.run import make_run
+from training.run_files import open_files, restore
 from training.settings import TrainSettings
 from training.step import init_train_state, make_step
 
