@@ -10,7 +10,7 @@ from absl import flags
 from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
-from training.mesh_settings import MESH_AXES, mesh_settings, mesh_sizes
+from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_sizes
 
 PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'downloads_dir', 'data_dir')
