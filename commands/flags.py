@@ -10,7 +10,7 @@ from absl import flags
 from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
-from training.mesh_settings import MESH_AXES, MeshSettings, mesh_sizes
+from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_sizes
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
@@ -230,7 +230,7 @@ def _claims(texts: Sequence[str]) -> list[int]:
 
 
 def _mesh(text: str) -> MeshSettings:
-  return MeshSettings(**mesh_sizes(text))
+  return mesh_settings(mesh_sizes(text))
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -43,7 +43,7 @@ class Run:
     return self.layout.mesh
 
   @property
-  def shardings(self) -> TrainState:
+  def shardings(self) -> Any:
     return state_shardings(self.layout)
 
   def _initial(self, seed: Any) -> TrainState:

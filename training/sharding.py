@@ -157,9 +157,9 @@ def _follow(path: str, shape: tuple[int, ...], placed: dict[str, Placed]) -> Pla
     if parameter.shape == shape:
       return parameter
     for i in reversed(range(len(parameter.shape))):
-      names, sizes, entries = (values[:i] + values[i + 1 :] for values in parameter)
-      if sizes == shape:
-        return Placed(names, shape, entries)
+      if parameter.shape[:i] + parameter.shape[i + 1 :] == shape:
+        names, entries = parameter.names, parameter.entries
+        return Placed(names[:i] + names[i + 1 :], shape, entries[:i] + entries[i + 1 :])
   return Placed(('',) * len(shape), shape, (None,) * len(shape))
 
 

@@ -46,10 +46,10 @@ def draws_key(model: Model, seed: int) -> UInt32[Array, '2'] | None:
   return jax.random.key_data(jax.random.key(seed)) if model.config.dropout or model.stochastic else None
 
 
-def state_shardings(layout: Layout) -> TrainState:
-  """Return where a TrainState lies; step and key are on every device."""
+def state_shardings(layout: Layout) -> Any:
+  """Return where a TrainState lies, as a tree prefix of it; step and key are on every device."""
   everywhere = meshes.replicated(layout.mesh)
-  return TrainState(everywhere, layout.params, layout.opt_state, layout.carry, everywhere)
+  return TrainState._make((everywhere, layout.params, layout.opt_state, layout.carry, everywhere))
 
 
 def make_step(

@@ -44,6 +44,12 @@ class Cell(Direction):
     assert self.input.bias is not None
     return self.input.kernel[...], self.recurrent_kernel[...], self.input.bias[...]
 
+  def _pinned(self, state: State, context: Context) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    """Return carries and weights, of which a mesh must not split the units: every step would gather them."""
+    names = ('embed', 'gate', 'unit'), ('recurrent', 'gate', 'unit'), ('gate', 'unit'), ('unit',)
+    carries = tuple(context.pin(state[name], BATCH, 'unit') for name in self.carries)
+    return carries, tuple(context.pin(a, *axes) for a, axes in zip(self.weights(), names, strict=False))
+
   def project(self, x: Activations) -> Float[Array, 'b t g e']:
     """Return the input's share of every gate, in float32."""
     return self.input(x, jnp.float32)
@@ -60,10 +66,11 @@ class Cell(Direction):
   def _run(
     self, x: Activations, projected: Float[Array, 'b t z'] | None, state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
+    carries, weights = self._pinned(state, context)
     y, *carry = self.kernel(
       x,
-      *(state[name] for name in self.carries),
-      *self.weights(),
+      *carries,
+      *weights,
       projected=projected,
       reset=context.reset,
       mask=context.mask,

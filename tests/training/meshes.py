@@ -4,78 +4,122 @@ Started by `test_meshes.py`, since the number of devices is fixed when JAX start
 """
 
 import json
+import pathlib
 import sys
+import tempfile
 import time
 from typing import Any
 
 import jax
+import numpy as np
 
 from seqmodels.config import ModelConfig
 from seqmodels.models import Model, build
 from tasks.base import Task
 from tasks.reversal import Reversal
 from tests.training.toy import Toy
+from training.checkpoint import Checkpoints
+from training.evaluate import evaluate
 from training.mesh_settings import MeshSettings
 from training.run import Run, make_run
-from training.settings import TrainSettings
+from training.settings import EvalSettings, TrainSettings
 
-STEPS, BATCH = 20, 8
+STEPS, BATCH = 20, 16
 MESHES = {'1': (1, 1, 1), '8x1x1': (8, 1, 1), '2x4x1': (2, 4, 1), '2x2x2': (2, 2, 2)}
 SEGMENTS = {'segment': 4, 'memory': 8}
-# name → model, training
+# name → model, training. Each has what the others have not: accumulation, remat, zero, scanned layers, a carry.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-  'transformer': ({'pattern': ('attention',), 'position': 'rotary', 'kv_heads': 2, 'heads': 4}, {'accumulate': 1}),
+  'transformer': ({'pattern': ('attention',), 'position': 'rotary', 'heads': 4, 'kv_heads': 2}, {'accumulate': 2}),
   'lstm': ({'pattern': ('lstm',), 'block': 'plain', 'feedforward': 0.0}, SEGMENTS),
   'transformer_xl': ({'pattern': ('transformer_xl',), 'position': 'transformer_xl', 'heads': 4}, SEGMENTS),
-  'gated_delta': ({'pattern': ('gated_delta',), 'heads': 2}, SEGMENTS),
-  'encoder_decoder': ({'pattern': ('attention',), 'position': 'rotary', 'heads': 2}, {}),
+  'gated_delta': ({'pattern': ('gated_delta',), 'heads': 2, 'remat': 'block', 'layers': 'scan', 'depth': 2}, SEGMENTS),
+  'encoder_decoder': ({'pattern': ('attention',), 'position': 'rotary', 'heads': 2, 'remat': 'dots'}, {}),
 }
+ZERO = ('lstm', 'encoder_decoder')
+DRAWN = ('lstm',)  # on every mesh, with decompositions
+EVALUATED = ('transformer_xl', 'encoder_decoder')
 
 
-def settings(name: str, **fields: Any) -> MeshSettings:
-  data, fsdp, tensor = MESHES[name]
-  return MeshSettings(data=data, fsdp=fsdp, tensor=tensor, **({'min_size': 64} | fields))
+def settings(name: str, mesh: str) -> MeshSettings:
+  data, fsdp, tensor = MESHES[mesh]
+  return MeshSettings(data=data, fsdp=fsdp, tensor=tensor, zero=int(name in ZERO), min_size=64, max_replicated=0.3)
 
 
-def make(name: str, **fields: Any) -> tuple[Model, Task, TrainSettings]:
+def make(name: str, mesh: str, **fields: Any) -> Run:
   config, training = CASES[name]
-  task = Reversal(symbols=7, length=5) if name == 'encoder_decoder' else Toy()
-  model = build(ModelConfig(**{'width': 16, 'depth': 2, 'feedforward': 2.0} | config | fields), task.spec)
-  return model, task, TrainSettings(steps=STEPS, batch_size=BATCH, learning_rate=3e-3, **training)
+  task: Task = Reversal(symbols=7, length=5) if name == 'encoder_decoder' else Toy()
+  model: Model = build(ModelConfig(**{'width': 16, 'depth': 1, 'feedforward': 2.0} | config | fields), task.spec)
+  train = TrainSettings(steps=STEPS, batch_size=BATCH, learning_rate=3e-3, **training)
+  return make_run(model, task, train, mesh_settings=settings(name, mesh))
 
 
-def curve(run: Run) -> list[float]:
-  """Return the loss of every step."""
-  state, batches, losses = run.initial_state(), run.batches(), []
+def train(run: Run, state: Any, first: int, last: int) -> tuple[Any, list[float]]:
+  """Return the state after steps first … last, and the loss of each."""
+  batches, losses = run.batches(), []
   compiled = run.trace_step().lower().compile()
-  for _ in range(STEPS):
-    state, metrics = compiled(state, next(batches))
-    jax.block_until_ready(state)
-    losses.append(float(metrics['loss']))
-  return losses
+  for step in range(last):
+    batch = next(batches)
+    if step >= first:
+      state, metrics = compiled(state, batch)
+      jax.block_until_ready(state)
+      losses.append(float(metrics['loss']))
+  return state, losses
 
 
-def main(names: list[str]) -> None:
-  found: dict[str, Any] = {}
-  for name in names or CASES:
+def shares(run: Run, state: Any) -> list[float]:
+  """Return the part of parameters, of optimizer state and of the carry that the first device holds."""
+
+  def share(tree: Any) -> float:
+    leaves = jax.tree.leaves(tree)
+    return sum(leaf.addressable_shards[0].data.size for leaf in leaves) / max(1, sum(leaf.size for leaf in leaves))
+
+  assert jax.tree.map(lambda a: a.sharding, state.params) == run.layout.params
+  return [share(tree) for tree in (state.params, state.opt_state, state.carry)]
+
+
+def resume(name: str) -> dict[str, Any]:
+  """Train half on eight devices, save; go on from there on one device, with layers run in the other way."""
+  whole, half = make(name, '2x2x2', depth=2), STEPS // 2
+  state, losses = train(whole, whole.initial_state(), 0, half)
+  with tempfile.TemporaryDirectory() as folder:
+    checkpoints = Checkpoints(pathlib.Path(folder))
+    checkpoints.save(half, state, {})
+    checkpoints.wait()
+    found = {'uninterrupted': losses + train(whole, state, half, STEPS)[1]}
+    for mesh, layers in (('1', 'scan'), ('2x4x1', 'unroll')):
+      run = make(name, mesh, layers=layers, depth=2)
+      restored = run.place(checkpoints.restore(half, run.abstract_state()).tree)
+      found[f'{mesh} {layers}'] = losses + train(run, restored, half, STEPS)[1]
+    checkpoints.close()
+  return found
+
+
+def main() -> None:
+  found: dict[str, Any] = {'curves': {}, 'shares': {}, 'evaluations': {}}
+  for name in CASES:
     for dropout in (0.0, 0.2):
-      for mesh in MESHES:
+      for mesh in MESHES if not dropout else ('1', '2x2x2'):
         start = time.monotonic()
-        run = make_run(*make(name, dropout=dropout), mesh_settings=settings(mesh))
-        found[f'{name} {dropout} {mesh}'] = curve(run)
-        print(
-          name,
-          dropout,
-          mesh,
-          round(time.monotonic() - start, 1),
-          found[f'{name} {dropout} {mesh}'][-1],
-          file=sys.stderr,
-        )
-  print(json.dumps(found))
+        run, key = make(name, mesh, dropout=dropout), f'{name} dropout={dropout:g} {mesh}'
+        if name in DRAWN or mesh == '1':
+          state = run.initial_state()
+          initial = jax.device_get(state) if mesh == '1' else initial
+        else:  # as drawn on one device, which spares a program
+          state = run.place(initial)
+        state, found['curves'][key] = train(run, state, 0, STEPS)
+        found['shares'][key] = shares(run, state)
+        if name in EVALUATED and not dropout and mesh in ('1', '2x2x2'):
+          evaluation = run.task.evaluations()['validation']
+          reads = EvalSettings(segment=4, memory=8, streams=8) if run.settings.segment else EvalSettings()
+          task = run.task
+          found['evaluations'][key] = evaluate(run.model, state.params, task, evaluation, reads, run.mesh)
+        print(f'{key}: {time.monotonic() - start:.1f} s', file=sys.stderr)
+  found['resumed'] = resume('lstm')
+  print(json.dumps(found, default=lambda x: np.asarray(x).tolist()))
 
 
 if __name__ == '__main__':
   jax.config.update('jax_num_cpu_devices', 8)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-  main(sys.argv[1:])
+  main()

@@ -52,6 +52,7 @@ class Plan(NamedTuple):
   parts: tuple[Part, ...]
   rows: int  # of the batch at once
   heads: int  # key heads at once, of one row if `rows` is 1
+  joined: bool = False  # whether rows and heads are one axis, as matmuls on CPU are fastest
 
 
 def attention(
@@ -105,8 +106,8 @@ def make_plan(t: int, s: int, rows: int, heads: int, shared: int, causal: bool, 
   at_once = max(1, (SHORT_SCORES_AT_ONCE if t <= SHORT else SCORES_AT_ONCE) // (shared * block * s))
   divisor = lambda n, most: max(i for i in range(1, n + 1) if n % i == 0 and i <= most)
   if at_once >= heads:
-    return Plan(causal, block, parts, divisor(rows, at_once // heads), heads)
-  return Plan(causal, block, parts, 1, divisor(heads, at_once))
+    return Plan(causal, block, parts, divisor(rows, at_once // heads), heads, joined=True)
+  return Plan(causal, block, parts, 1, divisor(heads, at_once), joined=True)
 
 
 def rematerialised(
@@ -186,10 +187,13 @@ def _by_group(function, plan, arrays, limits):
     def one_row(row):
       arrays, limits = row
       split = jax.tree.map(lambda a: jnp.moveaxis(a.reshape(len(a), -1, plan.heads, *a.shape[2:]), 1, 0), arrays)
-      results = jax.lax.map(lambda group: _turned(function, jax.tree.map(lambda a: a[None], group), limits), split)
+      turned = lambda group: _turned(function, jax.tree.map(lambda a: a[None], group), limits)
+      results = jax.lax.map(turned, split)
       return jax.tree.map(lambda a: jnp.moveaxis(a[:, 0], 0, 1).reshape(a.shape[2], heads, *a.shape[4:]), results)
 
     return jax.lax.map(one_row, (arrays, None if limits is None else tuple(a[:, None] for a in limits)))
+  if not plan.joined:
+    return _each_row(function, arrays, limits)
   if plan.rows == rows:
     return _turned(function, arrays, limits)
   split = jax.tree.map(lambda a: a.reshape(rows // plan.rows, plan.rows, *a.shape[1:]), (arrays, limits))
@@ -213,6 +217,16 @@ def _turned(function, arrays, limits):
     limits = tuple(jnp.repeat(a, heads, axis=0) for a in limits)
   results = function((*turned[:3], limits, *turned[3:]))
   return tuple(back(a, len(results) == 2 or i == 0) for i, a in enumerate(results))
+
+
+def _each_row(function, arrays, limits):
+  """`_turned` with rows and heads as two axes, so that on a mesh each can be split; joined they would be gathered."""
+
+  def row(arrays, limits):
+    single = None if limits is None else tuple(a[None] for a in limits)
+    return tuple(a[0] for a in _turned(function, tuple(a[None] for a in arrays), single))
+
+  return jax.vmap(row)(arrays, limits)
 
 
 def _visible(plan: Plan, part: Part, first: jax.Array | int, limits):
