@@ -65,8 +65,7 @@ class Cell(Direction):
       *(state[name] for name in self.carries),
       *self.weights(),
       projected=projected,
-      reset=context.reset,
-      mask=context.mask,
+      documents=context.documents,
       backend=self.kernels,
       dtype=self.dtype,
     )

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
-from seqmodels.context import BATCH, Context, EncoderOutput, StateSpec
+from seqmodels.context import BATCH, Context, Documents, EncoderOutput, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers.base import DETERMINISTIC
@@ -83,7 +83,7 @@ class EncoderDecoder(nnx.Module):
   def _encode(self, source: Source, context: Context) -> Float[Array, 'b s d']:
     """Return the encoder's output, zero on padding: NaN would pass through weights of zero."""
     features, _ = self.encoder.features(source, None, context)
-    return features if context.mask is None else jnp.where(context.mask[..., None], features, 0.0)
+    return context.documents.keep(features)
 
   def _bottleneck(self, source: Source, context: Context, max_length: int) -> State:
     batch = source.shape[0]
@@ -113,7 +113,7 @@ class EncoderDecoder(nnx.Module):
       return outputs, state | {'decoder': after}
     assert source is not None
     reading, writing = context.split(2)
-    reading = reading._replace(reset=None, mask=source_mask)
+    reading = reading.with_documents(Documents(mask=source_mask))
     if self.cross_attention:
       features = self._encode(source, reading)
       return self.decoder(inputs, None, writing._replace(encoder=EncoderOutput(features, source_mask)))

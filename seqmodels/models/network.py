@@ -105,7 +105,7 @@ class Network(nnx.Module):
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
       if start.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {start.shape[0]}, the input has a batch of {x.shape[0]}')
-      position, new_state['position'] = advance(start, x.shape[1], context.reset, context.mask)
+      position, new_state['position'] = advance(start, x.shape[1], context.documents)
       x = x + self._encoding(position).astype(x.dtype)
     x = dropout(x, self.config.dropout, at_input.key)
     own = None if state is None else state['stack']
