@@ -20,7 +20,7 @@ define make_venv
 	touch $(2)/.installed $@
 endef
 
-.PHONY: install report test test-next lint style format lock clean
+.PHONY: install report test test-next lint format lock clean
 
 install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu or peers adds an extra of pyproject.toml.
 
@@ -40,13 +40,11 @@ test: install  ## The whole test suite, in JOBS processes.
 test-next: $(NEXT_VENV)/.installed  ## NEXT_TESTS with a newer Python and the newest JAX.
 	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(NEXT_TESTS)
 
-lint: install  ## Style, types, one-way imports.
+lint: install  ## Format, types, one-way imports, words that docs/glossary.md replaces.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-
-style: install  ## Words and phrases that docs/glossary.md replaces.
 	$(BIN)/python .ci/check_style.py
 
 format: install

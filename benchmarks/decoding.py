@@ -50,11 +50,11 @@ def parse(argv: Sequence[str]) -> tuple[list[int], float, pathlib.Path | None]:
 
 
 def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
-  """A row a subject and position: seconds a token."""
+  """A row a variant and position: seconds a token."""
   import jax.numpy as jnp
 
   from comparison.experiments import decoding, timing
-  from comparison.experiments.subjects import Subject, token_spec
+  from comparison.experiments.variants import Variant, token_spec
   from seqmodels.decoding import sampling as generate
 
   calls: dict[str, Callable[..., Any]] = {}
@@ -62,7 +62,7 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
   beside: dict[str, dict[str, Any]] = {}
   length = max(positions) + decoding.STEPS
   for name, (architecture, mixer) in SUBJECTS.items():
-    model = Subject(architecture).build(token_spec(length), **FIELDS, mixer=mixer)
+    model = Variant(architecture).build(token_spec(length), **FIELDS, mixer=mixer)
     decoder = decoding.Decoder(model, 1, length)
     for position in positions:
       label = f'{name} {position}'
@@ -82,14 +82,14 @@ def generations() -> list[dict[str, Any]]:
   """Generated tokens a second from nothing, GENERATED of them, beside PyTorch where it is."""
   from benchmarks import work
   from comparison.experiments import timing
-  from comparison.experiments.subjects import Subject, random_params, token_spec
+  from comparison.experiments.variants import Variant, random_params, token_spec
 
   calls: dict[str, Callable[..., Any]] = {}
   # With learned positions and layer norms, as the PyTorch model of `torch_models.py` has them.
   gpt = {**FIELDS, 'norm': 'layer', 'position': 'learned', 'heads': 4}
   for name, (architecture, mixer) in SUBJECTS.items():
     fields = gpt if architecture == 'transformer' else FIELDS
-    model = Subject(architecture).build(token_spec(GENERATED + 1), **fields, mixer=mixer)
+    model = Variant(architecture).build(token_spec(GENERATED + 1), **fields, mixer=mixer)
     params = random_params(model)
     calls[name] = partial(greedy, model, params)
     if importlib.util.find_spec('torch') and name in ('attention, prefix of the cache', 'LSTM'):

@@ -1,4 +1,4 @@
-"""What other processes do to a measurement: their share of the machine, from /proc/stat."""
+"""Measure the share of the machine that other processes use, from /proc/stat."""
 
 import os
 import pathlib

@@ -108,9 +108,9 @@ def first_step(config: str, cache: str) -> float:
     rows, log = pathlib.Path(folder, 'W', 'metrics.jsonl'), pathlib.Path(folder, 'log')
     command = [sys.executable, 'main.py', '--mode=train', f'--config={config}', f'--workdir={rows.parent}']
     environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': cache}
-    with log.open('w') as told:
+    with log.open('w') as output:
       start = time.perf_counter()
-      process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=told, stderr=told)
+      process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
       while not (rows.exists() and rows.stat().st_size):
         if process.poll() is not None or time.perf_counter() - start > LONGEST:

@@ -82,15 +82,15 @@ def in_order(works: Iterable['Work'], groups: Sequence[str]) -> list['Work']:
 
 
 def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-  """What every row of the records says of this process."""
+  """Return the columns of every row that describe this process."""
   from benchmarks import work
   from comparison.experiments import runner
 
   torch = work.torch()
   machine = runner.machine_identity()
   versions = {**machine['versions'], 'torch': torch.__version__}
-  more = {'malloc': settings['malloc'], 'threads': torch.get_num_threads(), 'time': time.time()}
-  return {'experiment': 'peers', 'cell': name, **machine, 'versions': versions, **more}
+  process = {'malloc': settings['malloc'], 'threads': torch.get_num_threads(), 'time': time.time()}
+  return {'experiment': 'peers', 'cell': name, **machine, 'versions': versions, **process}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.work import OURS, Absent, Sides, Work, check, torch_device
-from comparison.experiments.subjects import Subject, random_params, token_spec
 from comparison.experiments.training_time import training_step
+from comparison.experiments.variants import Variant, random_params, token_spec
 from seqmodels import models
 from seqmodels.decoding import sampling as generate
 from tasks.copying import Copying
@@ -38,7 +38,7 @@ def works() -> list[Work]:
 
 def build(name: str, length: int) -> models.Model:
   architecture = 'lstm' if name == 'lstm' else 'transformer'
-  return Subject(architecture).build(token_spec(length, VOCABULARY), **LAYERS[name])
+  return Variant(architecture).build(token_spec(length, VOCABULARY), **LAYERS[name])
 
 
 def in_torch(name: str, params: Any) -> Any:

@@ -46,10 +46,10 @@ def main(
     configs.architectures.architecture(name)
   numbers = chosen_claims(claims)
 
-  from comparison.experiments import EXPERIMENTS, runner, subjects  # imports JAX, which takes seconds
+  from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
   from training.files import WriteError
 
-  subjects.check(architectures)
+  variants.check(architectures)
   needed = set(experiments or ()) or {e for n in numbers for e in (*CLAIMS[n].experiments, *CLAIMS[n].beside)}
   chosen = [experiment for name, experiment in EXPERIMENTS.items() if name in needed]
   fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]

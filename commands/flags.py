@@ -119,17 +119,17 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   if rest:
     raise InputError(f'{shown(rest[0])} is not expected: flags begin with --')
   name, mode = _mode(values.mode)
-  given: dict[str, Any] = {flag: values[flag].value for flag in values if values[flag].present}
-  del given['mode']
-  if overrides and 'config' not in given:
+  parsed: dict[str, Any] = {flag: values[flag].value for flag in values if values[flag].present}
+  del parsed['mode']
+  if overrides and 'config' not in parsed:
     raise InputError(f'--config.{cut(next(iter(overrides)))} needs --config=configs/<task>.py:<architecture>')
-  _check_mode(name, mode, given)
-  for flag in given:
-    given[flag] = _checked(flag, given[flag])
-  if 'config' in given:
-    text = given['config']
-    given['config'] = lambda: config_file.load(text, overrides)
-  return mode, given
+  _check_mode(name, mode, parsed)
+  for flag in parsed:
+    parsed[flag] = _checked(flag, parsed[flag])
+  if 'config' in parsed:
+    text = parsed['config']
+    parsed['config'] = lambda: config_file.load(text, overrides)
+  return mode, parsed
 
 
 def is_help(argv: Sequence[str]) -> bool:
@@ -149,18 +149,18 @@ def _mode(name: str | None) -> tuple[str, Mode]:
   return name, MODES[name]
 
 
-def _check_mode(name: str, mode: Mode, given: dict[str, Any]) -> None:
+def _check_mode(name: str, mode: Mode, parsed: dict[str, Any]) -> None:
   """Raise InputError unless all flags that the mode needs are there, and no others than it takes."""
   for flag in mode.required:
-    if given.get(flag) in (None, '', []):
+    if parsed.get(flag) in (None, '', []):
       raise InputError(f'--mode={name} needs --{flag}')
-  for flag in given.keys() - set(mode.flags):
+  for flag in parsed.keys() - set(mode.flags):
     allowed = ', '.join(f'--{flag}' for flag in mode.flags) or 'none'
     raise InputError(f'--{flag} has no effect with --mode={name}; allowed: {allowed}')
-  if 'step' in given and given.get('all_steps'):
+  if 'step' in parsed and parsed.get('all_steps'):
     raise InputError('--step and --all_steps exclude each other')
   if name == 'generate':
-    check_decoding({flag: given[flag] for flag in SAMPLING if flag in given}, given.get('beam'), given.get(PENALTY))
+    check_decoding({flag: parsed[flag] for flag in SAMPLING if flag in parsed}, parsed.get('beam'), parsed.get(PENALTY))
 
 
 def check_workdir(mode: Mode, arguments: Mapping[str, Any]) -> None:

@@ -46,9 +46,9 @@ def main(
     InputError: a task without text, a prompt outside its vocabulary, or flags of sampling beside `beam`.
   """
   ways: dict[str, Any] = {'temperature': temperature, 'top_k': top_k, 'top_p': top_p}
-  given = {name: value for name, value in ways.items() if value is not None}
-  check_decoding(given, beam, length_penalty)
-  sampling = Sampling(**given)
+  flags = {name: value for name, value in ways.items() if value is not None}
+  check_decoding(flags, beam, length_penalty)
+  sampling = Sampling(**flags)
   loaded = workdirs.load(workdir, step)
   prompts = [encode(loaded.task, '--prompt', text) for text in prompt]
   stops = None if stop is None else encode(loaded.task, '--stop', stop)
@@ -88,8 +88,8 @@ def stop_token(loaded: Loaded, stop: str | None, ids: np.ndarray | None) -> int:
     return loaded.model.spec.start
   if stop is None or ids is None:
     return -1
-  told = loaded.task.decode(ids)
-  if len(ids) > 1 or stop not in (told, told.strip()):
+  text = loaded.task.decode(ids)
+  if len(ids) > 1 or stop not in (text, text.strip()):
     raise InputError(f'--stop={stop!r} must be a single token of the vocabulary with --beam')
   return int(ids[0])
 
@@ -126,9 +126,10 @@ def search(
   loaded: Loaded, prompts: Sequence[np.ndarray], length: int, beams: int, stop: int, penalty: float
 ) -> list[str]:
   """Return each prompt with the best continuation of a beam search."""
-  ids, more, before = request(loaded, prompts)
-  how: dict[str, Any] = {'beams': beams, 'stop': stop, 'length_penalty': penalty, **more}
-  found, _ = beam_search(loaded.model, loaded.params, ids, length, **how)
+  ids, options, before = request(loaded, prompts)
+  found, _ = beam_search(
+    loaded.model, loaded.params, ids, length, beams=beams, stop=stop, length_penalty=penalty, **options
+  )
   texts = []
   for row in np.asarray(found[:, 0]):
     end = np.argmax(row == stop) if (row == stop).any() else len(row)
@@ -138,11 +139,11 @@ def search(
 
 def stream(loaded: Loaded, prompt: np.ndarray, length: int, sampling: Sampling, seed: int, stop: str) -> Iterator[str]:
   """Yield the prompt, then its continuation in chunks."""
-  ids, more, (before,) = request(loaded, [prompt])
+  ids, options, (before,) = request(loaded, [prompt])
   spec = loaded.model.spec
-  how = dataclasses.replace(sampling, stop=spec.start if spec.kind == 'seq2seq' else -1)
+  sampling = dataclasses.replace(sampling, stop=spec.start if spec.kind == 'seq2seq' else -1)
   key = jax.random.key(seed)
-  chunks = generate(loaded.model, loaded.params, ids, length, key=key, sampling=how, chunk=CHUNK, **more)
+  chunks = generate(loaded.model, loaded.params, ids, length, key=key, sampling=sampling, chunk=CHUNK, **options)
   yield before
   yield from pieces((np.asarray(chunk[0]) for chunk in chunks), loaded.task.decode, stop)
 

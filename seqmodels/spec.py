@@ -1,4 +1,4 @@
-"""What a model reads and writes. Tasks give a Spec, models are built from it; neither knows the other."""
+"""Describe the inputs and outputs of a model. Tasks give a Spec, models are built from it; neither knows the other."""
 
 from dataclasses import dataclass
 from typing import Literal

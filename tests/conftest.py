@@ -32,7 +32,7 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 jax.config.update('jax_num_cpu_devices', int(os.environ.get('SEQMODELS_TEST_DEVICES', '2')))
 if jax.default_backend() != 'cpu':
-  jax.config.update('jax_default_matmul_precision', 'highest')  # GPUs and TPUs read float32 with fewer bits unless told
+  jax.config.update('jax_default_matmul_precision', 'highest')  # the default of GPUs and TPUs is less
 
 install_import_hook('seqmodels', 'tests.typecheck.check')
 

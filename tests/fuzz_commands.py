@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -189,9 +190,9 @@ def attempt(line: Line) -> str:
 
   previous = signal.signal(signal.SIGALRM, stop)
   signal.setitimer(signal.ITIMER_REAL, 10 * SECONDS)
-  told = io.StringIO()
+  output = io.StringIO()
   try:
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
       _run(line)
   except TooSlow:
     return 'hang'

@@ -11,7 +11,7 @@ from tasks.datasets import files, source
 
 
 @pytest.fixture
-def nobody(monkeypatch, tmp_path):
+def homeless(monkeypatch, tmp_path):
   """A user without HOME and without an entry in the password file, as in a container."""
   for name in ('HOME', 'XDG_CACHE_HOME', 'SEQMODELS_DATA_DIR'):
     monkeypatch.delenv(name, raising=False)
@@ -37,17 +37,17 @@ def test_xdg_then_home_then_temporary(monkeypatch, tmp_path):
   assert cache.cache_folder('a') is None
 
 
-def test_a_temporary_folder_that_others_can_write_to_is_not_used(monkeypatch, nobody):
-  (nobody / f'seqmodels-{os.getuid()}').mkdir()
-  (nobody / f'seqmodels-{os.getuid()}').chmod(0o777)
+def test_a_temporary_folder_that_others_can_write_to_is_not_used(monkeypatch, homeless):
+  (homeless / f'seqmodels-{os.getuid()}').mkdir()
+  (homeless / f'seqmodels-{os.getuid()}').chmod(0o777)
   assert cache.cache_folder('a') is None
-  (nobody / f'seqmodels-{os.getuid()}').chmod(0o700)
+  (homeless / f'seqmodels-{os.getuid()}').chmod(0o700)
   assert cache.cache_folder('a') is not None
 
 
-def test_data_without_a_home_lies_among_temporary_files(nobody):
+def test_data_without_a_home_lies_among_temporary_files(homeless):
   assert cache.cache_home() is None
-  assert source.data_folder() == nobody / 'seqmodels' / 'data'
+  assert source.data_folder() == homeless / 'seqmodels' / 'data'
 
 
 def test_data_follow_xdg(monkeypatch, tmp_path):

@@ -56,7 +56,7 @@ ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
 
 @pytest.fixture
 def no_draws(monkeypatch):
-  """Parameters that nobody draws are counted in half the time."""
+  """Parameters that are not drawn are counted in half the time."""
   zeros = lambda key, shape=(), dtype=jnp.float32, **_: jnp.zeros(shape, jnp.float32)
   for draw in ('normal', 'uniform'):
     monkeypatch.setattr(jax.random, draw, zeros)
@@ -71,8 +71,8 @@ def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
   for budget in (1e5, 1e7):
     config = from_dict(configs.base.make('copying', f'{name},params={budget:g}').model.to_dict())
     kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
-    more = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
-    spec = Spec(kind, tokens, tokens, 64, **more)
+    source = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
+    spec = Spec(kind, tokens, tokens, 64, **source)
     off = lambda model, budget=budget: abs(count_parameters(model, embedding=False) / budget - 1)
     model = build(config, spec)
     assert off(model) <= 0.02

@@ -1,4 +1,4 @@
-"""What import-linter cannot see: the pages and verdicts are made without JAX."""
+"""Imports that import-linter cannot see: the pages and verdicts are made without JAX."""
 
 import subprocess
 import sys

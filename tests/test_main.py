@@ -30,7 +30,7 @@ def run(capsys, *flags: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-  ('flags', 'told'),
+  ('flags', 'expected'),
   [
     ([], '--mode is missing; allowed: train'),
     (['--mode=trian'], "--mode='trian' is not known; nearest: train"),
@@ -95,11 +95,11 @@ def run(capsys, *flags: str) -> tuple[int, str]:
     (['--mode=compare', '--workdir=W', '--scale=smoke', '--claims=1,x'], "--claims='x' must be numbers"),
   ],
 )
-def test_bad_flags_are_one_line(capsys, tmp_path, monkeypatch, flags, told):
+def test_bad_flags_are_one_line(capsys, tmp_path, monkeypatch, flags, expected):
   monkeypatch.chdir(tmp_path)
   code, err = run(capsys, *flags)
   assert code == 2
-  assert told in err
+  assert expected in err
   assert err.startswith('error: ')
   assert err.count('\n') == 1
   assert not list(tmp_path.iterdir())
@@ -162,8 +162,8 @@ def test_what_a_workdir_refuses(workdir, capsys, tmp_path):
   changes = ['--config.train.checkpoint_every=2', '--config.train.seed=1']
   code, err = run(capsys, '--mode=train', SMALL, f'--workdir={workdir}', *changes)
   assert code == 2
-  told = 'eval.batch_size is 1000 there and 64 now; train.seed is 0 there and 1 now'
-  assert err == f'error: --workdir={workdir} was made with another config: {told}\n'
+  expected = 'eval.batch_size is 1000 there and 64 now; train.seed is 0 there and 1 now'
+  assert err == f'error: --workdir={workdir} was made with another config: {expected}\n'
   (tmp_path / 'file').write_text('')
   code, err = run(capsys, '--mode=train', SMALL, f'--workdir={tmp_path}/file/W')
   assert (code, err) == (2, f'error: --workdir={tmp_path}/file/W cannot be used: Not a directory\n')
@@ -238,7 +238,7 @@ def test_a_performer_that_redraws_trains_on_other_features_each_step(tmp_path, c
 
 
 def test_a_damaged_checkpoint_is_one_line(workdir, tmp_path):
-  """In a process of its own, since what Orbax leaves behind is told late."""
+  """In a process of its own, since what Orbax leaves behind is reported late."""
   folder = tmp_path / 'W'
   shutil.copytree(workdir, folder)
   for path in (folder / 'checkpoints' / '6' / 'arrays').rglob('*'):

@@ -1,4 +1,4 @@
-"""What the README shows works: its own mixer keeps the contract, trains, and is described."""
+"""The examples of the README work: its own mixer keeps the contract, trains, and is described."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""What an experiment is: a name, a grid of cells per scale, a function from a cell to records. No verdicts here."""
+"""The contract of experiments: a name, a grid of cells per scale, a function from a cell to records; no verdicts."""
 
 import abc
 from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +49,7 @@ class Experiment(abc.ABC):
   def run(self, cell: Cell) -> Iterable[Row]: ...
 
   def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
-    """What measures the cell. Compiling is done before this returns, where an experiment can tell the two apart.
+    """Return a function that measures the cell; where an experiment can compile apart, it has done so before.
 
     Several cells may be prepared at a time, in threads, while nothing is being measured.
     """

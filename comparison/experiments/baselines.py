@@ -1,4 +1,4 @@
-"""What stands beside the trained models: trivial baselines on the same tasks, and how each experiment was tuned."""
+"""Measure trivial baselines on the same tasks, and how each experiment was tuned."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from comparison.experiments import gate, program, timing
 from comparison.experiments.base import Cell, Experiment, Row, Scale
 from comparison.experiments.forward_latency import forward
-from comparison.experiments.subjects import OTHER_MODELS, Subject, columns, depth, random_params, token_spec
 from comparison.experiments.training_time import ladder
+from comparison.experiments.variants import OTHER_MODELS, Variant, columns, depth, random_params, token_spec
 from seqmodels import models
 from seqmodels.models import Model
 
 STEPS = 16  # tokens a compiled call, so that the dispatch is shared; a position stands for the 16 that begin there
-CACHED = (Subject('lstm', 'auto'), Subject('gru', 'auto'), Subject('transformer', 'auto'))
+CACHED = (Variant('lstm', 'auto'), Variant('gru', 'auto'), Variant('transformer', 'auto'))
 
 
 class Decoding(Experiment):
@@ -66,31 +66,31 @@ class Decoding(Experiment):
 
   def run(self, cell: Cell) -> Iterable[Row]:
     cached = CACHED[::2] if cell['ladder'] == 'ends' else CACHED
-    subjects, refused = gate.admit(ladder(cell) if 'architectures' in cell else cached)
+    variants, refused = gate.admit(ladder(cell) if 'architectures' in cell else cached)
     yield from refused
     calls: dict[str, Callable[..., Any]] = {}
     setups: dict[str, Callable[[], Any]] = {}
     beside: dict[str, Row] = {}
-    decoders: dict[str, tuple[Subject, Decoder]] = {}
+    decoders: dict[str, tuple[Variant, Decoder]] = {}
     reach = max(*cell['positions'], *cell['generated']) + STEPS
-    for subject in subjects:
-      decoder = Decoder(build(subject, cell, reach), cell['batch'], reach)
-      decoders[subject.name] = subject, decoder
+    for variant in variants:
+      decoder = Decoder(build(variant, cell, reach), cell['batch'], reach)
+      decoders[variant.name] = variant, decoder
       saved = decoder.walk(cell['positions'])
       for position in cell['positions']:
-        name = f'{subject.name} {position}'
+        name = f'{variant.name} {position}'
         calls[name], setups[name] = decoder.advance, copier(saved[position])
-        beside[name] = {**point(subject, decoder.model, cell), 'position': position}
-      if subject.architecture == 'transformer':
+        beside[name] = {**point(variant, decoder.model, cell), 'position': position}
+      if variant.architecture == 'transformer':
         for position in cell['positions']:
           name = f'uncached {position}'
-          model = build(subject, cell, position)
+          model = build(variant, cell, position)
           try:
             calls[name] = forward(model, position, cell['batch'])[1]
           except program.TooLarge as reason:
-            yield {**gate.lacking(subject, str(reason)), 'backend': 'uncached', 'position': position}
+            yield {**gate.missing(variant, str(reason)), 'backend': 'uncached', 'position': position}
             continue
-          beside[name] = {**point(subject, model, cell), 'backend': 'uncached', 'position': position}
+          beside[name] = {**point(variant, model, cell), 'backend': 'uncached', 'position': position}
     # Recomputation takes up to a thousand times longer: rounds of its own leave time for many rounds of the others.
     for repeats, tokens in ((150, STEPS), (15, 1)):
       chosen = {name: call for name, call in calls.items() if (name in setups) == (tokens == STEPS)}
@@ -103,24 +103,24 @@ class Decoding(Experiment):
       yield from generation(decoders, cell, length)
 
 
-def generation(decoders: dict[str, tuple[Subject, 'Decoder']], cell: Cell, length: int) -> Iterable[Row]:
+def generation(decoders: dict[str, tuple[Variant, 'Decoder']], cell: Cell, length: int) -> Iterable[Row]:
   """Seconds to generate `length` tokens from nothing."""
   calls = {name: partial(decoder.generate, length=length) for name, (_, decoder) in decoders.items()}
   setups = {name: decoder.start for name, (_, decoder) in decoders.items()}
   measured = timing.interleave(calls, setups=setups, repeats=10, seconds=cell['seconds'] / len(cell['generated']))
-  for subject, decoder in decoders.values():
-    row = {**point(subject, decoder.model, cell), 'length': length}
-    yield timing.timing_row(measured[subject.name], metric='generation_seconds', **row)
+  for variant, decoder in decoders.values():
+    row = {**point(variant, decoder.model, cell), 'length': length}
+    yield timing.timing_row(measured[variant.name], metric='generation_seconds', **row)
 
 
-def build(subject: Subject, cell: Cell, length: int) -> Model:
-  return subject.build(token_spec(length), params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
+def build(variant: Variant, cell: Cell, length: int) -> Model:
+  return variant.build(token_spec(length), params=cell['size'], depth=cell['depth'], dtype=cell['dtype'])
 
 
-def point(subject: Subject, model: Model, cell: Cell) -> Row:
-  backend = 'cached' if subject.architecture == 'transformer' else subject.backend
+def point(variant: Variant, model: Model, cell: Cell) -> Row:
+  backend = 'cached' if variant.architecture == 'transformer' else variant.backend
   length = max(cell['positions'])
-  return {**columns(subject, model, length), 'backend': backend, 'size': cell['size'], 'batch': cell['batch']}
+  return {**columns(variant, model, length), 'backend': backend, 'size': cell['size'], 'batch': cell['batch']}
 
 
 def copier(tree: Any) -> Callable[[], Any]:

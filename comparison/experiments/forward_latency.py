@@ -10,8 +10,8 @@ import numpy as np
 
 from comparison.experiments import gate, program, timing
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth, random_params, token_spec
 from comparison.experiments.training_time import is_reference, ladder
+from comparison.experiments.variants import VOCABULARY, Variant, columns, depth, random_params, token_spec
 from seqmodels.models import Model, sizing
 
 
@@ -67,46 +67,46 @@ class ForwardLatency(Experiment):
 
   def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
     length = cell['length']
-    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
+    variants, refused = gate.admit(ladder(cell), cell['dtype'])
     # Beyond the limit the scores alone would not fit the memory of a small machine.
-    subjects = [s for s in subjects if length <= cell['materialised_to'] or not materialises(s)]
+    variants = [s for s in variants if length <= cell['materialised_to'] or not materialises(s)]
     spec, fields = token_spec(length), {'params': cell['size'], 'depth': cell['depth'], 'dtype': cell['dtype']}
-    models = [subject.build(spec, **fields) for subject in subjects]
+    models = [variant.build(spec, **fields) for variant in variants]
     made = program.together([partial(program.attempt, partial(forward, model, length)) for model in models])
-    return partial(self._measure, cell, refused, subjects, models, made)
+    return partial(self._measure, cell, refused, variants, models, made)
 
   def _measure(
-    self, cell: Cell, refused: list[Row], subjects: list[Subject], models: list[Model], made: list[Any]
+    self, cell: Cell, refused: list[Row], variants: list[Variant], models: list[Model], made: list[Any]
   ) -> Iterable[Row]:
     length = cell['length']
     yield from refused
-    runs, lacking = gate.running(subjects, made)
-    yield from lacking
+    runs, missing = gate.running(variants, made)
+    yield from missing
     calls, beside = {}, {}
-    subjects = list(compress(subjects, runs))
-    for subject, model, (compiled, call) in zip(subjects, compress(models, runs), compress(made, runs), strict=True):
-      beside[subject.name] = {
-        **columns(subject, model, length),
+    variants = list(compress(variants, runs))
+    for variant, model, (compiled, call) in zip(variants, compress(models, runs), compress(made, runs), strict=True):
+      beside[variant.name] = {
+        **columns(variant, model, length),
         'size': cell['size'],
         'length': length,
         'batch': 1,
       }
-      calls[subject.name] = call
-      if is_reference(subject, cell):
+      calls[variant.name] = call
+      if is_reference(variant, cell):
         continue
       flops = sizing.sequence_flops(model, length)
       if compiled.seen_by_the_compiler:
-        yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[subject.name]}
-      yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[subject.name]}
+        yield {'metric': 'temporary_bytes', 'value': compiled.temporary_bytes, 'unit': 'B', **beside[variant.name]}
+      yield {'metric': 'flops', 'value': flops, 'unit': 'FLOP', **beside[variant.name]}
     measured = timing.interleave(calls, repeats=60, seconds=cell['seconds'])
-    for subject in subjects:
-      metric = 'reference_seconds' if is_reference(subject, cell) else 'forward_seconds'
-      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
+    for variant in variants:
+      metric = 'reference_seconds' if is_reference(variant, cell) else 'forward_seconds'
+      yield timing.timing_row(measured[variant.name], metric=metric, **beside[variant.name])
 
 
-def materialises(subject: Subject) -> bool:
+def materialises(variant: Variant) -> bool:
   """Return whether all scores exist at once."""
-  return subject == Subject('transformer', 'reference')
+  return variant == Variant('transformer', 'reference')
 
 
 def forward(model: Model, length: int, batch: int = 1):

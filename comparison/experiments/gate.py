@@ -11,7 +11,7 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Row
-from comparison.experiments.subjects import ON_SOME_DEVICES, VOCABULARY, Subject, random_params, token_spec
+from comparison.experiments.variants import ON_SOME_DEVICES, VOCABULARY, Variant, random_params, token_spec
 from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.kernels import dispatch
@@ -20,43 +20,43 @@ from seqmodels.models import Model
 LENGTH, BATCH, WIDTH = 12, 2, 16
 TOLERANCE = {'float32': 1e-4, 'bfloat16': 5e-2}  # largest deviation of an output, of order 1
 
-_found: dict[str, dict[str, float] | Exception] = {}  # of a subject: its deviations, or why it does not run
+_found: dict[str, dict[str, float] | Exception] = {}  # of a variant: its deviations, or why it does not run
 _one = threading.Lock()  # of threads that prepare cells, one goes through the gates and the others wait for it
 
 
-def admit(subjects: Sequence[Subject], dtype: str = 'float32') -> tuple[list[Subject], list[Row]]:
-  """The subjects that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
+def admit(variants: Sequence[Variant], dtype: str = 'float32') -> tuple[list[Variant], list[Row]]:
+  """The variants that pass, and one row `gate` with value 0 for each that does not. Once a process and architecture.
 
   What this machine does not have, or not in `dtype`, or cannot run leaves a row `unavailable` and is passed over.
   """
-  reasons = {s.name: unavailable(s, dtype) if s.backend in ON_SOME_DEVICES else '' for s in subjects}
+  reasons = {s.name: unavailable(s, dtype) if s.backend in ON_SOME_DEVICES else '' for s in variants}
   with _one:
-    new = [s for s in subjects if not reasons[s.name] and s.name not in _found]
-    found = program.together([partial(program.attempt, partial(of_subject, subject)) for subject in new])
-    _found.update(zip((subject.name for subject in new), found, strict=True))
-  admitted: list[Subject] = []
+    new = [s for s in variants if not reasons[s.name] and s.name not in _found]
+    found = program.together([partial(program.attempt, partial(of_variant, variant)) for variant in new])
+    _found.update(zip((variant.name for variant in new), found, strict=True))
+  admitted: list[Variant] = []
   rows: list[Row] = []
-  for subject in subjects:
-    if reasons[subject.name]:
-      rows.append(lacking(subject, reasons[subject.name]))
+  for variant in variants:
+    if reasons[variant.name]:
+      rows.append(missing(variant, reasons[variant.name]))
       continue
-    result = _found[subject.name]
+    result = _found[variant.name]
     if isinstance(result, Exception):
-      rows.append(lacking(subject, said(result)))
+      rows.append(missing(variant, said(result)))
       continue
     broken = {name: value for name, value in result.items() if value > TOLERANCE['float32']}
     if not broken:
-      admitted.append(subject)
+      admitted.append(variant)
       continue
     text = ', '.join(f'{name} deviates by {value:.2g}' for name, value in broken.items())
     rows.append(
-      {'metric': 'gate', 'value': 0, 'architecture': subject.architecture, 'backend': subject.backend, 'error': text}
+      {'metric': 'gate', 'value': 0, 'architecture': variant.architecture, 'backend': variant.backend, 'error': text}
     )
   return admitted, rows
 
 
-def running(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
-  """Whose program runs here, which one call tells; a row `unavailable` for each other.
+def running(variants: Sequence[Variant], made: Sequence[Any]) -> tuple[list[bool], list[Row]]:
+  """Return which variants' programs run here, found by one call each; a row `unavailable` for every other.
 
   made: a compiled program and a call of it, or the exception that says why there is none. Where nothing runs, the first
   reason is raised.
@@ -64,7 +64,7 @@ def running(subjects: Sequence[Subject], made: Sequence[Any]) -> tuple[list[bool
   reasons = [one if isinstance(one, Exception) else program.attempt(partial(_once, one[1])) for one in made]
   if reasons and all(reasons):
     raise reasons[0]
-  rows = [lacking(subject, said(reason)) for subject, reason in zip(subjects, reasons, strict=True) if reason]
+  rows = [missing(variant, said(reason)) for variant, reason in zip(variants, reasons, strict=True) if reason]
   return [reason is None for reason in reasons], rows
 
 
@@ -78,26 +78,26 @@ def said(reason: Exception) -> str:
   return text if isinstance(reason, program.TooLarge) else f'{type(reason).__name__}: {text}'
 
 
-def lacking(subject: Subject, reason: str) -> Row:
-  who: Row = {'architecture': subject.architecture, 'backend': subject.backend}
+def missing(variant: Variant, reason: str) -> Row:
+  who: Row = {'architecture': variant.architecture, 'backend': variant.backend}
   return {'metric': 'unavailable', 'value': None, 'error': reason, **who}
 
 
-def unavailable(subject: Subject, dtype: str) -> str:
+def unavailable(variant: Variant, dtype: str) -> str:
   """Why there is no such model here; empty where there is one."""
   platform = 'cuda' if jax.default_backend() == 'gpu' else jax.default_backend()
   try:
-    dispatch.check(subject.backend or 'auto', platform)
-    subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
+    dispatch.check(variant.backend or 'auto', platform)
+    variant.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0, dtype=dtype)
   except InputError as error:
     return str(error)
   return ''
 
 
-def of_subject(subject: Subject) -> dict[str, float]:
-  """The deviations of a small model, computed with all bits of float32, which GPUs and TPUs use only when told."""
+def of_variant(variant: Variant) -> dict[str, float]:
+  """The deviations of a small model, with full float32 products, which are not the default of GPUs and TPUs."""
   with jax.default_matmul_precision('highest'):
-    return deviations(subject.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
+    return deviations(variant.build(token_spec(LENGTH), width=WIDTH, depth=1, params=0.0))
 
 
 def deviations(model: Model) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is left of a gradient on its way back through time: norms of products of the state's Jacobians."""
+"""Measure how gradients shrink on their way back through time: norms of products of the state's Jacobians."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from jax.flatten_util import ravel_pytree
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import Subject, columns
 from comparison.experiments.trained import Trainer
+from comparison.experiments.variants import Variant, columns
 from seqmodels.models import Model
 from tasks.language import Language
 from training.settings import TrainSettings
@@ -38,11 +38,11 @@ class GradientFlow(Experiment):
     return 4 + 0.005 * sum(cell['updates']) * len(cell['seeds'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Subject(cell['architecture'])])
+    admitted, refused = gate.admit([Variant(cell['architecture'])])
     yield from refused
     task = Language(length=64)
-    for subject in admitted:
-      model = subject.build(task.spec, width=cell['width'], depth=1)
+    for variant in admitted:
+      model = variant.build(task.spec, width=cell['width'], depth=1)
       tokens = task.arrays('validation', np.arange(cell['lag'] // task.length + 1)).inputs.reshape(-1)[
         : cell['lag'] + 1
       ]
@@ -58,7 +58,7 @@ class GradientFlow(Experiment):
               'metric': 'decades',
               'value': value,
               'unit': 'log₁₀ of the norm',
-              **columns(subject, model, task.length),
+              **columns(variant, model, task.length),
               'lag': lag,
               'update': update,
               'seed': seed,

@@ -9,7 +9,7 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth, token_spec
+from comparison.experiments.variants import VOCABULARY, Variant, columns, depth, token_spec
 from seqmodels import models
 from seqmodels.kernels import attention
 from seqmodels.mixers.attention import Attention
@@ -21,15 +21,15 @@ from training.step import init_train_state, make_step
 
 WINDOW = 256
 STATES = (
-  Subject('lstm'),
-  Subject('gru'),
-  Subject('rnn'),
-  Subject('transformer'),
+  Variant('lstm'),
+  Variant('gru'),
+  Variant('rnn'),
+  Variant('transformer'),
 )
 
 
 class StateBytes(Experiment):
-  """What each architecture must remember, by the shapes of its state; for attention also grouped keys and a window."""
+  """Measure the bytes of each state by its shapes; for attention also with grouped keys and a window."""
 
   name = 'state_bytes'
   version = 2
@@ -41,38 +41,38 @@ class StateBytes(Experiment):
     ]
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    for subject in STATES:
-      model = subject.build(token_spec(1000), params=cell['size'], depth=cell['depth'])
-      yield from self._rows(cell, subject, model, '')
-      if subject.architecture == 'transformer':
-        yield from self._rows(cell, subject, model, 'multi-head')
+    for variant in STATES:
+      model = variant.build(token_spec(1000), params=cell['size'], depth=cell['depth'])
+      yield from self._rows(cell, variant, model, '')
+      if variant.architecture == 'transformer':
+        yield from self._rows(cell, variant, model, 'multi-head')
         heads = attention_mixer(model).heads
-        grouped = subject.build(
+        grouped = variant.build(
           token_spec(1000), params=cell['size'], depth=cell['depth'], heads=2 * heads, kv_heads=heads // 2 or 1
         )
-        yield from self._rows(cell, subject, grouped, 'grouped-query')
-        window = Subject('sliding_window').build(
+        yield from self._rows(cell, variant, grouped, 'grouped-query')
+        window = Variant('sliding_window').build(
           token_spec(1000), width=model.config.width, depth=cell['depth'], heads=heads, mixer={'window': WINDOW}
         )
-        yield from self._rows(cell, subject, window, 'window')
+        yield from self._rows(cell, variant, window, 'window')
 
-  def _rows(self, cell: Cell, subject: Subject, model: models.Model, variant: str) -> Iterable[Row]:
-    if subject.architecture == 'transformer' and not variant:
+  def _rows(self, cell: Cell, variant: Variant, model: models.Model, form: str) -> Iterable[Row]:
+    if variant.architecture == 'transformer' and not form:
       return
     for batch in cell['batches']:
       for length in cell['lengths']:
         row = {
-          **columns(subject, model, length),
+          **columns(variant, model, length),
           'metric': 'state_bytes',
           'value': sizing.state_bytes(model, batch, length),
           'unit': 'B',
-          'backend': variant,
+          'backend': form,
           'size': cell['size'],
           'length': length,
           'batch': batch,
         }
-        if variant:
-          row['formula'] = cache_formula(model, min(length, WINDOW) if variant == 'window' else length, batch)
+        if form:
+          row['formula'] = cache_formula(model, min(length, WINDOW) if form == 'window' else length, batch)
         yield row
 
 
@@ -145,13 +145,13 @@ class OptimizerBytes(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     batch = jax.eval_shape(lambda: task.arrays('train', np.arange(cell['batch'])))
-    for subject in (Subject('lstm', 'xla'), Subject('transformer', 'xla')):
-      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+    for variant in (Variant('lstm', 'xla'), Variant('transformer', 'xla')):
+      model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
       optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=cell['batch']))
       state = jax.eval_shape(lambda m=model, o=optimizer: init_train_state(m, o, 0))
       temporary = program.compile_program(make_step(model, task, optimizer), state, batch).temporary_bytes
       parameters = tree_bytes(state.params)
-      beside = {**columns(subject, model, cell['length']), **cell}
+      beside = {**columns(variant, model, cell['length']), **cell}
       parts = {
         'parameters': parameters,
         "Adam's moments": tree_bytes(state.opt_state),

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import Subject, random_params
+from comparison.experiments.variants import Variant, random_params
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Tokens
 
@@ -39,7 +39,7 @@ class Order(Experiment):
 
   def run(self, cell: Cell) -> Iterable[Row]:
     tokens = Tokens(VOCABULARY)
-    model = Subject(cell['architecture']).build(
+    model = Variant(cell['architecture']).build(
       Spec(cell['kind'], tokens, tokens, LENGTH), width=WIDTH, depth=cell['depth'], position=cell['position']
     )
     kind = 'encoder' if cell['kind'] == 'encode' else 'causal decoder'

@@ -1,4 +1,4 @@
-"""What the compiler says about a program before it runs: its memory and its dependent steps."""
+"""Read what the compiler says of a program before it runs: its memory and its dependent steps."""
 
 import functools
 import os
@@ -65,8 +65,8 @@ def compile_program(function: Callable[..., Any], *arguments: Any, donate: Seque
 
 def device_bytes() -> float:
   """Memory that programs may take on the device, less what is taken; infinite where the device does not tell."""
-  told = jax.devices()[0].memory_stats() or {}
-  return told['bytes_limit'] - told.get('bytes_in_use', 0) if 'bytes_limit' in told else float('inf')
+  stats = jax.devices()[0].memory_stats() or {}
+  return stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else float('inf')
 
 
 def together(makers: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -79,7 +79,7 @@ def together(makers: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def attempt(make: Callable[[], Any], allowed: type[Exception] = Exception) -> Any:
-  """What it makes, or the exception that says why it could not."""
+  """Return the result of a call, or the exception that it raised."""
   try:
     return make()
   except allowed as reason:

@@ -10,8 +10,8 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import Subject, columns, depth
 from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.variants import Variant, columns, depth
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Vectors
 from tasks.recall import Recall
@@ -63,24 +63,24 @@ class Reach(Experiment):
     cells = [{'architecture': a, 'depth': depth(scale), **cell} for a in architectures]
     if scale in few:
       return cells
-    return cells + [{'depth': depth(scale), **cell, **more} for more in equal_flops('transformer', 'rnn')]
+    return cells + [{'depth': depth(scale), **cell, **budget} for budget in equal_flops('transformer', 'rnn')]
 
   def cost(self, cell: Cell) -> float:
     return 8 + 0.006 * cell['steps'] * len(cell['seeds']) * len(cell['rates'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Subject(cell['architecture'])])
+    admitted, refused = gate.admit([Variant(cell['architecture'])])
     yield from refused
-    for subject in admitted:
+    for variant in admitted:
       if 'matched' not in cell:  # gradients are those of untrained models
-        yield from gradients(subject, cell)
-      yield from recall(subject, cell)
+        yield from gradients(variant, cell)
+      yield from recall(variant, cell)
 
 
-def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
+def gradients(variant: Variant, cell: Cell) -> Iterable[Row]:
   length = cell['lag'] + 1
   spec = Spec('causal', Vectors(INPUT), Vectors(INPUT), length)
-  model = subject.build(spec, params=cell['size'], depth=cell['depth'])
+  model = variant.build(spec, params=cell['size'], depth=cell['depth'])
   gradient = jax.jit(lambda params, x: input_gradient(model, params, x))
   inputs = np.random.default_rng(0).standard_normal((4, length, INPUT), np.float32)
   for seed in cell['seeds']:
@@ -93,7 +93,7 @@ def gradients(subject: Subject, cell: Cell) -> Iterable[Row]:
         'metric': 'gradient_decades',
         'value': float(decades[length - 1 - lag] - decades[length - 2]),
         'unit': 'decades',
-        **columns(subject, model, length),
+        **columns(variant, model, length),
         'lag': lag,
         'bound': bool(norms[length - 1 - lag] <= LEAST),
         'seed': seed,
@@ -110,9 +110,9 @@ def input_gradient(model: Model, params: dict, inputs: jax.Array) -> jax.Array:
   return jax.grad(last)(inputs)
 
 
-def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
+def recall(variant: Variant, cell: Cell) -> Iterable[Row]:
   task = make_task(cell)
-  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+  model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
   steps = updates(model, cell)
   trainer = Trainer(model, task, settings(steps))
   rate, runs, mean = trials(
@@ -125,7 +125,7 @@ def recall(subject: Subject, cell: Cell) -> Iterable[Row]:
         'metric': metric('accuracy', cell),
         'value': score(model, run.params, longer, 'test')['accuracy'],
         'unit': 'share',
-        **columns(subject, model, longer.length),
+        **columns(variant, model, longer.length),
         'length': longer.length,
         'train_length': cell['length'],
         'learning_rate': rate,

@@ -6,8 +6,8 @@ from typing import Any
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import Subject, columns
 from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.variants import Variant, columns
 from tasks.recall import Recall
 from training.settings import TrainSettings
 
@@ -64,26 +64,26 @@ class RecallCapacity(Experiment):
       'rates': [1e-3, 3e-3],
     }
     classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
-    subjects, grid = {
+    variants, grid = {
       'smoke': (classical[:2], smoke | {'depth': 1}),
       'laptop': (classical[:3], laptop | {'depth': 2}),
       'overnight': ([*classical, ('lstm', 'residual')], overnight | {'depth': 2}),
       'accelerator': ([*classical, ('lstm', 'residual')], accelerator | {'depth': 2}),
     }[scale]
-    cells = [{'architecture': a, 'block': b, **grid} for a, b in subjects]
+    cells = [{'architecture': a, 'block': b, **grid} for a, b in variants]
     if scale in ('smoke', 'laptop'):
       return cells
-    return cells + [{'block': '', **grid, **more} for more in equal_flops('transformer')]
+    return cells + [{'block': '', **grid, **budget} for budget in equal_flops('transformer')]
 
   def cost(self, cell: Cell) -> float:
     return 4 + 6e-6 * cell['length'] * cell['batch'] * cell['steps'] * len(cell['rates']) * len(cell['seeds'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
+    admitted, refused = gate.admit([Variant(cell['architecture'], '', cell['block'])])
     yield from refused
     task = make_task(cell)
-    for subject in admitted:
-      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+    for variant in admitted:
+      model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
       steps = updates(model, cell)
       trainer = Trainer(model, task, settings(steps, cell['batch']))
       rate, runs, mean = trials(
@@ -96,7 +96,7 @@ class RecallCapacity(Experiment):
             'metric': metric('accuracy', cell),
             'value': score(model, run.params, fewer, 'test')['accuracy'],
             'unit': 'share',
-            **columns(subject, model, cell['length']),
+            **columns(variant, model, cell['length']),
             'size': cell['size'],
             'pairs': pairs,
             'length': cell['length'],

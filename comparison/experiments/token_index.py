@@ -8,8 +8,8 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import Subject, columns, depth
 from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.variants import Variant, columns, depth
 from seqmodels.models import Model
 from tasks.base import Batch
 from tasks.language import Language
@@ -39,13 +39,13 @@ class TokenIndex(Experiment):
     overnight = laptop | {'steps': 1500, 'rates': [2e-3, 6e-3], 'seeds': [0, 1, 2, 3, 4]}
     accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
     cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)
-    subjects = [('transformer', ''), ('lstm', '')]
+    variants = [('transformer', ''), ('lstm', '')]
     more = []
     if scale not in ('smoke', 'laptop'):
-      subjects += [('gru', ''), ('lstm', 'residual')]
+      variants += [('gru', ''), ('lstm', 'residual')]
       more = equal_flops('transformer')
     shared = {'depth': depth(scale), **cell}
-    return [{'architecture': a, 'block': b, **shared} for a, b in subjects] + [
+    return [{'architecture': a, 'block': b, **shared} for a, b in variants] + [
       {'block': '', **shared, **other} for other in more
     ]
 
@@ -54,11 +54,11 @@ class TokenIndex(Experiment):
     return 4 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Subject(cell['architecture'], '', cell['block'])])
+    admitted, refused = gate.admit([Variant(cell['architecture'], '', cell['block'])])
     yield from refused
     task = Language(length=cell['length'])
-    for subject in admitted:
-      model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+    for variant in admitted:
+      model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
       steps = updates(model, cell)
       trainer = Trainer(model, task, settings(steps, cell['batch']))
       rate, runs, mean = trials(
@@ -70,7 +70,7 @@ class TokenIndex(Experiment):
             'metric': metric('loss', cell),
             'value': loss,
             'unit': 'nats',
-            **columns(subject, model, cell['length']),
+            **columns(variant, model, cell['length']),
             'size': cell['size'],
             'length': cell['length'],
             'batch': cell['batch'],

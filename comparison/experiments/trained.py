@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from comparison.experiments.base import Cell
-from comparison.experiments.subjects import Subject
+from comparison.experiments.variants import Variant
 from comparison.records import AT_EQUAL_FLOPS
 from seqmodels.models import Model, sizing
 from seqmodels.notation import Params
@@ -83,7 +83,7 @@ def updates(model: Model, cell: Cell) -> int:
   """
   if 'matched' not in cell:
     return cell['steps']
-  other = Subject(cell['budget_of']).build(model.spec, params=cell['size'], depth=cell['depth'])
+  other = Variant(cell['budget_of']).build(model.spec, params=cell['size'], depth=cell['depth'])
   length = model.spec.length
   return round(cell['steps'] * sizing.sequence_flops(other, length) / sizing.sequence_flops(model, length))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from comparison.experiments import gate, program, timing
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import (
+from comparison.experiments.variants import (
   DEVICE_LADDER,
   DEVICE_OTHERS,
   ENDS,
@@ -20,7 +20,7 @@ from comparison.experiments.subjects import (
   OTHER_RUNGS,
   REFERENCES,
   VOCABULARY,
-  Subject,
+  Variant,
   columns,
   depth,
   random_params,
@@ -31,7 +31,7 @@ from training.optimizer import make_optimizer
 from training.settings import TrainSettings
 from training.step import init_train_state, make_step
 
-LADDERS: dict[str, Sequence[Subject]] = {
+LADDERS: dict[str, Sequence[Variant]] = {
   'ends': ENDS,
   'laptop': LADDER,
   'full': FULL_LADDER,
@@ -43,18 +43,18 @@ MATERIALISED_TO = 1024  # tokens to which a batch's scores are worth trying to k
 STEPWISE_TO = 512  # tokens to which the slow rung `scan` is worth its time on a device
 
 
-def ladder(cell: Cell) -> Sequence[Subject]:
-  """Who is measured: a ladder of backends, or architectures that were named."""
+def ladder(cell: Cell) -> Sequence[Variant]:
+  """Return the variants to measure: a ladder of backends, or the architectures that were named."""
   if 'architectures' in cell:
-    return [Subject(name) for name in cell['architectures']]
+    return [Variant(name) for name in cell['architectures']]
   rungs = LADDERS[cell['ladder']]
   short = cell['ladder'] != 'device' or cell['length'] <= STEPWISE_TO
-  return [rung for rung in rungs if short or rung != Subject('lstm', 'reference')]
+  return [rung for rung in rungs if short or rung != Variant('lstm', 'reference')]
 
 
-def is_reference(subject: Subject, cell: Cell) -> bool:
+def is_reference(variant: Variant, cell: Cell) -> bool:
   """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
-  return cell['ladder'] in ('others', 'device_others') and subject in REFERENCES
+  return cell['ladder'] in ('others', 'device_others') and variant in REFERENCES
 
 
 class TrainingTime(Experiment):
@@ -110,28 +110,28 @@ class TrainingTime(Experiment):
     return self.prepare(cell)()
 
   def prepare(self, cell: Cell) -> Callable[[], Iterable[Row]]:
-    subjects, refused = gate.admit(ladder(cell), cell['dtype'])
+    variants, refused = gate.admit(ladder(cell), cell['dtype'])
     if cell['ladder'] == 'device':
-      subjects = [s for s in subjects if cell['length'] <= MATERIALISED_TO or s != Subject('transformer', 'reference')]
+      variants = [s for s in variants if cell['length'] <= MATERIALISED_TO or s != Variant('transformer', 'reference')]
     task = Copying(symbols=VOCABULARY - 2, items=1, lag=cell['length'] - 2)
     point = {'size': cell['size'], 'length': cell['length'], 'batch': cell['tokens'] // cell['length']}
-    models = [s.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype']) for s in subjects]
+    models = [s.build(task.spec, params=cell['size'], depth=cell['depth'], dtype=cell['dtype']) for s in variants]
     compilations = [partial(training_step, model, task, point['batch']) for model in models]
     made = program.together([partial(program.attempt, compilation) for compilation in compilations])
-    return partial(self._measure, cell, refused, subjects, models, made, point)
+    return partial(self._measure, cell, refused, variants, models, made, point)
 
   def _measure(
-    self, cell: Cell, refused: list[Row], subjects: list[Subject], models: list[Model], made: list[Any], point: Row
+    self, cell: Cell, refused: list[Row], variants: list[Variant], models: list[Model], made: list[Any], point: Row
   ) -> Iterable[Row]:
     yield from refused
-    runs, lacking = gate.running(subjects, made)
-    yield from lacking
+    runs, missing = gate.running(variants, made)
+    yield from missing
     steps, beside = {}, {}
-    subjects = list(compress(subjects, runs))
-    for subject, model, (compiled, call) in zip(subjects, compress(models, runs), compress(made, runs), strict=True):
-      beside[subject.name] = {**columns(subject, model, cell['length']), **point}
-      steps[subject.name] = call
-      if is_reference(subject, cell):
+    variants = list(compress(variants, runs))
+    for variant, model, (compiled, call) in zip(variants, compress(models, runs), compress(made, runs), strict=True):
+      beside[variant.name] = {**columns(variant, model, cell['length']), **point}
+      steps[variant.name] = call
+      if is_reference(variant, cell):
         continue
       if not compiled.seen_by_the_compiler:
         continue
@@ -140,19 +140,21 @@ class TrainingTime(Experiment):
         'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),
       }
       for metric, (value, unit) in more.items():
-        yield {'metric': metric, 'value': value, 'unit': unit, **beside[subject.name]}
+        yield {'metric': metric, 'value': value, 'unit': unit, **beside[variant.name]}
     measured = timing.interleave(steps, repeats=30, seconds=cell['seconds'])
-    for subject in subjects:
-      metric = 'reference_seconds' if is_reference(subject, cell) else 'step_seconds'
-      yield timing.timing_row(measured[subject.name], metric=metric, **beside[subject.name])
+    for variant in variants:
+      metric = 'reference_seconds' if is_reference(variant, cell) else 'step_seconds'
+      yield timing.timing_row(measured[variant.name], metric=metric, **beside[variant.name])
 
 
 def training_step(model: Model, task: Copying, batch_size: int):
-  """The compiled step, and a call that takes one step on from where the last call ended."""
-  optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1))
+  """Return the compiled step, and a call that takes one step on from where the last call ended."""
+  settings = TrainSettings(schedule='constant', batch_size=batch_size, weight_decay=0.1)
+  optimizer = make_optimizer(settings, model.axes)
   empty = jax.eval_shape(lambda: init_train_state(model, optimizer, 0))
   state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), empty)
-  state = state._replace(params=random_params(model))
+  opt_state = optimizer.with_learning_rate(state.opt_state, settings.learning_rate)
+  state = state._replace(params=random_params(model), opt_state=opt_state)
   batch = jax.device_put(task.arrays('train', np.arange(batch_size)))
   compiled = program.compile_program(make_step(model, task, optimizer), state, batch)
 

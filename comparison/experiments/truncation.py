@@ -8,8 +8,8 @@ import numpy as np
 
 from comparison.experiments import gate, program
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.subjects import VOCABULARY, Subject, columns, depth
 from comparison.experiments.trained import Trainer, score
+from comparison.experiments.variants import VOCABULARY, Variant, columns, depth
 from tasks.copying import Copying
 from tasks.language import Language
 from training.optimizer import make_optimizer
@@ -63,16 +63,16 @@ class Truncation(Experiment):
     return 4 + 2e-10 * cell['steps'] * cell['tokens'] * cell['size'] * len(cell['seeds'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Subject('lstm')])
+    admitted, refused = gate.admit([Variant('lstm')])
     yield from refused
-    for subject in admitted:
-      yield from (memory if cell['kind'] == 'bytes' else penalty)(subject, cell)
+    for variant in admitted:
+      yield from (memory if cell['kind'] == 'bytes' else penalty)(variant, cell)
 
 
-def memory(subject: Subject, cell: Cell) -> Iterable[Row]:
+def memory(variant: Variant, cell: Cell) -> Iterable[Row]:
   length, segment = cell['length'], cell['segment']
   task = Copying(symbols=VOCABULARY - 2, items=1, lag=length - 2)
-  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+  model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
   optimizer = make_optimizer(TrainSettings(schedule='constant', batch_size=BATCH))
   step = make_step(model, task, optimizer)
   whole = jax.eval_shape(lambda: task.arrays('train', np.arange(BATCH)))
@@ -88,7 +88,7 @@ def memory(subject: Subject, cell: Cell) -> Iterable[Row]:
       'metric': 'temporary_bytes',
       'value': compiled.temporary_bytes,
       'unit': 'B',
-      **columns(subject, model, length),
+      **columns(variant, model, length),
       'method': method,
       'segment': segment,
       'size': cell['size'],
@@ -97,12 +97,12 @@ def memory(subject: Subject, cell: Cell) -> Iterable[Row]:
     }
 
 
-def penalty(subject: Subject, cell: Cell) -> Iterable[Row]:
+def penalty(variant: Variant, cell: Cell) -> Iterable[Row]:
   """The same tokens an update, cut into more streams where the segments are shorter."""
   segment, batch = cell['segment'], cell['tokens'] // cell['segment']
   steps = cell['steps']
   task = Language(length=min(512, cell['tokens']))
-  model = subject.build(task.spec, params=cell['size'], depth=cell['depth'])
+  model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
   trainer = Trainer(
     model,
     task,
@@ -114,7 +114,7 @@ def penalty(subject: Subject, cell: Cell) -> Iterable[Row]:
       'metric': 'loss',
       'value': score(model, params, task, 'validation', 25)['loss'],
       'unit': 'nats',
-      **columns(subject, model, segment),
+      **columns(variant, model, segment),
       'segment': segment,
       'size': cell['size'],
       'batch': batch,

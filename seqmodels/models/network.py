@@ -99,7 +99,7 @@ class Network(nnx.Module):
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
     at_input, inside = context.split(2)
-    x = self._embed(inputs)
+    x = self._embed(self._clear(inputs, context.mask))
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
@@ -127,6 +127,12 @@ class Network(nnx.Module):
 
   def _embed(self, inputs: jax.Array) -> jax.Array:
     return self.embed(inputs) if isinstance(self.spec.input, Tokens) else self.input(inputs)
+
+  def _clear(self, inputs: jax.Array, mask: Flags | None) -> jax.Array:
+    """Return vectors with zeros in place of padding: a NaN there would reach the gradients of norms as 0 · NaN."""
+    if mask is None or isinstance(self.spec.input, Tokens):
+      return inputs
+    return jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
 
   def _encoding(self, position: Int[Array, 'b t']) -> Float[Array, 'b t d']:
     if self.config.position == 'sinusoidal':

@@ -1,4 +1,4 @@
-"""What a model costs before it is run: parameters, FLOPs per token, bytes of state."""
+"""Count the costs of a model before it is run: parameters, FLOPs per token, bytes of state."""
 
 import itertools
 import math

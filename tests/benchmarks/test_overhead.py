@@ -19,7 +19,7 @@ def quick(monkeypatch):
 
 
 def test_rows_and_table_say_what_was_missed_and_replace_older_ones(quick, tmp_path, capsys):
-  command = ['overhead', f'--config={TINY}', '--starts=1', '--seconds=0', '--busy=99', f'--out={tmp_path}']
+  command = ['overhead', f'--config={TINY}', '--starts=1', '--seconds=0', '--busy=1e9', f'--out={tmp_path}']
   assert overhead.main(command) == 0
   table = (tmp_path / 'overhead.md').read_text()
   assert table in capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_every_default_config_is_one():
 
 
 @pytest.mark.parametrize(
-  ('flag', 'told'),
+  ('flag', 'expected'),
   [
     ('--config=configs/nothing.py:gru', "--config='configs/nothing.py:gru' must be"),
     ('--config=configs/copying.py:gruu', 'nearest: gru'),
@@ -57,8 +57,8 @@ def test_every_default_config_is_one():
     ('rest', "'rest' is not expected"),
   ],
 )
-def test_bad_flags_are_one_line(flag, told):
+def test_bad_flags_are_one_line(flag, expected):
   with pytest.raises(InputError) as caught:
     overhead.parse(['overhead', flag])
-  assert told in str(caught.value)
+  assert expected in str(caught.value)
   assert '\n' not in str(caught.value)

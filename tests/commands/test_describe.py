@@ -1,4 +1,4 @@
-"""What `--mode=describe` prints is what the traced programs of the model do."""
+"""The numbers of `--mode=describe` are what the traced programs of the model do."""
 
 import re
 
@@ -44,8 +44,8 @@ def test_flops_are_the_programs(arg, read, capsys):
     return count(model.apply, model.abstract_params, tokens, state) / length
 
   segment, memory, masked = read
-  told = rows['training FLOPs per token']
-  assert told.endswith(f'in segments of {segment}, attention to the last {memory}' if memory else 'at length 128')
-  assert 0.98 < 3 * counted(segment, memory) / number(told) <= 1.01 * masked
+  line = rows['training FLOPs per token']
+  assert line.endswith(f'in segments of {segment}, attention to the last {memory}' if memory else 'at length 128')
+  assert 0.98 < 3 * counted(segment, memory) / number(line) <= 1.01 * masked
   for position in (1, 100, 4000) if model.spec.kind == 'causal' else ():
     assert counted(1, position) == pytest.approx(number(rows[f'at position {position:,}']), rel=0.02)

@@ -22,7 +22,7 @@ def parse(*arguments: str):
 
 
 @pytest.mark.parametrize(
-  ('arguments', 'told'),
+  ('arguments', 'expected'),
   [
     (['--mode=train', '--workdir=W', '--config='], '--mode=train needs --config'),
     (['--mode=train', LSTM, '--workdir='], '--mode=train needs --workdir'),
@@ -73,11 +73,11 @@ def parse(*arguments: str):
     (['--mode=describe', f'{LSTM},streams=3'], 'eval.streams=3 has no effect with eval.segment=0'),
   ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_short_line(arguments, told):
+def test_what_is_wrong_is_one_short_line(arguments, expected):
   with pytest.raises(InputError) as caught:
     parse(*arguments)
   message = str(caught.value)
-  assert told in message
+  assert expected in message
   assert len(message) < 1200
   assert '\n' not in message
 
@@ -128,12 +128,12 @@ CONFIGS = {
 
 @pytest.mark.parametrize('what', CONFIGS)
 def test_a_config_file_that_fails_names_its_line(what, tmp_path):
-  text, told = CONFIGS[what]
+  text, expected = CONFIGS[what]
   (tmp_path / 'mine.py').write_text(text)
   argument = ':x' if what == 'takes no argument' else ''
   with pytest.raises(InputError) as caught:
     parse('--mode=describe', f'--config={tmp_path}/mine.py{argument}')
-  assert f'{tmp_path}/mine.py{argument}: {told}' in str(caught.value)
+  assert f'{tmp_path}/mine.py{argument}: {expected}' in str(caught.value)
   assert '\n' not in str(caught.value)
 
 
@@ -153,7 +153,7 @@ def test_a_config_file_may_be_a_program_of_its_own(tmp_path):
 
 
 def test_options_without_effect_are_refused():
-  for arguments, told in (
+  for arguments, expected in (
     (
       ['--mode=describe', f'{LSTM},cross_attention=False'],
       'model.cross_attention=False has no effect',
@@ -162,7 +162,7 @@ def test_options_without_effect_are_refused():
   ):
     with pytest.raises(InputError, match='has no effect') as caught:
       main.run(['main.py', *arguments])
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
   config = f'--config={ROOT}/configs/reversal.py:seq2seq_lstm'
   main.run(['main.py', '--mode=describe', config])  # here it means something
 

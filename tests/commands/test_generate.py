@@ -25,7 +25,7 @@ def loaded() -> Loaded:
 
 @pytest.fixture
 def written(loaded, monkeypatch):
-  """What `--mode=generate` prints with this model."""
+  """Return what `--mode=generate` prints with this model."""
   monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step: loaded)
 
   def run(*prompts: str, **flags) -> str:
@@ -77,7 +77,7 @@ def test_stops_are_found_across_chunks_and_what_may_begin_one_waits(stop):
 
 
 @pytest.mark.parametrize(
-  ('flags', 'told'),
+  ('flags', 'expected'),
   [
     ({'prompt': ['a', 'λ']}, "--prompt='λ': characters outside the vocabulary: 'λ'"),
     ({'prompt': ['λ' * 50]}, f"--prompt='{'λ' * 40}…': characters"),
@@ -90,8 +90,8 @@ def test_stops_are_found_across_chunks_and_what_may_begin_one_waits(stop):
     ({'prompt': ['a'], 'temperature': 0.5, 'beam': 2}, '--temperature and --beam exclude each other'),
   ],
 )
-def test_bad_requests_are_one_line(written, flags, told):
+def test_bad_requests_are_one_line(written, flags, expected):
   with pytest.raises(InputError) as caught:
     written(*flags.pop('prompt'), **flags)
-  assert told in str(caught.value)
+  assert expected in str(caught.value)
   assert '\n' not in str(caught.value)

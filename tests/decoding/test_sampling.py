@@ -60,14 +60,14 @@ def test_a_state_that_grows_with_the_text_changes_nothing(monkeypatch):
   config = ModelConfig(pattern=GROWING, width=16, depth=5, feedforward=1.0, position='rotary', mixer=mixer)
   model = build(config, SPEC)
   params = jax.tree.map(lambda p: 2 * p, model.init(jax.random.key(3)))
-  how = {'key': jax.random.key(1), 'chunk': 5}
+  options = {'key': jax.random.key(1), 'chunk': 5}
   rooms, prompt = [], jnp.array([[1, 2, 3], [6, 5, 4]])
   monkeypatch.setattr(
     generating, 'grow', lambda *a, max_length: rooms.append(max_length) or grow(*a, max_length=max_length)
   )
-  whole = run(model, params, prompt, 10, **how)
+  whole = run(model, params, prompt, 10, **options)
   monkeypatch.setattr(generating, 'SMALLEST_ROOM', 4)
-  grown = run(model, params, prompt, 10, **how)
+  grown = run(model, params, prompt, 10, **options)
   assert rooms == [13]
   np.testing.assert_array_equal(grown, whole)
 
@@ -85,10 +85,10 @@ def test_a_row_that_has_stopped_repeats_its_stop(trained):
 
 def test_generation_ends_when_every_row_has_stopped(trained):
   model, params = trained
-  prompt, how = jnp.array([[1, 2], [1, 2]]), {'key': jax.random.key(0), 'chunk': 3}
-  free = run(model, params, prompt, 12, sampling=Sampling(temperature=0), **how)
+  prompt, options = jnp.array([[1, 2], [1, 2]]), {'key': jax.random.key(0), 'chunk': 3}
+  free = run(model, params, prompt, 12, sampling=Sampling(temperature=0), **options)
   stop = int(free[0, 1])
-  chunks = list(generate(model, params, prompt, 12, sampling=Sampling(temperature=0, stop=stop), **how))
+  chunks = list(generate(model, params, prompt, 12, sampling=Sampling(temperature=0, stop=stop), **options))
   assert len(chunks) == 1
   assert (np.asarray(chunks[0])[:, 1:] == stop).all()
 

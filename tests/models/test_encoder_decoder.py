@@ -117,17 +117,17 @@ def test_reversal_is_learned_with_cross_attention(reverser):
 def test_greedy_answers_and_beams_are_those_of_full_forward_passes(reverser):
   task, model, params = reverser
   source, mask = jnp.array([[1, 2, 3, 4], [3, 2, 0, 0]]), jnp.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool)
-  prompt, how = jnp.zeros((2, 1), jnp.int32), {'source': source, 'source_mask': mask}
+  prompt, options = jnp.zeros((2, 1), jnp.int32), {'source': source, 'source_mask': mask}
   greedy = Sampling(temperature=0.0, stop=0)
   made = np.concatenate(
-    list(generate(model, params, prompt, 5, key=jax.random.key(0), sampling=greedy, chunk=2, **how)), axis=1
+    list(generate(model, params, prompt, 5, key=jax.random.key(0), sampling=greedy, chunk=2, **options)), axis=1
   )
   assert [task.decode(row) for row in made] == ['dcba', 'bc']
   # Less sure of itself, the model has many continuations to tell apart.
   blurred = params | {
     'decoder': params['decoder'] | {'output': jax.tree.map(lambda p: 0.3 * p, params['decoder']['output'])}
   }
-  tokens, scores = beam_search(model, blurred, prompt, 2, beams=25, **how)
+  tokens, scores = beam_search(model, blurred, prompt, 2, beams=25, **options)
   every = np.array(list(itertools.product(range(5), repeat=2)), np.int32)
   x = np.concatenate([np.zeros((25, 1), np.int32), every[:, :1]], axis=1)
   apply = jax.jit(model.apply)
@@ -147,7 +147,7 @@ def test_the_budget_and_the_flops_count_both_parts():
   model = build(TRANSFORMER.replace(width=128, kernels='reference'), spec)
   x, source = jnp.zeros((1, 32), jnp.int32), jnp.zeros((1, 16, 6))
   counted = count(lambda p, x, s: model.apply(p, x, source=s), model.abstract_params, x, source)
-  masked = 4 * 128 * (32 * 31 / 2)  # scores that nobody sees
+  masked = 4 * 128 * (32 * 31 / 2)  # masked scores
   assert sizing.sequence_flops(model, 32) + masked == pytest.approx(counted, rel=0.01)
   rows = dict(sizing.table(model))
   assert rows['decoder layers'] == '1 × (attention), residual block, cross-attention'

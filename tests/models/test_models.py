@@ -89,6 +89,23 @@ def test_readout_last_reads_the_last_position_that_is_not_padding():
   np.testing.assert_allclose(outputs[1:], model.apply(params, x[1:, :4])[0], atol=1e-6)
 
 
+@pytest.mark.parametrize('config', [SINUSOIDAL, STACKED, HYBRID], ids=['transformer', 'stacked', 'hybrid'])
+def test_nan_in_padding_reaches_neither_outputs_nor_gradients(config):
+  model = build(config, Spec('causal', Vectors(3), Vectors(2), 6))
+  params = model.init(jax.random.key(0))
+  x = jax.random.normal(jax.random.key(1), (2, 6, 3))
+  mask = jnp.ones((2, 6), bool).at[1, 2:4].set(False)
+
+  def loss(params, x):
+    outputs, _ = model.apply(params, x, context=Context(mask=mask))
+    return jnp.sum(jnp.where(mask[..., None], jnp.square(outputs), 0))
+
+  clean = jax.jit(jax.value_and_grad(loss))(params, x)
+  poisoned = jax.jit(jax.value_and_grad(loss))(params, jnp.where(mask[..., None], x, jnp.nan))
+  jax.tree.map(np.testing.assert_array_equal, clean, poisoned)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(poisoned))
+
+
 def test_readout_mean_is_the_mean_over_what_is_not_padding():
   fields = {'input': Vectors(3), 'output': Vectors(5), 'length': 8}
   model = build(STACKED, Spec('encode', **fields, readout='mean'))

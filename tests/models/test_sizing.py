@@ -44,7 +44,7 @@ def test_the_table_names_layers_as_checkpoints_do():
 
 
 def program(model, length, memory=0, function=lambda model: model.apply):
-  """What runs a model on one row, and its abstract arguments."""
+  """Return a function that runs a model on one row, and its abstract arguments."""
   state = jax.eval_shape(lambda: model.init_state(1, memory)) if memory else None
   x = jax.ShapeDtypeStruct((1, length), jnp.int32)
   return function(model), (model.abstract_params, x, state)
@@ -74,7 +74,7 @@ def test_flops_are_the_programs(pattern, fields):
   model = build(config, Spec('causal', Tokens(50), Tokens(50), 64))
   for length, memory in ((1, 100), (64, 0), (64, 128)):
     run, arguments = program(model, length, memory)
-    masked = 1.0 if length == 1 or pattern in ('gru', 'linear_attention') else 1.25  # pairs that nobody sees
+    masked = 1.0 if length == 1 or pattern in ('gru', 'linear_attention') else 1.25  # masked pairs
     ours = sizing.flops_per_token(model, length, memory)
     assert 0.98 <= count(run, *arguments) / length / ours <= 1.01 * masked
 

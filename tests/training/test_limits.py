@@ -1,4 +1,4 @@
-"""What cannot fit the memory is refused by its size; what fits is not."""
+"""Models that cannot fit the memory are refused by their size; others are not."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def check(model=None, train=None, evaluation=None, spec=None) -> None:
 
 @pytest.mark.usefixtures('small_machine')
 @pytest.mark.parametrize(
-  ('arguments', 'told'),
+  ('arguments', 'expected'),
   [
     ({'model': {'params': 1e8}}, 'model.params=1e+08: at least 1e+08 parameters need 1.49 GiB'),
     ({'model': {'width': 4096}}, 'model.width=4096 and model.depth=2: at least 3.02e+08 parameters need 4.5 GiB'),
@@ -50,10 +50,10 @@ def check(model=None, train=None, evaluation=None, spec=None) -> None:
     ({'spec': Spec('causal', Tokens(10**7), Tokens(10**7), 8)}, 'at least 1.29e+09 parameters'),
   ],
 )  # fmt: skip
-def test_what_does_not_fit_is_one_line(arguments, told):
+def test_what_does_not_fit_is_one_line(arguments, expected):
   with pytest.raises(InputError) as caught:
     check(**arguments)
-  assert told in str(caught.value)
+  assert expected in str(caught.value)
   assert str(caught.value).endswith('this machine has 1 GiB')
   assert '\n' not in str(caught.value)
 

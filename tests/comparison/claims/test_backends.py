@@ -7,9 +7,9 @@ from comparison.claims import CLAIMS, backends
 from tests.comparison.claims.test_judges import rows, timed, training
 
 
-def row(architecture, backend, samples, **more):
+def row(architecture, backend, samples, **columns):
   value = float(np.median(samples))
-  return {'architecture': architecture, 'backend': backend, 'value': value, 'samples': list(samples), **more}
+  return {'architecture': architecture, 'backend': backend, 'value': value, 'samples': list(samples), **columns}
 
 
 def test_every_round_is_judged_with_the_backend_that_was_best_in_the_others():

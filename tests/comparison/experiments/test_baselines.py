@@ -1,4 +1,4 @@
-"""What stands beside the trained models: baselines and trials of every one of them, and the second budget."""
+"""Baselines and trials of every trained model, rungs of the ladder, and the second budget."""
 
 import dataclasses
 from functools import partial
@@ -7,11 +7,12 @@ import pytest
 
 from comparison.experiments import EXPERIMENTS, gate, reach, recall_capacity, token_index, training_time
 from comparison.experiments.base import SCALES
-from comparison.experiments.subjects import LADDER, OTHER_RUNGS, REFERENCES, Subject, token_spec
 from comparison.experiments.trained import metric, updates
 from comparison.experiments.training_time import LADDERS, is_reference
+from comparison.experiments.variants import LADDER, OTHER_RUNGS, REFERENCES, Variant, token_spec
 from seqmodels.kernels.cpu import library
 from seqmodels.models import sizing
+from tasks.copying import Copying
 from tasks.language import Language
 
 QUALITY = ('recall_capacity', 'reach', 'truncation', 'token_index')
@@ -65,7 +66,7 @@ def test_a_second_budget_spends_the_flops_of_the_lstm(experiment):
   assert matched
   for cell in matched:
     spec = token_spec(cell['length'])
-    build = lambda name, spec=spec, cell=cell: Subject(name).build(spec, params=cell['size'], depth=cell['depth'])
+    build = lambda name, spec=spec, cell=cell: Variant(name).build(spec, params=cell['size'], depth=cell['depth'])
     model, lstm = build(cell['architecture']), build('lstm')
     spent = updates(model, cell) * sizing.sequence_flops(model, cell['length'])
     assert spent == pytest.approx(cell['steps'] * sizing.sequence_flops(lstm, cell['length']), rel=1e-3)
@@ -93,7 +94,7 @@ def test_the_rungs_in_cpp_are_passed_over_where_it_has_not_been_built(monkeypatc
 
 
 def test_a_vendors_kernel_that_is_not_here_is_passed_over():
-  admitted, rows = gate.admit([Subject('lstm', 'cudnn')], 'bfloat16')  # which no device has
+  admitted, rows = gate.admit([Variant('lstm', 'cudnn')], 'bfloat16')  # which no device has
   assert admitted == []
   assert [(row['metric'], row['value']) for row in rows] == [('unavailable', None)]
   assert 'cudnn' in rows[0]['error'].lower()
@@ -103,6 +104,14 @@ def test_a_rung_of_one_type_keeps_it_whatever_the_cell_has():
   rung = next(rung for rung in LADDERS['device'] if rung.backend == 'cudnn')
   model = dataclasses.replace(rung, backend='xla').build(token_spec(4), width=8, dtype='bfloat16')
   assert model.config.dtype == 'float32'
+
+
+def test_a_timed_step_trains():
+  model = Variant('gru').build(token_spec(length=8, vocabulary=8), width=8)
+  _, call = training_time.training_step(model, Copying(symbols=6, items=2, lag=2), batch_size=4)
+  first, *_, last = (call() for _ in range(10))
+  assert float(first['learning_rate']) > 0
+  assert float(last['loss']) < 0.98 * float(first['loss'])
 
 
 def failing(call):

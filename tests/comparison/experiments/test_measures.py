@@ -1,4 +1,4 @@
-"""What the experiments compute, against closed forms and independent formulations."""
+"""The numbers of the experiments against closed forms and independent formulations."""
 
 import dataclasses
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from comparison.experiments import gate, gradient_flow, memory, token_index
-from comparison.experiments.subjects import Subject, random_params, token_spec
 from comparison.experiments.trained import Trainer, score
+from comparison.experiments.variants import Variant, random_params, token_spec
 from seqmodels.mixers import MIXERS
 from seqmodels.mixers.base import DETERMINISTIC
 from seqmodels.mixers.recurrent import RNN
@@ -28,7 +28,7 @@ def test_the_gate_lets_a_sound_model_pass_and_names_what_is_broken(monkeypatch):
 
   monkeypatch.setitem(MIXERS, 'peeking', Peeking)
   monkeypatch.setattr(gate, '_found', {})
-  sound, broken = Subject('rnn'), dataclasses.replace(Subject('rnn', fields={'pattern': ('peeking',)}), block='plain')
+  sound, broken = Variant('rnn'), dataclasses.replace(Variant('rnn', fields={'pattern': ('peeking',)}), block='plain')
   admitted, rows = gate.admit([sound, broken])
   assert admitted == [sound]
   assert [(row['metric'], row['value']) for row in rows] == [('gate', 0)]
@@ -45,7 +45,7 @@ def test_products_of_jacobians_against_a_linear_recurrence():
 
 
 def test_jacobians_against_the_derivative_of_the_whole_chain():
-  model = Subject('rnn').build(token_spec(6, 8), width=4, depth=1)
+  model = Variant('rnn').build(token_spec(6, 8), width=4, depth=1)
   params = random_params(model)
   tokens = jnp.array([1, 5, 2, 7, 0, 3])
   jacobians = jax.jit(lambda params, tokens: gradient_flow.jacobians(model, params, tokens))
@@ -62,7 +62,7 @@ def test_jacobians_against_the_derivative_of_the_whole_chain():
 
 @pytest.mark.parametrize(('options', 'numbers'), [({}, 2 * 2 * 24), ({'heads': 4, 'kv_heads': 2}, 2 * 2 * 12)])
 def test_the_cache_formula_is_the_state_without_its_counters(options, numbers):
-  model = Subject('transformer').build(token_spec(100), width=24, depth=2, **options)
+  model = Variant('transformer').build(token_spec(100), width=24, depth=2, **options)
   assert memory.cache_formula(model, 100, 3) == numbers * 100 * 3 * 4
   state = jax.eval_shape(lambda: model.init_state(3, 100))
   floats = sum(leaf.size * 4 for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.float32)
@@ -77,7 +77,7 @@ def test_bands_cover_every_index_once():
 
 def test_a_learning_rate_in_the_state_is_that_of_the_settings():
   task = Recall(vocabulary=16, pairs=2, length=8, evaluation_examples=20)
-  model = Subject('rnn').build(task.spec, width=8, depth=1)
+  model = Variant('rnn').build(task.spec, width=8, depth=1)
   settings = TrainSettings(steps=3, batch_size=4, learning_rate=3e-2, weight_decay=0.1, warmup_steps=1)
   run = Trainer(model, task, dataclasses.replace(settings, learning_rate=7.0)).run(3e-2, seed=5)
   optimizer = make_optimizer(settings)

@@ -32,8 +32,8 @@ class Counting(Experiment):
     yield {'metric': 'n', 'value': -cell['i']}
 
 
-def run(experiment, folder, **more):
-  return runner.run([experiment], 'smoke', folder, say=lambda line: None, **more)
+def run(experiment, folder, **options):
+  return runner.run([experiment], 'smoke', folder, say=lambda line: None, **options)
 
 
 def test_finished_cells_are_not_run_again(tmp_path):

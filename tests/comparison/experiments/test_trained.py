@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from comparison.experiments.subjects import Subject
 from comparison.experiments.trained import Trainer, score, trials
+from comparison.experiments.variants import Variant
 from tasks.recall import Recall
 from training.evaluate import NotFinite
 from training.optimizer import OPTIMIZERS
@@ -18,7 +18,7 @@ SETTINGS = TrainSettings(steps=4, batch_size=4, schedule='constant')
 
 
 def model(**fields):
-  return Subject('gru').build(TASK.spec, width=8, depth=1, **fields)
+  return Variant('gru').build(TASK.spec, width=8, depth=1, **fields)
 
 
 def test_dropout_changes_the_losses_of_an_experiment():

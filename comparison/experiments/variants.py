@@ -1,4 +1,4 @@
-"""Whom an experiment measures: architectures on the backends of each side's ladder, with parameters matched."""
+"""The variants that experiments measure: architectures on the backends of each side's ladder, of equal size."""
 
 import math
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ VOCABULARY = 64  # small, so that the non-embedding parameters, which are matche
 
 
 @dataclass(frozen=True)
-class Subject:
+class Variant:
   """An architecture in its own classical block, or inside the block that Transformers use (`residual`)."""
 
   architecture: str
@@ -47,7 +47,7 @@ class Subject:
 def check(architectures: Iterable[str]) -> None:
   """Raises InputError for a name that does not exist or does not make a causal model, which all measurements need."""
   for name in architectures:
-    Subject(name).build(token_spec(8), width=16, depth=1)
+    Variant(name).build(token_spec(8), width=16, depth=1)
 
 
 def depth(scale: Scale) -> int:
@@ -74,11 +74,11 @@ def random_params(model: models.Model, seed: int = 0) -> Params:
   return jax.tree.map(draw, model.abstract_params, model.axes)
 
 
-def columns(subject: Subject, model: models.Model, length: int) -> Row:
-  """What stands beside every number of a model: its budget, its cost and its state."""
+def columns(variant: Variant, model: models.Model, length: int) -> Row:
+  """Return the columns of every row of a model: its budget, its cost and its state."""
   return {
-    'architecture': subject.architecture,
-    'backend': subject.backend,
+    'architecture': variant.architecture,
+    'backend': variant.backend,
     'block': model.config.block,
     'width': model.config.width,
     'depth': model.config.depth,
@@ -91,43 +91,43 @@ def columns(subject: Subject, model: models.Model, length: int) -> Row:
 
 # The ladder of backends, lowest rung first.
 LADDER = (
-  Subject('lstm', 'reference'),
-  Subject('lstm', 'xla'),
-  Subject('lstm', 'cpu'),
-  Subject('gru', 'xla'),
-  Subject('gru', 'cpu'),
-  Subject('transformer', 'reference'),
-  Subject('transformer', 'xla'),
-  Subject('transformer', 'cpu'),
+  Variant('lstm', 'reference'),
+  Variant('lstm', 'xla'),
+  Variant('lstm', 'cpu'),
+  Variant('gru', 'xla'),
+  Variant('gru', 'cpu'),
+  Variant('transformer', 'reference'),
+  Variant('transformer', 'xla'),
+  Variant('transformer', 'cpu'),
 )
-ENDS = (Subject('lstm', 'xla'), Subject('transformer', 'reference'))
-FULL_LADDER = (*LADDER, Subject('gru', 'reference'), Subject('rnn', 'xla'), Subject('rnn', 'cpu'))
+ENDS = (Variant('lstm', 'xla'), Variant('transformer', 'reference'))
+FULL_LADDER = (*LADDER, Variant('gru', 'reference'), Variant('rnn', 'xla'), Variant('rnn', 'cpu'))
 ON_SOME_DEVICES = ('cpu', 'cudnn')  # rungs that are left out where they cannot be had
 # What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
 # not see the state; attention that sees fewer keys, or keeps a state of fixed size.
 OTHER_MODELS = ('min_gru', 'min_lstm', 'lru', 'rg_lru', 'sliding_window', 'linear_transformer')
 OTHER_RUNGS = (
-  Subject('rnn', 'reference'),
-  Subject('transformer', 'cudnn'),
-  Subject('min_gru', 'reference'),
-  Subject('min_gru', 'associative'),
-  Subject('min_lstm', 'auto'),
-  Subject('lru', 'auto'),
-  Subject('rg_lru', 'auto'),
-  Subject('sliding_window', 'auto'),
-  Subject('linear_transformer', 'xla'),
+  Variant('rnn', 'reference'),
+  Variant('transformer', 'cudnn'),
+  Variant('min_gru', 'reference'),
+  Variant('min_gru', 'associative'),
+  Variant('min_lstm', 'auto'),
+  Variant('lru', 'auto'),
+  Variant('rg_lru', 'auto'),
+  Variant('sliding_window', 'auto'),
+  Variant('linear_transformer', 'xla'),
 )
 # Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
-REFERENCES = (Subject('lstm', 'xla'), Subject('transformer', 'xla'))
-WHOLE_LADDER = (*FULL_LADDER, Subject('lstm', 'cudnn'), *OTHER_RUNGS)
+REFERENCES = (Variant('lstm', 'xla'), Variant('transformer', 'xla'))
+WHOLE_LADDER = (*FULL_LADDER, Variant('lstm', 'cudnn'), *OTHER_RUNGS)
 # What is worth compiling on an accelerator, where compiling takes longer than measuring.
 DEVICE_LADDER = (
-  Subject('lstm', 'reference'),
-  Subject('lstm', 'xla'),
-  Subject('lstm', 'cudnn', dtype='float32'),
-  Subject('gru', 'xla'),
-  Subject('transformer', 'reference'),
-  Subject('transformer', 'xla'),
-  Subject('transformer', 'cudnn'),
+  Variant('lstm', 'reference'),
+  Variant('lstm', 'xla'),
+  Variant('lstm', 'cudnn', dtype='float32'),
+  Variant('gru', 'xla'),
+  Variant('transformer', 'reference'),
+  Variant('transformer', 'xla'),
+  Variant('transformer', 'cudnn'),
 )
-DEVICE_OTHERS = (*REFERENCES, Subject('min_gru', 'associative'), Subject('rg_lru', 'auto'))
+DEVICE_OTHERS = (*REFERENCES, Variant('min_gru', 'associative'), Variant('rg_lru', 'auto'))
