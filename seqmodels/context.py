@@ -47,6 +47,13 @@ class Documents(NamedTuple):
     """Return `old` on padding, elsewhere `new`, whose first axes are those of the flags."""
     return new if self.mask is None else jnp.where(_widen(self.mask, new.ndim), new, old)
 
+  def last(self, values: Float[Array, 'b t d']) -> Float[Array, 'b d']:
+    """Return the values at the last token of every row [b t] that is not padding; of padding alone, at its end."""
+    if self.mask is None:
+      return values[:, -1]
+    index = values.shape[1] - 1 - jnp.argmax(self.mask[:, ::-1], axis=1)
+    return jnp.take_along_axis(values, index[:, None, None], axis=1)[:, 0]
+
   def time_major(self) -> 'Documents':
     """Return the same with flags [t b]."""
     return jax.tree.map(lambda flags: flags.swapaxes(0, 1), self)

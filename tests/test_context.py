@@ -82,6 +82,16 @@ def test_documents_are_the_same_from_the_end():
   assert documents.without_padding().reversed().mask is None
 
 
+def test_the_last_token_of_a_row():
+  values, mask = (
+    np.arange(12, dtype=np.float32).reshape(3, 4, 1),
+    np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool),
+  )
+  actual = Documents(mask=jnp.asarray(mask)).last(jnp.asarray(values))
+  np.testing.assert_array_equal(actual, [[1], [7], [11]])
+  np.testing.assert_array_equal(ONE_DOCUMENT.last(jnp.asarray(values)), [[3], [7], [11]])
+
+
 def test_a_context_has_documents():
   documents, key = draw(), jax.random.key(0)
   context = Context(key=key).with_documents(documents)

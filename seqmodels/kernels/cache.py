@@ -170,11 +170,9 @@ def decode_attention(
   """
   if decode not in DECODE:
     raise unknown('mixer.decode', decode, DECODE)
+  q, *token = (Documents(mask=mask).keep(a) for a in (q, *new))
   flags = jnp.zeros((0,), bool) if mask is None else mask
-  if mask is not None:
-    q, *tokens = (jnp.where(mask[:, None, None], a, jnp.zeros((), a.dtype)) for a in (q, *new))
-    new = tokens[0], tokens[1]
-  out, k_blocks, v_blocks = _decode(backend, decode, q, new, k.blocks, v.blocks, end, flags)
+  out, k_blocks, v_blocks = _decode(backend, decode, q, tuple(token), k.blocks, v.blocks, end, flags)
   return out, Ring(k_blocks), Ring(v_blocks)
 
 
