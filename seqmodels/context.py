@@ -1,4 +1,4 @@
-"""`Context` goes with the input and the state of a call; `StateSpec` describes the arrays of a state."""
+"""`Context` and `Documents` go with the input and the state of a call; `StateSpec` describes the arrays of a state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,71 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from seqmodels.notation import Flags, Key, State
 
 BATCH, CACHE, LAYERS = 'batch', 'cache', 'layers'  # axes that have a meaning everywhere
+
+
+class Documents(NamedTuple):
+  """Describe where documents begin in the rows of a segment, and where padding stands. A pytree: None is structure.
+
+  reset  [b t]: a document begins here; everything before it is forgotten. None: none begins
+  mask   [b t]: False for padding, which changes no other output and no state. None: no padding
+
+  Ops forget at every reset, also on padding; `counted` leaves those out. Inside an op the arrays may have other leading
+  axes: `[t b]`, or `[b]` for one position. Where an array is None, what follows from it costs nothing.
+  """
+
+  reset: Flags | None = None
+  mask: Flags | None = None
+
+  @property
+  def is_trivial(self) -> bool:
+    """Whether there are neither resets nor padding."""
+    return self.reset is None and self.mask is None
+
+  def counted(self) -> 'Documents':
+    """Return the same without the resets on padding."""
+    return self if self.reset is None or self.mask is None else self._replace(reset=self.reset & self.mask)
+
+  def without_padding(self) -> 'Documents':
+    """Return the same for arrays whose padding has been cleared (`keep`)."""
+    return self._replace(mask=None)
+
+  def forget(self, state: jax.Array, empty: ArrayLike = 0) -> jax.Array:
+    """Return `empty` where a document begins, elsewhere `state`, whose first axes are those of the flags."""
+    return state if self.reset is None else jnp.where(_widen(self.reset, state.ndim), empty, state)
+
+  def keep(self, new: jax.Array, old: ArrayLike = 0) -> jax.Array:
+    """Return `old` on padding, elsewhere `new`, whose first axes are those of the flags."""
+    return new if self.mask is None else jnp.where(_widen(self.mask, new.ndim), new, old)
+
+  def last(self, values: Float[Array, 'b t d']) -> Float[Array, 'b d']:
+    """Return the values at the last token of every row [b t] that is not padding; of padding alone, at its end."""
+    if self.mask is None:
+      return values[:, -1]
+    index = values.shape[1] - 1 - jnp.argmax(self.mask[:, ::-1], axis=1)
+    return jnp.take_along_axis(values, index[:, None, None], axis=1)[:, 0]
+
+  def time_major(self) -> 'Documents':
+    """Return the same with flags [t b]."""
+    return jax.tree.map(lambda flags: flags.swapaxes(0, 1), self)
+
+  def reversed(self) -> 'Documents':
+    """Return the documents as they are read from the end of the rows [b t]."""
+    # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
+    ends = None if self.reset is None else jnp.roll(self.reset, -1, axis=1).at[:, -1].set(False)
+    return jax.tree.map(lambda flags: jnp.flip(flags, 1), Documents(ends, self.mask))
+
+
+ONE_DOCUMENT = Documents()
+
+
+def _widen(flags: jax.Array, ndim: int) -> jax.Array:
+  return jnp.expand_dims(flags, range(flags.ndim, ndim))
 
 
 class EncoderOutput(NamedTuple):
@@ -30,13 +89,11 @@ Constrain = Callable[[jax.Array, tuple[str, ...]], jax.Array]  # (array, names o
 class Context(NamedTuple):
   """Describe one call to a layer. A pytree, so that it passes through `jax.checkpoint`, `jax.lax.scan` and `jax.jit`.
 
-  reset    [b t]: a document begins here; everything before it is forgotten
-  mask     [b t]: False for padding, which changes no other output and no state; a reset on padding is ignored
-  key      for dropout and other noise; None: evaluation, the call is deterministic
-  encoder  what cross-attention reads
-  constrain
-           says where an activation lies on the devices, by the names of its axes; a pytree without arrays. None: the
-           compiler chooses
+  reset, mask  as in `Documents`; a reset on padding is ignored
+  key          for dropout and other noise; None: evaluation, the call is deterministic
+  encoder      what cross-attention reads
+  constrain    says where an activation lies on the devices, by the names of its axes; a pytree without arrays; None:
+               the compiler chooses
   """
 
   reset: Flags | None = None
@@ -50,9 +107,13 @@ class Context(NamedTuple):
     return self.key is None
 
   @property
-  def begins(self) -> Flags | None:
-    """[b t]: the resets that count, which are not those on padding."""
-    return self.reset if self.reset is None or self.mask is None else self.reset & self.mask
+  def documents(self) -> Documents:
+    """Return where documents begin and where padding stands."""
+    return Documents(self.reset, self.mask)
+
+  def with_documents(self, documents: Documents) -> 'Context':
+    """Return the context with other documents."""
+    return self._replace(reset=documents.reset, mask=documents.mask)
 
   def pin(self, x: jax.Array, *names: str) -> jax.Array:
     """Return `x`, whose axes are called `names`, where `constrain` says that it lies."""

@@ -7,28 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
+from seqmodels.context import Documents
 from seqmodels.notation import Flags
 
 ADDITIVE = ('sinusoidal', 'learned')  # added to the input by the model; the other encodings act inside mixers
 
 
-def advance(
-  start: Int[Array, 'b'], length: int, reset: Flags | None, mask: Flags | None
-) -> tuple[Int[Array, 'b t'], Int[Array, 'b']]:
+def advance(start: Int[Array, 'b'], length: int, documents: Documents) -> tuple[Int[Array, 'b t'], Int[Array, 'b']]:
   """Return the position of each token in its document, and the position of the token after the segment.
 
   start: position of the first token here. A reset begins a document at 0; padding does not count (a padded position
   repeats the position before it, never below 0), and a reset on padding is ignored.
   """
   batch = start.shape[0]
-  if reset is None and mask is None:
+  if documents.is_trivial:
     return start[:, None] + jnp.arange(length, dtype=jnp.int32)[None, :], start + length
+  reset, mask = documents.counted()
   valid = jnp.ones((batch, length), jnp.int32) if mask is None else mask.astype(jnp.int32)
   seen = start[:, None] + jnp.cumsum(valid, axis=1)
   base = jnp.zeros((batch, length), jnp.int32)
   if reset is not None:
-    begins = reset if mask is None else reset & mask
-    base = jax.lax.cummax(jnp.where(begins, seen - valid, 0), axis=1)
+    base = jax.lax.cummax(jnp.where(reset, seen - valid, 0), axis=1)
   count = seen - base
   return jnp.maximum(count - 1, 0), count[:, -1]
 

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from seqmodels import positions
+from seqmodels.context import Documents
 from seqmodels.positions import advance, alibi_slopes, compact, rotary, sinusoidal, t5_bucket
 from tests.cases import make
 
@@ -85,10 +86,10 @@ def test_advance_counts_like_a_loop():
         expected[b, t] = count
         count += 1
     after[b] = count
-  position, end = advance(jnp.asarray(start), 12, jnp.asarray(reset), jnp.asarray(mask))
+  position, end = advance(jnp.asarray(start), 12, Documents(jnp.asarray(reset), jnp.asarray(mask)))
   np.testing.assert_array_equal(np.asarray(position)[mask], expected[mask])
   np.testing.assert_array_equal(end, after)
-  plain, end = advance(jnp.asarray(start), 12, None, None)
+  plain, end = advance(jnp.asarray(start), 12, Documents())
   np.testing.assert_array_equal(plain, start[:, None] + np.arange(12))
   np.testing.assert_array_equal(end, start + 12)
 

@@ -6,7 +6,8 @@
   diagonal                 diagonal linear recurrences, real and rotating
   slstm, convolution
 
-Every operation takes `backend`:
+Operations over time take the `documents` of their rows (`seqmodels.context.Documents`), attention their bounds. Every
+operation takes `backend`:
 
   auto         the fastest form known for the platform that is lowered for (`auto.py`)
   reference    the definition, which the tests hold the others to

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from seqmodels.context import BATCH, CACHE, StateSpec
+from seqmodels.context import BATCH, CACHE, Documents, StateSpec
 from seqmodels.errors import unknown
 from seqmodels.kernels import attention, dispatch
 from seqmodels.kernels.cpu import decode_attention as cpu
@@ -116,17 +116,17 @@ def write(
   new: Mapping[str, Float[Array, 'b t g _']],
   where: Int[Array, 'b t'],
   end: Int[Array, ' b'],
-  reset: Flags | None,
-  mask: Flags | None,
+  documents: Documents,
 ) -> dict[str, Ring]:
   """Return the rings with a segment's tokens at positions `where`: the newest of the last document, no padding."""
   slots = next(iter(rings.values())).slots
-  slot = jnp.where(kept(where.shape, reset, mask) & (where >= end[:, None] - slots), where % slots, slots)
+  slot = jnp.where(kept(where.shape, documents) & (where >= end[:, None] - slots), where % slots, slots)
   return {name: ring.put(new[name], slot) for name, ring in rings.items()}
 
 
-def kept(shape: tuple[int, ...], reset: Flags | None, mask: Flags | None) -> Flags:
+def kept(shape: tuple[int, ...], documents: Documents) -> Flags:
   """Return which tokens belong to the segment's last document and are not padding."""
+  reset, mask = documents
   keep = jnp.ones(shape, bool) if mask is None else mask
   if reset is not None:
     superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
@@ -170,11 +170,9 @@ def decode_attention(
   """
   if decode not in DECODE:
     raise unknown('mixer.decode', decode, DECODE)
+  q, *token = (Documents(mask=mask).keep(a) for a in (q, *new))
   flags = jnp.zeros((0,), bool) if mask is None else mask
-  if mask is not None:
-    q, *tokens = (jnp.where(mask[:, None, None], a, jnp.zeros((), a.dtype)) for a in (q, *new))
-    new = tokens[0], tokens[1]
-  out, k_blocks, v_blocks = _decode(backend, decode, q, new, k.blocks, v.blocks, end, flags)
+  out, k_blocks, v_blocks = _decode(backend, decode, q, tuple(token), k.blocks, v.blocks, end, flags)
   return out, Ring(k_blocks), Ring(v_blocks)
 
 
@@ -198,7 +196,7 @@ def _in_jax(
 ) -> tuple[jax.Array, Blocks, Blocks]:
   rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
   tokens = {name: a[:, None] for name, a in zip('kv', new, strict=True)}
-  rings = write(rings, tokens, end[:, None] - 1, end, None, mask[:, None] if mask.size else None)
+  rings = write(rings, tokens, end[:, None] - 1, end, Documents(mask=mask[:, None] if mask.size else None))
   visible = in_slots(end, slots) >= 0
 
   def read(prefix: int) -> jax.Array:

@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.errors import InputError
-from seqmodels.kernels import chunks, dispatch
-from seqmodels.notation import Activations, Flags
+from seqmodels.kernels import dispatch
+from seqmodels.notation import Activations
 
 
 def causal_depthwise(
   x: Activations,
   weights: Float[Array, 'w d'],
   history: Float[Array, 'b s d'],
-  reset: Flags | None = None,
-  mask: Flags | None = None,
   *,
+  documents: Documents = ONE_DOCUMENT,
   dilation: int = 1,
   backend: str = 'auto',
 ) -> tuple[Activations, Float[Array, 'b s d']]:
@@ -29,7 +29,8 @@ def causal_depthwise(
   Every backend is the same form. Raises InputError on a history of another length and an unknown backend.
   """
   dispatch.check(backend)
-  x = chunks.only(mask, x)
+  reset, mask = documents
+  x = documents.keep(x)
   (taps, _), length, reach = weights.shape, x.shape[1], history.shape[1]
   if reach != (taps - 1) * dilation:
     raise InputError(f'history of {reach} inputs must be (taps-1)*dilation={(taps - 1) * dilation}')

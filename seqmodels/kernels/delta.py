@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels import chunks, dispatch
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.linear_attention import is_chunked
 from seqmodels.kernels.reference import delta as reference
 from seqmodels.kernels.xla import delta as xla
-from seqmodels.notation import Flags
 
 Memory = Float[Array, 'b h k v']
 
@@ -34,8 +34,7 @@ def gated_delta(
   log_decay: Float[Array, 'b t h'],
   state: Memory,
   *,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
@@ -49,11 +48,11 @@ def gated_delta(
 
   Raises InputError on a chunk that is no power of two and as `dispatch.run`.
   """
-  q, k, v = (chunks.only(mask, a).astype(dtype) for a in (q, k, v))
-  beta, log_decay = (chunks.only(mask, a.astype(jnp.float32)) for a in (beta, log_decay))
+  q, k, v = (documents.keep(a).astype(dtype) for a in (q, k, v))
+  beta, log_decay = (documents.keep(a.astype(jnp.float32)) for a in (beta, log_decay))
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
-  arrays = q, k, v, beta, log_decay, state, reset
+  arrays = q, k, v, beta, log_decay, state, documents.without_padding()
   return dispatch.run(GATED_DELTA, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
 
 

@@ -1,18 +1,17 @@
 """Diagonal linear recurrences h_t = a_t · h_{t-1} + b_t, time-major `[t b e]`, in memory linear in t.
 
-The flags are batch-major, `[b t]`: `reset` clears h before a position, a position whose `mask` is false leaves h as it
-is, whatever stands there.
+The documents are batch-major, `[b t]`: a reset clears h before a position, padding leaves h as it is, whatever stands
+there.
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels import dispatch
 from seqmodels.kernels.cpu import diagonal as cpu
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.reference import diagonal as reference
 from seqmodels.kernels.xla import diagonal as xla
-from seqmodels.notation import Flags
 
 Sequence = Inexact[Array, 't b e']
 Carry = Inexact[Array, 'b e']
@@ -50,15 +49,14 @@ def diagonal(
   b: Sequence,
   h: Carry,
   *,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
 ) -> tuple[Sequence, Carry]:
   """Return all h and the last h of h_t = a_t · h_{t-1} + b_t from h; all arrays are float32, or all complex64.
 
   Raises InputError as `dispatch.run`.
   """
-  a, b = xla.with_flags(a, b, reset, mask)
+  a, b = xla.with_documents(a, b, documents.time_major())
   if a.shape[0] == 1:
     dispatch.check(backend)
     h = a[0] * h + b[0]
@@ -72,13 +70,11 @@ def rotating(
   b: Pairs,
   h: CarryPair,
   *,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
 ) -> tuple[Pairs, CarryPair]:
   """Return the same with one complex a per channel, constant in time; complex numbers are pairs (real, imaginary)."""
-  if mask is not None:
-    re, im = (jnp.where(mask.T[:, :, None], part, 0.0) for part in b)
-    b = re, im
+  documents = documents.time_major()
+  b = documents.keep(b[0]), documents.keep(b[1])
   dispatch.check(backend)
-  return dispatch.run(ROTATING, backend if b[0].shape[0] > 1 else 'reference', (a, b, h, reset, mask))
+  return dispatch.run(ROTATING, backend if b[0].shape[0] > 1 else 'reference', (a, b, h, documents))

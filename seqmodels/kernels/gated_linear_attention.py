@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels import chunks, dispatch
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.linear_attention import is_chunked
 from seqmodels.kernels.reference import gated_linear_attention as reference
 from seqmodels.kernels.xla import gated_linear_attention as xla
-from seqmodels.notation import Flags
 
 Memory = Float[Array, 'b h k v']
 
@@ -32,8 +32,7 @@ def gated_linear_attention(
   log_decay: Float[Array, 'b t h k'],
   state: Memory,
   *,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
@@ -45,11 +44,11 @@ def gated_linear_attention(
 
   Raises InputError on a chunk that is no power of two and as `dispatch.run`.
   """
-  q, k, v = (chunks.only(mask, a).astype(dtype) for a in (q, k, v))
-  log_decay = chunks.only(mask, log_decay.astype(jnp.float32))
+  q, k, v = (documents.keep(a).astype(dtype) for a in (q, k, v))
+  log_decay = documents.keep(log_decay.astype(jnp.float32))
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
-  arrays = q, k, v, log_decay, state, reset
+  arrays = q, k, v, log_decay, state, documents.without_padding()
   return dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
 
 

@@ -7,9 +7,9 @@ The state is a dict of float32 arrays, and its entries say what is computed:
   m  [b h]      the stabiliser (Beck et al., 2024): the largest log weight so far. `s` and `n` are scaled by exp(-m), as
                 are the outputs, so that weights exp(log_input) of any size neither overflow nor vanish
 
-`reset` forgets what was before a position. Masked positions change no other output and no state, whatever stands there;
-matmuls read `dtype` and accumulate in float32; log weights are float32. Nothing depends on m but the scale, so m takes
-no gradient.
+A reset forgets what was before a position. Padding changes no other output and no state, whatever stands there; matmuls
+read `dtype` and accumulate in float32; log weights are float32. Nothing depends on m but the scale, so m takes no
+gradient.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels import chunks, dispatch
 from seqmodels.kernels.casts import rounded
 from seqmodels.kernels.cpu import linear_attention as cpu
@@ -26,7 +27,6 @@ from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.reference import linear_attention as reference
 from seqmodels.kernels.reference.linear_attention import NOTHING
 from seqmodels.kernels.xla import linear_attention as xla
-from seqmodels.notation import Flags
 
 LINEAR_ATTENTION = Op(
   'linear_attention',
@@ -66,8 +66,7 @@ def linear_attention(
   *,
   log_decay: Float[Array, 'b t h'] | None = None,
   log_input: Float[Array, 'b t h'] | None = None,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
@@ -81,8 +80,8 @@ def linear_attention(
 
   Raises InputError on a chunk that is no power of two, and as `dispatch.run`.
   """
-  q, k, v, log_decay, log_input = _prepared(q, k, v, log_decay, log_input, mask, dtype)
-  arrays = q, k, v, state, log_decay, log_input, reset
+  q, k, v, log_decay, log_input = _prepared(q, k, v, log_decay, log_input, documents, dtype)
+  arrays = q, k, v, state, log_decay, log_input, documents.without_padding()
   y, n, m, state = dispatch.run(
     LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])
   )
@@ -95,15 +94,13 @@ def _prepared(
   v: jax.Array,
   log_decay: jax.Array | None,
   log_input: jax.Array | None,
-  mask: Flags | None,
+  documents: Documents,
   dtype: DTypeLike,
 ) -> tuple[Any, ...]:
   """Return the arrays with padding cleared: numbers of any kind may stand there."""
-  q, k, v = (chunks.only(mask, a).astype(dtype) for a in (q, k, v))
-  log_decay = None if log_decay is None else chunks.only(mask, log_decay.astype(jnp.float32))
-  if log_input is not None:
-    log_input = log_input.astype(jnp.float32)
-    log_input = log_input if mask is None else jnp.where(mask[:, :, None], log_input, NOTHING)
+  q, k, v = (documents.keep(a).astype(dtype) for a in (q, k, v))
+  log_decay = None if log_decay is None else documents.keep(log_decay.astype(jnp.float32))
+  log_input = None if log_input is None else documents.keep(log_input.astype(jnp.float32), NOTHING)
   return q, k, v, log_decay, log_input
 
 
@@ -133,8 +130,7 @@ def whole(
   v: Float[Array, 'b t h v'],
   *,
   log_input: Float[Array, 'b t h'] | None = None,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
@@ -143,20 +139,20 @@ def whole(
 
   With documents they are the sums up to each token and those from it on, less its own share, which is in both.
   """
-  q, k, v, _, log_input = _prepared(q, k, v, None, log_input, mask, dtype)
-  if reset is None:
+  q, k, v, _, log_input = _prepared(q, k, v, None, log_input, documents, dtype)
+  if documents.reset is None:
     return _one_document(q, k, v, log_input)
   b, _, h, width = k.shape
   state = init_state(b, h, width, v.shape[-1], normalised=True, stabilised=log_input is not None)
 
-  def run(q, k, v, log_input, reset):
+  def run(documents, q, k, v, log_input):
     return linear_attention(
-      q, k, v, state, log_input=log_input, reset=reset, chunk=chunk, backend=backend, dtype=dtype
+      q, k, v, state, log_input=log_input, documents=documents, chunk=chunk, backend=backend, dtype=dtype
     )[0]
 
   flip = lambda tree: jax.tree.map(lambda a: jnp.flip(a, 1), tree)
-  ends = jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
-  before, after = run(q, k, v, log_input, reset), flip(run(*flip((q, k, v, log_input, ends))))
+  documents, arrays = documents.without_padding(), (q, k, v, log_input)
+  before, after = run(documents, *arrays), flip(run(documents.reversed(), *flip(arrays)))
   own = jnp.sum(q.astype(jnp.float32) * k.astype(jnp.float32), axis=-1)
   m, shares = None, (jnp.ones((1, 1, 1)), jnp.ones((1, 1, 1)))
   if log_input is not None:

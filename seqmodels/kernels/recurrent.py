@@ -1,8 +1,11 @@
 """Recurrent layers: the simple recurrent network, the LSTM and the GRU.
 
-The carry is float32; matmuls read `dtype` and accumulate in float32; the outputs are in `dtype`. `reset` clears the
-carry before a position; a position whose `mask` is false leaves the carry as it is, whatever stands there. Neither
-costs anything when it is None. Gates are an axis of their own in the weights.
+The carry is float32; matmuls read `dtype` and accumulate in float32; the outputs are in `dtype`. A reset clears the
+carry before a position; padding leaves the carry as it is, whatever stands there. Gates are an axis of their own in the
+weights.
+
+A form takes (x, carry, weights, projected, documents), weights being (W, U, bias) and what else the cell has, with all
+gates in one axis. It returns (all h, the last carry).
 """
 
 import jax
@@ -10,13 +13,14 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from seqmodels.kernels import chunks, dispatch
+from seqmodels.context import ONE_DOCUMENT, Documents
+from seqmodels.kernels import dispatch
 from seqmodels.kernels.cpu import recurrent as cpu
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.gpu import recurrent as gpu
 from seqmodels.kernels.reference import recurrent as reference
 from seqmodels.kernels.xla import recurrent as xla
-from seqmodels.notation import Activations, Flags
+from seqmodels.notation import Activations
 
 Outputs = Float[Array, 'b t e']
 Carry = Float[Array, 'b e']
@@ -26,7 +30,7 @@ RNN = Op(
   'rnn',
   (
     ('reference', Form(reference.rnn)),
-    ('xla', Form(xla.rnn_layer)),
+    ('xla', Form(xla.rnn)),
     ('cpu', Form(cpu.rnn, ('cpu',), cpu.covers, cpu.why_not)),
   ),
 )
@@ -34,7 +38,7 @@ LSTM = Op(
   'lstm',
   (
     ('reference', Form(reference.lstm)),
-    ('xla', Form(xla.lstm_layer)),
+    ('xla', Form(xla.lstm)),
     ('cpu', Form(cpu.lstm, ('cpu',), cpu.covers, cpu.why_not)),
     ('cudnn', Form(gpu.lstm, ('cuda',), gpu.covers, gpu.why_not)),
   ),
@@ -43,7 +47,7 @@ GRU = Op(
   'gru',
   (
     ('reference', Form(reference.gru)),
-    ('xla', Form(xla.gru_layer)),
+    ('xla', Form(xla.gru)),
     ('cpu', Form(cpu.gru, ('cpu',), cpu.covers, cpu.why_not)),
   ),
 )
@@ -65,8 +69,7 @@ def rnn(
   bias: Float[Array, '1 e'],
   *,
   projected: Projected | None = None,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
@@ -74,7 +77,9 @@ def rnn(
 
   projected: the input's share of every gate (`project`); x is then not read. Meant for single tokens.
   """
-  return _layer(RNN, backend, x, (h,), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
+  weights = input_kernel, recurrent_kernel, bias
+  y, (h,) = _layer(RNN, backend, x, (h,), weights, projected, documents, dtype)
+  return y, h
 
 
 def lstm(
@@ -86,8 +91,7 @@ def lstm(
   bias: Float[Array, '4 e'],
   *,
   projected: Projected | None = None,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry, Carry]:
@@ -95,7 +99,9 @@ def lstm(
 
   The gates are input, forget, cell and output. projected: see `rnn`.
   """
-  return _layer(LSTM, backend, x, (h, c), (input_kernel, recurrent_kernel, bias), projected, reset, mask, dtype)
+  weights = input_kernel, recurrent_kernel, bias
+  y, (h, c) = _layer(LSTM, backend, x, (h, c), weights, projected, documents, dtype)
+  return y, h, c
 
 
 def gru(
@@ -107,8 +113,7 @@ def gru(
   recurrent_bias: Float[Array, ' e'],
   *,
   projected: Projected | None = None,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
@@ -118,7 +123,8 @@ def gru(
   The gates are reset, update and new; h' = (1 - z) n + z h. projected: see `rnn`.
   """
   weights = input_kernel, recurrent_kernel, bias, recurrent_bias
-  return _layer(GRU, backend, x, (h,), weights, projected, reset, mask, dtype)
+  y, (h,) = _layer(GRU, backend, x, (h,), weights, projected, documents, dtype)
+  return y, h
 
 
 def _layer(
@@ -128,16 +134,14 @@ def _layer(
   carry: tuple[jax.Array, ...],
   weights: tuple[jax.Array, ...],
   projected: jax.Array | None,
-  reset: jax.Array | None,
-  mask: jax.Array | None,
+  documents: Documents,
   dtype: DTypeLike,
-):
-  """weights: the two kernels, the bias, and what else the cell has."""
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   w, u, bias, *others = weights
   flat = w.reshape(w.shape[0], -1), u.reshape(u.shape[0], -1), bias.reshape(-1)
   # Numbers of any kind may stand in padding; times zero they would be in the weights' gradients.
-  x, projected = chunks.only(mask, x), None if projected is None else chunks.only(mask, projected)
-  arrays = (x, *carry, *flat, *others, projected, reset, mask)
+  x, projected = documents.keep(x), None if projected is None else documents.keep(projected)
+  arrays = (x, carry, (*flat, *others), projected, documents)
   # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
   if backend in ('auto', 'xla') and (projected is not None or x.shape[1] == 1):
     backend = 'reference'

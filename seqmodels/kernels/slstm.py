@@ -3,16 +3,17 @@
 The stabiliser m scales c and n alike and cancels in c/n, so it gets no gradient.
 """
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels import dispatch
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.reference import slstm as reference
 from seqmodels.kernels.reference.slstm import NOTHING
 from seqmodels.kernels.xla import slstm as xla
-from seqmodels.notation import Flags
 
 Gates = Float[Array, 't g b z']
 Outputs = Float[Array, 't g b k']
@@ -26,8 +27,7 @@ def slstm(
   carry: Carry,
   recurrent_kernel: Float[Array, 'g k z'],
   *,
-  reset: Flags | None = None,
-  mask: Flags | None = None,
+  documents: Documents = ONE_DOCUMENT,
   backend: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
@@ -35,15 +35,14 @@ def slstm(
 
   gates holds W x + b of input, forget, cell and output gate, each k wide, along its last axis, float32. With R h added:
   m' = max(log σ(f) + m, i), c' = exp(log σ(f) + m - m') c + exp(i - m') tanh(z), n' the same with 1 for tanh(z), and
-  h = σ(o) c'/n'. carry is (h, c, n, m), float32; the matmul with R reads `dtype`. Flags are batch-major, `[b t]`. n is
-  at least 1 after the first token, since one of the two factors is 1. Raises InputError as `dispatch.run`.
+  h = σ(o) c'/n'. carry is (h, c, n, m), float32; the matmul with R reads `dtype`. Documents are batch-major, `[b t]`. n
+  is at least 1 after the first token, since one of the two factors is 1. Raises InputError as `dispatch.run`.
   """
-  if mask is not None:
-    gates = jnp.where(mask.T[:, None, :, None], gates, 0.0)  # numbers of any kind may stand in padding
-  reset, mask = (None if flags is None else flags.T for flags in (reset, mask))
+  documents = jax.tree.map(lambda flags: flags[:, None], documents.time_major())  # [t 1 b]
+  gates = documents.keep(gates)  # numbers of any kind may stand in padding
   dispatch.check(backend)
   backend = backend if gates.shape[0] > 1 else 'reference'
-  return dispatch.run(SLSTM, backend, (gates, carry, recurrent_kernel, reset, mask), dtype=jnp.dtype(dtype))
+  return dispatch.run(SLSTM, backend, (gates, carry, recurrent_kernel, documents), dtype=jnp.dtype(dtype))
 
 
 def empty_carry(heads: int, batch: int, size: int) -> Carry:

@@ -33,9 +33,8 @@ class CausalConvolution(nnx.Module):
     """Return y in the dtype of x, and the history after x."""
     channels = math.prod(self.taps.shape[1:])
     flat = lambda a: a.reshape(*a.shape[: a.ndim - len(self.names)], channels)
-    y, new = causal_depthwise(
-      flat(x), flat(self.taps[...]), flat(history), context.reset, context.mask, dilation=self.dilation
-    )
+    arrays = flat(x), flat(self.taps[...]), flat(history)
+    y, new = causal_depthwise(*arrays, documents=context.documents, dilation=self.dilation)
     y = y.reshape(x.shape)
     if self.bias is not None:
       y = y + rows(self.bias[...].astype(y.dtype), y.ndim)

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels import positions
-from seqmodels.context import BATCH, Context, StateSpec
+from seqmodels.context import BATCH, Context, Documents, StateSpec
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
@@ -29,14 +29,14 @@ Seen = tuple[Int[np.ndarray, 't'], Int[np.ndarray, 't']]
 class Segment(NamedTuple):
   """The tokens of one call.
 
-  where    the position of every token in its document
-  end      the number of tokens in each row's document after the segment
-  context  its documents and its padding
+  where      the position of every token in its document
+  end        the number of tokens in each row's document after the segment
+  documents  its resets and its padding
   """
 
   where: Int[Array, 'b t']
   end: Int[Array, ' b']
-  context: Context
+  documents: Documents
 
 
 class Attention(Mixer):
@@ -123,27 +123,27 @@ class Attention(Mixer):
     return self.distances if self.position in BY_DISTANCE else None
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
-    if context.mask is None or not self.padding_last:
-      return self._mix(x, state, context)
-    source, place, mask = positions.compact(context.mask)
-    x = jnp.where(mask[..., None], jnp.take_along_axis(x, source[..., None], axis=1), jnp.zeros((), x.dtype))
-    reset = context.reset
-    if reset is not None:
-      reset = jnp.take_along_axis(reset, source, axis=1) & mask
-    y, state = self._mix(x, state, context._replace(reset=reset, mask=mask))
+    documents = context.documents
+    if documents.mask is None or not self.padding_last:
+      return self._mix(x, state, documents)
+    source, place, mask = positions.compact(documents.mask)
+    reset = None if documents.reset is None else jnp.take_along_axis(documents.reset, source, axis=1)
+    documents = Documents(reset, mask).counted()
+    x = documents.keep(jnp.take_along_axis(x, source[..., None], axis=1))
+    y, state = self._mix(x, state, documents)
     return jnp.take_along_axis(y, place[..., None], axis=1), state
 
-  def _mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
     batch, length = x.shape[:2]
-    segment = self._locate(x, state, context)
+    segment = self._locate(x, state, documents)
     q, k, v = self._project(x, segment.where)
     if state is None:
-      out = self._within(q, k, v, segment_bounds(context, batch, length, causal=self.causal))
+      out = self._within(q, k, v, segment_bounds(documents, batch, length, causal=self.causal))
     elif length == 1:
       out, state = self._decode(q, k, v, state, segment)
     else:
       self.check_fits(length, state['k'].slots)
-      out = self._after(q, k, v, state, context)
+      out = self._after(q, k, v, state, documents)
       state = self._write(state, k, v, segment)
     return self._join(out), state
 
@@ -152,9 +152,9 @@ class Attention(Mixer):
     if length > slots:
       raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
 
-  def _locate(self, x: Activations, state: State | None, context: Context) -> Segment:
+  def _locate(self, x: Activations, state: State | None, documents: Documents) -> Segment:
     start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['end']
-    return Segment(*positions.advance(start, x.shape[1], context.reset, context.mask), context)
+    return Segment(*positions.advance(start, x.shape[1], documents), documents)
 
   def _project(self, x: Activations, where: Int[Array, 'b t']) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return queries [b t h k], keys [b t g k] and values [b t g k] of the tokens at positions `where`."""
@@ -171,18 +171,18 @@ class Attention(Mixer):
 
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
     """Return the state after a segment."""
-    context, rings = segment.context, {'k': state['k'], 'v': state['v']}
-    written = ring.write(rings, {'k': k, 'v': v}, segment.where, segment.end, context.reset, context.mask)
+    rings = {'k': state['k'], 'v': state['v']}
+    written = ring.write(rings, {'k': k, 'v': v}, *segment)
     return state | written | {'end': segment.end}
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
     """Attend to the segment alone."""
     return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, relative=self.relative, backend=self.kernels)
 
-  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, context: Context) -> jax.Array:
+  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, documents: Documents) -> jax.Array:
     """Attend to the cache and to the segment. An empty cache (a prompt's prefill) costs nothing."""
     batch, length = q.shape[:2]
-    bounds = segment_bounds(context, batch, length, causal=self.causal)
+    bounds = segment_bounds(documents, batch, length, causal=self.causal)
     slots, end = state['k'].slots, state['end']
 
     def with_cache() -> jax.Array:
@@ -196,7 +196,7 @@ class Attention(Mixer):
         keys,
         values,
         causal=False,
-        bounds=cached_bounds(held, end, slots, length, context),
+        bounds=cached_bounds(held, end, slots, length, documents),
         relative=self.relative,
         offset=slots,
         backend=self.kernels,
@@ -209,7 +209,7 @@ class Attention(Mixer):
   ) -> tuple[Float[Array, 'b h k'], State]:
     """Write one token and attend to the filled slots of the cache, its own among them."""
     if self.relative is None:
-      mask = segment.context.mask
+      mask = segment.documents.mask
       out, keys, values = ring.decode_attention(
         q[:, 0],
         (k[:, 0], v[:, 0]),

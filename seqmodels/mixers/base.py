@@ -94,9 +94,8 @@ class Mixer(nnx.Module):
     """
     self.check_call(x, state)
     x = x.astype(self.dtype)
-    if context.mask is not None:
-      x = jnp.where(context.mask[..., None], x, jnp.zeros((), x.dtype))
-    y, state = self.mix(x, state, context._replace(reset=context.begins))
+    x = context.documents.keep(x)
+    y, state = self.mix(x, state, context.with_documents(context.documents.counted()))
     return y.astype(self.dtype), state
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
@@ -218,7 +217,7 @@ class Directional(Mixer):
   def from_projection(
     self, projected: Float[Array, 'b t *z'], state: State, context: Context
   ) -> tuple[Activations, State]:
-    return self.forward.from_projection(projected, state, context._replace(reset=context.begins))
+    return self.forward.from_projection(projected, state, context.with_documents(context.documents.counted()))
 
   def mixing_flops(self, length: int, memory: int = 0) -> float:
     del memory
@@ -232,12 +231,8 @@ class Directional(Mixer):
     return y, None if state is None else end
 
   def _from_the_end(self, x: Activations, context: Context) -> Float[Array, 'b t e']:
-    reset, mask = context.reset, context.mask
-    # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
-    ends = None if reset is None else jnp.roll(reset, -1, axis=1).at[:, -1].set(False)
-    ends, mask = (None if flags is None else jnp.flip(flags, 1) for flags in (ends, mask))
     start = self.backward.init_state(x.shape[0])
-    y, _ = self.backward(jnp.flip(x, 1), start, context._replace(reset=ends, mask=mask))
+    y, _ = self.backward(jnp.flip(x, 1), start, context.with_documents(context.documents.reversed()))
     return jnp.flip(y, 1)
 
 

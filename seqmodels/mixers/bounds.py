@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from seqmodels import positions
-from seqmodels.context import Context
+from seqmodels.context import Documents
 from seqmodels.kernels.attention import Bounds
 
 
@@ -14,14 +14,14 @@ def indices(batch: int, length: int) -> Int[Array, '{batch} {length}']:
   return jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None, :], (batch, length))
 
 
-def segment_bounds(context: Context, batch: int, length: int, *, causal: bool) -> Bounds | None:
+def segment_bounds(documents: Documents, batch: int, length: int, *, causal: bool) -> Bounds | None:
   """Return which tokens of one segment see each other: those of one document that are not padding.
 
   None: all of them, or with `causal` all up to the query itself.
   """
-  reset, mask = context.reset, context.mask
-  if reset is None and mask is None:
+  if documents.is_trivial:
     return None
+  reset, mask = documents
   index = indices(batch, length)
   lower, upper = jnp.zeros_like(index), index
   if not causal:
@@ -34,15 +34,18 @@ def segment_bounds(context: Context, batch: int, length: int, *, causal: bool) -
   return lower, upper, index if mask is None else jnp.where(mask, index, -1)
 
 
-def cached_bounds(held: Int[Array, 'b m'], end: Int[Array, ' b'], slots: int, length: int, context: Context) -> Bounds:
+def cached_bounds(
+  held: Int[Array, 'b m'], end: Int[Array, ' b'], slots: int, length: int, documents: Documents
+) -> Bounds:
   """Return the bounds of a segment's queries over [cache, segment], the cache holding the positions `held`.
 
   Positions go on from `end` through the whole segment, whatever its documents: where one starts inside the segment, it
   is a lower bound, and so is the length of the cache.
   """
-  position, _ = positions.advance(end, length, None, context.mask)
-  valid = jnp.ones(position.shape, bool) if context.mask is None else context.mask
+  reset, mask = documents
+  position, _ = positions.advance(end, length, Documents(mask=mask))
+  valid = jnp.ones(position.shape, bool) if mask is None else mask
   lower = jnp.maximum(position - slots + 1, 0)
-  if context.reset is not None:
-    lower = jnp.maximum(lower, jax.lax.cummax(jnp.where(context.reset, position, 0), axis=1))
+  if reset is not None:
+    lower = jnp.maximum(lower, jax.lax.cummax(jnp.where(reset, position, 0), axis=1))
   return lower, position, jnp.concatenate([held, jnp.where(valid, position, -1)], axis=1)

@@ -97,7 +97,7 @@ class FeatureAttention(Mixer):
     # The keys in a state have the fixed features: no other draw goes with it.
     q, k, log_input = self.feature_map(q, k, context.key if state is None else None)
     if self.position == 'rotary':
-      where, end = positions.advance(start['position'], x.shape[1], context.reset, context.mask)
+      where, end = positions.advance(start['position'], x.shape[1], context.documents)
       sums = {name: a for name, a in start.items() if name in ('s', 'm')}
       turned = positions.rotary(q, where), positions.rotary(k, where)
       (y, _, _), new = self._sums(*turned, v, sums, log_input, context)
@@ -115,8 +115,7 @@ class FeatureAttention(Mixer):
   ) -> tuple[kernel.Sums, State]:
     settings: dict[str, Any] = {
       'log_input': log_input,
-      'reset': context.reset,
-      'mask': context.mask,
+      'documents': context.documents,
       'chunk': self.chunk,
       'backend': self.kernels,
       'dtype': self.dtype,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels import positions
-from seqmodels.context import Context
+from seqmodels.context import Context, Documents
 from seqmodels.errors import InputError
 from seqmodels.kernels import linear_attention as kernel
 from seqmodels.kernels.casts import rounded
@@ -17,7 +17,7 @@ from seqmodels.layers.dense import lecun_normal
 from seqmodels.mixers import heads as by_head
 from seqmodels.mixers.base import Form, Mixer
 from seqmodels.mixers.options import LARGEST, check_position, check_range
-from seqmodels.notation import Activations, Flags, State
+from seqmodels.notation import Activations, State
 
 LONGEST = 2**30  # of an input
 
@@ -89,28 +89,27 @@ class Linformer(Mixer):
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     self.check_length(x.shape[1])
-    reset, mask = context.reset, context.mask
-    where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], reset, mask)
+    documents = context.documents
+    where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], documents)
     q, k, v = self.query(x), self.key(x), self.value(x)
     if self.position == 'rotary':
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     q = q * q.shape[-1] ** -0.5
     e, f = (table[...].astype(self.dtype)[where] for table in (self.key_mixture, self.value_mixture))
-    y = _together(q, k, v, e, f, mask) if reset is None else _by_document(q, k, v, e, f, reset, mask)
-    return self.output(y), None
+    mix = _together if documents.reset is None else _by_document
+    return self.output(mix(q, k, v, e, f, documents)), None
 
 
-def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, mask: Flags | None) -> jax.Array:
-  if mask is not None:
-    e, f = (jnp.where(mask[:, :, None], a, 0) for a in (e, f))
+def _together(q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, documents: Documents) -> jax.Array:
+  e, f = documents.keep(e), documents.keep(f)
   mixed = lambda rows, a: rounded(jnp.einsum('btr,bthk->bhrk', rows, a, preferred_element_type=jnp.float32), a.dtype)
   scores = jnp.einsum('bthk,bhrk->bthr', q, mixed(e, k), preferred_element_type=jnp.float32)
   return jnp.einsum('bthr,bhrv->bthv', jax.nn.softmax(scores).astype(v.dtype), mixed(f, v))
 
 
 def _by_document(
-  q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, reset: Flags, mask: Flags | None
+  q: jax.Array, k: jax.Array, v: jax.Array, e: jax.Array, f: jax.Array, documents: Documents
 ) -> jax.Array:
   e, f = (jnp.broadcast_to(a[:, :, None], (*q.shape[:3], a.shape[-1])) for a in (e, f))
-  scores = kernel.whole(q, k, e, reset=reset, mask=mask, dtype=v.dtype).y
-  return kernel.whole(jax.nn.softmax(scores), f, v, reset=reset, mask=mask, dtype=v.dtype).y
+  scores = kernel.whole(q, k, e, documents=documents, dtype=v.dtype).y
+  return kernel.whole(jax.nn.softmax(scores), f, v, documents=documents, dtype=v.dtype).y

@@ -85,8 +85,7 @@ class LinearRecurrence(Direction):
       decay,
       (inputs[:, :, 0], inputs[:, :, 1]),
       (state['re'], state['im']),
-      reset=context.reset,
-      mask=context.mask,
+      documents=context.documents,
       backend=self.kernels,
     )
     # Re(C h) = Re C · Re h - Im C · Im h.

@@ -72,8 +72,7 @@ class Cell(Direction):
       *carries,
       *weights,
       projected=projected,
-      reset=context.reset,
-      mask=context.mask,
+      documents=context.documents,
       backend=self.kernels,
       dtype=self.dtype,
     )

@@ -72,11 +72,11 @@ class RetentionDirection(Direction):
     return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
-    (b, t, _), reset, mask = x.shape, context.reset, context.mask
+    b, t, _ = x.shape
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
     new = {}
     if self.position == 'rotary':
-      where, new['position'] = positions.advance(state['position'], t, reset, mask)
+      where, new['position'] = positions.advance(state['position'], t, context.documents)
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     log_decay = jnp.log1p(-(2.0 ** (-5.0 - jnp.arange(self.heads))))
     (y, _, _), memory = kernel.linear_attention(
@@ -85,8 +85,7 @@ class RetentionDirection(Direction):
       v,
       {'s': state['s']},
       log_decay=jnp.broadcast_to(log_decay[None, None], (b, t, self.heads)),
-      reset=reset,
-      mask=mask,
+      documents=context.documents,
       chunk=self.chunk,
       backend=self.kernels,
       dtype=self.dtype,

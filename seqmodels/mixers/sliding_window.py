@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from seqmodels import positions
-from seqmodels.context import Context
+from seqmodels.context import Documents
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
@@ -67,11 +67,11 @@ class SlidingWindow(Attention):
     before = ((0, 0), (self.window, 0), (0, 0), (0, 0))
     return self._local(q, jnp.pad(k, before), jnp.pad(v, before), lower, upper, self.window)
 
-  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, context: Context) -> jax.Array:
+  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, documents: Documents) -> jax.Array:
     length, slots = q.shape[1], state['k'].slots
     if length <= slots:
-      return super()._after(q, k, v, state, context)
-    where, _ = positions.advance(state['end'], length, context.reset, context.mask)
+      return super()._after(q, k, v, state, documents)
+    where, _ = positions.advance(state['end'], length, documents)
     index = indices(*where.shape)
     cached = [ring.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
     keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(cached, (k, v), strict=True))

@@ -95,8 +95,7 @@ class ExponentialRecurrence(Direction):
       gates.reshape(*gates.shape[:3], -1),
       tuple(state[part].swapaxes(0, 1) for part in PARTS),
       self.recurrent_kernel[...].reshape(self.heads, self.head_dim, -1),
-      reset=context.reset,
-      mask=context.mask,
+      documents=context.documents,
       backend=self.kernels,
       dtype=self.dtype,
     )

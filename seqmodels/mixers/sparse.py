@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from seqmodels.context import Context
+from seqmodels.context import Documents
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
@@ -79,8 +79,8 @@ class Sparse(Attention):
     behind, ahead = super().sees(length, memory)
     return np.minimum(behind, self.stride), np.minimum(ahead, self.stride - 1)
 
-  def _mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
-    segment = self._locate(x, state, context)
+  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, documents)
     q, k, v = self._project(x, segment.where)
     if state is None:
       return self._join(self._alone(q, k, v, segment)), None
@@ -95,7 +95,7 @@ class Sparse(Attention):
     index = indices(*segment.where.shape)
     document = index - segment.where, index
     if not self.causal:
-      bounds = segment_bounds(segment.context, *index.shape, causal=False)
+      bounds = segment_bounds(segment.documents, *index.shape, causal=False)
       document = jnp.zeros_like(index), jnp.full_like(index, length - 1)
       if bounds is not None:
         document = without_padding(bounds)
@@ -148,7 +148,7 @@ class Sparse(Attention):
 
   def _columns(self, k: jax.Array, v: jax.Array, segment: Segment) -> Columns:
     """Return the columns of a segment."""
-    (batch, length), mask = segment.where.shape, segment.context.mask
+    (batch, length), mask = segment.where.shape, segment.documents.mask
     count = -(-length // self.stride)
     column = self._is_column(segment.where) if mask is None else self._is_column(segment.where) & mask
     rank = jnp.where(column, jnp.cumsum(column.astype(jnp.int32), axis=1) - 1, count)
@@ -168,11 +168,11 @@ class Sparse(Attention):
     return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
-    where, end, context = segment
+    where, end, documents = segment
     slots = state['column_k'].slots
     number = (where + 1) // self.stride - 1
     recent = number >= end[:, None] // self.stride - slots
-    kept = ring.kept(where.shape, context.reset, context.mask)
+    kept = ring.kept(where.shape, documents)
     slot = jnp.where(kept & self._is_column(where) & recent, number % slots, slots)
     return super()._write(state, k, v, segment) | {
       'column_k': state['column_k'].put(k, slot),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from seqmodels.context import BATCH, Context, StateSpec
+from seqmodels.context import BATCH, Documents, StateSpec
 from seqmodels.errors import unknown
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
@@ -69,17 +69,16 @@ class TransformerXL(Attention):
     both = 4.0 * self.heads * self.width * memory  # keys and values, each as wide as the model
     return onto + both + self.distances.flops(1, memory, memory)
 
-  def _mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
+  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
     batch, length = x.shape[:2]
-    bounds = segment_bounds(context, batch, length, causal=self.causal)
+    bounds = segment_bounds(documents, batch, length, causal=self.causal)
     if state is None:
       return self._join(self._over(x, x, bounds)), None
     slots = state['x'].slots
     self.check_fits(length, slots)
     held = {'x': jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']}
-    where, end, _ = self._locate(x, state, context)
-    written = ring.write(held, {'x': x[:, :, None]}, where, end, context.reset, context.mask)
-    after = written | {'end': end}
+    segment = self._locate(x, state, documents)
+    after = ring.write(held, {'x': x[:, :, None]}, *segment) | {'end': segment.end}
     if length == 1:
       return self._join(self._read(self._queries(x), after)), after
 
@@ -87,7 +86,7 @@ class TransformerXL(Attention):
       cached = ring.in_order(held['x'], state['end'])[:, 0]
       index = indices(batch, length)
       position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
-      limits = jnp.maximum(index - where, index - slots + 1), index, position
+      limits = jnp.maximum(index - segment.where, index - slots + 1), index, position
       return self._over(x, jnp.concatenate([cached, x], axis=1), limits)
 
     out = jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._over(x, x, bounds), with_cache)

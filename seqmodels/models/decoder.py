@@ -88,11 +88,9 @@ class Decoder:
       state = self.init_state(prompt.shape[0], max_length)
     else:
       state = self.start(source, max_length, source_mask=source_mask)
-    logits, state = self.read(prompt, state, Context(mask=mask))
-    if mask is None:
-      return logits[:, -1], state
-    last = prompt.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-    return jnp.take_along_axis(logits, last[:, None, None], axis=1)[:, 0], state
+    context = Context(mask=mask)
+    logits, state = self.read(prompt, state, context)
+    return context.documents.last(logits), state
 
   def step(self, token: Int[Array, ' b'], state: State) -> tuple[Float[Array, 'b n'], State]:
     """Return the logits after one token a row, and the state."""

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
-from seqmodels.context import BATCH, Context, EncoderOutput, StateSpec
+from seqmodels.context import BATCH, Context, Documents, EncoderOutput, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers.base import DETERMINISTIC
@@ -84,7 +84,7 @@ class EncoderDecoder(nnx.Module):
     """Return the encoder's output, zero on padding: NaN would pass through weights of zero."""
     with jax.named_scope('encoder'):
       features, _ = self.encoder.features(source, None, context)
-    return features if context.mask is None else jnp.where(context.mask[..., None], features, 0.0)
+    return context.documents.keep(features)
 
   def _bottleneck(self, source: Source, context: Context, max_length: int) -> State:
     batch = source.shape[0]
@@ -116,7 +116,7 @@ class EncoderDecoder(nnx.Module):
       return outputs, state | {'decoder': after}
     assert source is not None
     reading, writing = context.split(2)
-    reading = reading._replace(reset=None, mask=source_mask)
+    reading = reading.with_documents(Documents(mask=source_mask))
     if self.cross_attention:
       features = self._encode(source, reading)
       with jax.named_scope('decoder'):

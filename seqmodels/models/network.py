@@ -8,14 +8,14 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.config import ModelConfig
-from seqmodels.context import BATCH, Context, EncoderOutput, StateSpec
+from seqmodels.context import BATCH, Context, Documents, EncoderOutput, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.layers import Dense, Embed, Norm, dropout, parameter
 from seqmodels.layers.dense import normal
 from seqmodels.layers.draws import Draws
 from seqmodels.mixers.base import DETERMINISTIC
 from seqmodels.models.stack import Stack
-from seqmodels.notation import Flags, State
+from seqmodels.notation import State
 from seqmodels.positions import ADDITIVE, advance, sinusoidal
 from seqmodels.spec import Spec, Tokens
 
@@ -82,9 +82,9 @@ class Network(nnx.Module):
     """
     x, state = self.features(inputs, state, context, table)
     if self.spec.readout == 'last':
-      x = _last(x, context.mask)
+      x = context.documents.last(x)
     elif self.spec.readout == 'mean':
-      x = _mean(x, context.mask)
+      x = _mean(x, context.documents)
     with jax.named_scope('output'):
       outputs = self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32)
     outer = (BATCH, 'time')[: outputs.ndim - 1]
@@ -100,14 +100,16 @@ class Network(nnx.Module):
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
     assert table is None or context.deterministic
     at_input, inside = context.split(2)
+    if not isinstance(self.spec.input, Tokens):
+      inputs = context.documents.keep(inputs)  # a NaN in padding would reach the gradients of norms as 0 · NaN
     with jax.named_scope('embed'):
-      x = self._embed(self._clear(inputs, context.mask), context)
+      x = self._embed(inputs, context)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
       if start.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {start.shape[0]}, the input has a batch of {x.shape[0]}')
-      position, new_state['position'] = advance(start, x.shape[1], context.reset, context.mask)
+      position, new_state['position'] = advance(start, x.shape[1], context.documents)
       x = x + self._encoding(position).astype(x.dtype)
     x = context.pin(dropout(x, self.config.dropout, at_input.key), BATCH, 'time', 'embed')
     own = None if state is None else state['stack']
@@ -130,12 +132,6 @@ class Network(nnx.Module):
   def _embed(self, inputs: jax.Array, context: Context = DETERMINISTIC) -> jax.Array:
     return self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else self.input(inputs)
 
-  def _clear(self, inputs: jax.Array, mask: Flags | None) -> jax.Array:
-    """Return vectors with zeros in place of padding: a NaN there would reach the gradients of norms as 0 · NaN."""
-    if mask is None or isinstance(self.spec.input, Tokens):
-      return inputs
-    return jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
-
   def _encoding(self, position: Int[Array, 'b t']) -> Float[Array, 'b t d']:
     if self.config.position == 'sinusoidal':
       return sinusoidal(position, self.config.width)
@@ -150,17 +146,10 @@ class Network(nnx.Module):
       )
 
 
-def _last(x: Float[Array, 'b t d'], mask: Flags | None) -> Float[Array, 'b d']:
-  if mask is None:
-    return x[:, -1]
-  index = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-  return jnp.take_along_axis(x, index[:, None, None], axis=1)[:, 0]
-
-
-def _mean(x: Float[Array, 'b t d'], mask: Flags | None) -> Float[Array, 'b d']:
+def _mean(x: Float[Array, 'b t d'], documents: Documents) -> Float[Array, 'b d']:
   """Return the mean over what is not padding, in float32; zero where everything is."""
   wide = x.astype(jnp.float32)
-  if mask is None:
+  if documents.mask is None:
     return jnp.mean(wide, axis=1).astype(x.dtype)
-  total = jnp.sum(jnp.where(mask[:, :, None], wide, 0.0), axis=1)
-  return (total / jnp.maximum(jnp.sum(mask, axis=1), 1)[:, None]).astype(x.dtype)
+  total = jnp.sum(documents.keep(wide), axis=1)
+  return (total / jnp.maximum(jnp.sum(documents.mask, axis=1), 1)[:, None]).astype(x.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from seqmodels import kernels
+from seqmodels.context import Documents
 from seqmodels.kernels import (
   attention,
   cache,
@@ -38,7 +39,7 @@ class Case:
 
   run      from arrays and keyword arguments (`backend`, and `dtype` if it has one) to its results
   arrays   floats by name, which are differentiable; batch_axes: of each of their leaves
-  flags    reset and mask, or bounds; batch first
+  flags    documents, or bounds; batch first
   padded   arrays with an entry for each token, and their axes of batch and time
   of_tokens  of the leaves of the results, the axes of batch and time; None: a state
   """
@@ -63,11 +64,10 @@ class Case:
         a.astype(jnp.float32) * self.weights(a, axes)
         for a, axes in zip(jax.tree.leaves(results), self.of_tokens, strict=True)
       ]
-      if 'mask' in flags:
+      if 'documents' in flags:
         # As in a model, where no loss reads what stands at padding.
-        weighted = [
-          self.without_padding(a, axes, flags['mask']) for a, axes in zip(weighted, self.of_tokens, strict=True)
-        ]
+        mask = flags['documents'].mask
+        weighted = [self.without_padding(a, axes, mask) for a, axes in zip(weighted, self.of_tokens, strict=True)]
       return sum(jnp.sum(a) for a in weighted), results
 
     return total
@@ -79,7 +79,7 @@ class Case:
 
   @staticmethod
   def without_padding(a: Any, axes: tuple[int, int] | None, mask: Any) -> Any:
-    if axes is None:
+    if axes is None or mask is None:
       return a
     keep = mask if axes == (0, 1) else mask.T
     return jnp.where(keep.reshape(keep.shape + (1,) * (a.ndim - 2)), a, 0)
@@ -95,7 +95,7 @@ def draw_flags(random: np.random.Generator, length: int, flagged: bool) -> dict[
   mask = random.random((B, length)) < 0.7
   mask[0] = False  # a row of nothing but padding
   mask[1, -1] = True
-  return {'reset': (random.random((B, length)) < 0.2) & mask, 'mask': mask}
+  return {'documents': Documents((random.random((B, length)) < 0.2) & mask, mask)}
 
 
 def recurrent_case(cell: str, random: np.random.Generator, length: int, flagged: bool) -> Case:

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import Documents
 from tests.kernels import cases
 from tests.kernels.cases import OTHERS, PAIRS, make, skip_without
 
 LENGTHS = (1, 8, 13, 33)  # one token, one chunk, one that is cut, several parts
+OWN = [(name, backend) for name, backend in PAIRS if backend in ('xla', 'cpu')]  # with backward passes of their own
 BFLOAT16 = 0.04  # of the largest number: bfloat16 has 8 bits of mantissa
 
 
@@ -75,12 +77,24 @@ def test_what_is_not_finite_stays_so(name, backend, value):
       assert not (a & ~e).any() if np.isnan(value) else e.all() or not a.all()
 
 
+@pytest.mark.parametrize(('name', 'backend'), [(n, b) for n, b in OWN if make(n, 4, True).padded])
+def test_none_means_no_resets_and_no_padding(name, backend):
+  skip_without(backend)
+  case = make(name, 13, True)
+  reset, mask = case.flags['documents']
+  no_reset, no_padding = np.zeros_like(reset), np.ones_like(mask)
+  gradient = jax.jit(jax.grad(case.loss(backend), has_aux=True))
+  for one, both in ((Documents(reset), (reset, no_padding)), (Documents(mask=mask), (no_reset, mask))):
+    actual, expected = (gradient(case.arrays, {'documents': documents}) for documents in (one, Documents(*both)))
+    assert deviation(actual, expected) < 1e-5
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf, 1e30])
 @pytest.mark.parametrize(('name', 'backend'), [(n, b) for n, b in PAIRS if make(n, 4, True).padded])
 def test_padding_may_hold_anything(name, backend, value):
   skip_without(backend)
   case = make(name, 13, True)
-  mask = case.flags['mask']
+  mask = case.flags['documents'].mask
   spoiled = dict(case.arrays)
   for array, (of_batch, of_time) in case.padded.items():
     moved = np.moveaxis(spoiled[array].copy(), (of_batch, of_time), (0, 1))

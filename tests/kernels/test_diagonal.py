@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import Documents
 from seqmodels.errors import InputError
 from seqmodels.kernels.cpu import library
 from seqmodels.kernels.diagonal import diagonal, rotating
@@ -16,10 +17,10 @@ BUILT = pytest.mark.skipif(not library.load(), reason='the kernels for CPUs are 
 FORMS = ('reference', 'xla', 'associative', pytest.param('cpu', marks=BUILT), 'auto')
 
 
-def loop(a, b, h, reset, mask):
+def loop(a, b, h, documents):
   """One position at a time, in complex128: h = a h + b."""
   a, b, h = (np.asarray(value, np.complex128) for value in (a, b, h))
-  hs = []
+  (reset, mask), hs = documents, []
   for t in range(a.shape[0]):
     h = np.where(reset[:, t, None], 0, h)
     h = np.where(mask[:, t, None], a[t] * h + b[t], h)
@@ -27,10 +28,11 @@ def loop(a, b, h, reset, mask):
   return np.stack(hs), h
 
 
-def adjoint(a, h, hs, d_hs, d_last, reset, mask):
+def adjoint(a, h, hs, d_hs, d_last, documents):
   """(da, db, dh) by hand, from the last position to the first: h' = a h + b has dh = conj(a) dh'."""
   a, d = np.asarray(a, np.complex128), np.asarray(d_last, np.complex128)
   da, db = np.zeros(hs.shape, np.complex128), np.zeros(hs.shape, np.complex128)
+  reset, mask = documents
   for t in reversed(range(a.shape[0])):
     d = d + d_hs[t]
     on, off = mask[:, t, None], reset[:, t, None]
@@ -41,20 +43,20 @@ def adjoint(a, h, hs, d_hs, d_last, reset, mask):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def run(backend, a, b, h, reset, mask):
-  return diagonal(a, b, h, reset=reset, mask=mask, backend=backend)
+def run(backend, a, b, h, documents):
+  return diagonal(a, b, h, documents=documents, backend=backend)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def run_rotating(backend, a, b, h, reset, mask):
-  return rotating(a, b, h, reset=reset, mask=mask, backend=backend)
+def run_rotating(backend, a, b, h, documents):
+  return rotating(a, b, h, documents=documents, backend=backend)
 
 
 def draw(length, seed=0):
   random = np.random.default_rng(seed)
   normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
   reset, mask = random.random((B, length)) < 0.2, random.random((B, length)) < 0.7
-  return normal, reset, mask
+  return normal, Documents(reset, mask)
 
 
 def close(actual, expected):
@@ -65,13 +67,13 @@ def close(actual, expected):
 @pytest.mark.parametrize('backend', FORMS)
 @pytest.mark.parametrize('length', [1, T])
 def test_real_equals_the_loop_and_its_adjoint(length, backend):
-  normal, reset, mask = draw(length)
+  normal, documents = draw(length)
   a, b, h = jax.nn.sigmoid(normal(length, B, E)), normal(length, B, E), normal(B, E)
-  (hs, last), pullback = jax.vjp(lambda *x: run(backend, *x, reset, mask), a, b, h)
-  expected = loop(a, b, h, reset, mask)
+  (hs, last), pullback = jax.vjp(lambda *x: run(backend, *x, documents), a, b, h)
+  expected = loop(a, b, h, documents)
   close((hs, last), [value.real for value in expected])
   d_hs, d_last = normal(length, B, E), normal(B, E)
-  by_hand = adjoint(a, h, expected[0], d_hs, d_last, reset, mask)
+  by_hand = adjoint(a, h, expected[0], d_hs, d_last, documents)
   close(pullback((d_hs, d_last)), [value.real for value in by_hand])
 
 
@@ -99,17 +101,17 @@ def test_the_form_in_cpp_refuses_complex_numbers():
 @pytest.mark.parametrize('backend', ['reference', 'xla', 'associative'])
 @pytest.mark.parametrize('length', [1, T])
 def test_rotating_equals_the_complex_loop_and_its_adjoint(length, backend):
-  normal, reset, mask = draw(length, 1)
+  normal, documents = draw(length, 1)
   a = 0.9 * np.cos(np.arange(E)), 0.9 * np.sin(np.arange(E))
   a = tuple(jnp.asarray(part, jnp.float32) for part in a)
   pair = lambda *shape: (normal(*shape), normal(*shape))
   joined = lambda pair: np.asarray(pair[0]) + 1j * np.asarray(pair[1])
   b, h, d_hs, d_last = pair(length, B, E), pair(B, E), pair(length, B, E), pair(B, E)
-  (hs, last), pullback = jax.vjp(lambda *x: run_rotating(backend, *x, reset, mask), a, b, h)
+  (hs, last), pullback = jax.vjp(lambda *x: run_rotating(backend, *x, documents), a, b, h)
   decay = np.broadcast_to(joined(a), (length, B, E))
-  expected = loop(decay, joined(b), joined(h), reset, mask)
+  expected = loop(decay, joined(b), joined(h), documents)
   close((joined(hs), joined(last)), expected)
-  da, db, dh = adjoint(decay, joined(h), expected[0], joined(d_hs), joined(d_last), reset, mask)
+  da, db, dh = adjoint(decay, joined(h), expected[0], joined(d_hs), joined(d_last), documents)
   close([joined(value) for value in pullback((d_hs, d_last))], (da.sum((0, 1)), db, dh))
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.errors import InputError
 from seqmodels.kernels import chunks, delta, gated_linear_attention, linear_attention
 from seqmodels.kernels.cpu import library
@@ -32,25 +33,25 @@ def draw(t=T, seed=0):
     'log_decays': -jnp.exp(3 * normal(B, t, H, K)),
     'log_input': 8 * normal(B, t, H),
     'beta': jax.nn.sigmoid(normal(B, t, H)),
-    'reset': jnp.asarray(random.random((B, t)) < 0.25),
-    'mask': jnp.asarray(random.random((B, t)) < 0.75),
+    'documents': Documents(*(jnp.asarray(random.random((B, t)) < share) for share in (0.25, 0.75))),
     's': normal(B, H, K, V),
     'n': normal(B, H, K),
   }
 
 
-def loop(form, a, flags=True):
+def loop(form, a, flagged=True):
   """One head, one position at a time, in float64: ({y, n}, {s, n}) by name."""
-  a = {name: np.asarray(value, np.float64) for name, value in a.items()}
+  reset, mask = a['documents']
+  a = {name: np.asarray(value, np.float64) for name, value in a.items() if name != 'documents'}
   y, norm = np.zeros(a['v'].shape), np.zeros(a['log_decay'].shape)
   ends = a['s'].copy(), a['n'].copy()
   for b, h in np.ndindex(B, H):
     s, n = (np.zeros_like(e[b, h]) if form == 'stabilised' else e[b, h] for e in ends)
     for t in range(y.shape[1]):
-      if flags and a['reset'][b, t]:
+      if flagged and reset[b, t]:
         s, n = np.zeros_like(s), np.zeros_like(n)
       q, k, v = (a[name][b, t, h] for name in 'qkv')
-      if not flags or a['mask'][b, t]:
+      if not flagged or mask[b, t]:
         if form == 'vector':
           decay = np.exp(a['log_decays'][b, t, h])[:, None]
         else:
@@ -59,17 +60,16 @@ def loop(form, a, flags=True):
         s = decay * s
         n = (1.0 if form == 'vector' else decay) * n + put * k
         s = s + (np.outer(k, a['beta'][b, t, h] * (v - k @ s)) if form == 'delta' else put * np.outer(k, v))
-      if not flags or a['mask'][b, t]:  # padding reads nothing
+      if not flagged or mask[b, t]:  # padding reads nothing
         y[b, t, h], norm[b, t, h] = q @ s, q @ n
     ends[0][b, h], ends[1][b, h] = s, n
   return y, norm, *ends
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def run(form, backend, flags, a):
+def run(form, backend, flagged, a):
   """(y, n, s, last n), n being zero where the form has none; sums that are stabilised are scaled back."""
-  options = {name: a[name] for name in ('reset', 'mask')} if flags else {}
-  options |= {'chunk': 4, 'backend': backend}
+  options = {'documents': a['documents'] if flagged else ONE_DOCUMENT, 'chunk': 4, 'backend': backend}
   q, k, v = (a[name] for name in 'qkv')
   if form == 'vector':
     return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **options)
@@ -87,9 +87,9 @@ def run(form, backend, flags, a):
   return y, end['s'], n, end['n']
 
 
-def check(form, backend, a, flags=True):
-  y, n, s, last = loop(form, a, flags)
-  for actual, expected in zip(run(form, backend, flags, a), (y, s, n, last), strict=False):
+def check(form, backend, a, flagged=True):
+  y, n, s, last = loop(form, a, flagged)
+  for actual, expected in zip(run(form, backend, flagged, a), (y, s, n, last), strict=False):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(expected).max()))
 
 
@@ -102,7 +102,7 @@ def test_equals_the_recurrence(form, backend):
 @BUILT
 def test_the_form_in_cpp_equals_the_recurrence():
   check('plain', 'cpu', draw())
-  check('plain', 'cpu', draw(), flags=False)
+  check('plain', 'cpu', draw(), flagged=False)
 
 
 @BUILT
@@ -113,10 +113,10 @@ def test_the_form_in_cpp_gradients(heads, k, v, length, chunk, normalised):
   normal = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
   arrays = [normal(B, length, heads, width) for width in (k, k, v)]
   state = {'s': normal(B, heads, k, v)} | ({'n': normal(B, heads, k)} if normalised else {})
-  reset, results = jnp.asarray(random.random((B, length)) < 0.1), []
+  documents, results = Documents(jnp.asarray(random.random((B, length)) < 0.1)), []
   weights = None
   for form in ('reference', 'cpu'):
-    options = {'reset': reset, 'chunk': chunk, 'backend': form}
+    options = {'documents': documents, 'chunk': chunk, 'backend': form}
     run = jax.jit(lambda *a, options=options: linear_attention.linear_attention(*a, **options))
     outputs, pullback = jax.vjp(run, *arrays, state)
     weights = weights or jax.tree.map(lambda a: normal(*a.shape), outputs)
@@ -135,7 +135,7 @@ def test_decayed_sums_have_no_form_in_cpp():
 @pytest.mark.parametrize('form', FORMS)
 def test_one_chunk_and_a_zero_state_known_to_the_compiler(form):
   """XLA's CPU compiler has read uninitialised memory where the state was a constant."""
-  a = {name: np.asarray(value) for name, value in draw(4, seed=1).items()} | {'s': np.zeros((B, H, K, V), np.float32)}
+  a = jax.tree.map(np.asarray, draw(4, seed=1)) | {'s': np.zeros((B, H, K, V), np.float32)}
   a['n'] = np.zeros((B, H, K), np.float32)
   constant = lambda **moving: run(form, 'xla', False, moving | {name: jnp.zeros(a[name].shape) for name in 'sn'})
   actual = jax.jit(constant)(**{name: value for name, value in a.items() if name not in 'sn'})
@@ -174,14 +174,15 @@ def test_gradient_of_the_inverse():
 def test_whole_documents():
   a = draw(seed=2)
   q, k, v, log_input = (np.asarray(a[name], np.float64) for name in ('q', 'k', 'v', 'log_input'))
-  reset, mask = (np.asarray(a[name]) for name in ('reset', 'mask'))
+  reset, mask = jax.tree.map(np.asarray, a['documents'])
   q = q * mask[:, :, None, None]  # padding reads nothing
   number = np.cumsum(reset, axis=1)
   arrays = [a[name] for name in ('q', 'k', 'v')]
-  for flags in ({'mask': a['mask']}, {'mask': a['mask'], 'reset': a['reset']}):
-    (y, n, m) = jax.jit(functools.partial(linear_attention.whole, chunk=4))(*arrays, log_input=a['log_input'], **flags)
+  whole = jax.jit(functools.partial(linear_attention.whole, chunk=4))
+  for documents in (a['documents']._replace(reset=None), a['documents']):
+    y, n, m = whole(*arrays, log_input=a['log_input'], documents=documents)
     for b, h in np.ndindex(B, H):
-      same = (number[b][:, None] == number[b][None, :]) | ('reset' not in flags)
+      same = (number[b][:, None] == number[b][None, :]) | (documents.reset is None)
       scores = q[b, :, h] @ k[b, :, h].T * np.exp(log_input[b, :, h])[None, :] * same * mask[b][None, :]
       scale = np.exp(-np.maximum(np.asarray(m[b, :, h], np.float64), -100))  # padding alone weighs nothing
       np.testing.assert_allclose(y[b, :, h], scores @ v[b, :, h] * scale[:, None], atol=1e-5)

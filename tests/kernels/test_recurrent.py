@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 from jax.experimental import rnn as vendor_rnn
 
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.errors import InputError
 from seqmodels.kernels import recurrent
 from seqmodels.kernels.cpu import library
@@ -48,9 +49,10 @@ def gru_step(x, carry, w, u, b, b_n):
 STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'gru': gru_step}
 
 
-def loop(step, x, carry, weights, reset, mask):
+def loop(step, x, carry, weights, documents=ONE_DOCUMENT):
   """One example, one position, one equation at a time, in float64."""
   x, carry, weights = jax.tree.map(lambda a: np.asarray(a, np.float64), (x, carry, weights))
+  reset, mask = documents
   ys = np.zeros((*x.shape[:2], carry[0].shape[-1]))
   ends = [a.copy() for a in carry]
   for row in range(x.shape[0]):
@@ -76,7 +78,7 @@ def draw(name, length=T, seed=0):
   carry = tuple(normal(B, E) for _ in range(2 if name == 'lstm' else 1))
   reset = jnp.asarray(random.random((B, length)) < 0.3)
   mask = jnp.asarray(random.random((B, length)) < 0.7)
-  return normal(B, length, D), carry, weights, reset, mask
+  return normal(B, length, D), carry, weights, Documents(reset, mask)
 
 
 def skip_without(backend):
@@ -91,8 +93,8 @@ def by_gate(name, weights):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def run(name, backend, x, carry, weights, reset, mask):
-  y, *carry = CELLS[name][0](x, *carry, *by_gate(name, weights), reset=reset, mask=mask, backend=backend)
+def run(name, backend, x, carry, weights, documents=ONE_DOCUMENT):
+  y, *carry = CELLS[name][0](x, *carry, *by_gate(name, weights), documents=documents, backend=backend)
   return y, tuple(carry)
 
 
@@ -100,18 +102,18 @@ def run(name, backend, x, carry, weights, reset, mask):
 @pytest.mark.parametrize('name', CELLS)
 def test_equals_the_equations(name, backend):
   skip_without(backend)
-  x, carry, weights, reset, mask = draw(name)
-  for flags in ((None, None), (reset, mask)):
-    expected = loop(STEPS[name], x, carry, weights, *flags)
-    actual = run(name, backend, x, carry, weights, *flags)
+  x, carry, weights, drawn = draw(name)
+  for documents in (ONE_DOCUMENT, drawn):
+    expected = loop(STEPS[name], x, carry, weights, documents)
+    actual = run(name, backend, x, carry, weights, documents)
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
 
 
 @pytest.mark.parametrize('name', ['rnn', 'lstm', 'gru'])
 def test_one_token_equals_the_equations(name):
-  x, carry, weights, _, _ = draw(name, length=1)
-  expected = loop(STEPS[name], x, carry, weights, None, None)
-  actual = run(name, 'xla', x, carry, weights, None, None)
+  x, carry, weights, _ = draw(name, length=1)
+  expected = loop(STEPS[name], x, carry, weights)
+  actual = run(name, 'xla', x, carry, weights)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), actual, expected)
 
 
@@ -120,14 +122,14 @@ def test_one_token_equals_the_equations(name):
 @pytest.mark.parametrize('name', CELLS)
 def test_own_backward_equals_autodiff(name, flagged, backend):
   skip_without(backend)
-  x, carry, weights, reset, mask = draw(name, seed=1)
-  flags = (reset, mask) if flagged else (None, None)
+  x, carry, weights, documents = draw(name, seed=1)
+  documents = documents if flagged else ONE_DOCUMENT
   cotangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), (x[..., :E], carry))
 
   def gradient(backend):
     @jax.jit
     def of(x, carry, weights):
-      return jax.vjp(lambda *a: run(name, backend, *a, *flags), x, carry, weights)[1](cotangents)
+      return jax.vjp(lambda *a: run(name, backend, *a, documents), x, carry, weights)[1](cotangents)
 
     return of(x, carry, weights)
 
@@ -159,7 +161,7 @@ FLAX_CELLS = {'rnn': nnx.SimpleCell, 'lstm': nnx.OptimizedLSTMCell, 'gru': nnx.G
 
 @pytest.mark.parametrize('name', FLAX_CELLS)
 def test_equals_flax(name):
-  x, carry, (w, u, bias, *_), _, _ = draw(name)
+  x, carry, (w, u, bias, *_), _ = draw(name)
   cell = FLAX_CELLS[name](D, E, rngs=nnx.Rngs(0))
   cell.dense_i.kernel[...], cell.dense_h.kernel[...] = w, u
   # Flax has one bias a gate: beside the input (GRU, simple cell) or beside the carry (LSTM).
@@ -178,11 +180,11 @@ def test_equals_flax(name):
 
   expected = flax_loop(variables, carry[::-1] if name == 'lstm' else carry[0])
   weights = (w, u, bias, jnp.zeros(E)) if name == 'gru' else (w, u, bias)
-  np.testing.assert_allclose(run(name, 'xla', x, carry, weights, None, None)[0], expected, atol=2e-6)
+  np.testing.assert_allclose(run(name, 'xla', x, carry, weights)[0], expected, atol=2e-6)
 
 
 def test_bfloat16_carries_float32():
-  x, carry, weights, _, _ = draw('lstm')
+  x, carry, weights, _ = draw('lstm')
   y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), dtype=jnp.bfloat16)
   assert (y.dtype, h.dtype, c.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
 
@@ -192,7 +194,7 @@ def test_bfloat16_carries_float32():
 @pytest.mark.parametrize('backend', ['auto', 'xla', 'reference'])
 def test_outputs_have_the_dtype_of_the_computation(name, length, backend):
   """Whatever the dtype of the inputs."""
-  x, carry, weights, _, _ = draw(name, length)
+  x, carry, weights, _ = draw(name, length)
   for inputs in (x, x.astype(jnp.bfloat16)):
     layer = functools.partial(CELLS[name][0], dtype=jnp.bfloat16, backend=backend)
     y, *carries = jax.eval_shape(layer, inputs, *carry, *by_gate(name, weights))
@@ -201,7 +203,7 @@ def test_outputs_have_the_dtype_of_the_computation(name, length, backend):
 
 
 def test_refuses_what_it_does_not_have():
-  x, carry, weights, _, _ = draw('rnn')
+  x, carry, weights, _ = draw('rnn')
   layer = functools.partial(recurrent.rnn, x, *carry, *by_gate('rnn', weights))
   with pytest.raises(InputError, match=r"kernels='xlaa'.*allowed: associative, auto, cpu, cudnn, reference, xla"):
     layer(backend='xlaa')
@@ -211,24 +213,24 @@ def test_refuses_what_it_does_not_have():
 
 
 def test_refuses_kernels_that_are_not_built(monkeypatch):
-  x, carry, weights, _, _ = draw('rnn')
+  x, carry, weights, _ = draw('rnn')
   monkeypatch.setattr(library, 'load', lambda: False)
   with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* not built; run `python'):
     recurrent.rnn(x, *carry, *by_gate('rnn', weights), backend='cpu')
 
 
 def test_the_vendors_packed_weights_mean_the_same_lstm():
-  x, (h, c), weights, _, _ = draw('lstm')
+  x, (h, c), weights, _ = draw('lstm')
   unpacked = vendor_rnn.unpack_lstm_weights(gpu.pack(*weights), D, E, 1, False)
   lengths = jnp.full((B,), T, jnp.int32)
   y, h_last, c_last = vendor_rnn.lstm_ref(x, h[None], c[None], *unpacked, lengths, D, E, 1, 0.0, False)
-  expected = loop(lstm_step, x, (h, c), weights, None, None)
+  expected = loop(lstm_step, x, (h, c), weights)
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), (y, (h_last[0], c_last[0])), expected)
 
 
 @pytest.mark.skipif(jax.default_backend() != 'gpu', reason='cuDNN is for GPUs')
 def test_the_vendors_lstm_is_ours_with_its_gradients():
-  x, carry, weights, _, _ = draw('lstm')
+  x, carry, weights, _ = draw('lstm')
 
   def total(x, carry, weights, backend):
     y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), backend=backend)
@@ -241,11 +243,12 @@ def test_the_vendors_lstm_is_ours_with_its_gradients():
 
 @pytest.mark.skipif(jax.default_backend() == 'gpu', reason='it is refused where there is no GPU')
 def test_the_vendors_lstm_is_refused_elsewhere():
-  x, carry, weights, reset, _ = draw('lstm')
+  x, carry, weights, documents = draw('lstm')
   layer = functools.partial(recurrent.lstm, x, *carry, *by_gate('lstm', weights), backend='cudnn')
   with pytest.raises(InputError, match=r'kernels=cudnn (cannot compute lstm: this host|is for cuda; the program)'):
     jax.jit(layer)()
   with pytest.raises(InputError, match=r'kernels=cudnn cannot compute lstm: .* not bfloat16'):
     layer(dtype=jnp.bfloat16)
   # With resets cuDNN has no LSTM, and XLA computes it.
-  jax.tree.map(np.testing.assert_array_equal, layer(reset=reset), layer(reset=reset, backend='xla'))
+  layer = functools.partial(layer, documents=documents.without_padding())
+  jax.tree.map(np.testing.assert_array_equal, layer(), layer(backend='xla'))

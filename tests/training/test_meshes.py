@@ -158,27 +158,27 @@ def test_sizes_of_a_mesh(sizes, count, platform, expected):
 
 
 @pytest.mark.parametrize(
-  ('sizes', 'told'),
+  ('sizes', 'expected'),
   [
     ({'data': 3}, 'mesh.data=3: 3 must divide the 8 available devices'),
     ({'fsdp': 4, 'tensor': 4}, 'mesh.fsdp=4, mesh.tensor=4: 16 devices are more than the 8 available'),
     ({'data': -1, 'fsdp': 3}, 'mesh.fsdp=3: 3 must divide the 8 available devices'),
   ],
 )
-def test_sizes_that_do_not_divide_the_devices(sizes, told):
+def test_sizes_that_do_not_divide_the_devices(sizes, expected):
   with pytest.raises(InputError) as caught:
     meshes.resolve(MeshSettings(**sizes), 8, 'cpu')
-  assert str(caught.value) == told
+  assert str(caught.value) == expected
 
 
 @two_devices
 def test_what_a_mesh_does_not_divide_is_one_line():
   model, task = toy.model('attention', width=12, heads=3, block='residual'), toy.Toy()
-  for sizes, batch, told in (
+  for sizes, batch, expected in (
     ({'fsdp': 2}, 5, r'train.batch_size=5 must be a multiple of 2 devices \(fsdp:2\)'),
     ({'tensor': 2}, 4, 'mesh.tensor=2 must divide heads=3 of params/stack/group_0/mixer/'),
     ({'fsdp': 2}, 4, r'mesh.max_replicated=0.1: 1.000 of the bytes of params and opt_state lie whole on every device'),
   ):
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=expected) as caught:
       make_run(model, task, TrainSettings(batch_size=batch), mesh_settings=MeshSettings(**sizes))
     assert '\n' not in str(caught.value)

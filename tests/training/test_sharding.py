@@ -172,7 +172,7 @@ def test_rules_of_the_user_come_first():
 
 
 @pytest.mark.parametrize(
-  ('sizes', 'settings', 'told'),
+  ('sizes', 'settings', 'expected'),
   [
     ((1, 1, 8), {}, 'mesh.tensor=8 must divide heads=4 of params/stack/group_0/mixer/'),
     ((1, 2, 1), {'rules': 'embedding=layers:fsdp'}, 'mesh.rules: params/embed/embedding has the axes vocab, embed'),
@@ -181,10 +181,10 @@ def test_rules_of_the_user_come_first():
     ((1, 2, 1), {'rules': 'embed=;embedding=vocab:fsdp'}, "mesh.rules: 'embedding' is found in no path"),
   ],
 )  # fmt: skip
-def test_what_does_not_fit_is_one_line(sizes, settings, told):
+def test_what_does_not_fit_is_one_line(sizes, settings, expected):
   with pytest.raises(InputError) as caught:
     entries(model(**TRANSFORMER), mesh(*sizes), **settings)
-  assert told in str(caught.value)
+  assert expected in str(caught.value)
   assert '\n' not in str(caught.value)
 
 

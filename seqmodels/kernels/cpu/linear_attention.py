@@ -10,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqmodels.context import Documents
 from seqmodels.kernels.cpu import library
 from seqmodels.kernels.cpu.call import call
 
 
-def covers(q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, reset: Any, *, chunk: Any) -> bool:
+def covers(
+  q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, documents: Documents, *, chunk: Any
+) -> bool:
   """Return whether the kernels have such sums."""
-  del q, state, reset, chunk
+  del q, state, documents, chunk
   return log_decay is None and log_input is None and k.shape[2] == v.shape[2]
 
 
@@ -27,12 +30,12 @@ def why_not(q: Any, k: Any, v: Any, state: Any, *arrays: Any, chunk: Any) -> str
 
 
 def linear_attention(
-  q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, reset: Any, *, chunk: int
+  q: Any, k: Any, v: Any, state: Any, log_decay: Any, log_input: Any, documents: Documents, *, chunk: int
 ) -> Any:
   """Return (y, n, m, the last state) as in `kernels/linear_attention.py`."""
   del log_decay, log_input
-  flags = jnp.zeros((0,), bool) if reset is None else reset
-  y, n, *ends = _sums(q, k, v, state['s'], state.get('n', jnp.zeros((0,), jnp.float32)), flags, chunk)
+  reset = jnp.zeros((0,), bool) if documents.reset is None else documents.reset
+  y, n, *ends = _sums(q, k, v, state['s'], state.get('n', jnp.zeros((0,), jnp.float32)), reset, chunk)
   end = dict(zip(('s', 'n'), ends, strict=True))
   return y, n if 'n' in state else None, None, {name: end[name] for name in state}
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from seqmodels.context import Documents
 from seqmodels.kernels.cpu import library
 from seqmodels.kernels.cpu.call import SUM, call
 
@@ -31,40 +32,29 @@ NOTHING = (0,)  # the shape of what a cell does not have
 BATCH = (0, 0, 0, None, None, None, None, 0, 0)  # x, h, c, weights, flags
 
 
-def covers(*arrays: Any, dtype: Any) -> bool:
+def covers(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> bool:
   """Return whether the kernels have such a layer: they project the inputs themselves."""
-  del dtype
-  return arrays[-3] is None
+  del x, carry, weights, documents, dtype
+  return projected is None
 
 
-def why_not(*arrays: Any, dtype: Any) -> str | None:
+def why_not(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> str | None:
   """Return why the kernels cannot compute the layer, or None."""
-  return library.why_not(dtype, *(a for a in arrays[:-3] if a is not None))
+  del projected, documents
+  return library.why_not(dtype, x, *carry, *weights)
 
 
-def rnn(x, h, input_kernel, recurrent_kernel, bias, projected, reset, mask, *, dtype) -> Any:
-  """Return (all h, the last h)."""
+def _layer(cell: str, x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> Any:
+  """Return (all h, the last carry)."""
   del projected, dtype
-  return _layer('rnn', x, h, None, (input_kernel, recurrent_kernel, bias), reset, mask)[:2]
-
-
-def lstm(x, h, c, input_kernel, recurrent_kernel, bias, projected, reset, mask, *, dtype) -> Any:
-  """Return (all h, last h, last c)."""
-  del projected, dtype
-  return _layer('lstm', x, h, c, (input_kernel, recurrent_kernel, bias), reset, mask)
-
-
-def gru(x, h, input_kernel, recurrent_kernel, bias, recurrent_bias, projected, reset, mask, *, dtype) -> Any:
-  """Return (all h, the last h)."""
-  del projected, dtype
-  return _layer('gru', x, h, None, (input_kernel, recurrent_kernel, bias, recurrent_bias), reset, mask)[:2]
-
-
-def _layer(cell, x, h, c, weights, reset, mask):
   nothing = jnp.zeros(NOTHING, jnp.float32)
-  flags = tuple(jnp.zeros(NOTHING, bool) if a is None else a for a in (reset, mask))
-  w, u, bias, bias_n = weights if cell == 'gru' else (*weights, nothing)
-  return _run(cell, x, h, nothing if c is None else c, Weights(w, u, bias, bias_n), flags)
+  h, c = carry if cell == 'lstm' else (*carry, nothing)
+  flags = tuple(jnp.zeros(NOTHING, bool) if a is None else a for a in documents)
+  hs, *ends = _run(cell, x, h, c, Weights(*weights if cell == 'gru' else (*weights, nothing)), flags)
+  return hs, tuple(ends[: len(carry)])
+
+
+rnn, lstm, gru = (functools.partial(_layer, cell) for cell in SLOTS)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -1,4 +1,4 @@
-"""cuDNN's LSTM behind `jax.experimental.rnn` (Appleyard et al., 2016). Float32 only, without flags."""
+"""cuDNN's LSTM behind `jax.experimental.rnn` (Appleyard et al., 2016). Float32 only, without resets and padding."""
 
 from typing import Any
 
@@ -7,12 +7,13 @@ from jax.experimental import rnn
 from jaxlib import gpu_rnn
 from jaxtyping import Array, Float
 
+from seqmodels.context import Documents
 
-def covers(*arrays: Any, dtype: Any) -> bool:
+
+def covers(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> bool:
   """Return whether cuDNN has such a layer: it knows no resets and no padding, and projects the inputs itself."""
-  del dtype
-  x, (projected, reset, mask) = arrays[0], arrays[-3:]
-  return projected is None and reset is None and mask is None and x.shape[1] > 1
+  del carry, weights, dtype
+  return projected is None and documents.is_trivial and x.shape[1] > 1
 
 
 def why_not(*arrays: Any, dtype: Any) -> str | None:
@@ -30,10 +31,10 @@ def pack(
   return jnp.concatenate([input_kernel.T.ravel(), recurrent_kernel.T.ravel(), bias, jnp.zeros_like(bias)])
 
 
-def lstm(x, h, c, input_kernel, recurrent_kernel, bias, projected, reset, mask, *, dtype) -> Any:
-  """Return (all h, last h, last c)."""
-  del projected, reset, mask, dtype
-  lengths = jnp.full((x.shape[0],), x.shape[1], jnp.int32)
-  weights = pack(input_kernel, recurrent_kernel, bias)
-  y, h_last, c_last = rnn.lstm(x, h[None], c[None], weights, lengths, x.shape[2], h.shape[1], 1, 0.0, False)
-  return y, h_last[0], c_last[0]
+def lstm(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> Any:
+  """Return (all h, the last carry)."""
+  del projected, documents, dtype
+  (b, t, d), (h, c) = x.shape, carry
+  lengths = jnp.full((b,), t, jnp.int32)
+  y, h_last, c_last = rnn.lstm(x, h[None], c[None], pack(*weights), lengths, d, h.shape[1], 1, 0.0, False)
+  return y, (h_last[0], c_last[0])

@@ -8,20 +8,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqmodels.context import Documents
 from seqmodels.kernels import chunks
 
 
-def gated_delta(q: Any, k: Any, v: Any, beta: Any, log_decay: Any, state: Any, reset: Any, *, chunk: int = 0) -> Any:
+def gated_delta(
+  q: Any, k: Any, v: Any, beta: Any, log_decay: Any, state: Any, documents: Documents, *, chunk: int = 0
+) -> Any:
   """Return (y, the last state)."""
   del chunk
-  state, y = jax.lax.scan(_token, state, chunks.time_major((q, k, v, beta, log_decay, reset)))
+  state, y = jax.lax.scan(_token, state, chunks.time_major((q, k, v, beta, log_decay, documents)))
   return chunks.time_major(y), state
 
 
 def _token(state: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:
-  q, k, v, beta, log_decay, reset = now
+  q, k, v, beta, log_decay, documents = now
   q, k, v = (a.astype(jnp.float32) for a in (q, k, v))
-  keep = chunks.only(None if reset is None else ~reset, jnp.exp(log_decay))
+  keep = documents.forget(jnp.exp(log_decay))
   state = keep[..., None, None] * state
   recalled = jnp.sum(k[..., None] * state, axis=2)
   state = state + k[..., None] * (beta[..., None] * (v - recalled))[:, :, None]

@@ -3,7 +3,8 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+
+from seqmodels.context import Documents
 
 
 def diagonal(a: Any, b: Any, h: Any) -> jax.Array:
@@ -17,17 +18,16 @@ def diagonal(a: Any, b: Any, h: Any) -> jax.Array:
   return jax.lax.scan(step, h, (a, b))[1]
 
 
-def rotating(a: Any, b: Any, h: Any, reset: Any, mask: Any) -> Any:
-  """Return (all h, the last h) as pairs of real and imaginary parts."""
+def rotating(a: Any, b: Any, h: Any, documents: Documents) -> Any:
+  """Return (all h, the last h) as pairs of real and imaginary parts. documents: `[t b]`."""
   a_re, a_im = (part[None, :] for part in a)
 
   def step(h: Any, now: Any) -> tuple[Any, Any]:
-    (b_re, b_im), reset, mask = now
-    re, im = h if reset is None else (jnp.where(reset[:, None], 0.0, part) for part in h)
-    new_re, new_im = a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im
-    if mask is not None:
-      new_re, new_im = (jnp.where(mask[:, None], n, old) for n, old in ((new_re, re), (new_im, im)))
-    return (new_re, new_im), (new_re, new_im)
+    (b_re, b_im), documents = now
+    re, im = (documents.forget(part) for part in h)
+    new = a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im
+    new = documents.keep(new[0], re), documents.keep(new[1], im)
+    return new, new
 
-  last, hs = jax.lax.scan(step, h, (b, *(None if flags is None else flags.T for flags in (reset, mask))))
+  last, hs = jax.lax.scan(step, h, (b, documents))
   return hs, last

@@ -5,31 +5,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqmodels.context import Documents
+
 NOTHING = -1e30  # the stabiliser of an empty state: whatever comes first replaces it
 
 
-def slstm(gates: Any, carry: Any, recurrent_kernel: Any, reset: Any, mask: Any, *, dtype: Any) -> Any:
-  """Return (all h, the last carry)."""
+def slstm(gates: Any, carry: Any, recurrent_kernel: Any, documents: Documents, *, dtype: Any) -> Any:
+  """Return (all h, the last carry). documents: `[t 1 b]`."""
   kernel = recurrent_kernel.astype(dtype)
 
   def one(carry, now):
     carry, _ = step(kernel, carry, now)
     return carry, carry[0]
 
-  carry, hs = jax.lax.scan(one, carry, (gates, reset, mask))
+  carry, hs = jax.lax.scan(one, carry, (gates, documents))
   return hs, carry
-
-
-def _rows(flags: jax.Array) -> jax.Array:
-  return flags[..., None, :, None]
-
-
-def clear(reset: jax.Array | None, a: jax.Array, to: float = 0.0) -> jax.Array:
-  return a if reset is None else jnp.where(_rows(reset), to, a)
-
-
-def keep(mask: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax.Array:
-  return new if mask is None else jnp.where(_rows(mask), new, old)
 
 
 def dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -37,8 +27,8 @@ def dot(a: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def step(kernel: jax.Array, carry: Any, now: Any) -> tuple[Any, Any]:
-  gates, reset, mask = now
-  h, c, n, m = (clear(reset, a, to) for a, to in zip(carry, (0.0, 0.0, 0.0, NOTHING), strict=True))
+  gates, documents = now
+  h, c, n, m = (documents.forget(a, empty) for a, empty in zip(carry, (0.0, 0.0, 0.0, NOTHING), strict=True))
   i, f, z, o = jnp.split(gates + dot(h, kernel), 4, axis=-1)
   z, o = jnp.tanh(z), jax.nn.sigmoid(o)
   decayed = jax.nn.log_sigmoid(f) + m
@@ -46,4 +36,4 @@ def step(kernel: jax.Array, carry: Any, now: Any) -> tuple[Any, Any]:
   take, kept = jnp.exp(i - m_new), jnp.exp(decayed - m_new)
   c_new, n_new = kept * c + take * z, kept * n + take
   new = o * c_new / n_new, c_new, n_new, m_new
-  return tuple(keep(mask, a, b) for a, b in zip(new, (h, c, n, m), strict=True)), (take, kept, z, o, f)
+  return tuple(documents.keep(a, b) for a, b in zip(new, (h, c, n, m), strict=True)), (take, kept, z, o, f)

@@ -12,13 +12,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from seqmodels.context import Documents
 from seqmodels.kernels import chunks
 
 
-def gated_delta(q: Any, k: Any, v: Any, beta: Any, log_decay: Any, state: Any, reset: Any, *, chunk: int) -> Any:
+def gated_delta(
+  q: Any, k: Any, v: Any, beta: Any, log_decay: Any, state: Any, documents: Documents, *, chunk: int
+) -> Any:
   """Return (y, the last state)."""
   length = q.shape[1]
-  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, beta, log_decay)), chunks.numbers(reset, chunk))
+  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, beta, log_decay)), chunks.numbers(documents.reset, chunk))
   state, y = chunks.scan(_chunk, state, inputs)
   return chunks.join(y, length), state
 

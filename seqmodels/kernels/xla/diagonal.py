@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqmodels.context import Documents
 from seqmodels.kernels.reference import diagonal as reference
 
 
@@ -67,19 +68,14 @@ def _from_zero(a: jax.Array, b: jax.Array, reverse: bool = False) -> jax.Array:
   return jax.lax.associative_scan(join, (a, b), reverse=reverse)[1]
 
 
-def rotating_associative(a: Any, b: Any, h: Any, reset: Any, mask: Any) -> Any:
-  """Return (all h, the last h) as pairs, through complex numbers."""
+def rotating_associative(a: Any, b: Any, h: Any, documents: Documents) -> Any:
+  """Return (all h, the last h) as pairs, through complex numbers. documents: `[t b]`."""
   decay = jnp.broadcast_to(jax.lax.complex(*a)[None, None, :], b[0].shape)
-  decay, inputs = with_flags(decay, jax.lax.complex(*b), reset, mask)
+  decay, inputs = with_documents(decay, jax.lax.complex(*b), documents)
   hs = associative(decay, inputs, jax.lax.complex(*h))
   return (hs.real, hs.imag), (hs[-1].real, hs[-1].imag)
 
 
-def with_flags(a: jax.Array, b: jax.Array, reset: Any, mask: Any) -> tuple[jax.Array, jax.Array]:
-  """Fold flags `[b t]` into a recurrence: a reset makes a zero, padding makes a one and b zero."""
-  if mask is not None:
-    padding = ~mask.T[:, :, None]
-    a, b = jnp.where(padding, 1, a), jnp.where(padding, 0, b)
-  if reset is not None:
-    a = jnp.where(reset.T[:, :, None], 0, a)
-  return a, b
+def with_documents(a: jax.Array, b: jax.Array, documents: Documents) -> tuple[jax.Array, jax.Array]:
+  """Fold documents `[t b]` into a recurrence: a reset makes a zero, padding makes a one and b zero."""
+  return documents.forget(documents.keep(a, 1)), documents.keep(b)

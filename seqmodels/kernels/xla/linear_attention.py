@@ -7,17 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqmodels.context import Documents
 from seqmodels.kernels import chunks
 from seqmodels.kernels.reference.linear_attention import NOTHING, State
 
 
 def linear_attention(
-  q: Any, k: Any, v: Any, state: State, log_decay: Any, log_input: Any, reset: Any, *, chunk: int
+  q: Any, k: Any, v: Any, state: State, log_decay: Any, log_input: Any, documents: Documents, *, chunk: int
 ) -> Any:
   """Return (y, n, m, the last state)."""
   length = q.shape[1]
   parts = [chunks.split(a, chunk) for a in (q, k, v, log_decay)]
-  inputs = (*parts, chunks.split(log_input, chunk, NOTHING), chunks.numbers(reset, chunk))
+  inputs = (*parts, chunks.split(log_input, chunk, NOTHING), chunks.numbers(documents.reset, chunk))
   state, sums = chunks.scan(_chunk, state, inputs)
   return *jax.tree.map(lambda a: chunks.join(a, length), sums), state
 

@@ -1,4 +1,4 @@
-"""Recurrent layers as scans with their own backward passes. Inside, arrays are time-major: `[t b ...]`.
+"""Recurrent layers as scans with their own backward passes. Inside, arrays and flags are time-major: `[t b ...]`.
 
 The input projection is one matmul outside of the scan; a step has one recurrent matmul and one tanh for all gates.
 Gates use sigmoid(x) = tanh(x/2)/2 + 1/2 with the half folded into the weights (`gate_scale`). The forward pass stores
@@ -9,60 +9,43 @@ filled with zeros first.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
+
+from seqmodels.context import Documents
 
 Inputs = Float[Array, 't b z']
 Carry = Float[Array, 'b e']
-Flags = Bool[Array, 't b'] | None
 
 
-def rnn_layer(x, h, input_kernel, recurrent_kernel, bias, projected, reset, mask, *, dtype):
-  """Return (all h, the last h), batch first."""
-  z = _project(x, input_kernel, bias, dtype) if projected is None else projected.swapaxes(0, 1)
-  y, h = rnn(z, h, recurrent_kernel, _time_major(reset), _time_major(mask), dtype)
-  return _batch_major(y, dtype), h
-
-
-def lstm_layer(x, h, c, input_kernel, recurrent_kernel, bias, projected, reset, mask, *, dtype):
-  """Return (all h, the last h, the last c), batch first."""
-  half = gate_scale((True, True, False, True), h.shape[-1])
+def _layer(
+  cell: Callable[..., Any],
+  is_sigmoid: tuple[bool, ...],
+  x: jax.Array,
+  carry: tuple[jax.Array, ...],
+  weights: tuple[jax.Array, ...],
+  projected: jax.Array | None,
+  documents: Documents,
+  *,
+  dtype: np.dtype,
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+  """Return (all h, the last carry), batch first. is_sigmoid: of every gate."""
+  w, u, bias, *others = weights
+  half = gate_scale(is_sigmoid, carry[0].shape[-1]) if any(is_sigmoid) else None
+  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
   if projected is None:
-    z = _project(x, input_kernel * half[None, :], bias * half, dtype)
+    w, bias = scale(w), scale(bias)
+    # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
+    z = _dot(x.swapaxes(0, 1), w.astype(dtype)) + bias[None, None, :]
   else:
-    z = projected.swapaxes(0, 1) * half[None, None, :]
-  u = recurrent_kernel * half[None, :]
-  y, h, c = lstm(z, h, c, u, _time_major(reset), _time_major(mask), dtype)
-  return _batch_major(y, dtype), h, c
-
-
-def gru_layer(x, h, input_kernel, recurrent_kernel, bias, recurrent_bias, projected, reset, mask, *, dtype):
-  """Return (all h, the last h), batch first."""
-  half = gate_scale((True, True, False), h.shape[-1])
-  if projected is None:
-    z = _project(x, input_kernel * half[None, :], bias * half, dtype)
-  else:
-    z = projected.swapaxes(0, 1) * half[None, None, :]
-  y, h = gru(z, h, recurrent_kernel * half[None, :], recurrent_bias, _time_major(reset), _time_major(mask), dtype)
-  return _batch_major(y, dtype), h
-
-
-def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: np.dtype) -> jax.Array:
-  """Return the input's share of every gate, [t b z] float32."""
-  # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
-  return _dot(x.swapaxes(0, 1), kernel.astype(dtype)) + bias[None, None, :]
-
-
-def _time_major(flags: jax.Array | None) -> jax.Array | None:
-  return None if flags is None else flags.swapaxes(0, 1)
-
-
-def _batch_major(y: jax.Array, dtype: np.dtype) -> jax.Array:
-  return y.astype(dtype).swapaxes(0, 1)
+    z = scale(projected.swapaxes(0, 1))
+  hs, *last = cell(z, *carry, scale(u), *others, documents.time_major(), dtype)
+  return hs.astype(dtype).swapaxes(0, 1), tuple(last)
 
 
 def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
@@ -79,17 +62,9 @@ def sigmoid_slope(tanh_of_half: jax.Array) -> jax.Array:
   return 0.5 * (1 - tanh_of_half * tanh_of_half)
 
 
-def _clear(reset: jax.Array | None, a: jax.Array) -> jax.Array:
-  return a if reset is None else jnp.where(reset[..., None], 0.0, a)
-
-
-def _keep(mask: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax.Array:
-  return new if mask is None else jnp.where(mask[..., None], new, old)
-
-
-def _before(first: jax.Array, all_after: jax.Array, reset: jax.Array | None) -> jax.Array:
+def _before(first: jax.Array, all_after: jax.Array, documents: Documents) -> jax.Array:
   """The carry that each position started from."""
-  return _clear(reset, jnp.concatenate([first[None], all_after[:-1]]))
+  return documents.forget(jnp.concatenate([first[None], all_after[:-1]]))
 
 
 def _at(buffer: jax.Array, t: jax.Array) -> jax.Array:
@@ -113,75 +88,71 @@ def _weight_gradient(h_before: jax.Array, dz: jax.Array, dtype: Any) -> jax.Arra
 # --- Elman ---
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def rnn(
-  z: Inputs, h: Carry, u: Float[Array, 'e e'], reset: Flags, mask: Flags, dtype: np.dtype
-) -> tuple[Inputs, Carry]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _rnn(z: Inputs, h: Carry, u: Float[Array, 'e e'], documents: Documents, dtype: np.dtype) -> tuple[Inputs, Carry]:
   """h' = tanh(z + U h). Returns (all h, the last h)."""
   u = u.astype(dtype)
 
   def step(h, now):
-    z, reset, mask = now
-    h = _clear(reset, h)
-    h = _keep(mask, jnp.tanh(z + _dot(h, u)), h)
+    z, documents = now
+    h = documents.forget(h)
+    h = documents.keep(jnp.tanh(z + _dot(h, u)), h)
     return h, h
 
-  h, hs = jax.lax.scan(step, h, (z, reset, mask))
+  h, hs = jax.lax.scan(step, h, (z, documents))
   return hs, h
 
 
-def _rnn_forward(z, h, u, reset, mask, dtype):
+def _rnn_forward(z, h, u, documents, dtype):
   low = u.astype(dtype)
 
   def step(carry, now):
     h, buffer = carry
-    t, reset, mask = now
-    h = _clear(reset, h)
-    h = _keep(mask, jnp.tanh(_at(buffer, t) + _dot(h, low)), h)
+    t, documents = now
+    h = documents.forget(h)
+    h = documents.keep(jnp.tanh(_at(buffer, t) + _dot(h, low)), h)
     return (h, _put(buffer, h, t)), None
 
-  (last, hs), _ = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), reset, mask))
-  return (hs, last), (h, u, reset, mask, hs)
+  (last, hs), _ = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), documents))
+  return (hs, last), (h, u, documents, hs)
 
 
 def _rnn_backward(dtype, saved, gradients):
-  h, u, reset, mask, hs = saved
+  h, u, documents, hs = saved
   dhs, dh = gradients
   back = u.T.astype(dtype)
 
   def step(carry, now):
     dh, buffer = carry
-    t, h, reset, mask = now
+    t, h, documents = now
     dh = dh + _at(buffer, t)
-    dz = _keep(mask, dh * (1 - h * h), 0.0)
-    before = _dot(dz, back)
-    if mask is not None:
-      before = jnp.where(mask[:, None], before, dh)
-    return (_clear(reset, before), _put(buffer, dz, t)), None
+    dz = documents.keep(dh * (1 - h * h))
+    before = documents.keep(_dot(dz, back), dh)
+    return (documents.forget(before), _put(buffer, dz, t)), None
 
-  (dh, dz), _ = jax.lax.scan(step, (dh, dhs), (jnp.arange(hs.shape[0]), hs, reset, mask), reverse=True)
-  return dz, dh, _weight_gradient(_before(h, hs, reset), dz, dtype), None, None
+  (dh, dz), _ = jax.lax.scan(step, (dh, dhs), (jnp.arange(hs.shape[0]), hs, documents), reverse=True)
+  return dz, dh, _weight_gradient(_before(h, hs, documents), dz, dtype), None
 
 
-rnn.defvjp(_rnn_forward, _rnn_backward)
+_rnn.defvjp(_rnn_forward, _rnn_backward)
 
 
 # --- LSTM ---
 
 
 def _lstm_step(u, carry, now):
-  z, reset, mask = now
-  h, c = (_clear(reset, a) for a in carry)
+  z, documents = now
+  h, c = (documents.forget(a) for a in carry)
   gates = jnp.tanh(z + _dot(h, u))
   i, f, g, o = jnp.split(gates, 4, axis=-1)
   c_new = sigmoid(f) * c + sigmoid(i) * g
   h_new = sigmoid(o) * jnp.tanh(c_new)
-  return (_keep(mask, h_new, h), _keep(mask, c_new, c)), gates
+  return (documents.keep(h_new, h), documents.keep(c_new, c)), gates
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
-def lstm(
-  z: Inputs, h: Carry, c: Carry, u: Float[Array, 'e z'], reset: Flags, mask: Flags, dtype: np.dtype
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _lstm(
+  z: Inputs, h: Carry, c: Carry, u: Float[Array, 'e z'], documents: Documents, dtype: np.dtype
 ) -> tuple[Float[Array, 't b e'], Carry, Carry]:
   """The LSTM over inputs already projected (gates input, forget, cell, output). Returns (all h, last h, last c)."""
   u = u.astype(dtype)
@@ -190,79 +161,71 @@ def lstm(
     carry, _ = _lstm_step(u, carry, now)
     return carry, carry[0]
 
-  (h, c), hs = jax.lax.scan(step, (h, c), (z, reset, mask))
+  (h, c), hs = jax.lax.scan(step, (h, c), (z, documents))
   return hs, h, c
 
 
-def _lstm_forward(z, h, c, u, reset, mask, dtype):
+def _lstm_forward(z, h, c, u, documents, dtype):
   low = u.astype(dtype)
 
   def step(carry, now):
     carry, gates = _lstm_step(low, carry, now)
     return carry, (*carry, gates)
 
-  (h_last, c_last), (hs, cs, gates) = jax.lax.scan(step, (h, c), (z, reset, mask))
-  return (hs, h_last, c_last), (h, c, u, reset, mask, hs, cs, gates)
+  (h_last, c_last), (hs, cs, gates) = jax.lax.scan(step, (h, c), (z, documents))
+  return (hs, h_last, c_last), (h, c, u, documents, hs, cs, gates)
 
 
 def _lstm_backward(dtype, saved, gradients):
-  h, c, u, reset, mask, hs, cs, gates = saved
+  h, c, u, documents, hs, cs, gates = saved
   dhs, dh, dc = gradients
   i, f, g, o = jnp.split(gates, 4, axis=-1)
   tanh_c = jnp.tanh(cs)
-  through_cell = _keep(mask, sigmoid(o) * (1 - tanh_c * tanh_c), 0.0)
+  through_cell = documents.keep(sigmoid(o) * (1 - tanh_c * tanh_c))
   # What a gradient at c (input, forget, cell gates) or at h (output gate) is multiplied by to reach the gate's input.
   of_cell = tuple(
-    _keep(mask, a, 0.0)
-    for a in (g * sigmoid_slope(i), _before(c, cs, reset) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
+    documents.keep(a)
+    for a in (g * sigmoid_slope(i), _before(c, cs, documents) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
   )
-  of_output = _keep(mask, tanh_c * sigmoid_slope(o), 0.0)
-  forget = _keep(mask, sigmoid(f), 1.0)
+  of_output = documents.keep(tanh_c * sigmoid_slope(o))
+  forget = documents.keep(sigmoid(f), 1.0)
   back = u.T.astype(dtype)
 
   def step(carry, now):
     dh, dc = carry
-    dy, through_cell, of_cell, of_output, forget, reset, mask = now
+    dy, through_cell, of_cell, of_output, forget, documents = now
     dh = dh + dy
     dc = dc + dh * through_cell
     dz = jnp.concatenate([*(dc * a for a in of_cell), dh * of_output], axis=-1)
-    before = _dot(dz, back)
-    if mask is not None:
-      before = jnp.where(mask[:, None], before, dh)
-    return (_clear(reset, before), _clear(reset, dc * forget)), dz
+    before = documents.keep(_dot(dz, back), dh)
+    return (documents.forget(before), documents.forget(dc * forget)), dz
 
-  xs = (dhs, through_cell, of_cell, of_output, forget, reset, mask)
+  xs = (dhs, through_cell, of_cell, of_output, forget, documents)
   (dh, dc), dz = jax.lax.scan(step, (dh, dc), xs, reverse=True)
-  return dz, dh, dc, _weight_gradient(_before(h, hs, reset), dz, dtype), None, None
+  return dz, dh, dc, _weight_gradient(_before(h, hs, documents), dz, dtype), None
 
 
-lstm.defvjp(_lstm_forward, _lstm_backward)
+_lstm.defvjp(_lstm_forward, _lstm_backward)
 
 
 # --- GRU ---
 
 
 def _gru_step(u, b_n, h, now):
-  z, reset, mask = now
-  h = _clear(reset, h)
+  z, documents = now
+  h = documents.forget(h)
   size = h.shape[-1]
   from_h = _dot(h, u)
   gates = jnp.tanh(z[:, : 2 * size] + from_h[:, : 2 * size])
   r, update = jnp.split(sigmoid(gates), 2, axis=-1)
   n_rec = from_h[:, 2 * size :] + b_n[None, :]
   n = jnp.tanh(z[:, 2 * size :] + r * n_rec)
-  return _keep(mask, n + update * (h - n), h), (gates, n, n_rec)
+  return documents.keep(n + update * (h - n), h), (gates, n, n_rec)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
-def gru(
-  z: Inputs,
-  h: Carry,
-  u: Float[Array, 'e z'],
-  b_n: Float[Array, ' e'],
-  reset: Flags,
-  mask: Flags,
-  dtype: np.dtype,
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _gru(
+  z: Inputs, h: Carry, u: Float[Array, 'e z'], b_n: Float[Array, ' e'], documents: Documents, dtype: np.dtype
 ) -> tuple[Float[Array, 't b e'], Carry]:
   """The "reset after" GRU over inputs already projected (gates reset, update, new). Returns (all h, the last h)."""
   u = u.astype(dtype)
@@ -271,38 +234,38 @@ def gru(
     h, _ = _gru_step(u, b_n, h, now)
     return h, h
 
-  h, hs = jax.lax.scan(step, h, (z, reset, mask))
+  h, hs = jax.lax.scan(step, h, (z, documents))
   return hs, h
 
 
-def _gru_forward(z, h, u, b_n, reset, mask, dtype):
+def _gru_forward(z, h, u, b_n, documents, dtype):
   low = u.astype(dtype)
 
   def step(carry, now):
     h, buffer = carry
-    t, reset, mask = now
-    h = _clear(reset, h)
-    new, (gates, n, n_rec) = _gru_step(low, b_n, h, (_at(buffer, t), None, mask))
+    t, documents = now
+    h = documents.forget(h)
+    new, (gates, n, n_rec) = _gru_step(low, b_n, h, (_at(buffer, t), documents._replace(reset=None)))
     r, update = jnp.split(gates, 2, axis=-1)
     # From h to the inputs of the gates and to U_n h + b_n; from h to h.
     of_new = (1 - sigmoid(update)) * (1 - n * n)
     for gate, factors in enumerate((of_new * n_rec * sigmoid_slope(r), (h - n) * sigmoid_slope(update), of_new)):
-      buffer = jax.lax.dynamic_update_slice(buffer, _keep(mask, factors, 0.0)[None], (t, 0, gate * h.shape[-1]))
-    return (new, buffer), (new, sigmoid(r), _keep(mask, sigmoid(update), 1.0))
+      buffer = jax.lax.dynamic_update_slice(buffer, documents.keep(factors)[None], (t, 0, gate * h.shape[-1]))
+    return (new, buffer), (new, sigmoid(r), documents.keep(sigmoid(update), 1.0))
 
-  (last, factors), (hs, r, straight) = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), reset, mask))
-  return (hs, last), (h, u, reset, hs, factors, r, straight)
+  (last, factors), (hs, r, straight) = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), documents))
+  return (hs, last), (h, u, documents._replace(mask=None), hs, factors, r, straight)
 
 
 def _gru_backward(dtype, saved, gradients):
-  h, u, reset, hs, factors, r, straight = saved
+  h, u, documents, hs, factors, r, straight = saved
   dhs, dh = gradients
   size = h.shape[-1]
   back = u.T.astype(dtype)
 
   def step(carry, now):
     dh, buffer = carry
-    t, dy, r, straight, reset = now
+    t, dy, r, straight, documents = now
     dh = dh + dy
     for gate in range(3):
       where = (t, 0, gate * size)
@@ -311,13 +274,17 @@ def _gru_backward(dtype, saved, gradients):
     dz = _at(buffer, t)
     d_n = dz[:, 2 * size :] * r
     before = _dot(jnp.concatenate([dz[:, : 2 * size], d_n], axis=-1), back)
-    return (_clear(reset, dh * straight + before), buffer), d_n
+    return (documents.forget(dh * straight + before), buffer), d_n
 
-  xs = (jnp.arange(hs.shape[0]), dhs, r, straight, reset)
+  xs = (jnp.arange(hs.shape[0]), dhs, r, straight, documents)
   (dh, dz), d_n = jax.lax.scan(step, (dh, factors), xs, reverse=True)
-  before = _before(h, hs, reset)
+  before = _before(h, hs, documents)
   du = [_weight_gradient(before, dz[..., : 2 * size], dtype), _weight_gradient(before, d_n, dtype)]
-  return dz, dh, jnp.concatenate(du, axis=1), d_n.sum((0, 1)), None, None
+  return dz, dh, jnp.concatenate(du, axis=1), d_n.sum((0, 1)), None
 
 
-gru.defvjp(_gru_forward, _gru_backward)
+_gru.defvjp(_gru_forward, _gru_backward)
+
+rnn = functools.partial(_layer, _rnn, (False,))
+lstm = functools.partial(_layer, _lstm, (True, True, False, True))
+gru = functools.partial(_layer, _gru, (True, True, False))
