@@ -215,7 +215,9 @@ def check_gradients(case: Case) -> None:
   for leaf in jax.tree.leaves(actual):
     assert np.isfinite(leaf).all()
     assert np.abs(leaf).max() > 1e-4
-  close(actual, expected, atol=1e-4)
+  for found, reference in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+    # Sums of other orders differ by a part of their largest terms, which a small sum may cancel.
+    close(found, reference, atol=max(1e-4, 1e-5 * float(np.abs(reference).max())))
 
 
 def check_bfloat16(case: Case) -> None:

@@ -221,10 +221,11 @@ def check(
   reference: Callable[..., Any],
   *,
   causal: bool = True,
+  tolerance: float = 1e-5,
   **options: Any,
 ) -> Check:
   options = {'heads': HEADS} | options
-  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
+  return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options), tolerance)
 
 
 def directions(name: str, paper: str, form: Direction, **options: Any) -> tuple[Check, Check]:
@@ -267,11 +268,13 @@ CHECKS = (
   ),
   *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
   *directions('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
-  *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta),
+  # The inverse of a triangle amplifies rounding: both ways 5.0e-06 with JAX 0.10.2, 1.4e-05 with JAX 0.12.0.
+  *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta, tolerance=3e-5),
   check(
     'gated_delta',
     'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
     functools.partial(one_way, functools.partial(gated_delta, largest_beta=2.0)),
+    tolerance=3e-5,
     negative_eigenvalues=True,
   ),
   *directions('mlstm', 'Beck et al. (2024), equations 19 to 27', mlstm),
