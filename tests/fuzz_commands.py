@@ -43,7 +43,7 @@ PATTERNS = (
 )  # fmt: skip
 KEYS = (
   'width', 'depth', 'params', 'feedforward', 'heads', 'kv_heads', 'dropout', 'batch_size', 'steps', 'seed', 'segment',
-  'memory', 'accumulate', 'learning_rate', 'warmup_steps', 'clip', 'length', 'lag', 'items', 'symbols', 'pairs',
+  'memory', 'accumulate', 'fsdp', 'tensor', 'zero', 'learning_rate', 'warmup_steps', 'clip', 'length', 'lag', 'items', 'symbols', 'pairs',
   'vocabulary', 'lookback', 'horizon', 'patch', 'streams', 'keep', 'log_every', 'encoder_depth', 'lr', 'chunk',
   'kernel_size', 'features', 'window', 'stride', 'rank', 'expand', 'examples', 'evaluation_examples',
 )  # fmt: skip
@@ -52,7 +52,7 @@ WORD_KEYS = (
   'tie_embeddings', 'remat', 'cross_attention', 'implementation', 'kernels', 'mixer', 'name', '', 'x' * 300,
 )  # fmt: skip
 FLAGS = (
-  'devices', 'step', 'length', 'top_k', 'beam', 'seed', 'temperature', 'top_p', 'length_penalty', 'claims', 'shard',
+  'mesh', 'step', 'length', 'top_k', 'beam', 'seed', 'temperature', 'top_p', 'length_penalty', 'claims', 'shard',
 )  # fmt: skip
 WORD_FLAGS = ('platform', 'downloads_dir', 'stop', 'scale', 'experiments', 'architectures', 'config', 'mode', 'x')
 
@@ -75,7 +75,10 @@ CASES = (
   '--mode=train --workdir=new --config=adding.py:gru,length=2e9',
   '--mode=train --workdir=new --config=reversal.py:encoder_decoder,length=2e9',
   '--mode=train --workdir=new --config=forecasting.py:gru,lookback=2e9',
-  '--mode=train --workdir=new --config=language.py:lstm --devices=1000000',
+  '--mode=train --workdir=new --config=language.py:lstm --mesh=data:1000000',
+  '--mode=train --workdir=new --config=language.py:lstm --mesh=data:-1,fsdp:-1',
+  '--mode=train --workdir=new --config=language.py:lstm --config.mesh.tensor=3',
+  '--mode=train --workdir=new --config=language.py:lstm --config.mesh.rules=(((=a:fsdp',
   '--mode=train --workdir=new --config=language.py:lstm --platform=cuda',
   '--mode=train --workdir=new --config=language.py:lstm --config.train.steps=1 --config.train.steps=2',
   '--mode=train --workdir=~nosuchuser/x --config=language.py:lstm',
@@ -124,7 +127,7 @@ def random_line(draws: random.Random, workdir: str) -> Line:
   if mode in ('train', 'describe'):
     arguments.append(f'--config={config(draws)}')
     for _ in range(draws.choice([0, 0, 0, 1])):
-      section = draws.choice(['train', 'model', 'task', 'eval', 'model.mixer', 'x', ''])
+      section = draws.choice(['train', 'model', 'task', 'eval', 'mesh', 'model.mixer', 'x', ''])
       arguments.append(f'--config.{section}.{pair(draws)}')
   if mode in ('train', 'compare'):
     arguments.append('--workdir=new')
@@ -214,7 +217,7 @@ def _run(line: Line) -> None:
 
   with contextlib.suppress(InputError):
     mode, arguments = main.parse(['main.py', *line.arguments])
-    if mode.function == 'report' or 'devices' in arguments or 'platform' in arguments:
+    if mode.function == 'report' or 'platform' in arguments:
       return
     if mode.module == 'train':
       from training import workdir
