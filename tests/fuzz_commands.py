@@ -43,9 +43,9 @@ PATTERNS = (
 )  # fmt: skip
 KEYS = (
   'width', 'depth', 'params', 'feedforward', 'heads', 'kv_heads', 'dropout', 'batch_size', 'steps', 'seed', 'segment',
-  'memory', 'accumulate', 'fsdp', 'tensor', 'zero', 'learning_rate', 'warmup_steps', 'clip', 'length', 'lag', 'items', 'symbols', 'pairs',
-  'vocabulary', 'lookback', 'horizon', 'patch', 'streams', 'keep', 'log_every', 'encoder_depth', 'lr', 'chunk',
-  'kernel_size', 'features', 'window', 'stride', 'rank', 'expand', 'examples', 'evaluation_examples',
+  'memory', 'accumulate', 'fsdp', 'tensor', 'zero', 'learning_rate', 'warmup_steps', 'clip', 'length', 'lag', 'items',
+  'symbols', 'pairs', 'vocabulary', 'lookback', 'horizon', 'patch', 'streams', 'keep', 'log_every', 'encoder_depth',
+  'lr', 'chunk', 'kernel_size', 'features', 'window', 'stride', 'rank', 'expand', 'examples', 'evaluation_examples',
 )  # fmt: skip
 WORD_KEYS = (
   'block', 'norm', 'position', 'dtype', 'layers', 'optimizer', 'schedule', 'dataset', 'unit', 'objective', 'split',
