@@ -146,7 +146,7 @@ def test_smaller_training_sets_are_subsets_of_larger_ones(task):
 
 def test_batches_made_together_are_those_made_alone(task):
   for number, batch in enumerate(take(task.dataset('train', 3, seed=1, shard=Shard(1, 2)), 20)):
-    positions, count = (3 * number + np.arange(3)) * 2 + 1, task.count('train')
+    positions, count = (2 * number + 1) * 3 + np.arange(3), task.count('train')
     assert_equal(batch, task.arrays('train', shuffled(positions, count, 1) if count else positions, 1))
 
 
