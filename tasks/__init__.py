@@ -9,21 +9,27 @@ from seqmodels.fields import check
 from tasks.adding import Adding
 from tasks.base import Task
 from tasks.copying import Copying
+from tasks.delay import Delay
 from tasks.forecasting import Forecasting
 from tasks.formal_languages import FormalLanguages
+from tasks.induction_heads import InductionHeads
 from tasks.language import Language
 from tasks.recall import Recall
 from tasks.reversal import Reversal
+from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
   'copying': Copying,
+  'delay': Delay,
   'forecasting': Forecasting,
   'formal_languages': FormalLanguages,
+  'induction_heads': InductionHeads,
   'language': Language,
   'recall': Recall,
   'reversal': Reversal,
+  'selective_copying': SelectiveCopying,
   'state_tracking': StateTracking,
 }
 

@@ -27,7 +27,19 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS, BYTES = 5.0, 2**30
 PATIENCE = 60.0  # seconds that a process may take on a busy machine
-TASKS = ('language', 'copying', 'adding', 'recall', 'reversal', 'forecasting', 'formal_languages', 'state_tracking')
+TASKS = (
+  'language',
+  'copying',
+  'adding',
+  'recall',
+  'reversal',
+  'forecasting',
+  'formal_languages',
+  'state_tracking',
+  'selective_copying',
+  'delay',
+  'induction_heads',
+)
 TINY = 'width=8,depth=1,length=8,batch_size=2,steps=1,unit=byte'
 
 NUMBERS = (

@@ -22,11 +22,14 @@ from tasks.pipeline import cut, shuffled
 SMALL = {
   'adding': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'train_examples': 50, 'evaluation_examples': 23},
+  'delay': {'symbols': 4, 'lag': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'forecasting': {'lookback': 24, 'horizon': 6},
   'formal_languages': {'length': 9, 'longest': 20, 'train_examples': 50, 'evaluation_examples': 23},
+  'induction_heads': {'symbols': 4, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'language': {'length': 32},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
+  'selective_copying': {'symbols': 4, 'items': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
 }
 
@@ -286,6 +289,11 @@ def test_bad_requests_are_one_line(task):
     ('formal_languages', {'shortest': 41}, 'task.length=40 must be at least 2 and task.shortest=41'),
     ('formal_languages', {'longest': 40}, 'task.longest=40 must be greater than task.length=40'),
     ('formal_languages', {'language': 'missing_duplicate', 'length': 5, 'shortest': 5}, 'leave no length of missing'),
+    ('selective_copying', {'items': 300}, 'task.length=256 must be at least task.items=300'),
+    ('selective_copying', {'symbols': 0}, 'task.symbols=0'),
+    ('delay', {'lag': 128}, 'task.length=128 must be greater than task.lag=128'),
+    ('delay', {'lag': 0}, 'task.lag=0'),
+    ('induction_heads', {'length': 2}, 'task.length=2 must be at least 3'),
     ('state_tracking', {'group': 'A6'}, "task.group='A6' is not known"),
     ('state_tracking', {'length': 0}, 'task.length=0'),
     ('recall', {'pairs': 0}, 'task.pairs=0'),

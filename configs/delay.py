@@ -1,0 +1,16 @@
+"""Repeat the input after a fixed lag: how many bits a state holds.
+
+  python main.py --mode=train --config=configs/delay.py:lstm,width=64,depth=1,lag=4,length=64 --workdir=/tmp/delay
+
+`state_bits` is what the state is known to hold of the last `lag` symbols: at most lag · log₂(symbols), 12 here. The
+evaluation `longer` has four times the length.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.base import make
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  train = {'batch_size': 64, 'learning_rate': 5e-3, 'schedule': 'constant', 'weight_decay': 0.0}
+  return make('delay', arg, train=train)
