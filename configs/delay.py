@@ -2,8 +2,8 @@
 
   python main.py --mode=train --config=configs/delay.py:lstm,width=64,depth=1,lag=4,length=64 --workdir=/tmp/delay
 
-`state_bits` is what the state is known to hold of the last `lag` symbols: at most lag · log₂(symbols), 12 here. The
-evaluation `longer` has four times the length.
+`state_bits` is what the state is known to hold of the last `lag` symbols: at most lag · log₂(symbols), 12 here, which
+this LSTM reaches (one seed; 70 s on two CPU cores). The evaluation `longer` has four times the length.
 """
 
 from ml_collections import ConfigDict

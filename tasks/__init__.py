@@ -8,29 +8,35 @@ from seqmodels.errors import unknown
 from seqmodels.fields import check
 from tasks.adding import Adding
 from tasks.base import Task
+from tasks.classification import Classification
 from tasks.copying import Copying
 from tasks.delay import Delay
 from tasks.forecasting import Forecasting
 from tasks.formal_languages import FormalLanguages
 from tasks.induction_heads import InductionHeads
 from tasks.language import Language
+from tasks.listops import ListOps
 from tasks.recall import Recall
 from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
+from tasks.temporal_order import TemporalOrder
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
+  'classification': Classification,
   'copying': Copying,
   'delay': Delay,
   'forecasting': Forecasting,
   'formal_languages': FormalLanguages,
   'induction_heads': InductionHeads,
   'language': Language,
+  'listops': ListOps,
   'recall': Recall,
   'reversal': Reversal,
   'selective_copying': SelectiveCopying,
   'state_tracking': StateTracking,
+  'temporal_order': TemporalOrder,
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from tasks import draws
@@ -164,8 +164,8 @@ def in_segments(batch_at: Callable[[int], Batch], segment: int, pieces: int) -> 
 def cut(batch: Batch, piece: int, segment: int) -> Batch:
   """Return segment `piece` of whole sequences.
 
-  The last one is filled up with padding of weight 0. Targets read at the end (readout "last") count in the last
-  segment only. `reset` is true where the sequences begin.
+  The last one is filled up with padding of weight 0. Targets read at the end (readout "last") count in the
+  segment in which the sequence ends. `reset` is true where the sequences begin.
   """
   rows, length = batch.inputs.shape[:2]
   start, stop = piece * segment, min((piece + 1) * segment, length)
@@ -184,5 +184,12 @@ def cut(batch: Batch, piece: int, segment: int) -> Batch:
     mask = part(np.ones((rows, length), bool) if batch.mask is None else batch.mask)
   every = batch.weights.ndim == 2
   targets = part(batch.targets) if every else batch.targets
-  weights = part(batch.weights) if every else batch.weights * np.float32(stop == length)
+  weights = part(batch.weights) if every else batch.weights * _ends_between(batch, start, stop)
   return Batch(part(batch.inputs), targets, weights, reset, mask, extras=batch.extras)
+
+
+def _ends_between(batch: Batch, start: int, stop: int) -> Float32[np.ndarray, 'b']:
+  """Return 1 for sequences whose last position that is not padding lies in [start, stop), 0 for others."""
+  rows, length = batch.inputs.shape[:2]
+  last = np.full(rows, length - 1) if batch.mask is None else length - 1 - np.argmax(batch.mask[:, ::-1], axis=1)
+  return ((start <= last) & (last < stop)).astype(np.float32)

@@ -39,6 +39,9 @@ TASKS = (
   'selective_copying',
   'delay',
   'induction_heads',
+  'classification',
+  'listops',
+  'temporal_order',
 )
 TINY = 'width=8,depth=1,length=8,batch_size=2,steps=1,unit=byte'
 

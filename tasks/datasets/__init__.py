@@ -13,3 +13,8 @@ SERIES = {
   'exchange_rate': 'Daily exchange rates of eight countries: 7,588 rows.',
   'm4_hourly': 'The hourly series of the M4 competition: 414 of 748 to 1,008 hours.',
 }
+CASES = {
+  'cylinder_bell_funnel': 'Made-up series of three classes: 300, 150 and 900 of 128 steps; no download.',
+  'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',
+  'permuted_mnist': 'The same with all pixels in one random order.',
+}

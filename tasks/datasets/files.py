@@ -58,7 +58,7 @@ def by_split(paths: Sequence[pathlib.Path]) -> dict[str, list[pathlib.Path]]:
 
   Raises InputError if some names say a split and others do not, or if there is nothing to train on or to validate with.
   """
-  named = {path: _split_of(path) for path in paths}
+  named = {path: split_of(path) for path in paths}
   if len({*named.values()}) == 1:
     return {'full': list(paths)}
   silent = [path for path, split in named.items() if split is None]
@@ -74,7 +74,8 @@ def by_split(paths: Sequence[pathlib.Path]) -> dict[str, list[pathlib.Path]]:
   return {split: found for split, found in splits.items() if found}
 
 
-def _split_of(path: pathlib.Path) -> str | None:
+def split_of(path: pathlib.Path) -> str | None:
+  """Return the split that a file's name says; None where it says none."""
   words = re.split(r'[^a-z]+', path.name.lower())
   return next((split for split, names in SPLIT_WORDS.items() if any(name in words for name in names)), None)
 

@@ -21,16 +21,19 @@ from tasks.pipeline import cut, shuffled
 
 SMALL = {
   'adding': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'classification': {'patch': 8},
   'copying': {'symbols': 3, 'items': 3, 'lag': 5, 'train_examples': 50, 'evaluation_examples': 23},
   'delay': {'symbols': 4, 'lag': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'forecasting': {'lookback': 24, 'horizon': 6},
   'formal_languages': {'length': 9, 'longest': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'induction_heads': {'symbols': 4, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'language': {'length': 32},
+  'listops': {'shortest': 5, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
   'selective_copying': {'symbols': 4, 'items': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'temporal_order': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
 }
 
 
@@ -230,8 +233,18 @@ def test_segments_in_a_row_are_the_whole_sequence(in_segments, segment):
     assert not weights[:, length:].any()
     np.testing.assert_array_equal(np.concatenate([p.targets for p in pieces], axis=1)[:, :length], whole.targets)
   else:
-    np.testing.assert_array_equal(pieces[-1].weights, whole.weights)
-    assert not any(p.weights.any() for p in pieces[:-1])
+    last = [length - 1] * 3 if whole.mask is None else [int(np.flatnonzero(row)[-1]) for row in whole.mask]
+    for row, end in enumerate(last):
+      expected = [whole.weights[row] if number == end // segment else 0 for number in range(len(pieces))]
+      assert [piece.weights[row] for piece in pieces] == expected
+
+
+@pytest.mark.parametrize('name', ['classification', 'listops', 'temporal_order'])
+def test_tasks_of_classes_are_read_both_ways_too(name):
+  task = tasks.make(name, SMALL[name] | {'kind': 'encode'})
+  assert (task.spec.kind, task.spec.readout) == ('encode', 'mean')
+  forwards = tasks.make(name, SMALL[name])
+  assert_equal(next(iter(task.dataset('test', 4))), next(iter(forwards.dataset('test', 4))))
 
 
 def test_evaluations_run_and_validation_is_among_them(task):
@@ -289,6 +302,19 @@ def test_bad_requests_are_one_line(task):
     ('formal_languages', {'shortest': 41}, 'task.length=40 must be at least 2 and task.shortest=41'),
     ('formal_languages', {'longest': 40}, 'task.longest=40 must be greater than task.length=40'),
     ('formal_languages', {'language': 'missing_duplicate', 'length': 5, 'shortest': 5}, 'leave no length of missing'),
+    ('classification', {'dataset': 'sequential_mnst'}, 'task.dataset=.*nearest: sequential_mnist'),
+    ('classification', {'dataset': 'permuted_mnist', 'missing': 'forward'}, 'task.missing=forward has no meaning'),
+    ('classification', {'validation': 10}, 'task.validation=10 has no meaning'),
+    ('classification', {'dataset': 'a/', 'validation': 60}, 'task.validation=60 must be a percentage'),
+    ('classification', {'dataset': 'a/', 'missing': 'mean'}, 'task.missing'),
+    ('classification', {'kind': 'both'}, "task.kind='both' is not known; allowed: causal, encode"),
+    ('classification', {'patch': 0}, 'task.patch=0'),
+    ('listops', {'nesting': 1}, 'task.nesting=1 must be at least 2'),
+    ('listops', {'arguments': 1}, 'task.arguments=1 must be at least 2'),
+    ('listops', {'shortest': 201}, 'task.shortest=201 must be from 4 to 200'),
+    ('listops', {'kind': 'seq2seq'}, 'task.kind'),
+    ('temporal_order', {'marks': 11}, 'task.marks=11 must be at most 10'),
+    ('temporal_order', {'length': 1}, 'task.length=1 must be at least task.marks=2'),
     ('selective_copying', {'items': 300}, 'task.length=256 must be at least task.items=300'),
     ('selective_copying', {'symbols': 0}, 'task.symbols=0'),
     ('delay', {'lag': 128}, 'task.length=128 must be greater than task.lag=128'),
@@ -331,6 +357,8 @@ def test_a_split_too_short_for_the_windows_is_one_line():
     tasks.make('language', {}).dataset('train', 64, segment=100_000)
   with pytest.raises(InputError, match=r'train_examples=4000 must be at most 3270: the training text has 418613'):
     tasks.make('language', {'train_examples': 4000}).dataset('train', 1)
+  with pytest.raises(InputError, match=r'train_examples=301 must be at most 300'):
+    tasks.make('classification', {'train_examples': 301}).dataset('train', 1)
   with pytest.raises(InputError, match=r'task\.train_examples=3170 must be at most 3169'):
     tasks.make('forecasting', {'train_examples': 3170}).dataset('train', 1)
 
@@ -339,6 +367,8 @@ def test_every_data_set_has_a_line_and_every_line_a_data_set():
   assert datasets.TEXTS.keys() == corpora.UNITS.keys()
   for name in datasets.SERIES:
     assert tasks.make('forecasting', {'dataset': name}).series == name
+  for name in datasets.CASES:
+    assert tasks.make('classification', {'dataset': name}).collection == name
   with pytest.raises(InputError, match=f'allowed: {", ".join(sorted(datasets.SERIES))}'):
     tasks.make('forecasting', {'dataset': 'none_of_them'})
 

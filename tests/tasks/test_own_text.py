@@ -210,7 +210,7 @@ def test_the_identity_follows_the_content_and_not_the_path(tmp_path):
 
 def test_names_of_splits_are_whole_words(tmp_path):
   names = ('training.txt', 'constraints.txt', 'attest.txt', 'developer.txt', 'x_dev1.txt')
-  assert [files._split_of(tmp_path / name) for name in names] == ['train', None, None, None, 'validation']
+  assert [files.split_of(tmp_path / name) for name in names] == ['train', None, None, None, 'validation']
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):

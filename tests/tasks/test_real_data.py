@@ -11,7 +11,7 @@ import pytest
 
 import tasks
 from seqmodels.errors import InputError
-from tasks.datasets import corpora, series, source
+from tasks.datasets import cases, corpora, series, source
 
 FOLDER = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
 
@@ -144,6 +144,48 @@ def test_the_metrics_of_a_model_are_those_of_the_baseline_it_copies(channels, no
       totals[name] = totals.get(name, 0) + np.array([value.sum(), weight.sum()], np.float64)
   assert totals['smape'][0] / totals['smape'][1] == pytest.approx(43.003, abs=2e-3)
   assert totals['mase'][0] / totals['mase'][1] == pytest.approx(11.608, abs=2e-3)
+
+
+def test_mnist_is_read_as_sequences_of_pixels():
+  one, other = (tasks.make('classification', {'dataset': f'{name}_mnist'}) for name in ('sequential', 'permuted'))
+  assert [one.count(split) for split in one.splits] == [55_000, 5_000, 10_000]
+  assert one.spec.length == 784
+  # Mean and deviation of the pixels in [0, 1] are commonly given as 0.1307 and 0.3081, of all 60,000 images.
+  assert one.units()['mean'][0] / 255 == pytest.approx(0.1307, abs=5e-4)
+  assert one.units()['deviation'][0] / 255 == pytest.approx(0.3081, abs=5e-4)
+  labels = one.arrays('test', np.arange(10_000)).targets
+  assert np.bincount(labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+  first, second = (task.arrays('test', np.arange(50)) for task in (one, other))
+  assert not np.array_equal(first.inputs, second.inputs)
+  np.testing.assert_array_equal(np.sort(first.inputs, axis=1), np.sort(second.inputs, axis=1))
+  np.testing.assert_array_equal(first.targets, second.targets)
+  # Of every image the same pixel stands in a place: a column of one is a column of the other.
+  columns = {column.tobytes() for column in first.inputs[:, :, 0].T}
+  assert columns == {column.tobytes() for column in second.inputs[:, :, 0].T}
+  rows = tasks.make('classification', {'dataset': 'sequential_mnist', 'patch': 28})
+  np.testing.assert_array_equal(rows.arrays('test', np.arange(3)).inputs.reshape(3, 784, 1), first.inputs[:3])
+  cases.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+  ('name', 'counts', 'length', 'variables', 'classes', 'has_mask'),
+  [
+    ('ItalyPowerDemand', (67, 1029), 24, 1, 2, False),
+    ('ACSF1', (100, 100), 1460, 1, 10, False),
+    ('JapaneseVowels', (270, 370), 29, 12, 9, True),
+  ],
+)
+def test_archives_of_series_have_the_published_counts(tmp_path, name, counts, length, variables, classes, has_mask):
+  for path in (pathlib.Path(FOLDER) / 'ucr').glob(f'{name}_*.ts*'):
+    content = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
+    (tmp_path / path.name.removesuffix('.gz')).write_bytes(content)
+  task = tasks.make('classification', {'dataset': f'{tmp_path}/{name}_*.ts'})
+  assert (task.count('train') + task.count('validation'), task.count('test')) == counts
+  assert (task.spec.length, task.spec.input.size, task.spec.output.size) == (length, variables, classes)
+  test = task.arrays('test', np.arange(task.count('test')))
+  assert (test.mask is not None) == has_mask
+  if has_mask:
+    assert (test.mask.sum(axis=1).min(), test.mask.sum(axis=1).max()) == (7, 29)
 
 
 def test_exchange_rates_are_read_and_cut_as_in_the_literature():
