@@ -97,7 +97,7 @@ def train(
 
 def build(config: Any, folder: pathlib.Path) -> tuple[Run, Params | None]:
   """Return the run, and the parameters that it starts from where a file has them. Raises InputError."""
-  run = build_run(config)
+  run = build_run(config, folder)
   writers.check_installed(run.settings.writers)
   return run, None if has_checkpoints(folder) else initial_params(run)
 
@@ -117,6 +117,7 @@ def held_folder(folder: pathlib.Path) -> Iterator[None]:
 
 def describe_run(folder: pathlib.Path, config: Any, run: Run, step: int) -> None:
   workdirs.write_config(folder, config)
+  workdirs.write_kept(folder, run.task)
   workdirs.write_provenance(folder, run.model, run.task, step)
 
 

@@ -1,4 +1,4 @@
-"""Language modelling on characters, bytes or words; the default text is embedded in the project.
+"""Language modelling on characters, bytes, words or sub-words; the default text is embedded in the project.
 
   python main.py --mode=train --config=configs/language.py:lstm --workdir=/tmp/language
 
@@ -7,6 +7,10 @@ Tiny Shakespeare in nanoGPT's CPU setting (published: validation loss 1.88 on sa
   python main.py --mode=train --workdir=/tmp/shakespeare --config=configs/language.py:transformer,\
 dataset=tinyshakespeare,split=90/10,depth=4,width=128,heads=4,position=learned,norm=layer,tie_embeddings=True,\
 length=64,batch_size=12,learning_rate=1e-3
+
+Sub-words of the embedded text, made of its training split:
+
+  python main.py --mode=train --config=configs/language.py:lstm,unit=subword,vocabulary=1000 --workdir=/tmp/subwords
 
 Your own text, a file, a folder or a pattern (docs/data.md):
 

@@ -2,7 +2,8 @@
 
   python main.py --mode=train --config=configs/listops.py:lstm,width=128,depth=1,length=100 --workdir=/tmp/listops
 
-The most frequent digit is right in 0.139 of the cases, a bag of tokens in 0.244.
+The most frequent digit is right in 0.139 of the cases, a bag of tokens in 0.244, this LSTM
+in 0.574 (one seed; 170 s on two CPU cores).
 
 Long Range Arena's setting, where the published Transformer has an accuracy of 0.364 (Tay et al. 2021, recalled):
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import pathlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -108,6 +109,20 @@ class Task(abc.ABC):
   def units(self) -> dict[str, Any]:
     """Return, as JSON, the meaning of inputs and outputs: a vocabulary, the scale of a series. Empty by default."""
     return {}
+
+  def kept_files(self) -> dict[str, bytes]:
+    """Return what was made of the training data and a model cannot be used without, name → content.
+
+    A workdir keeps these files, and an export writes them beside the model. None by default.
+    """
+    return {}
+
+  def with_files(self, folder: pathlib.Path) -> 'Task':
+    """Return the task that reads the files of `kept_files` from a folder, where it has them.
+
+    Raises InputError where an option names another file than the one that was kept.
+    """
+    return self
 
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a prompt. Raises InputError outside the vocabulary, TypeError for a task without text."""

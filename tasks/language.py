@@ -1,12 +1,15 @@
-"""Model language: predict the next character, byte or word of a text, or masked ones."""
+"""Model language: predict the next character, byte, word or sub-word of a text, or masked ones."""
 
+import dataclasses
 import functools
 import math
+import pathlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -15,15 +18,19 @@ from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Shard, Sums
 from tasks.datasets import corpora, files
+from tasks.identity import SHOWN
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
+from tasks.subwords import Subwords
 from tasks.token_task import TokenTask
 from tasks.tokenizers import Tokenizer
+
+TOKENIZER = 'tokenizer.model'  # the file of sub-words in a workdir
 
 
 @dataclass(frozen=True)
 class Language(TokenTask):
-  """Read windows of `length` tokens; `unit` is auto | character | byte | word | whitespace.
+  """Read windows of `length` tokens; `unit` is auto | character | byte | word | whitespace | subword.
 
   `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
   pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits.
@@ -31,6 +38,9 @@ class Language(TokenTask):
   Words are those between spaces and punctuation, each with the space before it; with `unit=whitespace` what stands
   between spaces, and an end of sentence for each line. The `vocabulary` most frequent ones of the training split are
   told apart, and `<unk>` stands for the others.
+
+  Sub-words are pieces of a byte-pair encoding that is trained on the training split, `vocabulary` of them, or those of
+  `tokenizer`, the file of a SentencePiece model. A workdir keeps the tokenizer, and an export writes it, too.
 
   `split` cuts texts that have no splits of their own, in percentages: `90/5/5` (as TFDS does) or `90/10` (validation is
   the last tenth, as in nanoGPT; no test split). Training reads windows from anywhere in the text, each start once an
@@ -52,12 +62,15 @@ class Language(TokenTask):
   split: str = '90/5/5'
   objective: str = 'next'  # next | masked
   mask_share: float = 0.15
+  tokenizer_file: str = field(default='', metadata={'option': 'tokenizer'})
 
   def __post_init__(self) -> None:
     super().__post_init__()
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    if unit not in ('word', 'whitespace') and self.vocabulary != corpora.VOCABULARY:
+    if unit not in ('word', 'whitespace', 'subword') and self.vocabulary != corpora.VOCABULARY:
       raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
+    if self.tokenizer_file and unit != 'subword':
+      raise InputError(f'task.tokenizer={self.tokenizer_file} has no meaning with task.unit={unit}; allowed: subword')
     if self.vocabulary < 3:
       raise InputError(f'task.vocabulary={self.vocabulary} must be at least 3: two entries stand for unknown words')
     check_positive(**{'task.length': self.length})
@@ -69,12 +82,13 @@ class Language(TokenTask):
   @property
   def text(self) -> corpora.Corpus:
     unit = corpora.check_options(self.corpus, self.unit, self.split)
-    return corpora.load(self.corpus, unit, self.split, self.vocabulary, self._stamp)
+    return corpora.load(self.corpus, unit, self.split, self.vocabulary, self._stamp, self.tokenizer_file)
 
   @functools.cached_property
   def _stamp(self) -> tuple:
     """Return size and time of change of the user's files as they were first found."""
-    return () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
+    own = () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
+    return (*own, *files.stamp(self.tokenizer_file, 'tokenizer')) if self.tokenizer_file else own
 
   @property
   def _has_bits(self) -> bool:
@@ -202,12 +216,16 @@ class Language(TokenTask):
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
     """Return loss (nats a token), accuracy, bits (a character or byte) and nats_per_word (see word_counts).
 
-    Words have no bits, and masked tokens no nats_per_word.
+    Words have no bits, those of sub-words are a character's and, as bits_per_byte, a byte's; masked tokens have no
+    nats_per_word.
     """
     metrics = super().metrics(outputs, batch)
     loss, weight = metrics['loss']
     if self._has_bits:
       metrics['bits'] = (loss / math.log(2), weight)
+    if isinstance(self.tokenizer, Subwords):
+      for name, lengths in zip(('bits', 'bits_per_byte'), self.tokenizer.lengths, strict=True):
+        metrics[name] = (loss / math.log(2), losses.summed(jnp.asarray(lengths)[batch.targets], batch.weights)[0])
     if self.objective == 'next':
       words = self.text.word_counts.words_in(batch.inputs, batch.targets)
       metrics['nats_per_word'] = (loss, losses.summed(words, batch.weights)[0])
@@ -221,6 +239,23 @@ class Language(TokenTask):
     name = self.corpus if self.corpus in corpora.UNITS else 'files'  # which may have moved
     return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
+  def kept_files(self) -> dict[str, bytes]:
+    return {TOKENIZER: self.tokenizer.model} if isinstance(self.tokenizer, Subwords) else {}
+
+  def with_files(self, folder: pathlib.Path) -> 'Language':
+    path = folder / TOKENIZER
+    if corpora.check_options(self.corpus, self.unit, self.split) != 'subword' or not path.is_file():
+      return self
+    if self.tokenizer_file:
+      given = Subwords(files.read_bytes(pathlib.Path(self.tokenizer_file))).checksum
+      kept = Subwords(files.read_bytes(path)).checksum
+      if given != kept:
+        raise InputError(
+          f'task.tokenizer={self.tokenizer_file} is not the tokenizer of the run, {path}: '
+          f'sha256 {given[:SHOWN]}… instead of {kept[:SHOWN]}…'
+        )
+    return dataclasses.replace(self, tokenizer_file=str(path))
+
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the scores of the unigram and, where the next token is predicted, the bigram on the last split."""
     split = self.splits[-1]
@@ -233,6 +268,9 @@ class Language(TokenTask):
     for values in found.values():
       if self._has_bits:
         values['bits'] = values['loss'] / math.log(2)
+      if isinstance(self.tokenizer, Subwords):
+        for name, lengths in zip(('bits', 'bits_per_byte'), self.tokenizer.lengths, strict=True):
+          values[name] = values['loss'] / math.log(2) * len(targets) / float(lengths[targets].sum(dtype=np.float64))
       if self.objective == 'next' and words:
         values['nats_per_word'] = values['loss'] * len(targets) / words
         values |= self.derived(values)

@@ -1,4 +1,4 @@
-"""Turn text into token ids and back: bytes, characters or words."""
+"""Turn text into token ids and back: bytes, characters or words; sub-words are in subwords.py."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping

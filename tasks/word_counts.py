@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from tasks.datasets.words import PREPARED
+from tasks.subwords import Subwords
 from tasks.tokenizers import Tokenizer, WordTokenizer
 
 
@@ -41,7 +42,11 @@ def word_counts(tokenizer: Tokenizer, spaces: str) -> WordCounts:
     every = np.ones(tokenizer.size, bool)
     return WordCounts(every.astype(np.float32), ~every, ~every)
   # A byte above 127 is a part of a character, and no space.
-  tokens = tokenizer.vocabulary or tuple(map(chr, range(tokenizer.size)))
+  tokens = (
+    tokenizer.texts
+    if isinstance(tokenizer, Subwords)
+    else tokenizer.vocabulary or tuple(map(chr, range(tokenizer.size)))
+  )
   inside = np.array([_inside(token, spaces) for token in tokens], np.float32)
   begins = np.array([token[:1] not in spaces for token in tokens])
   return WordCounts(inside, begins, np.array([token[-1:] in spaces for token in tokens]))

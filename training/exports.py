@@ -41,7 +41,10 @@ class Exported(NamedTuple):
 
 
 def write(path: pathlib.Path, loaded: Loaded) -> None:
-  """Write the parameters of a model to `path` and its description beside it, both or neither. Raises WriteError."""
+  """Write the parameters of a model to `path`, and beside it its description and its tokenizer (`kept_files`).
+
+  The parameters come last, so that a file of parameters is never without the others. Raises WriteError.
+  """
   arrays = {name: np.ascontiguousarray(x) for name, x in split_names(flatten(loaded.params)).items()}
   sums = {name: checksums.of_array(x) for name, x in arrays.items()}
   metadata = {'format': FORMAT, 'step': str(loaded.step), 'crc32': json.dumps(sums)}
@@ -52,6 +55,8 @@ def write(path: pathlib.Path, loaded: Loaded) -> None:
         safetensors.numpy.save_file(arrays, partial, metadata)
       except safetensors.SafetensorError as error:  # a full disk, for one
         raise files.WriteError(f'{path} cannot be written: {one_line(error)}') from error
+      for name, content in loaded.task.kept_files().items():
+        files.write_bytes(path.with_name(f'{path.stem}.{name}'), content)
       files.write_text(path.with_suffix('.json'), json.dumps(describe(loaded), indent=2) + '\n')
       partial.replace(path)
     finally:
@@ -71,6 +76,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     'spec': {name: _described(value) for name, value in vars(model.spec).items()},
     'data': loaded.task.identity(),
     'units': loaded.task.units(),
+    'files': sorted(loaded.task.kept_files()),
   }
 
 

@@ -79,12 +79,17 @@ def resolve(flag: str, text: str | pathlib.Path) -> pathlib.Path:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
+  """Write a file in UTF-8 at once or not at all. Raises WriteError."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Write a file at once or not at all. Raises WriteError."""
   temporary = path.with_name(f'{path.name}.partial')
   with writing(path):
     try:
-      with temporary.open('w', encoding='utf-8') as file:
-        file.write(text)
+      with temporary.open('wb') as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
       temporary.replace(path)

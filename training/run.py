@@ -1,6 +1,7 @@
 """A training run put together: task, model, optimizer, mesh, the compiled step and its state."""
 
 import functools
+import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -98,11 +99,14 @@ class Run:
     return iter(self.task.dataset('train', rows, seed=seed, shard=shard, segment=settings.segment or None))
 
 
-def build_run(config: Config) -> Run:
-  """Return the run that a config describes, checked; write nothing. Raises InputError."""
+def build_run(config: Config, workdir: pathlib.Path | None = None) -> Run:
+  """Return the run that a config describes, checked; write nothing. Raises InputError.
+
+  workdir: see `make_task`.
+  """
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   mesh = mesh_settings(config.get('mesh', {}))
-  task = make_task(config)
+  task = make_task(config, workdir)
   limits.check_config(model_config.from_dict(config['model']), settings.optimizer, mesh)
   run = make_run(make_model(config, task), task, settings, evaluation, mesh)
   evaluating.check(run.model, task, evaluation, run.mesh)

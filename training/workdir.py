@@ -1,6 +1,7 @@
 """The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
 
-Besides, goodput.jsonl and timings.jsonl say where the time went. While a run trains there, `lock` names its process.
+Besides, goodput.jsonl and timings.jsonl say where the time went, and tokenizer.model holds the sub-words of a text.
+While a run trains there, `lock` names its process.
 """
 
 import dataclasses
@@ -87,13 +88,18 @@ def check_config(workdir: pathlib.Path, config: Config, task: Task, *, allow_sch
   Raises InputError for another config or other data than those of its checkpoints, and for files in the way.
   """
   check_entries(workdir)
-  folder = workdir / 'checkpoints'
-  steps = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
-  step = max(steps, default=None)
+  step = newest_step(workdir)
   note = check_same_config(workdir, config, step=step, allow_schedule_change=allow_schedule_change)
   if step is not None:
     check_data(workdir, task)
   return note
+
+
+def newest_step(workdir: pathlib.Path) -> int | None:
+  """Return the step of the newest checkpoint by its name, whether it verifies or not; None without any."""
+  folder = workdir / 'checkpoints'
+  steps = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+  return max(steps, default=None)
 
 
 def check_same_config(
@@ -155,6 +161,7 @@ def check_entries(workdir: pathlib.Path) -> None:
     ('provenance.json', False),
     ('goodput.jsonl', False),
     ('timings.jsonl', False),
+    ('tokenizer.model', False),
     ('checkpoints', True),
     ('tensorboard', True),
     ('profile', True),
@@ -217,12 +224,22 @@ def flat(config: Config, prefix: str = '') -> Config:
   return found
 
 
-def make_task(config: Config) -> Task:
-  """Return the task of a config's `task` section: its name and options."""
+def make_task(config: Config, workdir: pathlib.Path | None = None) -> Task:
+  """Return the task of a config's `task` section: its name and options.
+
+  workdir: of a run with a checkpoint, whose tokenizer is used again. Raises InputError.
+  """
   options = dict(config['task'])
   if not options.get('name'):
     raise InputError('config.task.name is missing')
-  return tasks.make(options.pop('name'), options)
+  task = tasks.make(options.pop('name'), options)
+  return task if workdir is None or newest_step(workdir) is None else task.with_files(workdir)
+
+
+def write_kept(workdir: pathlib.Path, task: Task) -> None:
+  """Write what a model of the task cannot be used without, such as its tokenizer. Raises WriteError."""
+  for name, content in task.kept_files().items():
+    files.write_bytes(workdir / name, content)
 
 
 def make_model(config: Config, task: Task) -> Model:
@@ -245,7 +262,7 @@ def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None =
   """
   workdir = files.resolve('workdir', workdir)
   config = read_config(workdir)
-  task = make_task(config)
+  task = make_task(config, workdir)
   check_data(workdir, task)  # before the model: another vocabulary would make another model
   model = make_model(config, task)
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)

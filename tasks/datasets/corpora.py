@@ -2,26 +2,29 @@
 
 import functools
 import hashlib
+import pathlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from seqmodels.errors import InputError, unknown
+from tasks import subwords
 from tasks.datasets import embedded, files, own_text
 from tasks.datasets.words import PLAIN, PREPARED, Words
 from tasks.datasets.words import vocabulary as vocabulary_of
+from tasks.subwords import Subwords
 from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, word_ids
 from tasks.word_counts import WordCounts, word_counts
 
-VOCABULARY = 10_000  # words; as many as the Penn Treebank was prepared with
+VOCABULARY = 10_000  # words or sub-words; as many as the Penn Treebank was prepared with
 UNITS = {
-  'embedded': ('character', 'byte', 'word', 'whitespace'),
-  'tinyshakespeare': ('character', 'byte', 'word', 'whitespace'),
-  'enwik8': ('byte', 'word'),
-  'ptb': ('word', 'character'),
+  'embedded': ('character', 'byte', 'word', 'whitespace', 'subword'),
+  'tinyshakespeare': ('character', 'byte', 'word', 'whitespace', 'subword'),
+  'enwik8': ('byte', 'word', 'subword'),
+  'ptb': ('word', 'character', 'subword'),
 }  # the first is the usual one
-OWN_UNITS = ('character', 'byte', 'word', 'whitespace')  # of the user's files
+OWN_UNITS = ('character', 'byte', 'word', 'whitespace', 'subword')  # of the user's files
 SPLIT = '90/5/5'
 HAVE_SPLITS = ('enwik8', 'ptb')
 SPACES = ' \t\n\r\v\f'
@@ -65,6 +68,8 @@ class Corpus:
     """Return checksums of the texts and of the vocabulary made of them (bytes need none)."""
     if self.tokenizer.vocabulary is None:
       return {'content': self.content}
+    if isinstance(self.tokenizer, Subwords):
+      return {'content': self.content, 'vocabulary': self.tokenizer.checksum}
     listed = '\0'.join(self.tokenizer.vocabulary).encode(errors='surrogatepass')
     return {'content': self.content, 'vocabulary': hashlib.sha256(listed).hexdigest()}
 
@@ -100,22 +105,28 @@ def parse_split(split: str) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=4)
-def load(dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY, stamp: tuple = ()) -> Corpus:
+def load(
+  dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY, stamp: tuple = (), tokenizer_file: str = ''
+) -> Corpus:
   """Return the corpus of a data set or of the user's files; prepares its data the first time (errors: source.read).
 
   Args:
     dataset: a name of UNITS, or files (see files.find).
-    unit: character | byte | word (cut at spaces and punctuation) | whitespace (words as they stand between spaces).
+    unit: character | byte | word (cut at spaces and punctuation) | whitespace (words as they stand between spaces) |
+      subword (see subwords).
     split: percentages, for texts without splits of their own.
-    vocabulary: most words that are told apart, by their frequency in the training split.
+    vocabulary: most words that are told apart, by their frequency in the training split; number of sub-words.
     stamp: of the files, so that a changed file is read anew.
+    tokenizer_file: of sub-words; '' trains one on the training split.
   """
   del stamp
   texts, content = _texts(dataset, unit)
-  if unit in ('word', 'whitespace'):
-    words = PREPARED if dataset == 'ptb' or unit == 'whitespace' else PLAIN
+  if unit in ('word', 'whitespace', 'subword'):
     # Cuts by bytes, as those of enwik8, may split a character.
     decoded = {name: text.decode(errors='replace') for name, text in texts.items()}
+    if unit == 'subword':
+      return _of_subwords(_cut(decoded, split, dataset), content, vocabulary, tokenizer_file)
+    words = PREPARED if dataset == 'ptb' or unit == 'whitespace' else PLAIN
     return _of_words(unit, _cut(decoded, split, dataset), content, words, vocabulary)
   tokenizer: Tokenizer = Bytes()
   if unit == 'byte':
@@ -162,6 +173,17 @@ def _of_words(unit: str, texts: dict[str, str], content: dict[str, str], words: 
     if not len(found):
       raise InputError(f'the {name} split has no words: {len(texts[name])} characters, all of them spaces')
   return Corpus(unit, tokenizer, ids, _before(ids), content)
+
+
+def _of_subwords(texts: dict[str, str], content: dict[str, str], size: int, tokenizer_file: str) -> Corpus:
+  if tokenizer_file:
+    path = pathlib.Path(tokenizer_file)
+    tokenizer = Subwords(files.read_bytes(path), str(path))
+  else:
+    tokenizer = subwords.train(texts['train'], size)
+  kind = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
+  ids = {name: tokenizer.encode(text).astype(kind) for name, text in texts.items()}
+  return Corpus('subword', tokenizer, ids, _before(ids), content)
 
 
 def _texts(dataset: str, unit: str) -> Texts:

@@ -24,8 +24,8 @@ def is_path(dataset: str) -> bool:
   return any(mark in dataset for mark in ('/', os.sep, '*', '.')) or dataset.startswith('~')
 
 
-def find(dataset: str) -> tuple[pathlib.Path, ...]:
-  """Return the files that `dataset` means, sorted: one file, all below a folder, or those that a pattern matches.
+def find(dataset: str, option: str = 'dataset') -> tuple[pathlib.Path, ...]:
+  """Return the files that the value of an option means, sorted: one, all below a folder, or those of a pattern.
 
   Hidden files and folders (a name that begins with a dot) are not looked at in folders. Raises InputError where there
   is no file.
@@ -40,16 +40,16 @@ def find(dataset: str) -> tuple[pathlib.Path, ...]:
     else:
       found = sorted(p for p in map(pathlib.Path, glob.glob(str(path), recursive=True)) if p.is_file())
   except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
-    raise InputError(f'task.dataset={dataset!r} cannot be read: {reason(error)}') from error
+    raise InputError(f'task.{option}={dataset!r} cannot be read: {reason(error)}') from error
   if not found:
     kind = 'an empty folder' if path.is_dir() else 'no file, folder or pattern that matches a file'
-    raise InputError(f'task.dataset={dataset!r} is {kind}')
+    raise InputError(f'task.{option}={dataset!r} is {kind}')
   return tuple(found)
 
 
-def stamp(dataset: str) -> tuple[tuple[str, int, int], ...]:
+def stamp(dataset: str, option: str = 'dataset') -> tuple[tuple[str, int, int], ...]:
   """Return name, size and time of change of each file, so that a changed file is read anew."""
-  status = [(path, path.stat()) for path in find(dataset)]
+  status = [(path, path.stat()) for path in find(dataset, option)]
   return tuple((str(path), info.st_size, info.st_mtime_ns) for path, info in status)
 
 
