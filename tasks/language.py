@@ -52,6 +52,9 @@ class Language(TokenTask):
   `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
   predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
   depends on the seed and the window; in evaluation on the window alone.
+
+  `by_index` adds the loss by the token's place in its window (or segment): `loss_1` of the first, `loss_2` of the second
+  and third, `loss_4` of the next four, and so on. It falls as far back as a model makes use of what it has read.
   """
 
   unbroken = True
@@ -62,6 +65,7 @@ class Language(TokenTask):
   split: str = '90/5/5'
   objective: str = 'next'  # next | masked
   mask_share: float = 0.15
+  by_index: bool = False
   tokenizer_file: str = field(default='', metadata={'option': 'tokenizer'})
 
   def __post_init__(self) -> None:
@@ -229,7 +233,13 @@ class Language(TokenTask):
     if self.objective == 'next':
       words = self.text.word_counts.words_in(batch.inputs, batch.targets)
       metrics['nats_per_word'] = (loss, losses.summed(words, batch.weights)[0])
-    return metrics
+    return metrics | self._losses_by_index(outputs, batch) if self.by_index else metrics
+
+  def _losses_by_index(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
+    nats = self.loss_by_position(outputs, batch)
+    starts = [1 << i for i in range(nats.shape[1].bit_length())]
+    parts = {f'loss_{start}': slice(start - 1, 2 * start - 1) for start in starts}
+    return {name: (nats[:, part].sum(axis=1), batch.weights[:, part].sum(axis=1)) for name, part in parts.items()}
 
   def derived(self, values: dict[str, float]) -> dict[str, float]:
     """Return the perplexity per word, whatever the unit."""

@@ -252,3 +252,26 @@ def test_few_training_examples_are_the_first_windows_of_the_text():
   streams = list(itertools.islice(iter(task.dataset('train', 4, seed=1, segment=25)), 10))
   assert all(task.decode(row) in TEXT[:1001] + TEXT[:1001] for batch in streams for row in batch.targets)
   assert task.ngrams.counts.sum() == 1001 + task.spec.output.size
+
+
+def test_losses_by_index_are_those_of_the_places_in_the_windows():
+  task = tasks.make('language', {'length': 11, 'by_index': True})
+  size, split = task.spec.output.size, 'validation'
+  tokens = len(task.text.ids[split])
+  for batch_size in (7, 64):
+    totals: dict[str, np.ndarray] = {}
+    for batch in task.dataset(split, batch_size):
+      # At place i (from 0) the target has the probability 1 / (i + 2).
+      place = np.arange(11)[None, :, None] + 2.0
+      is_target = batch.targets[..., None] == np.arange(size)
+      logits = np.where(is_target, np.log(1 / place), np.log((1 - 1 / place) / (size - 1)))
+      for name, pair in task.metrics(jnp.asarray(logits, jnp.float32), batch).items():
+        totals[name] = totals.get(name, 0) + np.asarray(pair, np.float64).sum(axis=1)
+    counts = [sum(1 for token in range(tokens) if token % 11 == place) for place in range(11)]
+    for start, places in ((1, [0]), (2, [1, 2]), (4, [3, 4, 5, 6]), (8, [7, 8, 9, 10])):
+      total, weight = totals[f'loss_{start}']
+      assert weight == sum(counts[place] for place in places)
+      expected = sum(counts[place] * math.log(place + 2) for place in places)
+      assert total == pytest.approx(expected, rel=1e-5)
+    assert 'loss_16' not in totals
+    assert sum(totals[f'loss_{start}'][0] for start in (1, 2, 4, 8)) == pytest.approx(totals['loss'][0], rel=1e-6)
