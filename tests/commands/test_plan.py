@@ -11,7 +11,7 @@ from commands import config_file
 from seqmodels.errors import InputError
 from training import workdir as workdirs
 from training.mesh_settings import mesh_settings, mesh_sizes
-from training.plan import ask
+from training.plan import ask, child, figures
 from training.plan.figures import Figures
 from training.plan.topology import parse
 from training.run import build_run
@@ -41,7 +41,7 @@ def config(architecture: str, mesh: str) -> workdirs.Config:
     (['--config={}:gru', '--topology=h100:8', '--platform=cpu'], '--platform has no effect with --mode=plan'),
     (['--config={}:gru', '--topology=h100:8', '--compile_timeout=0'], '--compile_timeout=0'),
     (['--config={}:gru', '--topology=h100:8', '--mesh=fsdp:3'], 'mesh.fsdp=3: 3 must divide the 8 available devices'),
-    (['--config={}:gru', '--topology=h100:8', '--mesh=fsdp:4'], 'a mesh of 4 devices leaves out some of the 8'),
+    (['--config={}:gru', '--topology=h100:8', '--mesh=data:1,fsdp:4'], 'a mesh of 4 devices leaves out some of the 8'),
     (['--config={}:gru,batch_size=9', '--topology=h100:8'], 'train.batch_size=9 must be a multiple of 8 devices'),
     (
       ['--config={}:transformer,heads=3,width=48', '--topology=h100:2', '--mesh=tensor:2'],
@@ -106,7 +106,7 @@ def answers() -> dict[str, tuple[list[Figures], list[Figures]]]:
 @pytest.mark.parametrize('topology', ['cpu:1', 'cpu:8'])
 @pytest.mark.parametrize('i', range(len(ARCHITECTURES)))
 def test_estimates_are_near_the_compilers_numbers(answers, topology, i):
-  guess, truth = (figures[i] for figures in answers[topology])
+  guess, truth = (found[i] for found in answers[topology])
   assert guess.is_estimate
   assert not truth.is_estimate
   assert (guess.params, guess.optimizer) == (truth.params, truth.optimizer)
@@ -126,6 +126,31 @@ def test_one_device_holds_what_the_run_holds(answers):
   assert (truth.params, truth.optimizer) == (size(state.params), size(state.opt_state))
   arguments = run_here.trace_step().lower().compile().memory_analysis().argument_size_in_bytes
   assert 0 <= truth.params + truth.optimizer + truth.other - arguments < 10_000
+
+
+@pytest.mark.parametrize(
+  ('text', 'peak', 'memory', 'activations'),
+  [
+    ('RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. Exceeded', 20.5, 15.75, 0),
+    (
+      'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (125.13G) exceeds '
+      'available HBM (15.75G).\nMore',
+      3 + 125.13,
+      15.75,
+      125.13,
+    ),
+  ],
+)
+def test_what_the_compiler_says_is_needed(text, peak, memory, activations):
+  known = Figures('', False, 2**30, 2**31, 0, 0, 0, 2**34, 1.0)
+  found = child.refused(known, text, 1.0)
+  assert not found.fits
+  assert (found.peak, found.memory, found.activations) == pytest.approx(
+    [n * 2**30 for n in (peak, memory, activations)]
+  )
+  shown = '\n'.join(figures.lines(found))
+  assert f'does not fit: needs {peak:.2f} GiB of {memory:.2f} GiB' in shown
+  assert 'More' not in shown
 
 
 def test_search_prints_what_it_found(capsys):

@@ -23,7 +23,9 @@ from training.plan import estimate, hlo, topology
 from training.plan.figures import Figures
 from training.run import Run, build_run
 
-USED = re.compile(r'Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm')
+SIZE = r'([\d.]+)([KMGT]?)'
+USED = re.compile(rf'Used {SIZE} of {SIZE} hbm')
+TEMPORARIES = re.compile(rf'HLO temporaries \({SIZE}\) exceeds available HBM \({SIZE}\)')
 UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 FULL = ('RESOURCE_EXHAUSTED', 'Ran out of memory')
 
@@ -72,7 +74,7 @@ def compiled(run: Run, memory: int) -> Figures:
     text = str(error)
     if not any(word in text for word in FULL):
       raise
-    return _refused(known, text, time.perf_counter() - start)
+    return refused(known, text, time.perf_counter() - start)
   seconds = time.perf_counter() - start
   found = program.memory_analysis()
   kept = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
@@ -89,12 +91,20 @@ def compiled(run: Run, memory: int) -> Figures:
   )
 
 
-def _refused(known: Figures, text: str, seconds: float) -> Figures:
+def refused(known: Figures, text: str, seconds: float) -> Figures:
   """Return the figures of a program that the compiler finds too large, with what it says is needed."""
-  peak, memory = known.memory + 1, known.memory
+  peak, memory, activations = known.memory + 1, known.memory, 0
   if match := USED.search(text):
-    peak, memory = (int(float(match[i]) * UNITS[match[i + 1]]) for i in (1, 3))
-  return dataclasses.replace(known, peak=peak, memory=memory, seconds=seconds, refusal=one_line(text)[:400])
+    peak, memory = _size(match, 1), _size(match, 3)
+  elif match := TEMPORARIES.search(text):
+    activations, memory = _size(match, 1), _size(match, 3)
+    peak = known.params + known.optimizer + activations
+  refusal = one_line(text.partition('\n')[0])
+  return dataclasses.replace(known, peak=peak, memory=memory, activations=activations, seconds=seconds, refusal=refusal)
+
+
+def _size(match: re.Match[str], group: int) -> int:
+  return int(float(match[group]) * UNITS[match[group + 1]])
 
 
 def answer(request: dict[str, Any]) -> None:

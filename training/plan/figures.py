@@ -18,7 +18,7 @@ class Figures:
   compiler_flops  of the program; the compilers count the body of a loop once. None: not known
   collectives     bytes moved by kind; those of loops as often as they run
   seconds         to compile; None for an estimate
-  refusal         why the compiler gave up, where the program does not fit; activations and collectives are then unknown
+  refusal         why the compiler gave up, where the program does not fit; collectives and other are then unknown
   """
 
   mesh: str
@@ -56,14 +56,13 @@ def verdict(figures: Figures) -> str:
 
 def lines(figures: Figures) -> list[str]:
   """Return the table of a plan; each line of an estimate says that it is one."""
-  unknown = 'not known: the compiler gave up'
-  amount = lambda count: gigabytes(count) if not figures.refusal else unknown
+  unknown = 'not known'
   moved = ', '.join(f'{kind} {gigabytes(count)}' for kind, count in figures.collectives.items())
   rows: list[tuple[str, Any]] = [
     ('parameters', gigabytes(figures.params)),
     ('optimizer state', gigabytes(figures.optimizer)),
-    ('activations', amount(figures.activations)),
-    ('other', amount(figures.other)),
+    ('activations', gigabytes(figures.activations) if figures.activations or not figures.refusal else unknown),
+    ('other', unknown if figures.refusal else gigabytes(figures.other)),
     ('peak', gigabytes(figures.peak)),
     ('memory', verdict(figures)),
     ('FLOPs by formula', f'{figures.flops:.4g} a step'),
@@ -71,6 +70,8 @@ def lines(figures: Figures) -> list[str]:
   if figures.compiler_flops is not None:
     rows.append(('FLOPs by compiler', f'{figures.compiler_flops:.4g}, the body of a loop once'))
   rows.append(('collectives', unknown if figures.refusal else f'{moved} a step' if moved else 'none'))
+  if figures.refusal:
+    rows.append(('compiler', figures.refusal))
   if figures.seconds is not None:
     rows.append(('compile time', f'{figures.seconds:.1f} s'))
   mark = '  (estimate)' if figures.is_estimate else ''

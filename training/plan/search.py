@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from seqmodels.errors import InputError
+from seqmodels.errors import InputError, cut
 from training.plan.figures import Figures, verdict
 from training.plan.topology import Topology
 
@@ -14,6 +14,8 @@ TENSOR = (1, 2, 4, 8)
 HALVINGS = 4  # of the batch: first into microbatches, then of its size
 MARGIN = 1.5  # an estimate this many times the memory is believed
 MOST_COMPILED, MOST_OF_EQUAL_COST = 12, 2
+
+LONGEST = 120  # characters of a reason
 
 Answer = Figures | InputError
 
@@ -107,7 +109,7 @@ def search(
     answers = list(zip(members, estimate(members), strict=True))
     for candidate, found in answers:
       if isinstance(found, InputError):
-        say(f'{candidate.words()}: {found}')
+        say(f'{candidate.words()}: {cut(str(found), LONGEST)}')
     figures = [(c, f) for c, f in answers if isinstance(f, Figures)]
     refused = 0
     for candidate, guess in sorted(figures, key=lambda pair: pair[1].peak):
@@ -125,7 +127,7 @@ def search(
       compiled, refused = compiled + 1, refused + 1
       answer = compile_one(candidate)
       if isinstance(answer, InputError):
-        say(f'{candidate.words()}: {answer}')
+        say(f'{candidate.words()}: {cut(str(answer), LONGEST)}')
         continue
       say(f'{candidate.words()}: {verdict(answer)} ({answer.seconds or 0:.0f} s)')
       if answer.fits:

@@ -20,8 +20,7 @@ class Generation(NamedTuple):
   devices    of JAX, in a chip
   cores      that a marketing name counts for each chip: v5p-64 has 32 chips, v5e-64 has 64
   names      that Google Cloud or a maker uses besides
-  options    of the topology that the compiler is asked for
-  peak       TFLOP/s of a device in bfloat16, by the data sheet
+  options    of the topology that the compiler is asked for; accelerator_type: what libtpu is told to be on
   """
 
   platform: str
@@ -139,11 +138,7 @@ def _slices(text: str, rest: list[str]) -> int:
   if not rest:
     return 1
   name, _, count = rest[0].partition(':')
-  if (
-    len(rest) > 1
-    or name != 'slices'
-    or not (count.isascii() and count.isdecimal() and len(count) < 4 and 0 < int(count) <= MOST_SLICES)
-  ):
+  if len(rest) > 1 or name != 'slices' or not (_is_number(count) and 0 < int(count) <= MOST_SLICES):
     raise InputError(f'--topology={shown(text)} may end in ,slices:<1 to {MOST_SLICES}> and in nothing else')
   return int(count)
 
@@ -196,6 +191,10 @@ def _shape(text: str, generation: str, shape_text: str) -> tuple[int, ...]:
       f'--topology={shown(text)} does not exist; allowed: 2x2x1 and shapes of 2s and multiples of 4, up to {most}'
     )
   return shape
+
+
+def _is_number(text: str) -> bool:
+  return text.isascii() and text.isdecimal() and len(text) < 7
 
 
 def _exists(shape: tuple[int, ...], largest: tuple[int, ...]) -> bool:
