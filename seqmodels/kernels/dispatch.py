@@ -16,7 +16,7 @@ from seqmodels.kernels import branches
 from seqmodels.kernels.auto import AUTO, Case
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
-_traced_for = ContextVar('traced_for', default=PLATFORMS)
+_traced_for: ContextVar[tuple[str, ...]] = ContextVar('traced_for', default=PLATFORMS)
 BACKENDS = dict.fromkeys(('auto', 'reference', 'xla', 'associative'), PLATFORMS) | {
   'cpu': ('cpu',),
   'cudnn': ('cuda',),

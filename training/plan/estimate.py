@@ -6,6 +6,7 @@ loop, since compilers join the others with what reads them. Arrays in the shape 
 arrays with an axis that `tensor` splits are divided by it.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from training import mesh as meshes
 from training.plan.figures import Figures
 from training.plan.topology import GPU
 from training.run import Run
+from training.settings import TrainSettings
 from training.sharding import RULES, map_paths
 from training.step import init_train_state, make_step
 
@@ -32,6 +34,8 @@ ELEMENTWISE = frozenset(
   stop_gradient sub symbolic_zeros tan tanh transpose xor
   """.split()  # noqa: SIM905
 )
+
+_programs: dict[str, Any] = {}  # a search asks for many meshes on which a device has the same rows
 
 
 class Sizes:
@@ -90,8 +94,17 @@ def local_bytes(arrays: Any, shardings: Any) -> int:
 
 def temporaries(run: Run, platform: str) -> float:
   """Return the bytes of what a step makes and drops again, on one device."""
-  settings, model = run.settings, run.model
-  rows = settings.batch_size // meshes.batch_shares(run.mesh)
+  rows = run.settings.batch_size // meshes.batch_shares(run.mesh)
+  settings = dataclasses.replace(run.settings, batch_size=rows)
+  key = repr((run.model.config, run.task, settings, platform))
+  if key not in _programs:
+    _programs[key] = _program(run, settings, platform)
+  return peak(_programs[key].jaxpr, _sizes(run))
+
+
+def _program(run: Run, settings: TrainSettings, platform: str) -> Any:
+  """Return the traced step of a run on one device, with the rows of `settings`."""
+  model, rows = run.model, settings.batch_size
   states = model.state_spec(rows, settings.memory) if settings.segment else None
   step = make_step(
     model,
@@ -110,8 +123,7 @@ def temporaries(run: Run, platform: str) -> float:
   state = jax.eval_shape(initial, jax.ShapeDtypeStruct((), 'uint32'))
   batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), run.abstract_batch())
   with dispatch.tracing_for('cuda' if platform == GPU else platform):
-    program = step.trace(state, batch).jaxpr
-  return peak(program.jaxpr, _sizes(run))
+    return step.trace(state, batch).jaxpr
 
 
 def _sizes(run: Run) -> Sizes:

@@ -1,4 +1,4 @@
-"""What a plan says of one device. Imports no JAX."""
+"""Hold and print the figures of a plan, those of one device. Imports no JAX."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -21,7 +21,7 @@ Answer = Figures | InputError
 
 
 class Candidate(NamedTuple):
-  """What a search changes in a config."""
+  """Hold the fields of a config that a search changes."""
 
   data: int
   fsdp: int
@@ -71,7 +71,8 @@ def candidates(config: dict[str, Any], place: Topology, *, keeps_mesh: bool) -> 
   for (size, accumulate), remat, sizes in itertools.product(batches, remats, meshes):
     shares = sizes[0] * sizes[1] if min(sizes) > 0 else 1
     if size and size % (shares * accumulate) == 0:
-      yield Candidate(*sizes, remat, size, accumulate)
+      data, fsdp, tensor = sizes
+      yield Candidate(data, fsdp, tensor, remat, size, accumulate)
 
 
 def _meshes(place: Topology) -> Iterator[tuple[int, int, int]]:
