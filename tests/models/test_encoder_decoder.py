@@ -132,7 +132,7 @@ def test_greedy_answers_and_beams_are_those_of_full_forward_passes(reverser):
   x = np.concatenate([np.zeros((25, 1), np.int32), every[:, :1]], axis=1)
   apply = jax.jit(model.apply)
   for row in range(2):
-    repeated = {name: jnp.repeat(value[row : row + 1], 25, axis=0) for name, value in how.items()}
+    repeated = {name: jnp.repeat(value[row : row + 1], 25, axis=0) for name, value in options.items()}
     logs = np.asarray(jax.nn.log_softmax(apply(blurred, jnp.asarray(x), **repeated)[0]))
     likely = np.take_along_axis(logs, every[:, :, None], axis=2)[:, :, 0].sum(axis=1)
     np.testing.assert_allclose(scores[row], np.sort(likely)[::-1], atol=1e-4)
