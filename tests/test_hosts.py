@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests import host_curves
 from training.checkpoint import Checkpoints
 from training.run import build_run
 from training.workdir import read_config
@@ -176,3 +177,11 @@ def test_processes_that_do_not_meet_end_with_one_line(tmp_path, index):
   where = hosts[0].removeprefix('--coordinator=')
   assert line == f'error: --init_timeout=1: not all processes have met at {where} by then'
   assert not (tmp_path / 'run').exists()
+
+
+def test_loss_curves_of_several_processes_are_those_of_one():
+  cases = ('transformer_xl', 'encoder_decoder')  # a carry with a cache and zero=1; `python -m tests.host_curves`: all
+  alone = host_curves.curves(1, 1, cases, (0.1,))
+  found = host_curves.deviations(alone, host_curves.curves(2, 2, cases, (0.1,)))
+  assert len(found) == len(cases)
+  assert max(found.values()) < 1e-5, found
