@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from tasks.base import Task
-from training import files
+from training import files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
@@ -35,6 +35,8 @@ def main(
   folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
   for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh):
+    if not processes.is_first():
+      continue
     if baselines is None:
       baselines = task.baselines()
     print(f'step {number}')
@@ -50,12 +52,14 @@ def evaluations(
   """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
   devices = meshes.make_mesh(mesh)
   for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
+    processes.check_same('the checkpoint', {'step': loaded.step})
     settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, devices)
-    keep(folder / 'eval.jsonl', loaded.step, results)
+    if processes.is_first():
+      keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task
 
 

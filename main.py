@@ -6,6 +6,7 @@
   python main.py --mode=generate --workdir=W --prompt="..." [--prompt="..." …] --length=200 [--stop="..."]
                         [--temperature=0.8 --top_k=40 --top_p=0.9 --seed=0 | --beam=4 --length_penalty=0.6]
   python main.py --mode=describe --config=configs/language.py:lstm
+  python main.py --mode=plan     --config=configs/language.py:lstm --topology=v5e:4x4 [--mesh=fsdp:-1 | --search]
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
                         [--architectures=lstm,griffin]
   python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
@@ -70,7 +71,7 @@ def run(argv: Sequence[str]) -> None:
   flags.check_workdir(mode, arguments)
   if mode.module == 'train':
     interrupts.hint = f' before the first step; go on with: {runtime.command()}'
-  if mode.process:
+  if 'platform' in mode.process:
     platform = arguments.pop('platform', None)
     hosts = processes.settings({name: arguments.pop(name) for name in processes.FLAGS if name in arguments})
     runtime.select(platform, hosts.share(_devices(arguments)))

@@ -97,7 +97,7 @@ def train(
 
 def build(config: Any, folder: pathlib.Path) -> tuple[Run, Params | None]:
   """Return the run, and the parameters that it starts from where a file has them. Raises InputError."""
-  run = build_run(config, folder)
+  run = build_run(config, workdir=folder)
   writers.check_installed(run.settings.writers)
   return run, None if has_checkpoints(folder) else initial_params(run)
 

@@ -11,10 +11,12 @@ from commands import config_file
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 from training import files
 from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_sizes
+from training.plan import topology
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
-PROCESS = ('platform', 'downloads_dir', 'data_dir')  # settings of the process, not arguments of a mode
+FOLDERS = ('downloads_dir', 'data_dir')
+PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'output', 'init_from', 'downloads_dir', 'data_dir')
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
@@ -22,17 +24,17 @@ SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logit
 
 
 class Mode(NamedTuple):
-  """The function of a mode and the flags it takes. `process`: whether the settings of the process apply."""
+  """The function of a mode and the flags it takes. `process`: those among them that set up the process."""
 
   module: str
   function: str
   required: tuple[str, ...] = ()
   optional: tuple[str, ...] = ()
-  process: bool = True
+  process: tuple[str, ...] = PROCESS
 
   @property
   def flags(self) -> tuple[str, ...]:
-    return (*self.required, *self.optional, *(PROCESS if self.process else ()))
+    return (*self.required, *self.optional, *self.process)
 
 
 MODES = {
@@ -47,12 +49,13 @@ MODES = {
     ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
   ),
   'describe': Mode('commands.describe', 'main', ('config',)),
+  'plan': Mode('commands.plan', 'main', ('config', 'topology'), ('mesh', 'search', 'compile_timeout'), process=FOLDERS),
   'compare': Mode(
     'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
   ),
   'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
-  'report': Mode('commands.report', 'report', ('workdir',), process=False),
-  'list': Mode('commands.list', 'main', process=False),
+  'report': Mode('commands.report', 'report', ('workdir',), process=()),
+  'list': Mode('commands.list', 'main', process=()),
 }
 
 
@@ -70,7 +73,8 @@ def define() -> flags.FlagValues:
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
     'data_dir': 'folder of prepared data',
     'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
-    'data:1 on CPU (train, eval)',
+    'data:1 on CPU (train, eval, plan)',
+    'topology': f'devices that need not be there, e.g. {topology.EXAMPLES} (plan)',
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
@@ -93,6 +97,7 @@ def define() -> flags.FlagValues:
       LARGEST,
       f'seconds without a sign of a process after which it is given up; default: {HEARTBEAT_TIMEOUT} (train, eval)',
     ),
+    'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),
   }
   for name, (lowest, highest, help_text) in whole.items():
@@ -106,6 +111,8 @@ def define() -> flags.FlagValues:
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)
   flags.DEFINE_list('architectures', None, "names to measure instead of the experiments' own (compare)", **once)
+  search = 'try meshes (unless --mesh gives one), rematerialisation and batch sizes until the step fits (plan)'
+  flags.DEFINE_bool('search', None, search, **once)
   flags.DEFINE_bool('all_steps', None, 'evaluate every checkpoint (eval)', **once)
   schedule = 'allow train.steps to differ from the run so far, which changes the learning rate at once (train)'
   flags.DEFINE_bool('allow_schedule_change', None, schedule, **once)
@@ -219,7 +226,8 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS:
     return files.local_path(flag, value)
-  return {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile}.get(flag, lambda value: value)(value)
+  read = {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile, 'topology': topology.parse}
+  return read[flag](value) if flag in read else value
 
 
 def _claims(texts: Sequence[str]) -> list[int]:

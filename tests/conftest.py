@@ -2,6 +2,7 @@
 
 import gc
 import importlib.metadata
+import logging
 import os
 import pathlib
 import signal
@@ -23,6 +24,7 @@ os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), FAST_COMPIL
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 import tests.typecheck  # noqa: E402, F401  (the hook finds it as an attribute of `tests`)
@@ -38,3 +40,14 @@ install_import_hook('seqmodels', 'tests.typecheck.check')
 
 # Tracing makes many small objects that live on: a tenth of the suite's time went into looking for garbage among them.
 gc.set_threshold(100_000, 50, 50)
+
+
+@pytest.fixture
+def logged(caplog, monkeypatch):
+  """Return caplog with what the project logs, once: the program's log does not go on to the root's handlers."""
+  log = logging.getLogger('seqmodels')
+  monkeypatch.setattr(log, 'propagate', False)
+  log.addHandler(caplog.handler)
+  caplog.set_level(logging.INFO, logger='seqmodels')
+  yield caplog
+  log.removeHandler(caplog.handler)

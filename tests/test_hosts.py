@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests import host_curves
 from training.checkpoint import Checkpoints
 from training.run import build_run
 from training.workdir import read_config
@@ -24,20 +25,23 @@ CONFIG = (
   'configs/language.py:gru,width=16,depth=2,length=16,batch_size=8,segment=8,dropout=0.1,accumulate=2,log_every=1,'
   'eval_every=8,checkpoint_every=4,keep=4,steps={steps}'
 )
-COMMAND = [sys.executable, 'main.py', '--mode=train', '--platform=cpu', '--config.eval.batch_size=512']
 
 
-def start(workdir: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
-  command = [*COMMAND, f'--config={CONFIG.format(steps=steps)}', f'--workdir={workdir}', *flags]
-  return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def start(workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train') -> subprocess.Popen:
+  command = [sys.executable, 'main.py', f'--mode={mode}', '--platform=cpu', f'--workdir={workdir}', *flags]
+  if mode == 'train':
+    command += [f'--config={CONFIG.format(steps=steps)}', '--config.eval.batch_size=512']
+  return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 @contextlib.contextmanager
-def several(count: int, workdir: pathlib.Path, steps: int, *flags: str) -> Iterator[list[subprocess.Popen]]:
+def several(
+  count: int, workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train'
+) -> Iterator[list[subprocess.Popen]]:
   with socket.socket() as free:
     free.bind(('localhost', 0))
     hosts = [f'--coordinator=localhost:{free.getsockname()[1]}', f'--process_count={count}', '--init_timeout=60']
-  processes = [start(workdir, steps, *hosts, f'--process_index={i}', *flags) for i in range(count)]
+  processes = [start(workdir, steps, *hosts, f'--process_index={i}', *flags, mode=mode) for i in range(count)]
   try:
     yield processes
   finally:
@@ -85,6 +89,13 @@ def test_a_run_goes_on_in_two_processes_and_then_in_one(alone, tmp_path):
   expected, found = rows(alone), rows(workdir)
   assert found.keys() == expected.keys()
   np.testing.assert_allclose(list(found.values()), [expected[key] for key in found], rtol=1e-5)
+  with several(2, workdir, 12, mode='eval') as both:
+    codes = ends(both)
+  assert [code for code, _ in codes] == [0, 0], codes
+  lines = [json.loads(line) for line in (workdir / 'eval.jsonl').read_text().splitlines()]
+  assert {row['split'] for row in lines} == {'validation', 'test'}
+  for row in lines:
+    np.testing.assert_allclose(row['loss'], expected[12, row['split']], rtol=1e-6)
   # A checkpoint of two processes has no part on one host alone, and one process reads it.
   assert (workdir / 'checkpoints' / '12' / 'files.json').is_file()
   from_step(workdir, 8, tmp_path / 'one')
@@ -166,3 +177,11 @@ def test_processes_that_do_not_meet_end_with_one_line(tmp_path, index):
   where = hosts[0].removeprefix('--coordinator=')
   assert line == f'error: --init_timeout=1: not all processes have met at {where} by then'
   assert not (tmp_path / 'run').exists()
+
+
+def test_loss_curves_of_several_processes_are_those_of_one():
+  cases = ('transformer_xl', 'encoder_decoder')  # a carry with a cache and zero=1; `python -m tests.host_curves`: all
+  alone = host_curves.curves(1, 1, cases, (0.1,))
+  found = host_curves.deviations(alone, host_curves.curves(2, 2, cases, (0.1,)))
+  assert len(found) == len(cases)
+  assert max(found.values()) < 1e-5, found

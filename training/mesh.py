@@ -1,10 +1,12 @@
 """The devices of a run as a mesh with the axes `data`, `fsdp` and `tensor`; batches are split over the first two."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
@@ -14,18 +16,32 @@ from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
 
 
-def make_mesh(settings: MeshSettings = MeshSettings()) -> Mesh:
+def make_mesh(settings: MeshSettings = MeshSettings(), devices: Sequence[Any] | None = None) -> Mesh:
   """Return the mesh of `settings` over the first devices that there are; axes of size 1 are part of it.
 
+  devices: of a topology that is not there (`training.plan`); a program for it must use all of them.
   Raises InputError for sizes that do not divide the number of devices.
   """
-  available = jax.devices()
+  available = list(jax.devices() if devices is None else devices)
   sizes = resolve(settings, len(available), available[0].platform)
   count, number = math.prod(sizes), processes.count()
   if number > 1 and count < len(available):
     raise InputError(f'a mesh of {count} devices leaves out some of the {len(available)} of {number} processes')
-  types = (AxisType.Auto,) * len(sizes)
-  return jax.make_mesh(sizes, MESH_AXES, axis_types=types, devices=available[:count])
+  if devices is not None and count < len(available):
+    raise InputError(f'a mesh of {count} devices leaves out some of the {len(available)} of the topology')
+  return Mesh(_arrange(sizes, available[:count]), MESH_AXES, axis_types=(AxisType.Auto,) * len(sizes))
+
+
+def _arrange(sizes: tuple[int, ...], devices: list[Any]) -> np.ndarray:
+  """Return the devices in the shape of the mesh, those of an axis close to each other; slices lie along `data`."""
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  if slices == 1:
+    return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+  data, *others = sizes
+  if data % slices:
+    raise InputError(f'mesh.data={data} must be a multiple of {slices}, the number of slices')
+  within, between = (data // slices, *others), (slices, *(1 for _ in others))
+  return mesh_utils.create_hybrid_device_mesh(within, between, devices, allow_split_physical_axes=True)
 
 
 def resolve(settings: MeshSettings, available: int, platform: str) -> tuple[int, ...]:

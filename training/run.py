@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,13 @@ class Run:
     placed = lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
     return jax.tree.map(placed, shapes, jax.tree.broadcast(self.shardings, shapes))
 
+  def abstract_batch(self) -> Batch:
+    """Return the shapes of a batch, as those of one row of the data, and where it lies."""
+    settings = self.settings
+    row = next(iter(self.task.dataset('train', 1, seed=settings.seed, segment=settings.segment or None)))
+    rows, sharding = settings.batch_size, meshes.split(self.mesh)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=sharding), row)
+
   def place(self, state: TrainState) -> TrainState:
     """Return a restored state (NumPy) on the mesh."""
     return jax.device_put(state, self.shardings)
@@ -99,17 +106,22 @@ class Run:
     return iter(self.task.dataset('train', rows, seed=seed, shard=shard, segment=settings.segment or None))
 
 
-def build_run(config: Config, workdir: pathlib.Path | None = None) -> Run:
+def build_run(
+  config: Config, devices: Sequence[Any] | None = None, *, workdir: pathlib.Path | None = None
+) -> Run:
   """Return the run that a config describes, checked; write nothing. Raises InputError.
 
-  workdir: see `make_task`.
+  devices: of a topology that is not there. Its step can be traced, lowered and compiled, not run; the memory of this
+  machine sets it no limits. workdir: see `make_task`.
   """
   settings, evaluation = train_settings(config['train']), eval_settings(config['eval'])
   mesh = mesh_settings(config.get('mesh', {}))
   task = make_task(config, workdir)
-  limits.check_config(model_config.from_dict(config['model']), settings.optimizer, mesh)
-  run = make_run(make_model(config, task), task, settings, evaluation, mesh)
-  evaluating.check(run.model, task, evaluation, run.mesh)
+  if devices is None:
+    limits.check_config(model_config.from_dict(config['model']), settings.optimizer, mesh)
+  run = make_run(make_model(config, task), task, settings, evaluation, mesh, devices=devices)
+  if devices is None:
+    evaluating.check(run.model, task, evaluation, run.mesh)
   return run
 
 
@@ -120,14 +132,16 @@ def make_run(
   evaluation: EvalSettings = EvalSettings(),
   mesh_settings: MeshSettings = MeshSettings(),
   auxiliary: Auxiliary | None = None,
+  devices: Sequence[Any] | None = None,
 ) -> Run:
   """Return the run of a model on a task, for `build_run` and for experiments. Raises InputError.
 
-  auxiliary: see `step.make_step`.
+  auxiliary: see `step.make_step`. devices: see `build_run`.
   """
   settings = settings.for_task(task)
-  mesh = meshes.make_mesh(mesh_settings)
-  limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
+  mesh = meshes.make_mesh(mesh_settings, devices)
+  if devices is None:
+    limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
   if settings.segment and model.stochastic:

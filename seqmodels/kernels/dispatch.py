@@ -4,7 +4,9 @@ Nothing here reads the devices of this process: a program that is lowered for a 
 for a TPU. Where the platforms have different forms, all are traced and one is lowered (`jax.lax.platform_dependent`).
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ from seqmodels.kernels import branches
 from seqmodels.kernels.auto import AUTO, Case
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
+_traced_for: ContextVar[tuple[str, ...]] = ContextVar('traced_for', default=PLATFORMS)
 BACKENDS = dict.fromkeys(('auto', 'reference', 'xla', 'associative'), PLATFORMS) | {
   'cpu': ('cpu',),
   'cudnn': ('cuda',),
@@ -73,12 +76,22 @@ def run(op: Op, backend: str, arrays: tuple[Any, ...], **options: Any) -> Any:
     return on('xla')
 
   def by_platform(training: bool) -> branches.Branches:
-    chosen = {platform: choose(platform, training) for platform in PLATFORMS}
+    chosen = {platform: choose(platform, training) for platform in _traced_for.get()}
     refusal = '' if all(chosen.values()) else f'model.kernels={backend} is for {", ".join(BACKENDS[backend])}'
     calls = {platform: (form.call, _on(platform, options)) for platform, form in chosen.items() if form}
     return branches.group(calls, refusal)
 
   return _call(by_platform(training=False), by_platform(training=True), arrays)
+
+
+@contextlib.contextmanager
+def tracing_for(platform: str) -> Iterator[None]:
+  """Trace the forms of one platform alone: for programs that are measured as they are traced, and never lowered."""
+  token = _traced_for.set((platform,))
+  try:
+    yield
+  finally:
+    _traced_for.reset(token)
 
 
 def _on(platform: str, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

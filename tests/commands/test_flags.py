@@ -189,14 +189,3 @@ def test_options_without_effect_are_refused():
     assert expected in str(caught.value)
   config = f'--config={ROOT}/configs/reversal.py:seq2seq_lstm'
   main.run(['main.py', '--mode=describe', config])  # here it means something
-
-
-def test_one_of_several_processes_says_so(monkeypatch):
-  import jax
-
-  from configs import copying
-  from training.run import build_run
-
-  monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  with pytest.raises(InputError, match='this is one of 2 processes; a run must be a single process'):
-    build_run(copying.get_config('gru').to_dict())

@@ -21,8 +21,9 @@ def write(path: pathlib.Path, text: str) -> pathlib.Path:
 
 
 def environment(commands: pathlib.Path, **variables: str) -> dict[str, str]:
-  """Return the environment of the tests, without a scheduler's own, with the folder `commands` first in PATH."""
-  kept = {name: value for name, value in os.environ.items() if not name.startswith(('SLURM_', 'TPU_'))}
+  """Return the environment of the tests, without a scheduler's own or make's, with `commands` first in PATH."""
+  theirs = ('SLURM_', 'TPU_', 'MAKE', 'MFLAGS')
+  kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
   return {**kept, 'PATH': f'{commands}:{os.environ["PATH"]}', 'PYTHON': sys.executable, **variables}
 
 

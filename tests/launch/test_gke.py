@@ -210,7 +210,7 @@ def test_the_container_runs_main_and_gets_its_signals(objects):
   assert program.endswith('/python')  # a shell would keep the signals to itself
   assert rest[0] == 'main.py'
   assert (ROOT / rest[0]).exists()
-  _, arguments = main.parse([word for word in rest if not word.startswith('--init_timeout=')])
+  _, arguments = main.parse(rest)
   mounts = [mount['mountPath'] for mount in container['volumeMounts']]
   assert arguments['workdir'].startswith(tuple(f'{path}/' for path in mounts))
   volumes = objects['Job']['spec']['template']['spec']['volumes']

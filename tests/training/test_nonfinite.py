@@ -1,7 +1,6 @@
 """Steps whose loss or gradient is not finite: the run stops and says where, or leaves the update out and counts."""
 
 import contextlib
-import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from tests.training import toy
 from training import norms
 from training.checkpoint import flatten
 from training.loop import Diverged, Loop
+from training.mesh_settings import MeshSettings
 from training.nonfinite import description
 from training.optimizer import make_optimizer
 from training.run import make_run
@@ -50,7 +50,7 @@ def settings(**fields: Any) -> TrainSettings:
 
 
 def start(poisoned, **fields):
-  run = make_run(toy.model(), Poisoned(steps=poisoned), settings(**fields), devices=1)
+  run = make_run(toy.model(), Poisoned(steps=poisoned), settings(**fields), mesh_settings=MeshSettings(data=1))
   return run, run.trace_step().lower().compile()
 
 
@@ -79,9 +79,8 @@ def test_the_first_step_that_is_not_finite_ends_the_run(tmp_path):
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored.tree.params))
 
 
-def test_updates_are_left_out_and_counted(tmp_path, caplog, monkeypatch):
+def test_updates_are_left_out_and_counted(tmp_path, logged, monkeypatch):
   """With plain SGD at a constant rate, the run is one on the other batches."""
-  monkeypatch.setattr(logging.getLogger('seqmodels'), 'propagate', True)
   fields = {'optimizer': 'sgd', 'schedule': 'constant', 'momentum': 0.0, 'learning_rate': 0.1}
   run, compiled = start((2, 3, 6), skip_nonfinite=3, **fields)
   skipping = loop(run, compiled)
@@ -90,7 +89,7 @@ def test_updates_are_left_out_and_counted(tmp_path, caplog, monkeypatch):
   losses = [row['loss'] for row in skipping.metrics.rows]
   assert [step for step, loss in enumerate(losses, 1) if loss is None] == [2, 3, 6]
   assert [row['skipped'] for row in skipping.metrics.rows] == [0, 1, 2, 2, 2, 3, 3, 3]
-  warnings = [record.message for record in caplog.records]
+  warnings = [record.message for record in logged.records]
   assert len(warnings) == 3
   assert warnings[1].endswith('its update is left out: 2 in a row, 2 in all')
   assert 'examples 8 to 11' in warnings[1]
@@ -192,7 +191,7 @@ def test_named_scopes_change_no_operation(monkeypatch):
   """They are in the locations, which a profile shows."""
 
   def lowered(debug_info=False):
-    run = make_run(toy.model(depth=2), toy.Toy(), settings(), devices=1)
+    run = make_run(toy.model(depth=2), toy.Toy(), settings(), mesh_settings=MeshSettings(data=1))
     return run.trace_step().lower().as_text(debug_info=debug_info)
 
   named = lowered(debug_info=True)

@@ -1,7 +1,6 @@
 """Step times, throughput and utilisation."""
 
 import itertools
-import logging
 import types
 
 import jax
@@ -84,13 +83,11 @@ def test_the_table_of_peaks(kind, tera):
   assert (None if peak is None else peak.flops / 1e12) == tera
 
 
-def test_an_unknown_device_is_measured_once_and_only_in_a_run_that_lasts(clock, monkeypatch, caplog):
-  monkeypatch.setattr(logging.getLogger('seqmodels'), 'propagate', True)
+def test_an_unknown_device_is_measured_once_and_only_in_a_run_that_lasts(clock, monkeypatch, logged):
   monkeypatch.setattr(peaks, 'SECONDS', 0.01)
   ticks = itertools.count()
   monkeypatch.setattr(peaks, 'time', types.SimpleNamespace(perf_counter=lambda: next(ticks) * 1e-3))
   monkeypatch.setattr(peaks, 'SIZE', 8)
-  caplog.set_level(logging.INFO, logger='seqmodels')
   peaks.measured_peak.cache_clear()
   measured = Speed(10, 100.0, jax.devices()[:1], 'float32')
   for _ in range(3):
@@ -102,6 +99,6 @@ def test_an_unknown_device_is_measured_once_and_only_in_a_run_that_lasts(clock, 
   assert values['utilisation_of_measured_peak'] == pytest.approx(values['tokens_per_second'] * 100.0 / peak)
   assert 'utilisation' not in values
   assert 'of a measured peak' in speed.shown(values)
-  (message,) = [record.message for record in caplog.records]
+  (message,) = [record.message for record in logged.records]
   assert 'measured float32 products of 8 × 8 matrices' in message
   peaks.measured_peak.cache_clear()

@@ -1,6 +1,5 @@
 """Writers: which there are, and Weights & Biases by a module that records its calls."""
 
-import logging
 import pathlib
 import sys
 
@@ -76,14 +75,13 @@ def test_what_weights_and_biases_refuses_is_one_line(wandb, tmp_path, monkeypatc
   )
 
 
-def test_a_lost_connection_does_not_end_the_run(wandb, tmp_path, monkeypatch, caplog):
-  monkeypatch.setattr(logging.getLogger('seqmodels'), 'propagate', True)
+def test_a_lost_connection_does_not_end_the_run(wandb, tmp_path, monkeypatch, logged):
   writer = MetricsWriter(tmp_path, 0, writers=ALL)
   monkeypatch.setenv('WANDB_FAILS', 'log')
   for step in (1, 2):
     writer.write(step, 'train', {'loss': 0.5})
   writer.close()
-  assert [record.message for record in caplog.records] == ['Weights & Biases gets nothing more of this run: no route']
+  assert [record.message for record in logged.records] == ['Weights & Biases gets nothing more of this run: no route']
   assert len(read_rows(tmp_path / 'metrics.jsonl')) == 2
 
 

@@ -27,13 +27,17 @@ class Toy(Task):
   def dataset(
     self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
   ) -> Any:
+    def rows(i: int) -> range:
+      first = (i * shard.count + shard.index) * batch_size
+      return range(first, first + batch_size)
+
     if split == 'train':
-      return Stream(lambda i: batch(range(i * batch_size, (i + 1) * batch_size), segment or self.length, seed), None)
-    count = -(-EXAMPLES // batch_size)
+      return Stream(lambda i: batch(rows(i), segment or self.length, seed), None)
+    count = -(-EXAMPLES // (batch_size * shard.count))
 
     def filled(i: int) -> Batch:
-      whole = batch(range(i * batch_size, (i + 1) * batch_size), self.length, 1000)
-      real = np.arange(i * batch_size, (i + 1) * batch_size) < EXAMPLES
+      whole = batch(rows(i), self.length, 1000)
+      real = np.asarray(rows(i)) < EXAMPLES
       return whole._replace(weights=whole.weights * real[:, None])
 
     return Stream(filled, count)

@@ -1,0 +1,88 @@
+"""Train the models of tests/training/meshes.py in one process and in several, and compare their loss curves.
+
+  python -m tests.host_curves [2x2 4x1 …]      (processes × devices of each; all cases, dropout off and on)
+
+Prints the largest relative difference from one process with one device.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+DROPOUTS = (0.0, 0.1)
+Curves = dict[str, list[float]]
+
+
+def curves(processes: int, devices: int, cases: tuple[str, ...] = (), dropouts: tuple[float, ...] = DROPOUTS) -> Curves:
+  """Return the losses by "case dropout" of a group of processes that is started for this."""
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  environ = os.environ | {'JAX_NUM_CPU_DEVICES': str(devices), 'JAX_PLATFORMS': 'cpu'}
+  what = json.dumps([cases, dropouts])
+  commands = [
+    [sys.executable, '-m', 'tests.host_curves', 'member', address, str(i), str(processes), what]
+    for i in range(processes)
+  ]
+  group = [
+    subprocess.Popen(c, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands
+  ]
+  try:
+    outputs = [process.communicate(timeout=240) for process in group]
+  finally:
+    for process in group:
+      process.kill()
+  for process, (_, err) in zip(group, outputs, strict=True):
+    if process.returncode:
+      raise RuntimeError(err[-2000:])
+  return json.loads(outputs[0][0].splitlines()[-1])
+
+
+def member(address: str, index: int, count: int, cases: list[str], dropouts: list[float]) -> None:
+  """Train as one process of a group, on a mesh of all devices; the first prints the losses."""
+  from training import processes, runtime
+
+  runtime.prepare()
+  processes.start(processes.Settings(address, index, count) if count > 1 else processes.Settings())
+  import jax
+
+  from tests.training import meshes
+  from training.mesh import put_batch
+
+  number = jax.device_count()
+  meshes.MESHES['all'] = (number // 2, 2, 1) if number % 2 == 0 else (number, 1, 1)
+  found: Curves = {}
+  for case in cases or list(meshes.CASES):
+    for dropout in dropouts:
+      run: Any = meshes.make(case, 'all', dropout=dropout)
+      state, batches, losses = run.initial_state(), run.batches(), []
+      compiled = run.trace_step().lower().compile()
+      for _ in range(meshes.STEPS):
+        state, metrics = compiled(state, put_batch(next(batches), run.mesh))
+        jax.block_until_ready(state)
+        losses.append(float(metrics['loss']))
+      found[f'{case} {dropout:g}'] = losses
+  if processes.is_first():
+    print(json.dumps(found))
+
+
+def deviations(alone: Curves, group: Curves) -> dict[str, float]:
+  """Return the largest relative difference of every curve."""
+  return {
+    name: max(abs(a - b) / abs(a) for a, b in zip(alone[name], losses, strict=True)) for name, losses in group.items()
+  }
+
+
+if __name__ == '__main__':
+  if sys.argv[1:2] == ['member']:
+    some, rates = json.loads(sys.argv[5])
+    member(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), some, rates)
+  else:
+    reference = curves(1, 1)
+    for text in sys.argv[1:] or ('2x2', '4x1'):
+      number, each = map(int, text.split('x'))
+      for name, value in deviations(reference, curves(number, each)).items():
+        print(f'{text}  {name}  {value:.1e}', flush=True)

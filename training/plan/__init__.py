@@ -1,0 +1,1 @@
+"""Say what a training step needs on devices that are not there: `--mode=plan`."""
