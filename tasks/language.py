@@ -53,8 +53,8 @@ class Language(TokenTask):
   predicted, of which 80 % are shown as a token of their own, 10 % as a random one and 10 % as they are. Which ones
   depends on the seed and the window; in evaluation on the window alone.
 
-  `by_index` adds the loss by the token's place in its window (or segment): `loss_1` of the first, `loss_2` of the second
-  and third, `loss_4` of the next four, and so on. It falls as far back as a model makes use of what it has read.
+  `by_index` adds the loss by the token's place in its window (or segment): `loss_1` of the first, `loss_2` of the
+  second and third, `loss_4` of the next four, and so on. It falls as long as a model makes use of what it has read.
   """
 
   unbroken = True

@@ -106,9 +106,7 @@ class Run:
     return iter(self.task.dataset('train', rows, seed=seed, shard=shard, segment=settings.segment or None))
 
 
-def build_run(
-  config: Config, devices: Sequence[Any] | None = None, *, workdir: pathlib.Path | None = None
-) -> Run:
+def build_run(config: Config, devices: Sequence[Any] | None = None, *, workdir: pathlib.Path | None = None) -> Run:
   """Return the run that a config describes, checked; write nothing. Raises InputError.
 
   devices: of a topology that is not there. Its step can be traced, lowered and compiled, not run; the memory of this

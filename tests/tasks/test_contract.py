@@ -279,7 +279,7 @@ def test_bad_requests_are_one_line(task):
     ('language', {'length': 'long'}, "task.length='long' must be a whole number"),
     ('language', {'length': True}, 'task.length=True must be a whole number'),
     ('language', {'unit': 'sentence'}, "task.unit of embedded='sentence' is not known; allowed: auto, byte, char"),
-    ('language', {'dataset': 'enwik8', 'unit': 'character'}, 'allowed: auto, byte, word'),
+    ('language', {'dataset': 'enwik8', 'unit': 'character'}, 'allowed: auto, byte, subword, word'),
     ('language', {'vocabulary': 500}, 'task.vocabulary=500 has no meaning with task.unit=character'),
     ('language', {'unit': 'word', 'vocabulary': 2}, 'task.vocabulary=2 must be at least 3'),
     ('language', {'dataset': 'ptb', 'split': '90/10'}, 'task.split'),
