@@ -17,7 +17,7 @@ Sequential MNIST, row by row; this LSTM is right on 0.978 of the test images (on
 dataset=sequential_mnist,patch=28,batch_size=128
 
 The published setting is patch=1, with sequential_mnist or permuted_mnist: LSTM 0.872 and 0.857, GRU 0.962 and 0.873,
-TCN 0.990 and 0.972 (Bai et al. 2018, recalled).
+TCN 0.990 and 0.972 (Bai et al. 2018).
 """
 
 from ml_collections import ConfigDict

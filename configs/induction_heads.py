@@ -3,8 +3,8 @@
   python main.py --mode=train --config=configs/induction_heads.py:gru,width=64,depth=1 --workdir=/tmp/induction
 
 Any symbol is right in 1 of 16, this GRU at every length (one seed; 35 s on two CPU cores). The evaluations `longer_2x`,
-`longer_4x` and `longer_16x` have that many times the length. In the published setting (length=256; Gu & Dao 2023,
-recalled) Mamba stays right at all lengths to 1,048,576; attention to about twice the length of training.
+`longer_4x` and `longer_16x` have that many times the length. In the published setting (length=256; Gu & Dao 2023)
+Mamba stays right at all lengths to 1,048,576; attention to about twice the length of training.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@
 The most frequent digit is right in 0.139 of the cases, a bag of tokens in 0.244, this LSTM
 in 0.574 (one seed; 170 s on two CPU cores).
 
-Long Range Arena's setting, where the published Transformer has an accuracy of 0.364 (Tay et al. 2021, recalled):
+Long Range Arena's setting, where the published Transformer has an accuracy of 0.364 (Tay et al. 2021):
 
   python main.py --mode=train --workdir=/tmp/lra --config=configs/listops.py:encoder,kind=encode,width=512,depth=4,\
 shortest=501,length=1999,train_examples=96000,evaluation_examples=2000,batch_size=32,steps=5000

@@ -116,7 +116,9 @@ def check_same_config(
     return ''
   before = read_config(workdir)
   new = flat(config)
-  old = {field: value for field, value in _defaults().items() if field in new} | flat(before)
+  old = {field: value for field, value in _defaults(config.get('task', {}).get('name')).items() if field in new} | flat(
+    before
+  )
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
@@ -140,11 +142,12 @@ def check_same_config(
   raise InputError(f'--workdir={workdir} was made with another config: {"; ".join(fields)}')
 
 
-def _defaults() -> Config:
-  """Return the defaults of every field, as `flat` gives a config."""
+def _defaults(task: str | None) -> Config:
+  """Return the defaults of every field, those of the task's options among them, as `flat` gives a config."""
+  classes = CLASSES | ({'task': tasks.TASKS[task]} if task in tasks.TASKS else {})
   sections = {
     section: {field.name: field.default for field in dataclasses.fields(cls) if field.default is not MISSING}
-    for section, cls in CLASSES.items()
+    for section, cls in classes.items()
   }
   return flat(plain(sections))
 

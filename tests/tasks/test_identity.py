@@ -102,6 +102,11 @@ GENERATED = {
   'copying': (1, 'eee9b1a691c86864'),
   'recall': (1, '9d124d33a5403b3c'),
   'reversal': (1, 'ab5dc61cac3510fa'),
+  'delay': (1, '4166e1f7bcd16531'),
+  'induction_heads': (1, '5b271bd6d31c6bbc'),
+  'listops': (1, 'fe5015e10f0da556'),
+  'selective_copying': (1, '2968464b6f592f40'),
+  'temporal_order': (1, 'deefb5fb151093ee'),
 }
 
 

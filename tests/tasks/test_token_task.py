@@ -19,6 +19,9 @@ SMALL = {
   'language': {'length': 16},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20},
   'reversal': {'symbols': 4, 'length': 5},
+  'delay': {'symbols': 3, 'lag': 2, 'length': 8},
+  'induction_heads': {'symbols': 4, 'length': 12},
+  'selective_copying': {'symbols': 3, 'items': 3, 'length': 12},
 }
 NAMES = sorted(name for name, task in tasks.TASKS.items() if issubclass(task, TokenTask))
 

@@ -7,6 +7,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+import tasks
 from seqmodels.errors import InputError
 from tests.training import toy
 from training import workdir as workdirs
@@ -26,6 +27,15 @@ def test_the_same_config_is_accepted_and_more_steps_are_said(tmp_path):
   assert workdirs.check_same_config(tmp_path / 'new', constant, step=10) == ''
   more = workdirs.check_same_config(tmp_path / 'new', changed(steps=20, schedule='constant'), step=10)
   assert more == 'train.steps is raised from 10 to 20'
+
+
+def test_a_field_that_was_not_there_had_its_default(tmp_path):
+  workdirs.write_config(tmp_path, CONFIG)
+  now = {**CONFIG, 'task': {'name': 'copying', 'lag': tasks.make('copying', {}).lag}}
+  assert workdirs.check_same_config(tmp_path, now, step=10) == ''
+  other = {**CONFIG, 'task': {'name': 'copying', 'lag': 3}}
+  with pytest.raises(InputError, match=r'task\.lag is \d+ there and 3 now$'):
+    workdirs.check_same_config(tmp_path, other, step=10)
 
 
 def test_what_only_says_how_a_model_is_computed_may_change(tmp_path):
