@@ -8,9 +8,11 @@ import pathlib
 import signal
 import sys
 
-# A shell starts what runs in the background with SIGINT ignored, and processes that tests start would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what runs in the background with SIGINT and SIGQUIT ignored, nohup with SIGHUP, and processes that tests
+# start would inherit that.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+  if signal.getsignal(number) is signal.SIG_IGN:
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 CACHE = pathlib.Path.home() / '.cache' / 'seqmodels' / 'compilation'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

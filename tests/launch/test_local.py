@@ -1,5 +1,6 @@
 """Run launch/local.sh on a small program: flags, output, exit codes, signals, and that no process stays behind."""
 
+import contextlib
 import json
 import os
 import pty
@@ -80,7 +81,11 @@ def start(program):
   for process in started:
     if process.poll() is None:
       process.kill()
-    process.communicate()
+  for pid in pids(program):  # those of a test that failed, which would hold the pipes open
+    with contextlib.suppress(ProcessLookupError):
+      os.kill(pid, signal.SIGKILL)
+  for process in started:
+    process.communicate(timeout=20)
 
 
 def pids(program):
