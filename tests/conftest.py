@@ -8,8 +8,8 @@ import pathlib
 import signal
 import sys
 
-# A shell starts what runs in the background with SIGINT and SIGQUIT ignored, nohup with SIGHUP, and processes that tests
-# start would inherit that.
+# A shell starts what runs in the background with SIGINT and SIGQUIT ignored, nohup with SIGHUP, and the processes of
+# tests would inherit that.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
   if signal.getsignal(number) is signal.SIG_IGN:
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
