@@ -69,6 +69,31 @@ def test_scanned_layers_are_the_unrolled_ones():
   np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, atol=2e-6)
 
 
+def test_what_is_computed_again_changes_no_gradient_and_stores_less():
+  x = tokens(2, 8)
+  key = Context(key=jax.random.key(7))
+  gradients, temporaries = {}, {}
+  for remat in ('none', 'dots', 'block'):
+    model = build(TRANSFORMER.replace(depth=2, layers='scan', remat=remat, dropout=0.2, kernels='xla'), SPEC)
+    params = model.init(jax.random.key(0)) if remat == 'none' else params
+    loss = lambda p, model=model: jnp.sum(jnp.square(model.apply(p, x, context=key)[0]))
+    residuals = jax.eval_shape(lambda p, loss=loss: jax.vjp(loss, p)[1], params)
+    temporaries[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))
+    gradients[remat] = jax.jit(jax.grad(loss))(params)
+  for remat in ('dots', 'block'):
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4), gradients['none'], gradients[remat]
+    )
+  assert temporaries['none'] > temporaries['dots'] > temporaries['block']
+
+
+def test_remat_was_true_or_false():
+  """In config.json of older workdirs."""
+  assert [from_dict({'remat': value}).remat for value in (True, False, 'dots')] == ['block', 'none', 'dots']
+  with pytest.raises(InputError, match=r"model.remat='all' is not known; .*allowed: block, dots, none"):
+    from_dict({'remat': 'all'})
+
+
 def test_dropout_needs_a_key_and_changes_with_it():
   model = build(TRANSFORMER.replace(dropout=0.5), SPEC)
   params = model.init(jax.random.key(0))

@@ -114,6 +114,10 @@ def main() -> None:
           task = run.task
           found['evaluations'][key] = evaluate(run.model, state.params, task, evaluation, reads, run.mesh)
         print(f'{key}: {time.monotonic() - start:.1f} s', file=sys.stderr)
+  for mesh in ('1', '2x2x2'):
+    run = make('transformer', mesh, dtype='bfloat16', remat='dots')
+    state, found['curves'][f'bfloat16 {mesh}'] = train(run, run.initial_state(), 0, STEPS)
+    assert all(leaf.dtype == 'float32' for leaf in jax.tree.leaves(state.params))
   found['resumed'] = resume('lstm')
   print(json.dumps(found, default=lambda x: np.asarray(x).tolist()))
 

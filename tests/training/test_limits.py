@@ -1,8 +1,10 @@
 """Models that cannot fit the memory are refused by their size; others are not."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from configs import base
@@ -82,6 +84,24 @@ def test_parameters_are_never_fewer_than_the_closed_form_says(monkeypatch):
     limits.check_config(config)
     model = models.build(config, Spec(kind, tokens, tokens, 8, **source))
     assert counted[-1] <= models.count_parameters(model, embedding=False), name
+
+
+@pytest.mark.usefixtures('small_machine')
+def test_accelerators_share_what_a_mesh_splits():
+  """A model of 4.5 GiB with its optimizer state on eight devices of 1 GiB."""
+  config, spec = ModelConfig(pattern=('attention',), width=4096, depth=2), Spec('causal', Tokens(8), Tokens(8), 8)
+  built, devices = models.build(config, spec), np.array([SimpleNamespace(platform='gpu')] * 8)
+  check = lambda settings, zero=0, **shape: limits.check_training(
+    built, spec, settings, EvalSettings(), SimpleNamespace(devices=devices, size=8, shape=shape), zero
+  )
+  check(TrainSettings(), fsdp=8, tensor=1)
+  with pytest.raises(InputError, match='this machine has 1 GiB on each of 2 devices'):
+    check(TrainSettings(), fsdp=2, tensor=1)
+  with pytest.raises(InputError, match=r'this machine has 1 GiB$'):
+    check(TrainSettings(), fsdp=1, tensor=1)
+  with pytest.raises(InputError, match=r'this machine has 1 GiB$'):
+    check(TrainSettings(), 1, fsdp=1, tensor=1)  # the parameters alone
+  check(TrainSettings(), 1, fsdp=2, tensor=1)
 
 
 def test_bytes_of_states_are_those_of_arrays():

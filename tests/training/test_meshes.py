@@ -55,6 +55,14 @@ def test_dropout_changes_the_curve(found):
     assert np.abs(plain / dropped - 1).max() > 1e-3
 
 
+def test_bfloat16_trains_on_a_mesh(found):
+  """Its sums are rounded in another order."""
+  alone, split = (np.array(found['curves'][f'bfloat16 {mesh}']) for mesh in ('1', '2x2x2'))
+  np.testing.assert_allclose(split, alone, rtol=5e-3)
+  plain = np.array(found['curves']['transformer dropout=0 1'])
+  assert 1e-6 < np.abs(alone / plain - 1).max() < 2e-2
+
+
 def test_every_device_holds_its_part(found):
   """Of parameters of 16 by 16 a few are below the size from which on they are split."""
   for name in CASES:
