@@ -176,7 +176,7 @@ def fit(
       stop=stop,
       ledger=ledger,
       profile=profile,
-      show=True,
+      show=processes.is_first(),
     )
     return training.fit()
 

@@ -124,6 +124,20 @@ def test_damage_to_any_file_of_a_shared_checkpoint_is_noticed(alone, tmp_path):
     path.write_bytes(content)
 
 
+def test_two_processes_pass_over_a_damaged_checkpoint_of_one(alone, tmp_path):
+  workdir = from_step(alone, 8, tmp_path / 'run')
+  for path in (workdir / 'checkpoints' / '8' / 'arrays' / 'd').iterdir():
+    path.write_bytes(path.read_bytes()[::-1])
+  with several(2, workdir, 12) as both:
+    lines = [process.communicate(timeout=120)[1] for process in both]
+  assert [process.returncode for process in both] == [0, 0], lines
+  assert 'checkpoint 8 is damaged' in lines[0]
+  assert 'going on from step 4' in lines[0]
+  expected = rows(alone)
+  found = rows(workdir)
+  np.testing.assert_allclose(list(found.values()), [expected[key] for key in found], rtol=1e-5)
+
+
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
   with several(2, tmp_path / 'run', 100_000) as processes:
     wait_for_steps(tmp_path / 'run')

@@ -105,7 +105,7 @@ class Checkpoints:
     InputError if there is none, or if it does not verify.
     """
     if step not in self.steps():
-      raise InputError(f'--step={step} has no checkpoint; there are {words(self.steps())} in {self.directory}')
+      raise InputError(f'--step={step} has no checkpoint; there are {_words(self.steps())} in {self.directory}')
     try:
       return self._read(step, like)
     except Damaged as damage:
@@ -136,7 +136,7 @@ class Checkpoints:
         found = True
         yield restored
     if not found:
-      raise InputError(f'no checkpoint in {self.directory} verifies: {words(self.steps())} are damaged ({problem})')
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({problem})')
 
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
     """Return the newest checkpoint that verifies, or None if there is none; passing over a damaged one is logged.
@@ -159,10 +159,14 @@ class Checkpoints:
         continue
       self._pass_over(damaged, step, discard=discard)
       return restored
+    self._refuse(damaged)
+    return None
+
+  def _refuse(self, damaged: Mapping[int, str]) -> None:
+    """Raise InputError where there are checkpoints and every one is damaged."""
     if damaged:
       problem = damaged[max(damaged)]
-      raise InputError(f'no checkpoint in {self.directory} verifies: {words(sorted(damaged))} are damaged ({problem})')
-    return None
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(sorted(damaged))} are damaged ({problem})')
 
   def _pass_over(self, damaged: Mapping[int, str], step: int, *, discard: bool) -> None:
     """Log the damaged checkpoints that are newer than the one of `step`; with discard, delete them."""
@@ -242,21 +246,23 @@ class Checkpoints:
 
   def _checked(self, step: int, name: str, expected: Any, arrays: Arrays, sums: dict[str, int]) -> np.ndarray:
     """Return one array if it is whole and what was expected."""
-    self._check_array(step, name, sums)
+    self._check_name(step, name, sums)
     x = np.asarray(arrays[name]) if name in arrays else np.zeros(expected.shape, expected.dtype)
     if sums[name] is not None and checksums.of_array(x) != sums[name]:
       raise Damaged(f'{name} does not match its checksum')
-    self._check_array(step, name, sums, expected, x)
+    self._check_shape(step, name, expected, x)
     return x
 
-  def _check_array(self, step: int, name: str, sums: Mapping[str, Any], expected: Any = None, x: Any = None) -> None:
-    """Raise InputError unless the checkpoint has the array `name`, and as it is expected."""
-    where = f'checkpoint {step} in {self.directory}'
+  def _check_name(self, step: int, name: str, sums: Mapping[str, Any]) -> None:
+    """Raise InputError unless the checkpoint has an array of that name."""
     if name not in sums:
-      raise InputError(f'{where} has no array {name}: it is of another model')
-    if x is not None and (x.shape != expected.shape or x.dtype != expected.dtype):
+      raise InputError(f'checkpoint {step} in {self.directory} has no array {name}: it is of another model')
+
+  def _check_shape(self, step: int, name: str, expected: Any, x: Any) -> None:
+    """Raise InputError unless the checkpoint's array `x` has the shape and type that are expected."""
+    if x.shape != expected.shape or x.dtype != expected.dtype:
       shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
-      raise InputError(f'{where} has {name} as {shapes}: it is of another model')
+      raise InputError(f'checkpoint {step} in {self.directory} has {name} as {shapes}: it is of another model')
 
 
 def described(step: int, extra: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
@@ -309,6 +315,6 @@ def _to_host(x: Any) -> np.ndarray:
   return np.array(x, copy=True)
 
 
-def words(steps: list[int]) -> str:
+def _words(steps: list[int]) -> str:
   """Return steps as text."""
   return ', '.join(map(str, steps)) if steps else 'none'

@@ -106,7 +106,6 @@ def start(asked: Settings) -> None:
   jax.config.update('jax_enable_preemption_service', False)
   chosen = (asked.coordinator, asked.process_count, asked.process_index) if asked.explicit else (None, None, None)
   times = {'initialization_timeout': asked.init_timeout + LATER, 'heartbeat_timeout_seconds': asked.heartbeat_timeout}
-  _silence_grpc()
   clock = threading.Timer(asked.init_timeout, _give_up, [name, asked.init_timeout])
   clock.daemon = True
   clock.start()
@@ -126,10 +125,6 @@ def _give_up(name: str, seconds: int) -> None:
   """End the process with one line. JAX's own timeout aborts it, with a stack trace."""
   os.write(2, f'error: --init_timeout={seconds}: not all processes have met at {name} by then\n'.encode())
   os._exit(2)
-
-
-def _silence_grpc() -> None:
-  os.environ.setdefault('GRPC_VERBOSITY', 'NONE')
 
 
 def _cause(error: Exception) -> str:

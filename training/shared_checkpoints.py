@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
 from training import checksums, processes
-from training.checkpoint import Checkpoints, Restored, described, flatten, words
+from training.checkpoint import Checkpoints, Restored, described, flatten
 from training.checksums import Damaged
 from training.files import WriteError
 
@@ -48,38 +47,41 @@ class SharedCheckpoints(Checkpoints):
     """See `Checkpoints`. The leaves of `like` have shardings; the tree that is returned is of global arrays."""
     damaged: dict[int, str] = {}
     for step in reversed(processes.gather(self.steps())[0]):
-      if problem := next(filter(None, processes.gather(self._problem(step))), ''):
+      problem, whole = self._examine(step, like)
+      if problem := next(filter(None, processes.gather(problem)), ''):
         damaged[step] = problem
         continue
-      restored = self._restore(step, like)
+      restored = self._restore(step, like, whole)
       self._pass_over(damaged, step, discard=discard)
       return restored
-    if damaged:
-      problem = damaged[max(damaged)]
-      raise InputError(f'no checkpoint in {self.directory} verifies: {words(sorted(damaged))} are damaged ({problem})')
+    self._refuse(damaged)
     return None
 
-  def _problem(self, step: int) -> str:
-    """Return what is wrong with this process's share of a checkpoint; empty: nothing."""
-    try:
-      meta = self._read_meta(step)
-      if self._is_shared(meta):
-        checksums.check_share(self.directory / str(step), processes.index(), processes.count())
-    except Damaged as damage:
-      return str(damage)
-    return ''
+  def _examine(self, step: int, like: Any) -> tuple[str, Restored | None]:
+    """Return what is wrong with this process's share of a checkpoint, empty for nothing.
 
-  def _restore(self, step: int, like: Any) -> Restored:
-    expected, meta = flatten(like), self._read_meta(step)
+    A checkpoint that one process has written is read whole, since every array has its own checksum; it comes along.
+    """
+    try:
+      if not self._is_shared(self._read_meta(step)):
+        return '', self._read(step, like)
+      checksums.check_share(self.directory / str(step), processes.index(), processes.count())
+    except Damaged as damage:
+      return str(damage), None
+    return '', None
+
+  def _restore(self, step: int, like: Any, whole: Restored | None) -> Restored:
+    """Return a checkpoint that was examined. whole: what was read of it for that."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
-    if not self._is_shared(meta):  # written by one process, with a checksum of every array
-      restored = self._read(step, like)
+    if whole is not None:
       place = lambda x, sharding: jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
-      return restored._replace(tree=jax.tree.map(place, restored.tree, shardings))
+      return whole._replace(tree=jax.tree.map(place, whole.tree, shardings))
+    expected, meta = flatten(like), self._read_meta(step)
     parts = split_names(expected)
     shapes = self._manager.item_metadata(step)['arrays']
     for name, leaf in parts.items():
-      self._check_array(step, name, meta['sums'], leaf, shapes.get(name))
+      self._check_name(step, name, meta['sums'])
+      self._check_shape(step, name, leaf, shapes.get(name, leaf))  # arrays without elements are not stored
     stored = {name: leaf for name, leaf in parts.items() if leaf.size}
     arrays = self._manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(stored))).arrays
 

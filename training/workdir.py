@@ -115,10 +115,8 @@ def check_same_config(
   if not (workdir / 'config.json').exists():
     return ''
   before = read_config(workdir)
-  new = flat(config)
-  old = {field: value for field, value in _defaults(config.get('task', {}).get('name')).items() if field in new} | flat(
-    before
-  )
+  new, defaults = flat(config), _defaults(config.get('task', {}).get('name'))
+  old = {field: defaults[field] for field in new.keys() & defaults.keys()} | flat(before)
   differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
   if not differing:
     return ''
