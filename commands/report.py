@@ -22,4 +22,4 @@ def report(workdir: str) -> None:
   elif (folder / 'config.json').exists():
     raise InputError(f'--workdir={workdir} is of a run without {goodput.NAME}: an older version trained it')
   else:
-    compare.report(workdir)  # says that there are no records
+    compare.report(workdir)  # raises: there are no records

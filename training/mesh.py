@@ -17,7 +17,7 @@ BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
 
 
 def make_mesh(settings: MeshSettings = MeshSettings(), devices: Sequence[Any] | None = None) -> Mesh:
-  """Return the mesh of `settings` over the first devices that there are; axes of size 1 are part of it.
+  """Return the mesh of `settings` over the first available devices; axes of size 1 are part of it.
 
   devices: of a topology that is not there (`training.plan`); a program for it must use all of them.
   Raises InputError for sizes that do not divide the number of devices.

@@ -115,7 +115,7 @@ def load(
     unit: character | byte | word (cut at spaces and punctuation) | whitespace (words as they stand between spaces) |
       subword (see subwords).
     split: percentages, for texts without splits of their own.
-    vocabulary: most words that are told apart, by their frequency in the training split; number of sub-words.
+    vocabulary: number of words at most, the most frequent of the training split; number of sub-words.
     stamp: of the files, so that a changed file is read anew.
     tokenizer_file: of sub-words; '' trains one on the training split.
   """

@@ -89,7 +89,7 @@ def _meshes(place: Topology) -> Iterator[tuple[int, int, int]]:
 
 
 def _is_even(n: int, rest: int) -> bool:
-  """Whether a size is a power of two, or all that there is."""
+  """Return whether a size is a power of two, or the whole rest."""
   return n == rest or n & (n - 1) == 0
 
 

@@ -15,12 +15,12 @@ class Generation(NamedTuple):
   """Devices of one kind.
 
   platform   tpu, gpu or cpu
-  gibibytes  memory of a device of JAX, by the data sheet; 0: a share of this host's
+  gibibytes  memory of a device of JAX, as its maker publishes it; 0: a share of this host's
   largest    chips along each axis of the largest topology; one number for devices that have no shape
   devices    of JAX, in a chip
   cores      that a marketing name counts for each chip: v5p-64 has 32 chips, v5e-64 has 64
   names      that Google Cloud or a maker uses besides
-  options    of the topology that the compiler is asked for; accelerator_type: what libtpu is told to be on
+  options    of the topology description; accelerator_type: the machine that libtpu takes this one for
   """
 
   platform: str
