@@ -19,7 +19,7 @@ BANDS = (
 COLUMNS = ('parameters', 'RNN', 'Transformer', 'RNN ÷ Transformer', 'best backends', 'winner')
 NOTE = (
   'The RNN is an LSTM (a GRU where no LSTM was measured); every measure has one backend a side at all sizes and '
-  'lengths. `best backends`: the ratio with the best backend of LSTM or GRU and of the Transformer, which the verdicts '
+  'lengths. Best backends: the ratio with the best backend of LSTM or GRU and of the Transformer, which the verdicts '
   'use. A side wins where both intervals lie on its side and so they do at every size. Both sides have the same number '
   'of parameters.'
 )

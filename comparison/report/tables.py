@@ -28,8 +28,9 @@ def quantity(value: float, unit: str) -> str:
     's': ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'µs')),
     'B': ((2.0**30, 'GiB'), (2.0**20, 'MiB'), (2.0**10, 'KiB'), (1.0, 'B')),
   }
-  for factor, prefix in steps[unit]:
-    if value >= factor:
+  factors = steps[unit]
+  for (factor, prefix), (smaller, _) in zip(factors, (*factors[1:], (0.0, '')), strict=True):
+    if value >= factor or value >= 999.5 * smaller > 0:  # 1,000 KiB are 0.977 MiB: three digits do not show 1,000
       return f'{value / factor:.3g} {prefix}'
   return f'{value:.3g} {unit}'
 
