@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests import host_curves
+from training import checkpoint
 from training.checkpoint import Checkpoints
 from training.run import build_run
 from training.workdir import read_config
@@ -104,7 +105,8 @@ def test_a_run_goes_on_in_two_processes_and_then_in_one(alone, tmp_path):
   np.testing.assert_allclose([rows(tmp_path / 'one')[key] for key in found], list(found.values()), rtol=1e-5)
 
 
-def test_damage_to_any_file_of_a_shared_checkpoint_is_noticed(alone, tmp_path):
+def test_damage_to_any_file_of_a_shared_checkpoint_is_noticed(alone, tmp_path, monkeypatch):
+  monkeypatch.setattr(checkpoint, 'REMOVAL_SECONDS', 0.0)
   workdir = from_step(alone, 8, tmp_path / 'run')
   with several(2, workdir, 12, '--mesh=fsdp:2', '--config.mesh.min_size=1', '--config.mesh.max_replicated=1') as both:
     codes = ends(both)

@@ -11,6 +11,7 @@ import logging
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from training.retention import Retention
 
 # 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
 FORMAT = 2
+REMOVAL_SECONDS = 0.5  # that a reader gives the run to remove a checkpoint whose files are missing
 
 Arrays = dict[str, np.ndarray]
 log = logging.getLogger('seqmodels')
@@ -52,7 +54,7 @@ class Checkpoints:
   def __init__(
     self, directory: str | pathlib.Path, keep: int = 1, *, keep_every: int = 0, read_only: bool = False
   ) -> None:
-    self.directory = pathlib.Path(directory).absolute()
+    self.directory, self._read_only = pathlib.Path(directory).absolute(), read_only
     if read_only and not self.directory.is_dir():
       raise InputError(f'{self.directory} does not exist: nothing has been trained there')
     if not read_only and self.directory.is_dir():
@@ -195,6 +197,22 @@ class Checkpoints:
       raise WriteError(f'checkpoint {step} in {self.directory} has no manifest: it cannot be read back')
 
   def _read(self, step: int, like: Any) -> Restored:
+    """Return a checkpoint. Raises Damaged, Gone, or InputError for one of another model or format."""
+    try:
+      return self._read_whole(step, like)
+    except Damaged:
+      if self._is_removed(step):
+        raise Gone from None
+      raise
+
+  def _is_removed(self, step: int) -> bool:
+    """Return whether a checkpoint is gone, or goes now: its files begin to be missing before its folder does."""
+    path, end = self.directory / str(step), time.monotonic() + (REMOVAL_SECONDS if self._read_only else 0.0)
+    while path.exists() and time.monotonic() < end:
+      time.sleep(0.02)
+    return not path.exists()
+
+  def _read_whole(self, step: int, like: Any) -> Restored:
     meta = self._read_meta(step)
     if self._is_shared(meta):
       checksums.check_share(self.directory / str(step))
@@ -204,7 +222,7 @@ class Checkpoints:
     return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
 
   def _read_meta(self, step: int) -> dict[str, Any]:
-    """Return the description of a checkpoint. Raises Damaged, Gone, or InputError for another format."""
+    """Return the description of a checkpoint. Raises Damaged, or InputError for another format."""
     meta = self._read_item(step, meta=ocp.args.JsonRestore()).meta
     if not isinstance(meta, dict) or not {'extra', 'sums', 'sum'} <= meta.keys():
       raise Damaged('its description is incomplete')
@@ -225,12 +243,12 @@ class Checkpoints:
     return None in meta['sums'].values()
 
   def _read_arrays(self, step: int) -> Arrays:
-    """Return the arrays as they lie there, whatever devices they come from. Raises Damaged or Gone."""
+    """Return the arrays as they lie there, whatever devices they come from. Raises Damaged."""
     try:
       shapes = self._manager.item_metadata(step)['arrays']
       like = {name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()}
     except Exception as error:  # whatever a damaged file makes Orbax raise
-      raise self._cannot_be_read(step, error) from error
+      raise Damaged(f'cannot be read: {type(error).__name__}') from error
     return self._read_item(step, arrays=ocp.args.StandardRestore(like)).arrays
 
   def _read_item(self, step: int, **items: Any) -> Any:
@@ -239,10 +257,7 @@ class Checkpoints:
     except (MemoryError, PermissionError):  # says nothing of the checkpoint
       raise
     except Exception as error:  # whatever a damaged file makes Orbax, TensorStore or JSON raise
-      raise self._cannot_be_read(step, error) from error
-
-  def _cannot_be_read(self, step: int, error: Exception) -> Exception:
-    return Damaged(f'cannot be read: {type(error).__name__}') if (self.directory / str(step)).exists() else Gone()
+      raise Damaged(f'cannot be read: {type(error).__name__}') from error
 
   def _checked(self, step: int, name: str, expected: Any, arrays: Arrays, sums: dict[str, int]) -> np.ndarray:
     """Return one array if it is whole and what was expected."""

@@ -6,6 +6,7 @@ import json
 import logging
 import pathlib
 import shutil
+import threading
 import zlib
 from typing import NamedTuple
 
@@ -241,6 +242,17 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_not_damaged(folder, log_lines
   writer.save(4, tree(4), {})
   writer.close()
   assert checkpoints.latest(LIKE).step == 4
+
+
+def test_a_checkpoint_that_is_being_removed_is_not_damaged(folder, log_lines):
+  checkpoints = Checkpoints(folder, read_only=True)
+  shutil.rmtree(folder / '1' / 'arrays')  # the files go first
+  rest = threading.Timer(0.1, shutil.rmtree, [folder / '1'])
+  rest.start()
+  assert [restored.step for restored in checkpoints.verified(LIKE)] == [2, 3]
+  rest.join()
+  assert 'checkpoint 1 has been removed meanwhile' in log_lines.text
+  assert 'damaged' not in log_lines.text
 
 
 def test_another_format_is_one_line(folder):
