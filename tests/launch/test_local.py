@@ -16,7 +16,7 @@ from tests.launch.programs import LAUNCH, is_alive, run, wait_until, write
 
 LOCAL = LAUNCH / 'local.sh'
 # Stands for main.py: saves and ends at a signal, as a run does. --fail=i:code, --stubborn=i and --child=i are of tests.
-PROGRAM = """#!PYTHON
+PROGRAM = r"""#!PYTHON
 import json, os, pathlib, signal, subprocess, sys, time
 flags = dict(word.removeprefix('--').partition('=')[::2] for word in sys.argv[1:])
 me = flags['process_index']
@@ -25,8 +25,8 @@ for number in (signal.SIGINT, signal.SIGTERM):
   signal.signal(number, lambda number, frame: signals.append(number))
 folder = pathlib.Path(flags['folder'])
 (folder / f'words-{me}').write_text(json.dumps([*sys.argv[1:], os.environ.get('JAX_NUM_CPU_DEVICES')]))
-print('output of', me, flush=True)
-print('error of', me, end='', file=sys.stderr, flush=True)
+os.write(1, f'output of {me}\n'.encode())  # at once: `print` writes in pieces where PYTHONUNBUFFERED is set
+os.write(2, f'error of {me}'.encode())
 (folder / f'ready-{me}').write_text(str(os.getpid()))
 if flags.get('child') == me:
   child = subprocess.Popen(['sleep', '60'])
