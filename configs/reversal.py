@@ -10,6 +10,13 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 5},
+  'accelerator': {'length': 128, 'width': 256, 'steps': 20_000, 'eval_every': 2000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('reversal', arg, train={'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0})
+  return make(
+    'reversal', arg, scales=SCALES, train={'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0}
+  )
