@@ -240,6 +240,7 @@ class Loop:
     if not last and not (self.step and _due(self.settings.eval_every, self.step)):
       return
     self.finish()
+    signatures: dict[str, str] = {}
     with self.ledger.during(goodput.EVALUATION):
       for name, evaluation in self.evaluations.items():
         if (name != 'validation' and not last) or self.metrics.row(self.step, name):
@@ -249,10 +250,14 @@ class Loop:
         # Processes agree after a step only: they do not poll equally often while they compile.
         poll = None if processes.count() > 1 else lambda: self.leave_if_stopped(int(self.stop.signal or 0))
         values = evaluate(*what, after_batch=poll)
-        if last:
-          values |= free_running(*what, after_batch=poll)
+        written = free_running(*what, after_batch=poll) if last else {}
+        values |= written
         self.metrics.write(self.step, name, values)
         log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
+        if written:
+          signatures |= run.task.signatures()
+    for name, signature in signatures.items():
+      log.info('%s: %s', name, signature)
     if self.display is not None:
       self.display.pause()
 

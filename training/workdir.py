@@ -212,6 +212,7 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
       'non_embedding': models.count_parameters(model, embedding=False),
     },
     'data': task.identity(),
+    **({'signatures': signatures} if (signatures := task.signatures()) else {}),
     **provenance.machine_identity(),
   }
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')
