@@ -163,6 +163,8 @@ def check_entries(workdir: pathlib.Path) -> None:
     ('goodput.jsonl', False),
     ('timings.jsonl', False),
     ('tokenizer.model', False),
+    ('tokenizer.source.model', False),
+    ('tokenizer.target.model', False),
     ('checkpoints', True),
     ('tensorboard', True),
     ('profile', True),
