@@ -21,7 +21,8 @@ from configs.architectures import ARCHITECTURES
 from configs.translation import get_config
 from seqmodels.errors import InputError
 from tasks import bleu
-from tasks.base import Shard
+from tasks.answers import answers
+from tasks.base import Decoding, Shard
 from tasks.identity import check_identity
 from training import workdir as workdirs
 from training.free_running import free_running
@@ -155,6 +156,23 @@ def test_every_architecture_with_a_source_writes_by_itself(name):
   got = free_running(model, params, task, task.evaluations()['test'], EvalSettings(4, free_running=4, beams=2))
   assert 0 <= got['bleu'] < 5
   assert got['length_ratio'] > 0
+
+
+def test_what_is_written_does_not_depend_on_the_padding():
+  """Short sentences are padded less alone than beside a long one."""
+  task = make(buckets=2)
+  model = workdirs.make_model(
+    workdirs.plain(get_config('encoder_decoder,vocabulary=400,length=40,width=16,depth=1')), task
+  )
+  params = jax.tree.map(lambda x: 2 * x, model.init(jax.random.key(1)))
+  lengths = task.corpus.lengths['test']
+  numbers = np.concatenate([np.flatnonzero(lengths <= 10)[:3], np.flatnonzero(lengths > 20)[:1]])
+  together, alone = task.arrays('test', numbers), task.arrays('test', numbers[:3])
+  assert together.source.shape[1] > alone.source.shape[1]
+  first, second = (answers(model, params, batch, Decoding(3, 0.6), 12) for batch in (together, alone))
+  assert len({row.tobytes() for row in second}) > 1
+  for one, other in zip(first[:3], second, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_run_keeps_its_sub_words_and_translates(tmp_path, log, capsys):
