@@ -21,6 +21,7 @@ from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
+from tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
@@ -37,6 +38,7 @@ TASKS: dict[str, type[Task]] = {
   'selective_copying': SelectiveCopying,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
+  'translation': Translation,
 }
 
 
