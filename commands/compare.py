@@ -29,7 +29,8 @@ def main(
     claims: numbers; None: all.
     experiments: names, instead of those that the claims need.
     shard: (i, n): every n-th cell, beginning with the i-th.
-    architectures: names of configs/architectures.py or of mixers, in place of each experiment's own.
+    architectures: names of configs/architectures.py or of mixers, beside an LSTM and a Transformer, in place of each
+      experiment's own.
     tasks: of `task_quality`, which is then the only experiment unless others are named.
 
   Raises:

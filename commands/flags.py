@@ -112,7 +112,7 @@ def define() -> flags.FlagValues:
   flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)
-  flags.DEFINE_list('architectures', None, "names to measure instead of the experiments' own (compare)", **once)
+  flags.DEFINE_list('architectures', None, 'names to measure beside an LSTM and a Transformer (compare)', **once)
   flags.DEFINE_list('tasks', None, 'tasks to compare on, in the experiment task_quality (compare)', **once)
   search = 'try meshes (unless --mesh gives one), rematerialisation and batch sizes until the step fits (plan)'
   flags.DEFINE_bool('search', None, search, **once)

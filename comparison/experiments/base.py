@@ -7,6 +7,8 @@ from typing import Any, Literal
 Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
 SCALES: tuple[Scale, ...] = ('smoke', 'laptop', 'overnight', 'accelerator')
 
+REFERENCES = ('lstm', 'transformer')  # one a side, beside which named architectures are measured
+
 Cell = dict[str, Any]  # flat, JSON-able; its content is its key, so whatever changes the result stands in it
 Row = dict[str, Any]  # what `run` yields: the measured columns; the runner adds identity, device, versions, time
 
@@ -27,18 +29,20 @@ class Experiment(abc.ABC):
   def cells(self, scale: Scale) -> list[Cell]: ...
 
   def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
-    """The grid with these architectures in place of the experiment's own, in the blocks of their own.
+    """Return the grid with these architectures beside the REFERENCES, each in the block of its own.
 
-    A cell that is in both grids is the same cell. An experiment that does not take architectures keeps its grid.
+    Timings of one cell are interleaved, so that a ratio to a reference means the same whenever it is measured. A cell
+    that is in both grids is the same cell. An experiment that does not take architectures keeps its grid.
     """
     own = self.cells(scale)
     if not self.takes_architectures:
       return own
     own = [cell for cell in own if not self.adds(cell)]
+    names = list(dict.fromkeys((*REFERENCES, *architectures)))
     if 'ladder' in own[0]:
-      return [{**cell, 'ladder': 'named', 'architectures': list(architectures)} for cell in own]
+      return [{**cell, 'ladder': 'named', 'architectures': names} for cell in own]
     of_one = [cell for cell in own if cell['architecture'] == own[0]['architecture'] and not cell.get('block')]
-    return [{**cell, 'architecture': name} for name in architectures for cell in of_one]
+    return [{**cell, 'architecture': name} for name in names for cell in of_one]
 
   @staticmethod
   def adds(cell: Cell) -> bool:

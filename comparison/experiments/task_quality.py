@@ -69,7 +69,9 @@ class TaskQuality(Grid):
       'block': '', 'task': task, 'config': SCALE[scale], **self.common(scale), 'steps': steps,
       'batch': config['train']['batch_size'], 'options': _options(config),
     }  # fmt: skip
-    return [{'architecture': name, **shared} for name in architectures or ARCHITECTURES[kind]]
+    own = ARCHITECTURES[kind]
+    names = dict.fromkeys((*own[:2], *architectures)) if architectures else own
+    return [{'architecture': name, **shared} for name in names]
 
   def task(self, cell: Cell) -> Task:
     return make(cell['task'], cell['options'])

@@ -65,7 +65,7 @@ def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | Non
     '<h2>Claims</h2>',
     *(claim(section, figures.get(section.claim.number, ())) for section in page.sections),
   ]
-  body += [table(t) for t in (page.architectures, page.models) if t.rows]
+  body += [table(t) for t in (page.others, page.architectures, page.models) if t.rows]
   if page.failures:
     body += ['<h2>What failed</h2>', items(page.failures)]
   if page.rest:

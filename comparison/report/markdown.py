@@ -27,7 +27,7 @@ def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | Non
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
     parts += claim(section, figures.get(section.claim.number, ()))
-  parts += [table(t) for t in (page.architectures, page.models) if t.rows]
+  parts += [table(t) for t in (page.others, page.architectures, page.models) if t.rows]
   if page.failures:
     parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
   if page.rest:

@@ -9,7 +9,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.ledger import STATEMENTS, Statement
 from comparison.records import Row
-from comparison.report import article, headline, quality, tables, task_quality
+from comparison.report import article, headline, named, quality, tables, task_quality
 from comparison.report.tables import Table
 
 GATES = (
@@ -36,6 +36,7 @@ class Page:
   sections: tuple[Section, ...]
   rest: tuple[Statement, ...]  # statements of the ledger that have no experiment yet
   failures: tuple[str, ...]
+  others: Table
   architectures: Table
   models: Table
   records: Sequence[Row]
@@ -60,7 +61,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
     if row['metric'] == 'failed' or (row['metric'] == 'gate' and not row['value'])
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
-  beside = tables.side_by_side(records), tables.models(records)
+  beside = named.table(records), tables.side_by_side(records), tables.models(records)
   leading = headline.table(records), *article.tables(records), task_quality.table(records)
   first = tuple(table for table in leading if table.rows)
   return Page(header(records), first, sections, rest, failures, *beside, records)

@@ -31,7 +31,7 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
 
   compare.report(str(tmp_path))
   verdicts = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-  assert 'mixed' in verdicts['12']
+  assert 'not judged' in verdicts['12']
   assert 'not measured here' in verdicts['47']
 
 
@@ -48,7 +48,7 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
     ({'scale': 'smoke', 'experiments': []}, ('--experiments is empty',)),
     (
       {'scale': 'smoke', 'experiments': ['state_bytes'], 'architectures': ['griffin']},
-      ('--architectures has no effect on state_bytes; experiments that take them: decoding, forward_latency',),
+      ('--architectures has no effect on state_bytes; experiments that take them: batching, clipping, decoding',),
     ),
     (
       {'scale': 'smoke', 'experiments': ['forward_latency', 'order'], 'architectures': ['griffin']},
