@@ -13,7 +13,7 @@ CARD = 24  # GB of a large consumer card
 SMALL_CARD = 8
 CENTRE = 80  # GB of a data-centre card
 LARGE = 7e9  # parameters of a Transformer that is called large
-TRANSFORMER_FORMS = ('materialised', 'materialised, remat', 'fused', 'fused, remat')
+TRANSFORMER_FORMS = ('reference', 'reference, remat', 'xla', 'xla, remat')
 BYTES = Plot(
   'Bytes of training on one sequence',
   'training_bytes',
@@ -42,8 +42,8 @@ def special_techniques(records: Sequence[Row]) -> Verdict:
     return not_measured('training_bytes')
   points, text = [], []
   for size, forms in by_size.items():
-    for length in (x for x in forms.get('materialised', {}) if 2000 <= x <= 4096):
-      plain = Interval.exact(forms['materialised'][length])
+    for length in (x for x in forms.get('reference', {}) if 2000 <= x <= 4096):
+      plain = Interval.exact(forms['reference'][length])
       label = f'GB of plain training on one sequence of {length:,} tokens, {size:,.0f} parameters'
       points.append(above(label, plain, CARD, SMALL_CARD, 'GB'))
       with_techniques = {name: forms[name][length] for name in TRANSFORMER_FORMS[1:] if length in forms.get(name, {})}

@@ -17,10 +17,10 @@ from training.step import init_train_state, make_step
 
 # Name of a form → architecture, kernels, remat, and the segment of truncated back-propagation (0: none).
 FORMS: dict[str, tuple[str, str, str, int]] = {
-  'materialised': ('transformer', 'reference', 'none', 0),
-  'materialised, remat': ('transformer', 'reference', 'block', 0),
-  'fused': ('transformer', 'xla', 'none', 0),
-  'fused, remat': ('transformer', 'xla', 'block', 0),
+  'reference': ('transformer', 'reference', 'none', 0),
+  'reference, remat': ('transformer', 'reference', 'block', 0),
+  'xla': ('transformer', 'xla', 'none', 0),
+  'xla, remat': ('transformer', 'xla', 'block', 0),
   'full': ('lstm', 'xla', 'none', 0),
   'truncated': ('lstm', 'xla', 'none', 512),
 }
@@ -36,11 +36,11 @@ class TrainingBytes(Experiment):
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], list[str]]]] = {
-      'smoke': [(6e3, 1, (64,), ['materialised', 'truncated'])],
-      'laptop': [(1e8, 12, (4096,), ['materialised', 'fused', 'truncated'])],
+      'smoke': [(6e3, 1, (64,), ['reference', 'truncated'])],
+      'laptop': [(1e8, 12, (4096,), ['reference', 'xla', 'truncated'])],
       'overnight': [
         (1e8, 12, (1024, 2048, 4096, 8192, 16384), list(FORMS)),
-        (7e9, 32, (2048,), ['fused', 'fused, remat']),
+        (7e9, 32, (2048,), ['xla', 'xla, remat']),
       ],
     }
     return [

@@ -210,7 +210,7 @@ def training_bytes(materialised, fused, size=1e8, lengths=(2048, 4096, 8192)):
   """GB at 4,096 tokens; attention's grow with the length (squared, where materialised), the LSTM's do not."""
   found = []
   for form, architecture, needed, power in (
-    ('materialised', 'transformer', materialised, 2), ('fused', 'transformer', fused, 1), ('truncated', 'lstm', 2, 0),
+    ('reference', 'transformer', materialised, 2), ('xla', 'transformer', fused, 1), ('truncated', 'lstm', 2, 0),
   ):  # fmt: skip
     who = {'form': form, 'architecture': architecture, 'size': size, 'length': list(lengths)}
     for metric, share in (('training_bytes', 1.0), ('parameter_bytes', 0.1), ('moment_bytes', 0.2)):
@@ -253,7 +253,7 @@ def positions(without, with_them):
 
 
 def clipping(rnn, transformer):
-  """What clipping gains, in nats."""
+  """Make losses of which clipping gains so many nats."""
   value = lambda architecture, clip, seed, **_: (
     2.0 + 0.003 * seed * (clip + 1) + (0.0 if clip else transformer if architecture == 'transformer' else rnn)
   )
@@ -276,7 +276,7 @@ def learning_rates(transformer, lstm):
 
 
 def samples(transformer, rnn, gaps=(1.0, 1.0)):
-  """Losses that fall with the number of examples over that which a side needs; gaps of the fewest to training."""
+  """Losses that fall with the number of examples over the number that a side needs; gaps of the fewest to training."""
   found = []
   sides = {'transformer': (transformer, gaps[0]), 'lstm': (rnn, gaps[1]), 'gru': (rnn, gaps[1])}
   for name, (needed, gap) in sides.items():

@@ -1,4 +1,4 @@
-"""Which rule judges which records: that which was in force; no verdict of a smoke run, or of a GPU from a CPU."""
+"""Which rule judges which records: the one in force; no verdict of a smoke run, or of a GPU from a CPU."""
 
 import dataclasses
 import re
@@ -87,7 +87,7 @@ def test_what_follows_from_a_definition_is_a_fact():
 
 
 def words(claim, verdict):
-  """What the pages say of one claim."""
+  """Return the text of both pages on one claim."""
   section = Section(claim, verdict, 'python main.py')
   page = type('Page', (), {'sections': (section,)})
   return [

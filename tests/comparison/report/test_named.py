@@ -1,4 +1,4 @@
-"""What another architecture wins and loses: ratios of one cell alone, scores with the whole interval."""
+"""Another architecture against the references: ratios of one cell alone, scores with the whole interval."""
 
 from comparison.report import named
 from tests.comparison.claims.test_judges import recall, training
