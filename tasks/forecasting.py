@@ -2,26 +2,37 @@
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Float, Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
-from tasks import forecast_baselines, losses
-from tasks.base import Batch, Sums
-from tasks.datasets import files
+from tasks import forecast_baselines
+from tasks.base import Batch
+from tasks.datasets import files, m4
 from tasks.datasets import series as datasets
-from tasks.forecast_metrics import scaled_error, smape
-from tasks.pipeline import IndexedTask
+from tasks.forecast_task import ForecastTask
 
-CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last')
+CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance')
+EPSILON = 1e-5  # added to the variance of a window (Kim et al. 2022)
+
+
+class Windows(NamedTuple):
+  """Say of some windows which series and variable they are of, and how they are normalised.
+
+  variables: [b]; read where channels are independent. centre, spread: [b n], see `Forecasting._standard`.
+  """
+
+  owner: np.ndarray
+  variables: np.ndarray
+  centre: np.ndarray
+  spread: np.ndarray
 
 
 @dataclass(frozen=True)
-class Forecasting(IndexedTask):
+class Forecasting(ForecastTask):
   """Forecast windows of time series.
 
   `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly) or the path of the user's own CSV file, for
@@ -31,16 +42,16 @@ class Forecasting(IndexedTask):
   and `smape` are those of forecast_metrics. Every window of a split counts; those of validation and test look back
   across the border, as is usual. `channels`: all variables in one example (`joint`), or each variable of each window an
   example of its own (`independent`, Nie et al. 2023). `normalise="last"` subtracts the last value seen (NLinear, Zeng
-  et al. 2023) from inputs and targets alike: the error is the same as when it is added to the outputs instead. `patch`:
-  steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last windows.
+  et al. 2023) from inputs and targets alike: the error is the same as when it is added to the outputs instead;
+  `"instance"` subtracts the mean of what is seen and divides by its deviation (Kim et al. 2022, without their learned
+  scale and shift), and errors are those of outputs that are scaled back. `patch`: steps that one token holds (Nie et
+  al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last windows.
   """
 
   series: str = field(default='seasonal', metadata={'option': 'dataset'})
   lookback: int = 336
-  horizon: int = 96
   channels: str = 'joint'
   normalise: str = 'none'
-  patch: int = 1
   split: str = 'auto'
   date: str = 'auto'
   columns: str = ''
@@ -53,7 +64,7 @@ class Forecasting(IndexedTask):
     for option, value, allowed in (('channels', self.channels, CHANNELS), ('normalise', self.normalise, NORMALISE)):
       if value not in allowed:
         raise unknown(f'task.{option}', value, allowed)
-    check_positive(**{'task.lookback': self.lookback, 'task.horizon': self.horizon, 'task.patch': self.patch})
+    check_positive(**{'task.lookback': self.lookback})
     if self.lookback % self.patch:
       raise InputError(f'task.patch={self.patch} must divide task.lookback={self.lookback}')
 
@@ -76,8 +87,10 @@ class Forecasting(IndexedTask):
 
   @property
   def spec(self) -> Spec:
-    inputs, outputs = Vectors(self.patch * self._variables), Vectors(self.horizon * self._variables)
-    return Spec('causal', inputs, outputs, length=self.lookback // self.patch, readout='last')
+    inputs, given = Vectors(self.patch * self._variables), self.lookback // self.patch
+    if self.form == 'autoregressive':
+      return Spec('causal', inputs, self.outputs(inputs.size), length=given + self.horizon // self.patch - 1)
+    return Spec('causal', inputs, self.outputs(self.horizon * self._variables), length=given, readout='last')
 
   def windows(self, split: str) -> Int64[np.ndarray, 'w']:
     """Return the first rows of the split's windows. Raises InputError if a series is too short for one."""
@@ -118,47 +131,73 @@ class Forecasting(IndexedTask):
     data = self.data
     if split == 'train' and self.train_examples:
       indices = indices + self._every('train') - self.train_examples
-    windows, variables = np.divmod(indices, data.values.shape[1] // self._variables)
+    numbers, variables = np.divmod(indices, data.values.shape[1] // self._variables)
     every = np.lib.stride_tricks.sliding_window_view(data.values, self.lookback + self.horizon, axis=0)  # [first n t]
-    first = self.windows(split)[windows]
+    first = self.windows(split)[numbers]
     whole = every[first].swapaxes(1, 2) if self.channels == 'joint' else every[first, variables][:, :, None]
-    last = whole[:, self.lookback - 1]
-    if self.normalise == 'last':
-      whole = whole - last[:, None, :]
-    whole = whole.astype(np.float32, order='C')
-    inputs = whole[:, : self.lookback].reshape(len(indices), self.lookback // self.patch, -1)
-    targets = whole[:, self.lookback :].reshape(len(indices), -1)
-    units = self._units(data.owner(first), variables, last)
-    return Batch(inputs, targets, np.ones(len(indices), np.float32), extras=units)
+    centre, spread = self._standard(whole[:, : self.lookback])
+    whole = ((whole - centre[:, None, :]) / spread[:, None, :]).astype(np.float32, order='C')
+    windows = Windows(data.owner(first), variables, centre, spread)
+    extras = self._units(windows)
+    if split != 'train':
+      extras |= self._references(split, windows, whole)
+    return self._batch(split, whole, extras)
 
-  def _units(self, owner: np.ndarray, variables: np.ndarray, last: Float[np.ndarray, 'b n']) -> dict[str, np.ndarray]:
-    """Return scale, shift and naive error, [b n] each: outputs · scale + shift are in the data's own units."""
-    mean, scale, naive = (
+  def _batch(self, split: str, whole: Float[np.ndarray, 'b t n'], extras: dict[str, np.ndarray]) -> Batch:
+    """Return normalised windows as inputs and targets."""
+    rows, given = len(whole), self.lookback // self.patch
+    if self.form == 'direct':
+      inputs, targets = whole[:, : self.lookback], whole[:, self.lookback :]
+      weights = np.ones(rows, np.float32)
+      return Batch(inputs.reshape(rows, given, -1), targets.reshape(rows, -1), weights, extras=extras)
+    tokens = whole.reshape(rows, -1, self.patch * whole.shape[2])
+    weights = np.ones((rows, tokens.shape[1] - 1), np.float32)
+    if split != 'train':
+      weights[:, : given - 1] = 0
+    return Batch(tokens[:, :-1], tokens[:, 1:], weights, extras=extras)
+
+  def _standard(self, past: Float[np.ndarray, 'b s n']) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is subtracted from a window and what it is then divided by, [b n] each."""
+    if self.normalise == 'instance':
+      return past.mean(axis=1), np.sqrt(past.var(axis=1) + EPSILON)
+    last = past[:, -1]
+    return last if self.normalise == 'last' else np.zeros_like(last), np.ones_like(last)
+
+  def _units(self, windows: Windows) -> dict[str, np.ndarray]:
+    """Return spread, scale, shift and naive error, [b n] each.
+
+    outputs · spread + a constant are the scaled values of the data set, outputs · scale + shift are in its own units.
+    """
+    data, (owner, variables, centre, spread) = self.data, windows
+    mean, deviation, naive = (
       table[owner] if self.channels == 'joint' else table[owner, variables][:, None]
-      for table in (self.data.mean, self.data.deviation, self.data.naive)
+      for table in (data.mean, data.deviation, data.naive)
     )
-    shift = mean + last * scale if self.normalise == 'last' else mean
-    return {name: x.astype(np.float32) for name, x in (('scale', scale), ('shift', shift), ('naive', naive))}
+    units = {'spread': spread, 'scale': deviation * spread, 'shift': mean + centre * deviation, 'naive': naive}
+    return {name: x.astype(np.float32) for name, x in units.items()}
 
-  def loss(self, outputs: Float[Array, 'b n'], batch: Batch) -> Sums:
-    """Return the squared error, over every target of every counted example."""
-    return losses.summed(jnp.square(outputs - batch.targets), _spread(batch.weights, outputs))
+  def _references(self, split: str, windows: Windows, whole: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the forecasts that scores are relative to, in the units of the targets, each [b m]."""
+    found, period = {}, self.data.periods[0]
+    if period <= self.lookback:
+      season = self.lookback - period + np.arange(self.horizon) % period
+      found['seasonal_naive'] = whole[:, season].reshape(len(whole), -1)
+    if self._has_naive2:
+      table, (owner, variables, centre, spread) = self._naive2[split], windows
+      scaled = table[owner] if self.channels == 'joint' else table[owner, variables][:, None, :]
+      own = (scaled - centre[:, :, None]) / spread[:, :, None]
+      found['naive2'] = own.swapaxes(1, 2).astype(np.float32).reshape(len(whole), -1)
+    return found
 
-  def metrics(self, outputs: Float[Array, 'b n'], batch: Batch) -> dict[str, Sums]:
-    """Return loss and mse (the same) and mae, of scaled values; smape, and mase where the naive error is not 0."""
-    weights = _spread(batch.weights, outputs)
-    mse = self.loss(outputs, batch)
-    mae = losses.summed(jnp.abs(outputs - batch.targets), weights)
-    scale, shift, naive = (jnp.tile(batch.extras[name], (1, self.horizon)) for name in ('scale', 'shift', 'naive'))
-    forecast, actual = outputs * scale + shift, batch.targets * scale + shift
-    comparable = weights * (naive > 0).astype(weights.dtype)
-    return {
-      'loss': mse,
-      'mse': mse,
-      'mae': mae,
-      'smape': losses.summed(smape(forecast, actual), weights),
-      'mase': losses.summed(scaled_error(forecast, actual, naive), comparable),
-    }
+  @property
+  def _has_naive2(self) -> bool:
+    """Whether scores are relative to Naive2, too: in M4, for the hours that the competition asked for."""
+    return self.series == 'm4_hourly' and self.horizon == m4.HORIZON
+
+  @functools.cached_property
+  def _naive2(self) -> dict[str, np.ndarray]:
+    splits = ('validation', 'test')
+    return {split: forecast_baselines.naive2_table(self.data, split, self.horizon) for split in splits}
 
   def identity(self) -> dict[str, Any]:
     name = self.series if self.series in datasets.SERIES else 'file'  # which may have moved
@@ -169,10 +208,6 @@ class Forecasting(IndexedTask):
     return {'mean': self.data.mean.tolist(), 'deviation': self.data.deviation.tolist()}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Return the errors of the last value, the values a season ago and a linear map; see forecast_baselines."""
+    """Return the errors of the last value, the values a season ago, linear maps and Naive2; see forecast_baselines."""
     windows = {split: self.windows(split) for split in self.splits}
-    return forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon)
-
-
-def _spread(weights: Float[Array, 'b'], outputs: Float[Array, 'b n']) -> Float[Array, 'b n']:
-  return jnp.broadcast_to(weights[:, None], outputs.shape)
+    return forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon, self._has_naive2)
