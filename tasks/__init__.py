@@ -21,6 +21,8 @@ from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
+from tasks.video import Video
+from tasks.video_question import VideoQuestion
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
@@ -37,6 +39,8 @@ TASKS: dict[str, type[Task]] = {
   'selective_copying': SelectiveCopying,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
+  'video': Video,
+  'video_question': VideoQuestion,
 }
 
 

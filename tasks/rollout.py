@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +33,11 @@ def rollout(
   outputs, state = model.apply(params, given, state)
   first = outputs[:, -together:]
 
-  def step(carry: tuple, _: None) -> tuple:
+  def step(carry: Any, _: None) -> Any:
     written, state = carry
     outputs, state = model.apply(params, written if read is None else read(written), state)
     return (outputs, state), outputs
 
-  _, others = jax.lax.scan(step, (first, state), length=steps - 1)
+  others = jax.lax.scan(step, (first, state), length=steps - 1)[1]
   joined = jnp.concatenate([first[None], others])
   return joined.swapaxes(0, 1).reshape(batch, steps * together, -1)

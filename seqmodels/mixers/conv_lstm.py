@@ -110,12 +110,12 @@ class ConvLSTM(Mixer):
   ) -> tuple[Activations, State | None]:
     """Return what a call returns. On a mesh the channels are not split: every step would gather them."""
     start = self.init_state(x.shape[0], 1) if state is None else state
-    carry = tuple(context.pin(start[part], BATCH, 'height', 'width', 'unit') for part in PARTS)
+    h, c = (context.pin(start[part], BATCH, 'height', 'width', 'unit') for part in PARTS)
     names = 'kernel_height', 'kernel_width', 'gate', 'unit'
     scale = self.peephole_scale
     y, (h, c) = kernel.conv_lstm(
       x,
-      carry,
+      (h, c),
       context.pin(self.input_kernel[...], 'embed', *names),
       context.pin(self.recurrent_kernel[...], 'recurrent', *names),
       context.pin(self.bias[...], 'gate', 'unit'),

@@ -13,6 +13,10 @@ SERIES = {
   'exchange_rate': 'Daily exchange rates of eight countries: 7,588 rows.',
   'm4_hourly': 'The hourly series of the M4 competition: 414 of 748 to 1,008 hours.',
 }
+VIDEOS = {
+  'moving_segments': 'Made-up digits of seven segments that move and bounce: 1,000, 200 and 200 digits; no download.',
+  'moving_mnist': 'Digits of MNIST that move and bounce: 60,000, 5,000 and 5,000 digits.',
+}
 CASES = {
   'cylinder_bell_funnel': 'Made-up series of three classes: 300, 150 and 900 of 128 steps; no download.',
   'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',

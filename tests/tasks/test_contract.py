@@ -34,6 +34,8 @@ SMALL = {
   'selective_copying': {'symbols': 4, 'items': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'temporal_order': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'video': {'frames': 6, 'history': 3, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},
+  'video_question': {'frames': 9, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},
 }
 
 
@@ -321,6 +323,15 @@ def test_bad_requests_are_one_line(task):
     ('temporal_order', {'length': 1}, 'task.length=1 must be at least task.marks=2'),
     ('selective_copying', {'items': 300}, 'task.length=256 must be at least task.items=300'),
     ('selective_copying', {'symbols': 0}, 'task.symbols=0'),
+    ('video', {'dataset': 'moving_mnst'}, "task.dataset='moving_mnst' is not known; nearest: moving_mnist"),
+    ('video', {'size': 28}, 'task.size=28 must be one of 16, 32, 64'),
+    ('video', {'frames': 513}, 'task.frames=513 must be from 2 to 512'),
+    ('video', {'history': 20}, 'task.history=20 must be less than task.frames=20'),
+    ('video', {'patch': 5}, 'task.patch=5 must divide task.size=32'),
+    ('video', {'reading': 'patch'}, "task.reading='patch' is not known; nearest: patches"),
+    ('video', {'digits': 9}, 'task.digits=9 must be at most 8'),
+    ('video', {'form': 'both'}, "task.form='both' is not known; allowed: autoregressive, direct"),
+    ('video_question', {'kind': 'both'}, 'task.kind'),
     ('delay', {'lag': 128}, 'task.length=128 must be greater than task.lag=128'),
     ('delay', {'lag': 0}, 'task.lag=0'),
     ('induction_heads', {'length': 2}, 'task.length=2 must be at least 3'),
