@@ -9,20 +9,21 @@ from jaxtyping import Float, Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
-from tasks import forecast_baselines
+from tasks import forecast_baselines, smoothing
 from tasks.base import Batch
 from tasks.datasets import files, m4
 from tasks.datasets import series as datasets
 from tasks.forecast_task import ForecastTask
 
-CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance')
+CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance', 'smoothing')
 EPSILON = 1e-5  # added to the variance of a window (Kim et al. 2022)
 
 
 class Windows(NamedTuple):
   """Say of some windows which series and variable they are of, and how they are normalised.
 
-  variables: [b]; read where channels are independent. centre, spread: [b n], see `Forecasting._standard`.
+  variables: [b]; read where channels are independent. centre [b 1 n] or, another for every step, [b t n]; spread [b n]:
+  see `Forecasting._standard`.
   """
 
   owner: np.ndarray
@@ -44,8 +45,12 @@ class Forecasting(ForecastTask):
   example of its own (`independent`, Nie et al. 2023). `normalise="last"` subtracts the last value seen (NLinear, Zeng
   et al. 2023) from inputs and targets alike: the error is the same as when it is added to the outputs instead;
   `"instance"` subtracts the mean of what is seen and divides by its deviation (Kim et al. 2022, without their learned
-  scale and shift), and errors are those of outputs that are scaled back. `patch`: steps that one token holds (Nie et
-  al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last windows.
+  scale and shift), and errors are those of outputs that are scaled back. `"smoothing"` subtracts the level at the end
+  of what is seen and a season, both by exponential smoothing of the whole series so far, and divides by the deviation
+  of the rest: a hybrid of smoothing and a network like that of Smyl (2020), where the season is multiplied and the
+  coefficients are trained with the network; here it is added, and they are chosen beforehand (see smoothing.py).
+  `patch`: steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last
+  windows.
   """
 
   series: str = field(default='seasonal', metadata={'option': 'dataset'})
@@ -65,6 +70,10 @@ class Forecasting(ForecastTask):
       if value not in allowed:
         raise unknown(f'task.{option}', value, allowed)
     check_positive(**{'task.lookback': self.lookback})
+    if self.normalise == 'smoothing' and self.form != 'direct':
+      raise InputError(
+        f'task.normalise=smoothing needs task.form=direct, not {self.form}: the season goes on by itself'
+      )
     if self.lookback % self.patch:
       raise InputError(f'task.patch={self.patch} must divide task.lookback={self.lookback}')
 
@@ -135,13 +144,12 @@ class Forecasting(ForecastTask):
     every = np.lib.stride_tricks.sliding_window_view(data.values, self.lookback + self.horizon, axis=0)  # [first n t]
     first = self.windows(split)[numbers]
     whole = every[first].swapaxes(1, 2) if self.channels == 'joint' else every[first, variables][:, :, None]
-    centre, spread = self._standard(whole[:, : self.lookback])
-    whole = ((whole - centre[:, None, :]) / spread[:, None, :]).astype(np.float32, order='C')
-    windows = Windows(data.owner(first), variables, centre, spread)
+    windows = Windows(data.owner(first), variables, *self._standard(whole[:, : self.lookback], first, variables))
     extras = self._units(windows)
     if split != 'train':
       extras |= self._references(split, windows, whole)
-    return self._batch(split, whole, extras)
+    normalised = (whole - windows.centre) / windows.spread[:, None, :]
+    return self._batch(split, normalised.astype(np.float32, order='C'), extras)
 
   def _batch(self, split: str, whole: Float[np.ndarray, 'b t n'], extras: dict[str, np.ndarray]) -> Batch:
     """Return normalised windows as inputs and targets."""
@@ -156,15 +164,37 @@ class Forecasting(ForecastTask):
       weights[:, : given - 1] = 0
     return Batch(tokens[:, :-1], tokens[:, 1:], weights, extras=extras)
 
-  def _standard(self, past: Float[np.ndarray, 'b s n']) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is subtracted from a window and what it is then divided by, [b n] each."""
+  def _standard(
+    self, past: Float[np.ndarray, 'b s n'], first: np.ndarray, variables: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is subtracted from windows and what they are then divided by, [b t n] (t may be 1) and [b n]."""
+    if self.normalise == 'smoothing':
+      centre = self._smooth_part(first, variables)
+      return centre, np.sqrt((past - centre[:, : self.lookback]).var(axis=1) + EPSILON)
     if self.normalise == 'instance':
-      return past.mean(axis=1), np.sqrt(past.var(axis=1) + EPSILON)
-    last = past[:, -1]
-    return last if self.normalise == 'last' else np.zeros_like(last), np.ones_like(last)
+      return past.mean(axis=1, keepdims=True), np.sqrt(past.var(axis=1) + EPSILON)
+    last = past[:, -1:]
+    return last if self.normalise == 'last' else np.zeros_like(last), np.ones_like(last[:, 0])
+
+  def _smooth_part(self, first: np.ndarray, variables: np.ndarray) -> Float[np.ndarray, 'b t n']:
+    """Return the level at the end of the past and every step's season; beyond the past, the last one is repeated."""
+    period = self.data.periods[0]
+    if self.lookback < period:
+      raise InputError(f'task.lookback={self.lookback} must be at least a season, {period}, for normalise=smoothing')
+    ahead = self.lookback - period + np.arange(self.horizon) % period
+    rows = first[:, None] + np.concatenate([np.arange(self.lookback), ahead])[None, :]
+    level, season = self._smoothed
+    end = first[:, None] + self.lookback - 1
+    if self.channels == 'joint':
+      return level[end] + season[rows]
+    return (level[end, variables[:, None]] + season[rows, variables[:, None]])[:, :, None]
+
+  @functools.cached_property
+  def _smoothed(self) -> smoothing.Smoothed:
+    return smoothing.smooth(self.data.values, self.data.starts, self.data.ends, self.data.periods[0])
 
   def _units(self, windows: Windows) -> dict[str, np.ndarray]:
-    """Return spread, scale, shift and naive error, [b n] each.
+    """Return spread, scale, shift and naive error, [b n] each; shift [b m] where it is another for every target.
 
     outputs · spread + a constant are the scaled values of the data set, outputs · scale + shift are in its own units.
     """
@@ -173,21 +203,25 @@ class Forecasting(ForecastTask):
       table[owner] if self.channels == 'joint' else table[owner, variables][:, None]
       for table in (data.mean, data.deviation, data.naive)
     )
-    units = {'spread': spread, 'scale': deviation * spread, 'shift': mean + centre * deviation, 'naive': naive}
+    ahead = centre[:, -self.horizon :] if self.form == 'direct' else centre[:, -1:]
+    shift = (mean[:, None, :] + ahead * deviation[:, None, :]).reshape(len(owner), -1)
+    units = {'spread': spread, 'scale': deviation * spread, 'shift': shift, 'naive': naive}
     return {name: x.astype(np.float32) for name, x in units.items()}
 
-  def _references(self, split: str, windows: Windows, whole: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the forecasts that scores are relative to, in the units of the targets, each [b m]."""
+  def _references(
+    self, split: str, windows: Windows, whole: Float[np.ndarray, 'b t n']
+  ) -> dict[str, Float[np.ndarray, 'b m']]:
+    """Return the forecasts that scores are relative to, in the units of the targets. whole: before normalisation."""
     found, period = {}, self.data.periods[0]
+    owner, variables, centre, spread = windows
     if period <= self.lookback:
-      season = self.lookback - period + np.arange(self.horizon) % period
-      found['seasonal_naive'] = whole[:, season].reshape(len(whole), -1)
+      found['seasonal_naive'] = whole[:, self.lookback - period + np.arange(self.horizon) % period]
     if self._has_naive2:
-      table, (owner, variables, centre, spread) = self._naive2[split], windows
+      table = self._naive2[split]
       scaled = table[owner] if self.channels == 'joint' else table[owner, variables][:, None, :]
-      own = (scaled - centre[:, :, None]) / spread[:, :, None]
-      found['naive2'] = own.swapaxes(1, 2).astype(np.float32).reshape(len(whole), -1)
-    return found
+      found['naive2'] = scaled.swapaxes(1, 2)
+    own = {name: (x - centre[:, -self.horizon :]) / spread[:, None, :] for name, x in found.items()}
+    return {name: x.astype(np.float32).reshape(len(whole), -1) for name, x in own.items()}
 
   @property
   def _has_naive2(self) -> bool:

@@ -296,6 +296,7 @@ def test_bad_requests_are_one_line(task):
     ('forecasting', {'channels': 'all'}, 'task.channels'),
     ('forecasting', {'form': 'auto'}, "task.form='auto' is not known; allowed: autoregressive, direct"),
     ('forecasting', {'form': 'autoregressive', 'patch': 56}, 'task.patch=56 must divide task.horizon=96'),
+    ('forecasting', {'normalise': 'smoothing', 'form': 'autoregressive'}, 'smoothing needs task.form=direct'),
     ('forecasting', {'quantiles': 2}, r'task.quantiles=2 must be 0 \(none\) or odd'),
     ('forecasting', {'quantiles': -1}, 'task.quantiles=-1 must be'),
     ('copying', {'lag': 0}, 'task.lag=0'),

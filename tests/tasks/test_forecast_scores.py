@@ -8,8 +8,9 @@ from scipy import stats
 
 import tasks
 from seqmodels.config import ModelConfig
+from seqmodels.errors import InputError
 from seqmodels.models import build
-from tasks import forecast_baselines, forecast_metrics, naive2
+from tasks import forecast_baselines, forecast_metrics, naive2, smoothing
 from tasks.base import Evaluation
 from training.free_running import free_running
 from training.settings import EvalSettings
@@ -84,6 +85,66 @@ def test_errors_of_normalised_windows_are_those_of_outputs_scaled_back(channels,
   assert found.keys() == expected.keys()
   for name, pair in found.items():
     np.testing.assert_allclose(pair, expected[name], rtol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize('period', [1, 6])
+def test_smoothing_is_holts_and_winters(period):
+  """Two series of two variables, by a loop over the equations, with the best coefficients of the grid."""
+  random = np.random.default_rng(0)
+  lengths, table = (90, 70), random.normal(size=(160, 2)) + 2 * np.sin(np.arange(160) * np.pi / 3)[:, None]
+  starts = np.array([0, 90])
+  ends = starts[:, None] + np.array([[60, 75, 90], [50, 60, 70]])
+
+  def by_loop(values, alpha, gamma):
+    level, season, errors, found = 0.0, [0.0] * period, [], []
+    for t, x in enumerate(values):
+      errors.append(x - level - season[t % period])
+      a, g = max(alpha, 1 / (t + 1)), max(gamma, 1 / (t // period + 1))
+      level = a * (x - season[t % period]) + (1 - a) * level
+      if period > 1:
+        season[t % period] = g * (x - level) + (1 - g) * season[t % period]
+      found.append((level, season[t % period]))
+    return np.array(errors), np.array(found)
+
+  found = smoothing.smooth(table, starts, ends, period)
+  for number, variable in np.ndindex(2, 2):
+    rows = slice(starts[number], starts[number] + lengths[number])
+    train = ends[number, 0] - starts[number]
+    tried = [by_loop(table[rows, variable], a, g) for a in smoothing.ALPHAS for g in smoothing.GAMMAS]
+    best = min(tried, key=lambda pair: np.square(pair[0][2 * period : train]).sum())
+    np.testing.assert_allclose(found.level[rows, variable], best[1][:, 0], atol=1e-9)
+    np.testing.assert_allclose(found.season[rows, variable], best[1][:, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+def test_a_smoothed_window_is_scaled_back_and_knows_nothing_of_the_future(channels):
+  raw, own = (make(channels=channels, quantiles=1, normalise=kind) for kind in ('none', 'smoothing'))
+  indices = np.array([0, 3, 900])
+  a, b = raw.arrays('test', indices), own.arrays('test', indices)
+  outputs = np.asarray(jax.random.normal(jax.random.key(0), b.targets.shape))
+  wide = lambda name: np.tile(b.extras[name], (1, b.targets.shape[1] // b.extras[name].shape[1]))
+  units = [np.tile(a.extras[name], (1, HORIZON)) for name in ('scale', 'shift')]
+  back = (outputs * wide('scale') + wide('shift') - units[1]) / units[0]
+  for name, pair in own.metrics(outputs, b).items():
+    np.testing.assert_allclose(pair, raw.metrics(back, a)[name], rtol=2e-4, err_msg=name)
+  # The season of a past season goes on, and the rest of the past has a deviation of 1.
+  centre = own._smooth_part(own.windows('test')[:2], np.zeros(2, int))
+  np.testing.assert_array_equal(
+    centre[:, LOOKBACK : LOOKBACK + HORIZON], centre[:, LOOKBACK - 24 : LOOKBACK - 24 + HORIZON]
+  )
+  np.testing.assert_allclose(b.inputs.std(axis=1), 1, atol=1e-2)
+  data, end = own.data, int(own.windows('test')[0]) + LOOKBACK
+  changed = data.values.copy()
+  changed[end:] = 7
+  before, after = (smoothing.smooth(x, data.starts, data.ends, 24) for x in (data.values, changed))
+  for one, other in zip(before, after, strict=True):
+    np.testing.assert_array_equal(one[:end], other[:end])
+    assert (one[end:] != other[end:]).any()
+
+
+def test_a_past_shorter_than_a_season_cannot_be_smoothed():
+  with pytest.raises(InputError, match=r'task\.lookback=12 must be at least a season, 24'):
+    make(lookback=12, normalise='smoothing').arrays('train', np.arange(2))
 
 
 def test_naive2_continues_a_season_and_repeats_what_has_none():
