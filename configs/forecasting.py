@@ -19,8 +19,9 @@ horizon=48,channels=independent,normalise=last,patch=24,width=128,depth=1,steps=
 from ml_collections import ConfigDict
 
 from configs.base import make
+from configs.scales import Scales
 
-SCALES = {
+SCALES: Scales = {
   'smoke': {'lookback': 96, 'horizon': 24},
   'accelerator': {'dataset': 'ETTh1', 'lookback': 336, 'horizon': 96, 'width': 256, 'steps': 5000},
 }

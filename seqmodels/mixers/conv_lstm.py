@@ -57,7 +57,7 @@ class ConvLSTM(Mixer):
     if form.width % (height * width):
       raise InputError(
         f'mixer.image_height={height} times mixer.image_width={width} must divide model.width={form.width}: a token is '
-        'an image of so many places with equally many channels'
+        f'an image of {height * width} places with equally many channels'
       )
     self.height, self.image_width, self.channels = height, width, form.width // (height * width)
     self._draw(rngs)
