@@ -35,7 +35,8 @@ class ConvLSTM(Mixer):
   class Options:
     """The options of the convolutional LSTM.
 
-    image_height, image_width  places of the image; 0: those that the task's inputs have, one if they are no images
+    image_height, image_width  places of the image; 0: those of the task's inputs, which no others can take the place
+                  of; one place if the inputs are no images
     image_kernel  rows and columns of the kernels, odd; fewer where no two places are so far from each other
     peepholes     whether the gates see the cell, as in the paper; most programs since do without
     """
@@ -54,6 +55,11 @@ class ConvLSTM(Mixer):
     super().__init__(form, options, rngs=rngs)
     own = self.options.image_height, self.options.image_width
     height, width = (mine or of_task for mine, of_task in zip(own, form.image, strict=True))
+    if form.image not in ((1, 1), (height, width)):
+      raise InputError(
+        f'mixer.image_height={height} and mixer.image_width={width} must be 0 or those of the images of the task, '
+        f'{form.image[0]} and {form.image[1]}'
+      )
     if form.width % (height * width):
       raise InputError(
         f'mixer.image_height={height} times mixer.image_width={width} must divide model.width={form.width}: a token is '

@@ -83,11 +83,12 @@ def test_bad_options_are_one_line(options, message):
   assert '\n' not in str(caught.value)
 
 
-def test_the_image_is_that_of_the_task_unless_given():
+def test_the_image_is_that_of_the_task():
   form = Form(16, image=(4, 2))
   made = lambda **options: make_mixer('conv_lstm', form, rngs=nnx.Rngs(0), options=options).state_spec(1, 1)['h'].shape
   assert made() == (1, 4, 2, 2)
-  assert made(image_height=2) == (1, 2, 2, 4)
+  with pytest.raises(InputError, match=r'image_height=2 and mixer\.image_width=4 must be 0 or those of the images'):
+    made(image_height=2, image_width=4)
 
 
 def model_of_images(**changes):
