@@ -9,8 +9,8 @@ Your own table (docs/data.md):
 
   python main.py --mode=train --config=configs/forecasting.py:lstm,dataset=load.csv --workdir=/tmp/load
 
-The hourly series of M4, where repeating the last day has sMAPE 13.912 and MASE 1.193; this LSTM 12.05 and 0.866, and OWA
-0.509 (one seed; 18 s on one core). With normalise=smoothing, a hybrid, 12.03, 0.865 and 0.508:
+The hourly series of M4, where repeating the last day has sMAPE 13.912 and MASE 1.193; this LSTM 12.05 and 0.866, and
+OWA 0.509 (one seed; 18 s on one core). With normalise=smoothing, a hybrid, 12.03, 0.865 and 0.508:
 
   python main.py --mode=train --workdir=/tmp/m4 --config=configs/forecasting.py:lstm,dataset=m4_hourly,lookback=168,\
 horizon=48,channels=independent,normalise=instance,quantiles=9,patch=24,width=128,depth=1,steps=2500,batch_size=128,\
