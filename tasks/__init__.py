@@ -21,6 +21,7 @@ from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
+from tasks.translation import Translation
 from tasks.video import Video
 from tasks.video_question import VideoQuestion
 
@@ -39,6 +40,7 @@ TASKS: dict[str, type[Task]] = {
   'selective_copying': SelectiveCopying,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
+  'translation': Translation,
   'video': Video,
   'video_question': VideoQuestion,
 }

@@ -13,6 +13,10 @@ SERIES = {
   'exchange_rate': 'Daily exchange rates of eight countries: 7,588 rows.',
   'm4_hourly': 'The hourly series of the M4 competition: 414 of 748 to 1,008 hours.',
 }
+PAIRS = {
+  'phrases': 'Made-up German sentences and their translations: 4,000, 300 and 300 pairs; no download.',
+  'multi30k': 'Captions of photographs, English and German: 29,000, 1,014 and 1,000 pairs of sentences.',
+}
 VIDEOS = {
   'moving_segments': 'Made-up digits of seven segments that move and bounce: 1,000, 200 and 200 digits; no download.',
   'moving_mnist': 'Digits of MNIST that move and bounce: 60,000, 5,000 and 5,000 digits.',

@@ -34,6 +34,7 @@ SMALL = {
   'selective_copying': {'symbols': 4, 'items': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'temporal_order': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'translation': {'vocabulary': 400, 'length': 64, 'buckets': 1, 'train_examples': 50},
   'video': {'frames': 6, 'history': 3, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},
   'video_question': {'frames': 9, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},
 }
