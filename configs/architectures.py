@@ -29,6 +29,8 @@ ARCHITECTURES: dict[str, Fields] = {
   'rnn': _stacked('rnn'),
   'lstm': _stacked('lstm'),
   'gru': _stacked('gru'),
+  # For tasks of images: Shi et al. 2015.
+  'conv_lstm': _stacked('conv_lstm'),
   'rnn_residual': _residual('rnn'),
   'lstm_residual': _residual('lstm'),
   'gru_residual': _residual('gru'),

@@ -18,12 +18,27 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Vectors:
-  """Real vectors of `size` components."""
+  """Real vectors of `size` components.
+
+  image: height and width of images that the vectors are: the components of each place stand together, places row by
+    row. Input and output layers then treat all places alike, and a vector of the model's width is an image, too.
+    (1, 1): they are no images.
+  """
 
   size: int
+  image: tuple[int, int] = (1, 1)
 
   def __post_init__(self) -> None:
     check_positive(vectors_size=self.size)
+    check_positive(image_height=self.image[0], image_width=self.image[1])
+    if self.size % self.places:
+      raise InputError(
+        f'vectors_size={self.size} must be a multiple of {self.places}, the places of image={self.image}'
+      )
+
+  @property
+  def places(self) -> int:
+    return self.image[0] * self.image[1]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from tasks.selective_copying import SelectiveCopying
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
 from tasks.translation import Translation
+from tasks.video import Video
+from tasks.video_question import VideoQuestion
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
@@ -39,6 +41,8 @@ TASKS: dict[str, type[Task]] = {
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
   'translation': Translation,
+  'video': Video,
+  'video_question': VideoQuestion,
 }
 
 

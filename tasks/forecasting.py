@@ -2,26 +2,38 @@
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Float, Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
-from tasks import forecast_baselines, losses
-from tasks.base import Batch, Sums
-from tasks.datasets import files
+from tasks import forecast_baselines, smoothing
+from tasks.base import Batch
+from tasks.datasets import files, m4
 from tasks.datasets import series as datasets
-from tasks.forecast_metrics import scaled_error, smape
-from tasks.pipeline import IndexedTask
+from tasks.forecast_task import ForecastTask
 
-CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last')
+CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance', 'smoothing')
+EPSILON = 1e-5  # added to the variance of a window (Kim et al. 2022)
+
+
+class Windows(NamedTuple):
+  """Say of some windows which series and variable they are of, and how they are normalised.
+
+  variables: [b]; read where channels are independent. centre [b 1 n] or, another for every step, [b t n]; spread [b n]:
+  see `Forecasting._standard`.
+  """
+
+  owner: np.ndarray
+  variables: np.ndarray
+  centre: np.ndarray
+  spread: np.ndarray
 
 
 @dataclass(frozen=True)
-class Forecasting(IndexedTask):
+class Forecasting(ForecastTask):
   """Forecast windows of time series.
 
   `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly) or the path of the user's own CSV file, for
@@ -31,16 +43,20 @@ class Forecasting(IndexedTask):
   and `smape` are those of forecast_metrics. Every window of a split counts; those of validation and test look back
   across the border, as is usual. `channels`: all variables in one example (`joint`), or each variable of each window an
   example of its own (`independent`, Nie et al. 2023). `normalise="last"` subtracts the last value seen (NLinear, Zeng
-  et al. 2023) from inputs and targets alike: the error is the same as when it is added to the outputs instead. `patch`:
-  steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last windows.
+  et al. 2023) from inputs and targets alike: the error is the same as when it is added to the outputs instead;
+  `"instance"` subtracts the mean of what is seen and divides by its deviation (Kim et al. 2022, without their learned
+  scale and shift), and errors are those of outputs that are scaled back. `"smoothing"` subtracts the level at the end
+  of what is seen and a season, both by exponential smoothing of the whole series so far, and divides by the deviation
+  of the rest: a hybrid of smoothing and a network like that of Smyl (2020), where the season is multiplied and the
+  coefficients are trained with the network; here it is added, and they are chosen beforehand (see smoothing.py).
+  `patch`: steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last
+  windows.
   """
 
   series: str = field(default='seasonal', metadata={'option': 'dataset'})
   lookback: int = 336
-  horizon: int = 96
   channels: str = 'joint'
   normalise: str = 'none'
-  patch: int = 1
   split: str = 'auto'
   date: str = 'auto'
   columns: str = ''
@@ -53,7 +69,11 @@ class Forecasting(IndexedTask):
     for option, value, allowed in (('channels', self.channels, CHANNELS), ('normalise', self.normalise, NORMALISE)):
       if value not in allowed:
         raise unknown(f'task.{option}', value, allowed)
-    check_positive(**{'task.lookback': self.lookback, 'task.horizon': self.horizon, 'task.patch': self.patch})
+    check_positive(**{'task.lookback': self.lookback})
+    if self.normalise == 'smoothing' and self.form != 'direct':
+      raise InputError(
+        f'task.normalise=smoothing needs task.form=direct, not {self.form}: the season goes on by itself'
+      )
     if self.lookback % self.patch:
       raise InputError(f'task.patch={self.patch} must divide task.lookback={self.lookback}')
 
@@ -76,8 +96,10 @@ class Forecasting(IndexedTask):
 
   @property
   def spec(self) -> Spec:
-    inputs, outputs = Vectors(self.patch * self._variables), Vectors(self.horizon * self._variables)
-    return Spec('causal', inputs, outputs, length=self.lookback // self.patch, readout='last')
+    inputs, given = Vectors(self.patch * self._variables), self.lookback // self.patch
+    if self.form == 'autoregressive':
+      return Spec('causal', inputs, self.outputs(inputs.size), length=given + self.horizon // self.patch - 1)
+    return Spec('causal', inputs, self.outputs(self.horizon * self._variables), length=given, readout='last')
 
   def windows(self, split: str) -> Int64[np.ndarray, 'w']:
     """Return the first rows of the split's windows. Raises InputError if a series is too short for one."""
@@ -118,47 +140,98 @@ class Forecasting(IndexedTask):
     data = self.data
     if split == 'train' and self.train_examples:
       indices = indices + self._every('train') - self.train_examples
-    windows, variables = np.divmod(indices, data.values.shape[1] // self._variables)
+    numbers, variables = np.divmod(indices, data.values.shape[1] // self._variables)
     every = np.lib.stride_tricks.sliding_window_view(data.values, self.lookback + self.horizon, axis=0)  # [first n t]
-    first = self.windows(split)[windows]
+    first = self.windows(split)[numbers]
     whole = every[first].swapaxes(1, 2) if self.channels == 'joint' else every[first, variables][:, :, None]
-    last = whole[:, self.lookback - 1]
-    if self.normalise == 'last':
-      whole = whole - last[:, None, :]
-    whole = whole.astype(np.float32, order='C')
-    inputs = whole[:, : self.lookback].reshape(len(indices), self.lookback // self.patch, -1)
-    targets = whole[:, self.lookback :].reshape(len(indices), -1)
-    units = self._units(data.owner(first), variables, last)
-    return Batch(inputs, targets, np.ones(len(indices), np.float32), extras=units)
+    windows = Windows(data.owner(first), variables, *self._standard(whole[:, : self.lookback], first, variables))
+    extras = self._units(windows)
+    if split != 'train':
+      extras |= self._references(split, windows, whole)
+    normalised = (whole - windows.centre) / windows.spread[:, None, :]
+    return self._batch(split, normalised.astype(np.float32, order='C'), extras)
 
-  def _units(self, owner: np.ndarray, variables: np.ndarray, last: Float[np.ndarray, 'b n']) -> dict[str, np.ndarray]:
-    """Return scale, shift and naive error, [b n] each: outputs · scale + shift are in the data's own units."""
-    mean, scale, naive = (
+  def _batch(self, split: str, whole: Float[np.ndarray, 'b t n'], extras: dict[str, np.ndarray]) -> Batch:
+    """Return normalised windows as inputs and targets."""
+    rows, given = len(whole), self.lookback // self.patch
+    if self.form == 'direct':
+      inputs, targets = whole[:, : self.lookback], whole[:, self.lookback :]
+      weights = np.ones(rows, np.float32)
+      return Batch(inputs.reshape(rows, given, -1), targets.reshape(rows, -1), weights, extras=extras)
+    tokens = whole.reshape(rows, -1, self.patch * whole.shape[2])
+    weights = np.ones((rows, tokens.shape[1] - 1), np.float32)
+    if split != 'train':
+      weights[:, : given - 1] = 0
+    return Batch(tokens[:, :-1], tokens[:, 1:], weights, extras=extras)
+
+  def _standard(
+    self, past: Float[np.ndarray, 'b s n'], first: np.ndarray, variables: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is subtracted from windows and what they are then divided by, [b t n] (t may be 1) and [b n]."""
+    if self.normalise == 'smoothing':
+      centre = self._smooth_part(first, variables)
+      return centre, np.sqrt((past - centre[:, : self.lookback]).var(axis=1) + EPSILON)
+    if self.normalise == 'instance':
+      return past.mean(axis=1, keepdims=True), np.sqrt(past.var(axis=1) + EPSILON)
+    last = past[:, -1:]
+    return last if self.normalise == 'last' else np.zeros_like(last), np.ones_like(last[:, 0])
+
+  def _smooth_part(self, first: np.ndarray, variables: np.ndarray) -> Float[np.ndarray, 'b t n']:
+    """Return the level at the end of the past and every step's season; beyond the past, the last one is repeated."""
+    period = self.data.periods[0]
+    if self.lookback < period:
+      raise InputError(f'task.lookback={self.lookback} must be at least a season, {period}, for normalise=smoothing')
+    ahead = self.lookback - period + np.arange(self.horizon) % period
+    rows = first[:, None] + np.concatenate([np.arange(self.lookback), ahead])[None, :]
+    level, season = self._smoothed
+    end = first[:, None] + self.lookback - 1
+    if self.channels == 'joint':
+      return level[end] + season[rows]
+    return (level[end, variables[:, None]] + season[rows, variables[:, None]])[:, :, None]
+
+  @functools.cached_property
+  def _smoothed(self) -> smoothing.Smoothed:
+    return smoothing.smooth(self.data.values, self.data.starts, self.data.ends, self.data.periods[0])
+
+  def _units(self, windows: Windows) -> dict[str, np.ndarray]:
+    """Return spread, scale, shift and naive error, [b n] each; shift [b m] where it is another for every target.
+
+    outputs · spread + a constant are the scaled values of the data set, outputs · scale + shift are in its own units.
+    """
+    data, (owner, variables, centre, spread) = self.data, windows
+    mean, deviation, naive = (
       table[owner] if self.channels == 'joint' else table[owner, variables][:, None]
-      for table in (self.data.mean, self.data.deviation, self.data.naive)
+      for table in (data.mean, data.deviation, data.naive)
     )
-    shift = mean + last * scale if self.normalise == 'last' else mean
-    return {name: x.astype(np.float32) for name, x in (('scale', scale), ('shift', shift), ('naive', naive))}
+    ahead = centre[:, -self.horizon :] if self.form == 'direct' else centre[:, -1:]
+    shift = (mean[:, None, :] + ahead * deviation[:, None, :]).reshape(len(owner), -1)
+    units = {'spread': spread, 'scale': deviation * spread, 'shift': shift, 'naive': naive}
+    return {name: x.astype(np.float32) for name, x in units.items()}
 
-  def loss(self, outputs: Float[Array, 'b n'], batch: Batch) -> Sums:
-    """Return the squared error, over every target of every counted example."""
-    return losses.summed(jnp.square(outputs - batch.targets), _spread(batch.weights, outputs))
+  def _references(
+    self, split: str, windows: Windows, whole: Float[np.ndarray, 'b t n']
+  ) -> dict[str, Float[np.ndarray, 'b m']]:
+    """Return the forecasts that scores are relative to, in the units of the targets. whole: before normalisation."""
+    found, period = {}, self.data.periods[0]
+    owner, variables, centre, spread = windows
+    if period <= self.lookback:
+      found['seasonal_naive'] = whole[:, self.lookback - period + np.arange(self.horizon) % period]
+    if self._has_naive2:
+      table = self._naive2[split]
+      scaled = table[owner] if self.channels == 'joint' else table[owner, variables][:, None, :]
+      found['naive2'] = scaled.swapaxes(1, 2)
+    own = {name: (x - centre[:, -self.horizon :]) / spread[:, None, :] for name, x in found.items()}
+    return {name: x.astype(np.float32).reshape(len(whole), -1) for name, x in own.items()}
 
-  def metrics(self, outputs: Float[Array, 'b n'], batch: Batch) -> dict[str, Sums]:
-    """Return loss and mse (the same) and mae, of scaled values; smape, and mase where the naive error is not 0."""
-    weights = _spread(batch.weights, outputs)
-    mse = self.loss(outputs, batch)
-    mae = losses.summed(jnp.abs(outputs - batch.targets), weights)
-    scale, shift, naive = (jnp.tile(batch.extras[name], (1, self.horizon)) for name in ('scale', 'shift', 'naive'))
-    forecast, actual = outputs * scale + shift, batch.targets * scale + shift
-    comparable = weights * (naive > 0).astype(weights.dtype)
-    return {
-      'loss': mse,
-      'mse': mse,
-      'mae': mae,
-      'smape': losses.summed(smape(forecast, actual), weights),
-      'mase': losses.summed(scaled_error(forecast, actual, naive), comparable),
-    }
+  @property
+  def _has_naive2(self) -> bool:
+    """Whether scores are relative to Naive2, too: in M4, for the hours that the competition asked for."""
+    return self.series == 'm4_hourly' and self.horizon == m4.HORIZON
+
+  @functools.cached_property
+  def _naive2(self) -> dict[str, np.ndarray]:
+    splits = ('validation', 'test')
+    return {split: forecast_baselines.naive2_table(self.data, split, self.horizon) for split in splits}
 
   def identity(self) -> dict[str, Any]:
     name = self.series if self.series in datasets.SERIES else 'file'  # which may have moved
@@ -169,10 +242,6 @@ class Forecasting(IndexedTask):
     return {'mean': self.data.mean.tolist(), 'deviation': self.data.deviation.tolist()}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Return the errors of the last value, the values a season ago and a linear map; see forecast_baselines."""
+    """Return the errors of the last value, the values a season ago, linear maps and Naive2; see forecast_baselines."""
     windows = {split: self.windows(split) for split in self.splits}
-    return forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon)
-
-
-def _spread(weights: Float[Array, 'b'], outputs: Float[Array, 'b n']) -> Float[Array, 'b n']:
-  return jnp.broadcast_to(weights[:, None], outputs.shape)
+    return forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon, self._has_naive2)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.spec import Spec, Vectors
 from tasks import draws
 from tasks.base import Batch, Evaluation, Shard, Task
 
@@ -23,6 +24,7 @@ ENDLESS = 0  # the count of a split whose examples never repeat
 # Batches whose example numbers are made at once, and positions that are made at once (at least one batch). For a single
 # small batch the calls of NumPy take almost as long; arrays beyond the size of the caches take longer.
 ORDERED, TOGETHER = 16, 65_536
+NUMBERS = 2**22  # likewise, of vectors: numbers that are made at once
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class IndexedTask(Task):
     gather = functools.partial(self.arrays, split, seed=seed)
     count = self.count(split)
     if split == 'train':
-      batch_at, number = _endless(gather, count, batch_size, self.spec.length, seed, shard), sys.maxsize
+      batch_at, number = _endless(gather, count, batch_size, self.spec, seed, shard), sys.maxsize
     else:
       number = -(-count // (batch_size * shard.count))
       batch_at = _in_order(gather, count, batch_size, shard)
@@ -102,9 +104,11 @@ def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, '
   return (int(batch) * shard.count + shard.index) * batch_size + np.arange(batch_size, dtype=np.int64)
 
 
-def _endless(gather: Callable[..., Batch], count: int, batch_size: int, length: int, seed: int, shard: Shard):
+def _endless(gather: Callable[..., Batch], count: int, batch_size: int, spec: Spec, seed: int, shard: Shard):
   """Return a function from batch number to batch: every example once an epoch, each epoch in another order."""
-  together = max(n for n in (1, 2, 4, 8, ORDERED) if n == 1 or n * batch_size * length <= TOGETHER)
+  positions, size = batch_size * spec.length, spec.input.size if isinstance(spec.input, Vectors) else 1
+  fits = lambda n: n * positions <= TOGETHER and n * positions * size <= NUMBERS
+  together = max(n for n in (1, 2, 4, 8, ORDERED) if n == 1 or fits(n))
 
   @functools.lru_cache(maxsize=1)
   def order(block: int) -> np.ndarray:

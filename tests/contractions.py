@@ -39,7 +39,9 @@ def _flops(equation: Any, made: dict[Any, Any], added: set[Any]) -> float:
       return 0.0  # angles of positions
     is_outer = result in added and result.aval.size > max(_own_size(factor, made) for factor in equation.invars)
     return 2.0 * result.aval.size if is_outer else 0.0
-  assert name != 'conv_general_dilated', 'convolutions are not counted'
+  if name == 'conv_general_dilated':  # zeros beyond the edges included
+    kernel, spec = equation.invars[1].aval.shape, params['dimension_numbers'].rhs_spec
+    return 2.0 * result.aval.size * math.prod(kernel) / kernel[spec[0]]
   inner = [_total(program) for program in _programs(params)]
   if name == 'cond':
     return _of_branches(params, inner)

@@ -10,6 +10,7 @@ from seqmodels import fields
 from seqmodels.errors import unknown
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form, Mixer
+from seqmodels.mixers.conv_lstm import ConvLSTM
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.gated_delta import GatedDelta
 from seqmodels.mixers.gla import GLA
@@ -50,6 +51,7 @@ MIXERS: dict[str, type[Mixer]] = {
   'rg_lru': RGLRU,
   'slstm': SLSTM,
   'conv': Convolution,
+  'conv_lstm': ConvLSTM,
 }
 
 

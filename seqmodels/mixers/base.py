@@ -26,6 +26,7 @@ class Form:
   dtype    of the computation, float32 or bfloat16; parameters and accumulating states are float32
   kernels  the backend of its kernels (`seqmodels.kernels`)
   length   the longest sequence in training
+  image    height and width of the images that the inputs are; (1, 1): they are none
   """
 
   width: int
@@ -33,6 +34,7 @@ class Form:
   dtype: str = 'float32'
   kernels: str = 'auto'
   length: int = 0
+  image: tuple[int, int] = (1, 1)
 
   def __post_init__(self) -> None:
     check_positive(width=self.width)

@@ -28,13 +28,21 @@ class Block(nnx.Module):
   """
 
   def __init__(
-    self, mixer: str, config: ModelConfig, *, rngs: nnx.Rngs, causal: bool, length: int, cross_attention: bool = False
+    self,
+    mixer: str,
+    config: ModelConfig,
+    *,
+    rngs: nnx.Rngs,
+    causal: bool,
+    length: int,
+    cross_attention: bool = False,
+    image: tuple[int, int] = (1, 1),
   ) -> None:
-    """length: of the longest sequence in training."""
+    """length, image: see `mixers.base.Form`."""
     d, dtype = config.width, jnp.dtype(config.dtype)
     self.residual = config.block == 'residual'
     self.rate = config.dropout
-    form = Form(d, causal=causal, dtype=config.dtype, kernels=config.kernels, length=length)
+    form = Form(d, causal=causal, dtype=config.dtype, kernels=config.kernels, length=length, image=image)
     options = dict(config.mixer) | {'heads': config.heads, 'kv_heads': config.kv_heads, 'position': config.position}
     self.mixer = make_mixer(mixer, form, rngs=rngs, options=options)
     self.mixer.check_length(length)

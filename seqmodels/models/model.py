@@ -1,6 +1,7 @@
 """Whole models. `build(config, spec)` returns a Model: a graph split once from its parameters, and pure functions."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from seqmodels.models.encoder_decoder import EncoderDecoder
 from seqmodels.models.network import Inputs, Network, Source, SourceMask
 from seqmodels.notation import Key, Params, State
 from seqmodels.positions import ADDITIVE
-from seqmodels.spec import Spec, Tokens
+from seqmodels.spec import Spec, Tokens, Vectors
 
 
 class Model:
@@ -211,4 +212,5 @@ def solve_width(config: ModelConfig, spec: Spec) -> ModelConfig:
     return count_parameters(model, embedding=False)
 
   blocks = config.depth + (config.encoder().depth if spec.kind == 'seq2seq' else 0)
-  return widths.solve(config, size, lambda width: blocks * MLP.unit_size(width))
+  places = [side.places for side in (spec.input, spec.output) if isinstance(side, Vectors)]
+  return widths.solve(config, size, lambda width: blocks * MLP.unit_size(width), math.lcm(*places))

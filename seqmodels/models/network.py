@@ -1,5 +1,6 @@
 """Embedding, stack, norm and output layer: the parts of every whole model."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from seqmodels.mixers.base import DETERMINISTIC
 from seqmodels.models.stack import Stack
 from seqmodels.notation import State
 from seqmodels.positions import ADDITIVE, advance, sinusoidal
-from seqmodels.spec import Spec, Tokens
+from seqmodels.spec import Spec, Tokens, Vectors
 
 Inputs = Int[Array, 'b t'] | Float[Array, 'b t n']
 Source = Int[Array, 'b s'] | Float[Array, 'b s m']
@@ -33,18 +34,24 @@ class Network(nnx.Module):
     if isinstance(spec.input, Tokens):
       self.embed = Embed(spec.input.size, d, rngs=rngs, dtype=dtype)
     else:
-      self.input = Dense({'features': spec.input.size}, {'embed': d}, rngs=rngs, init=normal(), bias=True, dtype=dtype)
+      sizes = {'features': spec.input.size // spec.input.places}, {'embed': _channels(d, spec.input)}
+      self.input = Dense(*sizes, rngs=rngs, init=normal(), bias=True, dtype=dtype)
     if config.position == 'learned':
       table = 0.1 * jax.random.normal(rngs.params(), (spec.length, d))
       self.position_table = parameter(table, ('position', 'embed'))
     cross_attention = spec.kind == 'seq2seq' and config.cross_attention
     causal = spec.kind != 'encode'
-    self.stack = Stack(config, rngs=rngs, causal=causal, length=spec.length, cross_attention=cross_attention)
+    image = spec.input.image if isinstance(spec.input, Vectors) else (1, 1)
+    form: dict[str, Any] = {'causal': causal, 'cross_attention': cross_attention, 'image': image}
+    self.stack = Stack(config, rngs=rngs, length=spec.length, **form)
     self.norm = Norm({'embed': d}, config.norm) if config.block == 'residual' else None
     if head and not config.tie_embeddings:
       # A small output layer: the first loss is that of the uniform distribution (or of predicting zero).
-      outputs = {'vocab' if isinstance(spec.output, Tokens) else 'features': spec.output.size}
-      self.output = Dense({'embed': d}, outputs, rngs=rngs, init=normal(0.2), bias=True, dtype=dtype)
+      outputs = {'vocab': spec.output.size}
+      if isinstance(spec.output, Vectors):
+        outputs = {'features': spec.output.size // spec.output.places}
+      inputs = {'embed': _channels(d, spec.output)}
+      self.output = Dense(inputs, outputs, rngs=rngs, init=normal(0.2), bias=True, dtype=dtype)
 
   def state_spec(self, batch: int, max_length: int, source_length: int = 0) -> Any:
     """Return a tree of `StateSpec`s."""
@@ -86,7 +93,10 @@ class Network(nnx.Module):
     elif self.spec.readout == 'mean':
       x = _mean(x, context.documents)
     with jax.named_scope('output'):
-      outputs = self.embed.logits(x) if self.config.tie_embeddings else self.output(x, jnp.float32)
+      if self.config.tie_embeddings:
+        outputs = self.embed.logits(x)
+      else:
+        outputs = _by_place(lambda x: self.output(x, jnp.float32), x, self.spec.output)
     outer = (BATCH, 'time')[: outputs.ndim - 1]
     return context.pin(outputs, *outer, 'vocab' if isinstance(self.spec.output, Tokens) else 'features'), state
 
@@ -130,7 +140,9 @@ class Network(nnx.Module):
     return None if projected is None else projected[0]
 
   def _embed(self, inputs: jax.Array, context: Context = DETERMINISTIC) -> jax.Array:
-    return self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else self.input(inputs)
+    if isinstance(self.spec.input, Tokens):
+      return self.embed(inputs, context)
+    return _by_place(self.input, inputs, self.spec.input)
 
   def _encoding(self, position: Int[Array, 'b t']) -> Float[Array, 'b t d']:
     if self.config.position == 'sinusoidal':
@@ -144,6 +156,22 @@ class Network(nnx.Module):
       raise InputError(
         f'{name}={length} is beyond the table of model.position=learned, made for {self.spec.length} tokens'
       )
+
+
+def _channels(width: int, side: Tokens | Vectors) -> int:
+  """Return how many components of a vector of the model's width belong to one place of an image."""
+  places = side.places if isinstance(side, Vectors) else 1
+  if width % places:
+    raise InputError(f'model.width={width} must be a multiple of {places}, the places of the images of the task')
+  return width // places
+
+
+def _by_place(layer: Callable[[jax.Array], jax.Array], x: jax.Array, side: Tokens | Vectors) -> jax.Array:
+  """Return the layer's outputs for every place of x, one after the other."""
+  if isinstance(side, Tokens) or side.places == 1:
+    return layer(x)
+  y = layer(x.reshape(*x.shape[:-1], side.places, -1))
+  return y.reshape(*x.shape[:-1], -1)
 
 
 def _mean(x: Float[Array, 'b t d'], documents: Documents) -> Float[Array, 'b d']:

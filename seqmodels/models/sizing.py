@@ -15,7 +15,7 @@ from seqmodels.models.layout import block_name
 from seqmodels.models.model import Model, count_parameters
 from seqmodels.models.network import Network
 from seqmodels.notation import Params
-from seqmodels.spec import Tokens
+from seqmodels.spec import Tokens, Vectors
 
 MOST_ROWS = 24  # about layers, in a table
 
@@ -47,7 +47,8 @@ def flops_per_token(model: Model, length: int, memory: int = 0, *, training: boo
   """
   network, params = list(model.networks().values())[-1]
   outputs = 1 / length if model.spec.readout != 'every' else 1.0
-  forward = _stack_flops(network, params, length, memory) + 2.0 * outputs * model.config.width * model.spec.output.size
+  forward = _stack_flops(network, params, length, memory)
+  forward += 2.0 * outputs * model.config.width * _each_place_reads(model.spec.output)
   return (3.0 if training else 1.0) * forward
 
 
@@ -62,11 +63,16 @@ def encoding_flops(model: Model, source_length: int, *, training: bool = False) 
   return (3.0 if training else 1.0) * forward
 
 
+def _each_place_reads(side: Tokens | Vectors) -> int:
+  """Return how many components belong to one place of an image; all of what is no image."""
+  return side.size // side.places if isinstance(side, Vectors) else side.size
+
+
 def _stack_flops(network: Network, params: Params, length: int, memory: int = 0) -> float:
   """Forward FLOPs a token of everything but the output layer."""
   weights = sum(leaf.size for leaf in jax.tree.leaves(params['stack']))
   if not isinstance(network.spec.input, Tokens):
-    weights += network.config.width * network.spec.input.size
+    weights += network.config.width * _each_place_reads(network.spec.input)
   flops = 0.0
   repeats = network.stack.repeats
   for j in range(network.stack.period):

@@ -30,12 +30,20 @@ class Stack(nnx.Module):
   """
 
   def __init__(
-    self, config: ModelConfig, *, rngs: Draws, causal: bool, length: int, cross_attention: bool = False
+    self,
+    config: ModelConfig,
+    *,
+    rngs: Draws,
+    causal: bool,
+    length: int,
+    cross_attention: bool = False,
+    image: tuple[int, int] = (1, 1),
   ) -> None:
+    """length, image: see `mixers.base.Form`."""
     self.depth, self.period, self.stacked = config.depth, len(config.pattern), True
     self.remat = config.remat
     self.scanned = config.layers == 'scan' or (config.layers == 'auto' and config.depth > UNROLLED)
-    form: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention}
+    form: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention, 'image': image}
     makes = [functools.partial(Block, entry, config, **form) for entry in config.pattern]
     graphs, draws = zip(*[_abstract(make) for make in makes], strict=True)
     first = rngs.skip(config.depth // self.period * sum(draws))

@@ -15,17 +15,18 @@ UNITS = (32, 16, 8)
 FARTHEST = math.log(1.6)  # of the feed-forward's multiple from what was asked for, for the sake of a friendly width
 
 
-def solve(config: ModelConfig, size: Size, hidden_unit: Callable[[int], int]) -> ModelConfig:
+def solve(config: ModelConfig, size: Size, hidden_unit: Callable[[int], int], places: int = 1) -> ModelConfig:
   """A width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
 
   The width is a multiple of 8 wherever one meets the budget, and so is the key width where heads are chosen from it.
   With a feed-forward, of such widths a multiple of 32 or 16 is taken where one is near, and the hidden width takes up
   what is left; without, such a multiple is taken where it is within 1 %.
 
+  places: what the width must be a multiple of, for images.
   hidden_unit: width → parameters that a hidden unit of the feed-forward adds to the model. InputError, with the nearest
   reachable number, where no width meets the budget.
   """
-  target, step = config.params, _step(config)
+  target, step = config.params, math.lcm(_step(config), places)
   size = functools.cache(size)
   low, high = (units * step for units in _bracket(lambda units: size(units * step, config.feedforward), target))
   found = []
@@ -63,6 +64,8 @@ def _bracket(size: Callable[[int], int], target: float) -> tuple[int, int]:
 
 def _step(config: ModelConfig) -> int:
   heads = 2 * config.heads if config.heads else 1  # an even key width, as rotary positions need it
+  images = (config.mixer.get(f'image_{side}', 0) or 1 for side in ('height', 'width'))
+  heads = math.lcm(heads, math.prod(images))
   if not config.feedforward:
     return math.lcm(heads, 2 if config.position == 'rotary' else 1)
   return math.lcm(heads, 4)

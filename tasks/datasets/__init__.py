@@ -17,6 +17,10 @@ PAIRS = {
   'phrases': 'Made-up German sentences and their translations: 4,000, 300 and 300 pairs; no download.',
   'multi30k': 'Captions of photographs, English and German: 29,000, 1,014 and 1,000 pairs of sentences.',
 }
+VIDEOS = {
+  'moving_segments': 'Made-up digits of seven segments that move and bounce: 1,000, 200 and 200 digits; no download.',
+  'moving_mnist': 'Digits of MNIST that move and bounce: 60,000, 5,000 and 5,000 digits.',
+}
 CASES = {
   'cylinder_bell_funnel': 'Made-up series of three classes: 300, 150 and 900 of 128 steps; no download.',
   'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',

@@ -1,10 +1,11 @@
-"""Elman's network, the LSTM and the GRU, one equation at a time."""
+"""Elman's network, the LSTM, the GRU and the convolutional LSTM, one equation at a time."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.signal import correlate2d
 
 from tests.independent import Check, both_ways, mixer_deviation, one_way
 
@@ -53,6 +54,44 @@ def check(name: str, step: Callable[..., Any], carries: int, paper: str, causal:
   return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal))
 
 
+def convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+  """Return the sum over the channels n of image [h w n] and kernel [n i j], zeros being beyond the edges."""
+  parts = (correlate2d(image[:, :, n], kernel[n], mode='same') for n in range(len(kernel)))
+  return sum(parts, np.zeros(image.shape[:2]))
+
+
+def images(height: int, width: int, weights: Any, x: np.ndarray) -> np.ndarray:
+  """Equations 3 of Shi et al. (2015) for [t d], one output channel at a time; without peepholes they are zero."""
+  channels = weights['bias'].shape[1]
+  peephole = weights.get('peephole_scale', np.zeros((3, height, width, channels)))
+  h = c = np.zeros((height, width, channels))
+  ys = []
+  for row in x:
+    image = row.reshape(height, width, channels)
+    new_h, new_c = np.zeros_like(h), np.zeros_like(c)
+    for k in range(channels):
+      of = lambda gate, h=h, image=image, k=k: (
+        convolved(image, weights['input_kernel'][:, :, :, gate, k])
+        + convolved(h, weights['recurrent_kernel'][:, :, :, gate, k])
+        + weights['bias'][gate, k]
+      )
+      i = sigmoid(of(0) + peephole[0, :, :, k] * c[:, :, k])
+      f = sigmoid(of(1) + peephole[1, :, :, k] * c[:, :, k])
+      new_c[:, :, k] = f * c[:, :, k] + i * np.tanh(of(2))
+      new_h[:, :, k] = sigmoid(of(3) + peephole[2, :, :, k] * new_c[:, :, k]) * np.tanh(new_c[:, :, k])
+    h, c = new_h, new_c
+    ys.append(h.ravel())
+  return np.stack(ys)
+
+
+def image_check(height: int, width: int, **options: Any) -> Check:
+  reference = functools.partial(images, height, width)
+  with_peepholes = ' with peepholes' if options else ''
+  against = f"NumPy loop with SciPy's correlate2d{with_peepholes}, Shi et al. (2015)"
+  sides = {'image_height': height, 'image_width': width}
+  return Check('mixer', 'conv_lstm', against, lambda: mixer_deviation('conv_lstm', reference, **sides, **options))
+
+
 CHECKS = tuple(
   check(*how, causal)
   for how in (
@@ -62,3 +101,4 @@ CHECKS = tuple(
   )
   for causal in (True, False)
 )
+CHECKS += (image_check(2, 2, peepholes=True), image_check(1, 4))

@@ -16,6 +16,7 @@ from seqmodels.context import Documents
 from seqmodels.kernels import (
   attention,
   cache,
+  conv_lstm,
   convolution,
   delta,
   diagonal,
@@ -244,6 +245,21 @@ def convolution_case(random: np.random.Generator, length: int, flagged: bool) ->
   return Case(run, arrays, axes, draw_flags(random, length, flagged), {'x': (0, 1)}, of_tokens, has_dtype=False)
 
 
+def conv_lstm_case(random: np.random.Generator, length: int, flagged: bool) -> Case:
+  height, width, n, c = 2, 3, 2, 3
+  arrays = {'x': normal(random, B, length, height, width, n), 'bias': normal(random, 4, c)}
+  arrays |= {'w': normal(random, n, 3, 3, 4, c), 'u': 0.3 * normal(random, c, 3, 3, 4, c)}
+  arrays |= {'peepholes': normal(random, 3, height, width, c)}
+  arrays |= {part: normal(random, B, height, width, c) for part in 'hc'}
+
+  def run(a: Any, flags: Any, **options: Any) -> Any:
+    weights = (a[name] for name in ('w', 'u', 'bias', 'peepholes'))
+    return conv_lstm.conv_lstm(a['x'], (a['h'], a['c']), *weights, **flags, **options)
+
+  axes = {name: 0 if name in ('x', 'h', 'c') else None for name in arrays}
+  return Case(run, arrays, axes, draw_flags(random, length, flagged), {'x': (0, 1)}, ((0, 1), None, None))
+
+
 def mlp_case(random: np.random.Generator, length: int, flagged: bool) -> Case:
   del flagged
   d, hidden = 6, 21
@@ -268,6 +284,7 @@ MAKERS: dict[str, Callable[..., Case]] = {
   'rotating': rotating_case,
   'slstm': slstm_case,
   'convolution': convolution_case,
+  'conv_lstm': conv_lstm_case,
   'mlp': mlp_case,
 }
 

@@ -22,6 +22,7 @@ SMALL = {
   'gla': (('heads', 2), ('chunk', 4)),
   'gated_delta': (('heads', 2), ('chunk', 4)),
   'mlstm': (('chunk', 4),),
+  'conv_lstm': (('image_height', 2), ('image_width', 2), ('peepholes', True)),
 }
 BACKENDS = ('reference', 'xla', 'cpu')
 OF_BFLOAT16 = (

@@ -32,6 +32,7 @@ OPTIONS = {
   'linformer': ({'length': 2 * LENGTH, 'rank': 16},),
   'gated_delta': ({}, {'expand': 2, 'chunk': 16}),
   'ssd': ({}, {'heads': 4, 'chunk': 64}),
+  'conv_lstm': ({}, {'image_height': 4, 'image_width': 2}),
 }
 KERNELS = {'attention': 'reference', 'sliding_window': 'reference', 'transformer_xl': 'reference'}
 CASES = [
@@ -39,7 +40,10 @@ CASES = [
 ]
 CASES += [('attention', {'heads': 4, 'position': position}, 'reference') for position in Attention.positions]
 CASES += [('sliding_window', {'heads': 4, 'window': LENGTH // 2, 'position': 'transformer_xl'}, 'reference')]
-CASES += [('linear_attention', {'heads': 2}, 'reference')]
+CASES += [
+  ('linear_attention', {'heads': 2}, 'reference'),
+  ('conv_lstm', {'image_height': 2, 'image_width': 4}, 'reference'),
+]
 
 
 def build(name, options, is_causal, kernels='reference'):

@@ -2,7 +2,8 @@
 
 The values were computed before parameters got named axes, when one matrix held queries, keys and values, and one all
 gates: they fix the draws, their order, and which column of a draw belongs to which gate or head. The outputs of
-gated_delta are those with the epsilon of `layers.Norm`, 1e-6; it was 1e-5.
+gated_delta are those with the epsilon of `layers.Norm`, 1e-6; it was 1e-5. Those of conv_lstm are its first; of
+one place it is the lstm.
 """
 
 import jax
@@ -65,6 +66,8 @@ PINNED = [
   ('slstm', {}, False, 504, -9.3696453, 228.01719, -17.033),
   ('conv', {}, True, 136, 4.4867181, 15.158016, -2.0492),
   ('conv', {}, False, 208, 0.92239378, 23.927518, 19.15),
+  ('conv_lstm', {}, True, 544, 13.695224, 70.07273, 2.785),
+  ('conv_lstm', {'image_height': 2, 'image_width': 2, 'peepholes': True}, True, 320, 6.497097, 18.132071, -3.463),
 ]
 
 

@@ -18,7 +18,11 @@ from seqmodels.models import Model, build
 from seqmodels.spec import Spec, Vectors
 
 BATCH, LENGTH = 4, 65  # a segment of 64 tokens is long enough for every form in C++
-OPTIONS: dict[str, dict[str, Any]] = {'slstm': {'heads': 2}, 'linformer': {'rank': 4}}
+OPTIONS: dict[str, dict[str, Any]] = {
+  'slstm': {'heads': 2},
+  'linformer': {'rank': 4},
+  'conv_lstm': {'image_height': 2, 'image_width': 2},
+}
 
 
 def make(name: str) -> Model:

@@ -89,7 +89,7 @@ def test_subtracting_the_last_value_leaves_the_error_as_it_is():
 def test_metrics_are_means_over_all_targets_of_all_windows(channels):
   task, data = make(channels=channels), series.load('seasonal')
   metrics = jax.jit(lambda batch: task.metrics(jnp.tile(batch.inputs[:, -1], (1, HORIZON)), batch))
-  totals = {name: np.zeros(2) for name in ('loss', 'mse', 'mae', 'smape', 'mase')}
+  totals = {name: np.zeros(2) for name in ('loss', 'mse', 'mae', 'smape', 'mase', 'mase_seasonal_naive')}
   for batch in task.dataset('test', 64):
     for name, pair in metrics(batch).items():
       totals[name] += np.array(pair, np.float64).sum(axis=1)
@@ -109,8 +109,20 @@ def test_metrics_are_means_over_all_targets_of_all_windows(channels):
         mase.append(abs(forecast - actual) / naive[variable])
   means = {'loss': squared, 'mse': squared, 'mae': absolute, 'smape': np.mean(smape), 'mase': np.mean(mase)}
   assert all(weight == errors.size for _, weight in totals.values())
-  assert {name: total / weight for name, (total, weight) in totals.items()} == pytest.approx(means, rel=2e-5)
-  assert task.baselines()['copy_last'] == pytest.approx(means)
+  found = {name: total / weight for name, (total, weight) in totals.items() if name in means}
+  assert found == pytest.approx(means, rel=2e-5)
+  copied = task.baselines()['copy_last']
+  seasonal = np.mean(
+    [
+      abs(past[step % 24, variable] - future[step, variable]) * deviation[variable] / naive[variable]
+      for past, future in expected
+      for variable in range(4)
+      for step in range(HORIZON)
+    ]
+  )
+  assert copied == pytest.approx(means | {'skill': 1 - means['mase'] / seasonal})
+  beside = totals['mase_seasonal_naive'][0] / totals['mase_seasonal_naive'][1]
+  assert task.derived({'mase': means['mase'], 'mase_seasonal_naive': beside})['skill'] == pytest.approx(copied['skill'])
 
 
 def test_seasonal_naive_repeats_the_day_before():
@@ -127,9 +139,12 @@ def test_seasonal_naive_repeats_the_day_before():
     for step in range(HORIZON)
   ]
   assert result['seasonal_naive']['mse'] == pytest.approx(np.square(errors).mean())
-  assert set(result) == {'copy_last', 'seasonal_naive', 'seasonal_naive_16', 'linear'}
-  assert set(evaluate(24, 25)) == {'copy_last', 'seasonal_naive', 'linear'}
-  assert set(evaluate(1)) == {'copy_last', 'linear'}
+  assert result['seasonal_naive']['skill'] == 0
+  assert set(result) == {'copy_last', 'seasonal_naive', 'seasonal_naive_16', 'linear', 'dlinear'}
+  assert set(evaluate(24, 25)) == {'copy_last', 'seasonal_naive', 'linear', 'dlinear'}
+  assert set(evaluate(1)) == {'copy_last', 'linear', 'dlinear'}
+  assert evaluate(1)['copy_last']['skill'] == 0, 'beside a random walk'
+  assert 'skill' not in evaluate(25)['linear'], 'the season is longer than the lookback'
 
 
 def test_the_linear_map_is_found_where_there_is_one():
@@ -142,7 +157,8 @@ def test_the_linear_map_is_found_where_there_is_one():
   data = series.collected([values], [(212, 262, 312)], (2,), {})
   windows = {'train': np.arange(200), 'validation': np.arange(200, 250), 'test': np.arange(250, 300)}
   fitted = forecast_baselines.evaluate(data, windows, 8, 4)
-  assert fitted['linear']['mse'] < 1e-4 * fitted['copy_last']['mse']
+  for name in ('linear', 'dlinear'):
+    assert fitted[name]['mse'] < 1e-4 * fitted['copy_last']['mse']
 
 
 def test_the_linear_map_is_least_squares():

@@ -107,6 +107,8 @@ GENERATED = {
   'listops': (1, 'fe5015e10f0da556'),
   'selective_copying': (1, '2968464b6f592f40'),
   'temporal_order': (1, 'deefb5fb151093ee'),
+  'video_question': (1, '2215737765f67987'),
+  'video': (1, 'e9c6c6ece15f416d'),
 }
 
 

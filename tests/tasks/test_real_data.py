@@ -107,6 +107,9 @@ def test_baselines_on_etth1_reach_the_published_errors():
   assert baselines['copy_last']['mse'] == pytest.approx(1.295, abs=2e-3)
   assert baselines['copy_last']['mae'] == pytest.approx(0.713, abs=2e-3)
   assert baselines['linear']['mse'] <= 0.38
+  # DLinear 0.375 and 0.399; in closed form, every window counted.
+  assert baselines['dlinear']['mse'] == pytest.approx(0.375, rel=0.03)
+  assert baselines['dlinear']['mae'] == pytest.approx(0.399, rel=0.03)
 
 
 def test_m4_baselines_give_the_published_errors():
@@ -120,13 +123,15 @@ def test_m4_baselines_give_the_published_errors():
     ('copy_last', 43.003, 11.608),
     ('seasonal_naive', 13.912, 1.193),
     ('seasonal_naive_168', 12.695, 2.867),
+    ('naive2', 18.383, 2.395),
   ):
     assert baselines[name]['smape'] == pytest.approx(smape, abs=6e-4)
     assert baselines[name]['mase'] == pytest.approx(mase, abs=6e-4)
+    assert baselines[name]['owa'] == pytest.approx((smape / 18.383 + mase / 2.395) / 2, abs=6e-4)
 
 
 @pytest.mark.parametrize('channels', ['joint', 'independent'])
-@pytest.mark.parametrize('normalise', ['none', 'last'])
+@pytest.mark.parametrize('normalise', ['none', 'last', 'instance'])
 def test_the_metrics_of_a_model_are_those_of_the_baseline_it_copies(channels, normalise):
   """A model that repeats the last value of M4, through batches with filler, scaling and shifts."""
   options = {'dataset': 'm4_hourly', 'lookback': 24, 'horizon': 48, 'channels': channels, 'normalise': normalise}
@@ -138,6 +143,9 @@ def test_the_metrics_of_a_model_are_those_of_the_baseline_it_copies(channels, no
       totals[name] = totals.get(name, 0) + np.array([value.sum(), weight.sum()], np.float64)
   assert totals['smape'][0] / totals['smape'][1] == pytest.approx(43.003, abs=2e-3)
   assert totals['mase'][0] / totals['mase'][1] == pytest.approx(11.608, abs=2e-3)
+  scores = task.derived({name: total / weight for name, (total, weight) in totals.items()})
+  assert scores['owa'] == pytest.approx((43.003 / 18.383 + 11.608 / 2.395) / 2, abs=1e-3)
+  assert scores['skill'] == pytest.approx(1 - 11.608 / 1.193, abs=2e-2)
 
 
 def test_mnist_is_read_as_sequences_of_pixels():
@@ -188,7 +196,8 @@ def test_exchange_rates_are_read_and_cut_as_in_the_literature():
   assert task.data.ends.tolist() == [[5311, 6071, 7588]]
   assert tasks.make('forecasting', {'dataset': 'exchange_rate', 'split': '60/20/20'}).data.ends[0, 0] == 4552
   baselines = task.baselines()
-  assert set(baselines) == {'copy_last', 'linear'}, 'rates have no season'
+  assert set(baselines) == {'copy_last', 'linear', 'dlinear'}, 'rates have no season'
+  assert baselines['copy_last']['skill'] == 0
   # Repeating the last value: 0.081 and 0.196 ("Repeat" of Zeng et al. 2023 at horizon 96, recalled).
   assert baselines['copy_last']['mse'] == pytest.approx(0.081, abs=1e-3)
   assert baselines['copy_last']['mae'] == pytest.approx(0.196, abs=1e-3)

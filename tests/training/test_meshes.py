@@ -118,12 +118,14 @@ FSDP = {
   'linear_attention': (8, 9), 'performer': (8, 9), 'linformer': (8, 9), 'retention': (9, 10),
   'ssd': (11, 12), 'gla': (11, 12), 'gated_delta': (10, 11), 'mlstm': (10, 11),
   'min_gru': (5, 6), 'min_lstm': (6, 7), 'lru': (6, 7), 'rg_lru': (9, 10), 'slstm': (8, 8), 'conv': (5, 6),
+  'conv_lstm': (6, 7),
 }  # fmt: skip
 # With heads, feed-forward and vocabulary split, sums of activations take the place of gathers. Recurrent weights are
 # gathered once a call, and so are the heads of attention in the form for CPUs, which joins them with the batch.
 TENSOR = {
   'lstm': (3, 7), 'gru': (4, 7), 'attention': (8, 9), 'transformer_xl': (0, 9), 'linear_attention': (0, 9),
   'gated_delta': (0, 9), 'ssd': (0, 11), 'min_gru': (6, 11), 'slstm': (9, 11),
+  'conv_lstm': (3, 7),
 }  # fmt: skip
 # In the loop over time: the gradient of the decays, a sum over the batch. Accelerators have no such loop.
 IN_LOOPS = {'lru': {'loop all-reduce': 1}}

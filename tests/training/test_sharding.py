@@ -29,7 +29,8 @@ from training.sharding import RULES, make_layout, place
 # Axes of parameters that no rule names: they are whole, or split over fsdp where nothing else of a parameter can be.
 OTHERS = {
   'layers', 'head_dim', 'key_dim', 'value_dim', 'gate', 'branch', 'complex', 'recurrent', 'head_input', 'taps',
-  'position', 'rank', 'distance', 'bucket', 'features', 'key_value', 'embed_out', 'stream',
+  'position', 'rank', 'distance', 'bucket', 'features', 'key_value', 'embed_out', 'stream', 'kernel_height',
+  'kernel_width',
 }  # fmt: skip
 TRANSFORMER = {'pattern': ('attention',), 'width': 32, 'heads': 4, 'depth': 4, 'position': 'rotary'}
 
