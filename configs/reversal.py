@@ -3,7 +3,8 @@
   python main.py --mode=train --config=configs/reversal.py:encoder_decoder --workdir=/tmp/reversal
   python main.py --mode=generate --workdir=/tmp/reversal --prompt=stressed --temperature=0
 
-An accuracy near 1/26 means that nothing is carried over; with cross-attention it reaches 1.
+An accuracy near 1/26 means that nothing is carried over; with cross-attention it reaches 1. At the end, exact_match is
+the share of words that the model writes by itself without a fault; `beams=4` searches for the likeliest.
 """
 
 from ml_collections import ConfigDict
