@@ -19,6 +19,7 @@ from tasks.listops import ListOps
 from tasks.recall import Recall
 from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
+from tasks.speech_recognition import SpeechRecognition
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
 
@@ -35,6 +36,7 @@ TASKS: dict[str, type[Task]] = {
   'recall': Recall,
   'reversal': Reversal,
   'selective_copying': SelectiveCopying,
+  'speech_recognition': SpeechRecognition,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
 }

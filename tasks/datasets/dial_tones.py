@@ -10,7 +10,7 @@ LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)  # Hz, of the rows and colu
 KEYPAD = ('123', '456', '789', '*0#')
 SPEAKERS = ('copper', 'radio', 'satellite', 'tunnel')  # lines, of more and more noise
 EACH = 20  # recordings of a digit and line
-SHORTEST, LONGEST = 400, 960  # samples
+SHORTEST, LONGEST = 400, 800  # samples
 
 
 def recording(digit: int, line: int, index: int) -> Int16[np.ndarray, 'n']:

@@ -37,9 +37,7 @@ GRID = (
   ('again', 'now', 'please', 'soon'),
 )
 VOICES = tuple(
-  f'{accent}{variant}'
-  for accent in ('en', 'en-us', 'en-gb-scotland')
-  for variant in ('', '+f2', '+f3', '+m3', '+m7')
+  f'{accent}{variant}' for accent in ('en', 'en-us', 'en-gb-scotland') for variant in ('', '+f2', '+f3', '+m3', '+m7')
 )
 SLOWEST, FASTEST = 130, 200  # words a minute
 BLOCK = 100  # utterances that one process makes

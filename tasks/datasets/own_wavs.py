@@ -1,4 +1,4 @@
-"""Read the user's own folder of WAV files with a table of transcripts: one line a file, `file<TAB>text[<TAB>speaker]`."""
+"""Read the user's own WAV files and a table of transcripts: a line a file, `file<TAB>text[<TAB>speaker]`."""
 
 import hashlib
 import logging
@@ -55,7 +55,7 @@ def load(dataset: str, rate: int) -> OwnSpeech:
   splits = files.by_split(tables)
   if 'full' in splits and len(tables) > 1:
     raise InputError(
-      f'task.dataset={dataset!r} holds {len(tables)} {TABLE} files, {files.listed(tables)}; allowed: one, or files with '
+      f'task.dataset={dataset!r} holds {len(tables)} {TABLE} files, {files.listed(tables)}; allowed: one, or some with '
       'train, valid and test in their names'
     )
   recordings: dict[str, list[Recording]] = {}
@@ -129,4 +129,6 @@ def _report_unlisted(dataset: str, seen: dict[pathlib.Path, str]) -> None:
     path for folder in folders for path in folder.glob('*') if path.suffix.lower() == '.wav' and path not in seen
   )
   if unlisted:
-    log.warning('%s: %d WAV files have no transcript and are left out: %s', dataset, len(unlisted), files.listed(unlisted))
+    log.warning(
+      '%s: %d WAV files have no transcript and are left out: %s', dataset, len(unlisted), files.listed(unlisted)
+    )

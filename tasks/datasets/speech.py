@@ -120,18 +120,18 @@ def load(options: Options, stamp: tuple = ()) -> Speech:
 
 
 def _digits(options: Options) -> tuple[dict[str, list[Recording]], dict[str, str]]:
-  """Return the splits of isolated digits, whose texts are the digits.
+  """Return the splits of isolated digits, whose texts are the names of the digits.
 
   official: of each digit and speaker the first tenth of the recordings tests (as the data set's authors say); of the
-  others, the next recordings validate, a sixteenth. speaker: one speaker tests, the first tenth of the others validates.
+  others, the next sixteenth validates. speaker: one speaker tests, the first tenth of the others validates.
   """
   if options.dataset == 'spoken_digits':
-    found = [(r.index, Recording(str(r.digit), r.speaker, r.samples)) for r in spoken_digits.load()]
+    found = [(r.index, Recording(spoken_digits.WORDS[r.digit], r.speaker, r.samples)) for r in spoken_digits.load()]
     each, content = spoken_digits.EACH, {spoken_digits.ARCHIVE.name: spoken_digits.ARCHIVE.sha256}
   else:
     each, content = dial_tones.EACH, {}
     found = [
-      (index, Recording(str(digit), speaker, dial_tones.recording(digit, line, index)))
+      (index, Recording(spoken_digits.WORDS[digit], speaker, dial_tones.recording(digit, line, index)))
       for digit in range(10)
       for line, speaker in enumerate(dial_tones.SPEAKERS)
       for index in range(each)

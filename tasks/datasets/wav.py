@@ -113,4 +113,12 @@ def encode(samples: Float32[np.ndarray, 'n'], rate: int) -> bytes:
 def header(size: int, rate: int) -> bytes:
   """Return the header before `size` bytes of 16-bit samples in one channel."""
   layout = struct.pack('<HHIIHH', PCM, 1, rate, 2 * rate, 2, 16)
-  return b'RIFF' + struct.pack('<I', 36 + size) + b'WAVEfmt ' + struct.pack('<I', 16) + layout + b'data' + struct.pack('<I', size)
+  return (
+    b'RIFF'
+    + struct.pack('<I', 36 + size)
+    + b'WAVEfmt '
+    + struct.pack('<I', 16)
+    + layout
+    + b'data'
+    + struct.pack('<I', size)
+  )
