@@ -17,7 +17,7 @@ from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir')
 PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
-PATHS = ('workdir', 'output', 'init_from', 'downloads_dir', 'data_dir')
+PATHS = ('workdir', 'output', 'recogniser', 'init_from', 'downloads_dir', 'data_dir')
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
@@ -46,7 +46,19 @@ MODES = {
     'commands.generate',
     'main',
     ('workdir', 'prompt'),
-    ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
+    (
+      'step',
+      'length',
+      'temperature',
+      'top_k',
+      'top_p',
+      'seed',
+      'beam',
+      'length_penalty',
+      'stop',
+      'output',
+      'recogniser',
+    ),
   ),
   'describe': Mode('commands.describe', 'main', ('config',)),
   'plan': Mode('commands.plan', 'main', ('config', 'topology'), ('mesh', 'search', 'compile_timeout'), process=FOLDERS),
@@ -67,7 +79,9 @@ def define() -> flags.FlagValues:
     'mode': f'what to do: {", ".join(MODES)}',
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
-    'output': 'file of parameters, model.safetensors; model.json is written beside it (export)',
+    'output': 'file of parameters, model.safetensors; model.json is written beside it (export); a .wav file or a folder of '
+    'them, default: samples in the workdir (generate, of speech_synthesis)',
+    'recogniser': 'workdir of a model of speech_recognition, which transcribes what is spoken (generate)',
     'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
     'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',

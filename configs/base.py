@@ -42,6 +42,7 @@ def make(
   arg: str | None,
   *,
   train: dict[str, Any] | None = None,
+  evaluation: dict[str, Any] | None = None,
   scales: Scales | None = None,
   **options: Any,
 ) -> ConfigDict:
@@ -51,6 +52,7 @@ def make(
     task: a name of `tasks.TASKS`.
     arg: `<architecture>[,key=value…]`.
     train: the task's own training defaults, which `arg` may replace.
+    evaluation: likewise of evaluation.
     scales: what the task's scales set, key → value, beyond what `configs.scales` says of all.
     **options: defaults of the task's options, likewise.
 
@@ -65,7 +67,7 @@ def make(
     'task': catalogue.task_options(task) | options,
     'model': _defaults(ModelConfig) | architectures.architecture(name),
     'train': _defaults(TrainSettings) | TRAIN | (train or {}) | own.get('train', {}),
-    'eval': _defaults(EvalSettings) | own.get('eval', {}),
+    'eval': _defaults(EvalSettings) | (evaluation or {}) | own.get('eval', {}),
   }
   overrides = _pairs(rest)
   model = sections['model']

@@ -20,6 +20,7 @@ from tasks.recall import Recall
 from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
 from tasks.speech_recognition import SpeechRecognition
+from tasks.speech_synthesis import SpeechSynthesis
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
 
@@ -37,6 +38,7 @@ TASKS: dict[str, type[Task]] = {
   'reversal': Reversal,
   'selective_copying': SelectiveCopying,
   'speech_recognition': SpeechRecognition,
+  'speech_synthesis': SpeechSynthesis,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
 }
