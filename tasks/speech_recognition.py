@@ -24,7 +24,7 @@ from tasks.edit_distance import edit_distances
 from tasks.label_task import KINDS
 from tasks.pipeline import ENDLESS, check_request
 from tasks.recognition_data import Prepared, prepare
-from tasks.speech_task import FEATURES, Reading, SpeechTask, Steps, check_choice, gathered, read_sound
+from tasks.speech_task import FEATURES, NORMALISE, Reading, SpeechTask, Steps, check_choice, gathered, read_sound
 from tasks.transcripts import OTHER, UNITS, error_sums
 
 LOSSES = ('ctc', 'attention', 'label')
@@ -55,6 +55,7 @@ class SpeechRecognition(SpeechTask):
   features: str = 'log_mel'
   hop: int = 0
   mels: int = 40
+  normalise: str = 'loudness'
   evaluation_examples: int = 300
 
   def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class SpeechRecognition(SpeechTask):
     check_choice('task.kind', self.kind, tuple(KINDS))
     check_choice('task.unit', self.unit, ('auto', *UNITS))
     check_choice('task.features', self.features, FEATURES)
+    check_choice('task.normalise', self.normalise, NORMALISE)
     check_positive(
       **{
         'task.digits': self.digits,
@@ -89,7 +91,9 @@ class SpeechRecognition(SpeechTask):
 
   @property
   def reading_of_sound(self) -> Reading:
-    return self.reading(self.features, self.step, self.mels if self.features == 'log_mel' else 0)
+    if self.features == 'mu_law':
+      return self.reading(self.features, self.step)
+    return self.reading(self.features, self.step, self.mels, self.normalise)
 
   @property
   def prepared(self) -> Prepared:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int16, Shaped
+from jaxtyping import Float32, Int, Int16, Shaped
 
 from seqmodels.errors import InputError, unknown
 from tasks import audio
@@ -16,17 +16,22 @@ from tasks.pipeline import IndexedTask
 log = logging.getLogger('seqmodels')
 
 FEATURES = ('log_mel', 'mu_law')
+NORMALISE = ('none', 'loudness', 'mean')  # of a recording: nothing; its mean over time and bands; the mean of each band
 # Of each recording, where `seconds` says nothing: as long as the longest, but for a few spoken digits.
 SECONDS = {'dial_tones': 0.12, 'spoken_digits': 1.0, 'espeak': 2.5}
 
 
 class Reading(NamedTuple):
-  """Say how recordings become steps: `hop` samples a step; at most `seconds` of each recording (0: all)."""
+  """Say how recordings become steps: `hop` samples a step; at most `seconds` of each recording (0: all).
+
+  normalise: what is taken from the log-mel bands of each recording, see NORMALISE.
+  """
 
   features: str
   hop: int
   mels: int
   seconds: float
+  normalise: str = 'none'
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def read_steps(options: speech.Options, stamp: tuple, split: str, reading: Readi
   values = np.concatenate(parts)
   if reading.features == 'log_mel':
     values = audio.log_mel_of(values, options.rate, reading.mels)
+    parts = [_normalised(part, reading.normalise) for part in np.split(values, starts[1:-1])]
+    values = np.concatenate(parts)
   if cut:
     log.info('%s: %d of %d recordings are cut to %g s (task.seconds)', split, cut, len(recordings), reading.seconds)
   return Steps(values, starts, cut)
@@ -78,10 +85,18 @@ def _steps(samples: Int16[np.ndarray, 'n'], reading: Reading) -> Shaped[np.ndarr
   return whole if reading.hop == 1 else audio.companded(whole).reshape(-1, reading.hop)
 
 
+def _normalised(bands: Float32[np.ndarray, 't d'], normalise: str) -> Float32[np.ndarray, 't d']:
+  if normalise == 'none':
+    return bands
+  return bands - bands.mean(axis=0 if normalise == 'mean' else None)
+
+
 def read_sound(samples: Int16[np.ndarray, 'n'], rate: int, reading: Reading) -> Shaped[np.ndarray, 't *d']:
   """Return the steps of one sound at `rate`, as `read_steps` does."""
   steps = _steps(samples, reading)
-  return audio.log_mel_of(steps, rate, reading.mels) if reading.features == 'log_mel' else steps
+  if reading.features == 'mu_law':
+    return steps
+  return _normalised(audio.log_mel_of(steps, rate, reading.mels), reading.normalise)
 
 
 @dataclass(frozen=True)
@@ -131,8 +146,8 @@ class SpeechTask(IndexedTask):
   def splits(self) -> tuple[str, ...]:  # type: ignore[override]
     return tuple(self.data.splits)
 
-  def reading(self, features: str, hop: int, mels: int = 0) -> Reading:
-    return Reading(features, hop, mels, self.seconds or SECONDS.get(self.collection, 0.0))
+  def reading(self, features: str, hop: int, mels: int = 0, normalise: str = 'none') -> Reading:
+    return Reading(features, hop, mels, self.seconds or SECONDS.get(self.collection, 0.0), normalise)
 
   def steps(self, split: str, reading: Reading) -> Steps:
     return read_steps(self.options, self._stamp, split, reading)
