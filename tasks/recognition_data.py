@@ -40,8 +40,12 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=4)
-def prepare(options: speech.Options, stamp: tuple, reading: Reading, unit: str, objective: str) -> Prepared:
+def prepare(
+  options: speech.Options, stamp: tuple, reading: Reading, unit: str, objective: str, is_joined: bool
+) -> Prepared:
   """Return the data for a loss. Raises InputError for texts that the loss cannot learn.
+
+  is_joined: recordings are joined to strings; a space stands between their texts.
 
   With the loss `label` a label is a whole text, and there is no label that stands for none.
   """
@@ -59,12 +63,11 @@ def prepare(options: speech.Options, stamp: tuple, reading: Reading, unit: str, 
         )
     texts = {split: [numbers[text] for text in part.texts] for split, part in data.splits.items()}
   else:
-    # Strings of digits have spaces, which the digits do not.
-    labels = Labels.of([*train, *([' '] if options.dataset in speech.DIGITS else [])], unit)
+    labels = Labels.of([*train, *([' '] if is_joined else [])], unit)
     texts = {split: [labels.encode(text) for text in part.texts] for split, part in data.splits.items()}
-  between = np.array([], np.int64) if objective == 'label' else labels.encode(' ')
+  between = labels.encode(' ') if is_joined else np.array([], np.int64)
   if objective == 'ctc':
-    _check_room(options, stamp, reading, data, texts)
+    _check_room(options, stamp, reading, data, texts, int(is_joined))
   mean, deviation = np.zeros(reading.mels), np.ones(reading.mels)
   if reading.features == 'log_mel':
     values = read_steps(options, stamp, 'train', reading).values
@@ -75,13 +78,18 @@ def prepare(options: speech.Options, stamp: tuple, reading: Reading, unit: str, 
 
 
 def _check_room(
-  options: speech.Options, stamp: tuple, reading: Reading, data: speech.Speech, texts: dict[str, list[np.ndarray]]
+  options: speech.Options,
+  stamp: tuple,
+  reading: Reading,
+  data: speech.Speech,
+  texts: dict[str, list[np.ndarray]],
+  between: int,
 ) -> None:
-  """Raise InputError for a recording with fewer steps than its labels need."""
+  """Raise InputError for a recording with fewer steps than its labels and `between` more need."""
   for split, labels in texts.items():
     lengths = read_steps(options, stamp, split, reading).lengths
     for number, (steps, own) in enumerate(zip(lengths, labels, strict=True)):
-      if steps < ctc.needed_steps(own):
+      if steps < ctc.needed_steps(own) + between:
         text = data.splits[split].texts[number][:60]
         raise InputError(
           f'task.loss=ctc: a {split} recording of {steps} steps is too short for its text {text!r} of {len(own)} labels'

@@ -98,7 +98,7 @@ class SpeechRecognition(SpeechTask):
   @property
   def prepared(self) -> Prepared:
     unit = self.unit if self.unit != 'auto' else 'word' if self.is_digits else 'character'
-    return prepare(self.options, self._stamp, self.reading_of_sound, unit, self.objective)
+    return prepare(self.options, self._stamp, self.reading_of_sound, unit, self.objective, self.digits > 1)
 
   @property
   def longest_text(self) -> int:

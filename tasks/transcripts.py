@@ -11,7 +11,8 @@ from tasks.edit_distance import edit_distance
 
 UNITS = ('word', 'character')
 NOTHING, UNKNOWN = '', '<unk>'  # labels 0, which separates or ends, and 1
-OTHER = '\ufffd'  # an unknown word or character of a reference: no transcript has it
+WRITTEN = {'word': UNKNOWN, 'character': '\ufffd'}  # for label 1
+OTHER = '\0'  # for label 1 in a reference, so that what is unknown is always wrong
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Labels:
     index = {part: i for i, part in enumerate(self.vocabulary)}
     return np.array([index.get(part, 1) for part in split(text, self.unit)], np.int64)
 
-  def decode(self, labels: Sequence[int] | np.ndarray, unknown: str = UNKNOWN) -> str:
+  def decode(self, labels: Sequence[int] | np.ndarray, unknown: str = '') -> str:
+    """Return the text of labels, with single spaces; `unknown` stands for label 1, by default a sign of its own."""
+    unknown = unknown or WRITTEN[self.unit]
     parts = [unknown if label == 1 else self.vocabulary[int(label)] for label in labels]
-    return (' ' if self.unit == 'word' else '').join(parts)
+    return ' '.join((' ' if self.unit == 'word' else '').join(parts).split())
 
 
 def split(text: str, unit: str) -> list[str]:
