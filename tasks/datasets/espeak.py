@@ -17,6 +17,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 import numpy as np
 from jaxtyping import Int16
@@ -70,7 +71,7 @@ def _plan(split: str, index: int) -> tuple[str, str, int]:
 
 def _block(split: str, block: int, rate: int, plans: list[tuple[str, str, int]]) -> list[Int16[np.ndarray, 'n']]:
   path = source.data_folder() / 'espeak' / _version() / f'{rate}' / f'{split}-{block:05d}.npz'
-  with contextlib.suppress(OSError, ValueError, KeyError), np.load(path) as kept:
+  with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
     if kept['plans'] == _checksum(plans):
       return np.split(kept['samples'], kept['ends'][:-1])
   log.info('espeak: making %s utterances %d to %d', split, block * BLOCK, block * BLOCK + len(plans) - 1)

@@ -11,6 +11,7 @@ import json
 import sys
 
 SYNCHRONOUS, NO_EXIT, UTF8, SPEED = 2, 0x8000, 1, 1  # of speak_lib.h
+SEED = 1
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -22,6 +23,10 @@ def main() -> int:
   if rate <= 0:
     print(f'espeak_Initialize gives {rate}: its data are not found', file=sys.stderr)
     return 1
+  # It takes its noise from the clock otherwise: from the generator of C, or one of its own (versions from 1.52 on).
+  ctypes.CDLL(None).srand(SEED)
+  if hasattr(library, 'espeak_ng_SetRandSeed'):
+    library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
   parts: list[bytes] = []
 
   @CALLBACK
