@@ -60,7 +60,7 @@ def main(
   sampling = Sampling(**flags)
   loaded = workdirs.load(workdir, step)
   if isinstance(loaded.task, SpeechSynthesis):
-    check_unused(loaded.task, beam=beam, stop=stop)
+    check_unused(loaded.task, beam=beam or None, stop=stop)
     folder = output or str(pathlib.Path(workdir) / speak.SAMPLES)
     speak.synthesise(
       loaded, prompt, sampling, seed=seed, length=length or 0, output=folder, recogniser=recogniser or ''
@@ -91,7 +91,7 @@ def main(
 def check_unused(task: Task, **flags: Any) -> None:
   """Raise InputError for a flag that has no meaning with a task."""
   for name, value in flags.items():
-    if value:
+    if value is not None:
       raise InputError(f'--{name}={value} has no meaning with the task {type(task).__name__}')
 
 
