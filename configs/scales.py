@@ -9,7 +9,7 @@ from typing import Any
 
 from seqmodels.errors import unknown
 
-Scales = Mapping[str, Mapping[str, Any]]
+Scales = Mapping[str, Any]  # scale → key → value
 
 LAPTOP = 'laptop'
 # What `smoke` sets for every task; a task's own values come on top.
@@ -36,7 +36,7 @@ def scale_values(scale: str, scales: Scales, options: Container[str]) -> dict[st
   Raises:
     InputError: a scale that the task does not have.
   """
-  of_all = {name: {} for name in scales} | {LAPTOP: {}, 'smoke': SMOKE}
+  of_all: dict[str, dict[str, Any]] = {name: {} for name in scales} | {LAPTOP: {}, 'smoke': SMOKE}
   if scale not in of_all:
     raise unknown('--config scale', scale, of_all)
   of_task = SMOKE_OF_TASKS if scale == 'smoke' else {}
