@@ -1,5 +1,6 @@
 """--mode=generate of the tasks of speech: write WAV files of prompts, or the text of WAV files."""
 
+import functools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -54,10 +55,12 @@ def synthesise(
   spoken = []
   for number, (prompt, condition, path) in enumerate(zip(prompts, conditions, paths, strict=True)):
     key = jax.random.key(seed + number)
-    options = {'block': task.block, 'room': room, 'key': key, 'sampling': sampling}
+    stream = functools.partial(
+      speak, decoder, condition, block=task.block, samples=length, room=room, key=key, sampling=sampling
+    )
     if not number:  # compile
-      next(speak(decoder, condition, samples=length, **options))
-    chunks = list(speak(decoder, condition, samples=length, **options))
+      next(stream())
+    chunks = list(stream())
     samples = sound_of(chunks)
     with files.writing(path):
       path.parent.mkdir(parents=True, exist_ok=True)

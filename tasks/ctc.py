@@ -58,6 +58,6 @@ def prefix_search(log_probabilities: Float[np.ndarray, 't n'], beams: int) -> In
         grown = after[(*prefix, token)]
         reached = blank if prefix and token == prefix[-1] else whole  # a repetition needs a blank before it
         grown[1] = np.logaddexp(grown[1], reached + row[token])
-    kept = sorted(after.items(), key=lambda item: -np.logaddexp(*item[1]))[:beams]
+    kept = sorted(after.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))[:beams]
     found = {prefix: (blank, label) for prefix, (blank, label) in kept}
   return np.array(next(iter(found)), np.int64)

@@ -30,7 +30,7 @@ def main() -> int:
   parts: list[bytes] = []
 
   @CALLBACK
-  def keep(samples, count, events):  # type: ignore[no-untyped-def]
+  def keep(samples, count, events):
     if samples and count > 0:
       parts.append(ctypes.string_at(samples, 2 * count))
     return 0

@@ -126,7 +126,7 @@ def _digits(options: Options) -> tuple[dict[str, list[Recording]], dict[str, str
   others, the next sixteenth validates. speaker: one speaker tests, the first tenth of the others validates.
   """
   if options.dataset == 'spoken_digits':
-    found = [(r.index, Recording(spoken_digits.WORDS[r.digit], r.speaker, r.samples)) for r in spoken_digits.load()]
+    found = [(r.take, Recording(spoken_digits.WORDS[r.digit], r.speaker, r.samples)) for r in spoken_digits.load()]
     each, content = spoken_digits.EACH, {spoken_digits.ARCHIVE.name: spoken_digits.ARCHIVE.sha256}
   else:
     each, content = dial_tones.EACH, {}

@@ -23,23 +23,23 @@ ARCHIVE = source.RawArchive(
 
 
 class Recording(NamedTuple):
-  """Hold one digit by one speaker; `index` from 0 to 49: those below 5 are the official test set."""
+  """Hold one digit by one speaker; `take` from 0 to 49: those below 5 are the official test set."""
 
   digit: int
   speaker: str
-  index: int
+  take: int
   samples: Int16[np.ndarray, 'n']
 
 
 def load() -> list[Recording]:
-  """Return all recordings by digit, speaker and index; fetches the archive the first time (errors: source.read)."""
+  """Return all recordings by digit, speaker and take; fetches the archive the first time (errors: source.read)."""
   return sorted(_recordings(source.read_members(ARCHIVE)), key=lambda found: found[:3])
 
 
 def _recordings(files: dict[str, bytes]) -> Iterator[Recording]:
   for name, content in files.items():
-    digit, speaker, index = name.removesuffix('.wav').split('_')
+    digit, speaker, take = name.removesuffix('.wav').split('_')
     sound = wav.decode(content)
     if sound.rate != RATE or sound.channels != 1:
       raise InputError(f'{name} has {sound.channels} channels at {sound.rate} Hz instead of 1 at {RATE}')
-    yield Recording(int(digit), speaker, int(index), np.round(sound.samples * 32768).astype(np.int16))
+    yield Recording(int(digit), speaker, int(take), np.round(sound.samples * 32768).astype(np.int16))

@@ -198,7 +198,7 @@ def test_spoken_digits_have_the_published_counts_and_splits():
   task = tasks.make('speech_recognition', {'dataset': 'spoken_digits'})
   assert (task.count('train') + task.count('validation'), task.count('test')) == (2700, 300)
   test = task.data.splits['test']
-  first = {r.samples.tobytes() for r in recordings if r.index < 5}
+  first = {r.samples.tobytes() for r in recordings if r.take < 5}
   assert {part.tobytes() for part in np.split(test.samples, test.starts[1:-1])} == first
   held_out = tasks.make('speech_recognition', {'dataset': 'spoken_digits', 'split': 'speaker', 'speaker': 'theo'})
   assert [held_out.count(split) for split in held_out.splits] == [2250, 250, 500]
