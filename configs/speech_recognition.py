@@ -1,15 +1,18 @@
-"""x"""
+"""Recognising speech: digits alone and in strings, sentences, and your own WAV files; the default is made-up tones.
+
+python main.py --mode=train --config=configs/speech_recognition.py:lstm --workdir=/tmp/tones
+"""
 
 from ml_collections import ConfigDict
 
 from configs.base import make
 
 SCALES = {
-  'smoke': {'dataset': 'dial_tones'},
-  'accelerator': {},
+  'smoke': {'mels': 16},
+  'accelerator': {'dataset': 'spoken_digits', 'digits': 8, 'width': 256, 'depth': 4, 'batch_size': 64, 'steps': 20_000},
 }
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 1000, 'batch_size': 32, 'learning_rate': 2e-3, 'schedule': 'cosine', 'weight_decay': 0.05}
-  return make('speech_recognition', arg, scales=SCALES, train=train, dataset='spoken_digits')
+  return make('speech_recognition', arg, scales=SCALES, train=train)

@@ -14,7 +14,7 @@ LEVELS = 256  # of the µ-law
 MU = LEVELS - 1
 OVERLAP = 2.5  # length of a frame in hops
 FLOOR = 1e-6  # the least power of a mel band
-TOGETHER = 4096  # frames that one call computes
+TOGETHER = 2**20  # samples of the frames that one call computes
 
 
 def mu_law(samples: Float[np.ndarray, '*n']) -> UInt8[np.ndarray, '*n']:
@@ -53,6 +53,11 @@ def mel_filters(rate: int, size: int, mels: int) -> Float32[np.ndarray, 'k m']:
 
   Raises InputError where a triangle is so narrow that no bin lies in it.
   """
+  refusal = InputError(
+    f'task.mels={mels} is too many for frames of {size} samples at {rate} Hz: a band holds no frequency'
+  )
+  if mels > size // 2:
+    raise refusal
   mel = lambda hertz: 2595 * np.log10(1 + hertz / 700)
   edges = 700 * (10 ** (np.linspace(0, mel(rate / 2), mels + 2) / 2595) - 1)
   bins = np.arange(size // 2 + 1) * rate / size
@@ -60,9 +65,7 @@ def mel_filters(rate: int, size: int, mels: int) -> Float32[np.ndarray, 'k m']:
   falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])[None]
   filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
   if not filters.any(axis=0).all():
-    raise InputError(
-      f'task.mels={mels} is too many for frames of {size} samples at {rate} Hz: a band holds no frequency'
-    )
+    raise refusal
   return filters
 
 
@@ -86,10 +89,10 @@ _log_mel = jax.jit(log_mel, static_argnames=('rate', 'mels'))
 def log_mel_of(frames: Float32[np.ndarray, 'f w'], rate: int, mels: int) -> Float32[np.ndarray, 'f m']:
   """Return `log_mel` as NumPy, computed on the CPU, so that the data are the same beside every accelerator."""
   with jax.default_device(_cpu()):
-    parts = []
-    for start in range(0, len(frames), TOGETHER):
-      part = frames[start : start + TOGETHER]
-      whole = np.zeros((TOGETHER, frames.shape[1]), np.float32)
+    parts, together = [], max(1, TOGETHER // frames.shape[1])
+    for start in range(0, len(frames), together):
+      part = frames[start : start + together]
+      whole = np.zeros((together, frames.shape[1]), np.float32)  # one shape, which is compiled once
       whole[: len(part)] = part
       parts.append(np.asarray(_log_mel(whole, rate, mels))[: len(part)])
   return np.concatenate(parts)

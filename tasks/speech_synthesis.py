@@ -53,7 +53,8 @@ class SpeechSynthesis(SpeechTask):
   @property
   def samples_between(self) -> int:
     """Return the samples, the end among them, between two conditions."""
-    return self.block or self.longest(self.sound) + 1
+    whole = self.longest(self.sound) + 1
+    return min(self.block, whole) if self.block else whole
 
   @property
   def spec(self) -> Spec:

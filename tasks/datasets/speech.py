@@ -22,6 +22,7 @@ SPLITS = ('train', 'validation', 'test')
 RATE = 8000
 LOWEST, HIGHEST = 1000, 96_000  # Hz
 MADE = {'train': 2000, 'validation': 200, 'test': 500}  # utterances of espeak, where none are asked for
+MOST_MADE = 200_000  # for training; they are held in memory
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def check_options(options: Options) -> None:
   elif split != 'auto' and (dataset == 'espeak' or not files.percentages(split)):
     allowed = 'auto' if dataset == 'espeak' else 'auto, or percentages such as 90/5/5 that add up to 100'
     raise InputError(f'task.split={split!r} has no meaning with task.dataset={dataset}; allowed: {allowed}')
+  if options.made > MOST_MADE:
+    raise InputError(f'task.train_examples={options.made} must be at most {MOST_MADE} with task.dataset={dataset}')
   if split == 'speaker':
     known_speakers = speakers(dataset)
     if options.speaker not in known_speakers:
