@@ -120,7 +120,10 @@ def define() -> flags.FlagValues:
   flags.DEFINE_float('top_p', None, 'draw from the likeliest tokens of this total probability (generate)', **once)
   penalty = 'divide the log probability of a beam by ((5 + tokens) / 6)^length_penalty; default: 0 (generate)'
   flags.DEFINE_float('length_penalty', None, penalty, 0.0, MOST, **once)
-  prompt = 'text to continue; may be given several times: sampled one by one, or as one batch of --beam (generate)'
+  prompt = (
+    'text to continue, of speech "<text> <speaker>" or a WAV file; may be given several times: sampled one by one, or '
+    'as one batch of --beam (generate)'
+  )
   flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)

@@ -19,11 +19,9 @@ Waves = Sequence[UInt8[np.ndarray, 'n']]
 
 def scores(train: Waves, test: Waves) -> dict[str, dict[str, float]]:
   """Return bits and loss (nats) a sample of each baseline, over all test samples but the ends."""
-  nats = {
-    'unigram': _unigram(train, test),
-    'previous sample': _bigram(train, test),
-    f'linear prediction of {ORDER}': _linear(train, test),
-  }
+  nats = {'unigram': _unigram(train, test), 'previous sample': _bigram(train, test)}
+  if any(len(wave) > ORDER for wave in train):
+    nats[f'linear prediction of {ORDER}'] = _linear(train, test)
   return {name: {'loss': value, 'bits': value / math.log(2)} for name, value in nats.items()}
 
 
@@ -55,7 +53,7 @@ def _linear(train: Waves, test: Waves) -> float:
   Predicted is the sound itself; a code has the mass of its interval. The distribution is the wider, the louder the last
   samples: one width for each of RANGES ranges of loudness, fitted to the training samples.
   """
-  past, now = _windows(train, LARGEST)
+  past, now = _windows(train[: _enough(train)], np.empty(0, np.uint8))  # a beginning is no sound like any other
   sound = audio.from_mu_law(np.arange(audio.LEVELS, dtype=np.uint8)).astype(np.float64)
   loudness = _loudness(past)
   scale = 1 / (loudness + SMALLEST)  # so that quiet samples count as much as loud ones
@@ -64,20 +62,22 @@ def _linear(train: Waves, test: Waves) -> float:
   edges = np.quantile(loudness, np.linspace(0, 1, RANGES + 1)[1:-1])
   ranges = np.searchsorted(edges, loudness)
   widths = np.array([_best_width(centre[ranges == i], now[ranges == i]) for i in range(RANGES)])
-  past, now = _windows(test)
+  past, now = _windows(test, np.full(ORDER, audio.LEVELS // 2, np.uint8))
   return float(_logistic_nats(past @ weights, now, widths[np.searchsorted(edges, _loudness(past))]).mean())
 
 
-def _windows(waves: Waves, most: int = 0) -> tuple[Float[np.ndarray, 'n k'], Int[np.ndarray, 'n']]:
-  """Return the sound of the ORDER samples before each sample, the newest last, and its code; 0: of all waves."""
-  silence = np.full(ORDER, audio.LEVELS // 2, np.uint8)
-  rows, total = [], 0
-  for wave in waves:
-    rows.append(np.lib.stride_tricks.sliding_window_view(np.concatenate([silence, wave]), ORDER + 1))
-    total += len(wave)
-    if most and total > most:
-      break
-  table = np.concatenate(rows)
+def _enough(waves: Waves) -> int:
+  """Return how many waves have LARGEST samples, or all."""
+  return 1 + int(np.searchsorted(np.cumsum([len(wave) for wave in waves]), LARGEST))
+
+
+def _windows(waves: Waves, silence: UInt8[np.ndarray, 'm']) -> tuple[Float[np.ndarray, 'n k'], Int[np.ndarray, 'n']]:
+  """Return the sound of the ORDER samples before each sample, the newest last, and its code.
+
+  silence: what stands before each wave; samples without ORDER others before them are left out.
+  """
+  joined = [np.concatenate([silence, wave]) for wave in waves if len(silence) + len(wave) > ORDER]
+  table = np.concatenate([np.lib.stride_tricks.sliding_window_view(wave, ORDER + 1) for wave in joined])
   return audio.from_mu_law(table[:, :-1]).astype(np.float64), table[:, -1].astype(np.int64)
 
 

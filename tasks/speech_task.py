@@ -16,7 +16,7 @@ from tasks.pipeline import IndexedTask
 log = logging.getLogger('seqmodels')
 
 FEATURES = ('log_mel', 'mu_law')
-LONGEST = 3600  # seconds of a recording
+SHORTEST, LONGEST = 0.01, 3600  # seconds that may be read of a recording
 NORMALISE = ('none', 'loudness', 'mean')  # of a recording: nothing; its mean over time and bands; the mean of each band
 # Of each recording, where `seconds` says nothing: as long as the longest, but for a few spoken digits.
 SECONDS = {'dial_tones': 0.12, 'spoken_digits': 1.0, 'espeak': 2.5}
@@ -123,8 +123,8 @@ class SpeechTask(IndexedTask):
   def __post_init__(self) -> None:
     super().__post_init__()
     speech.check_options(self.options)
-    if not 0 <= self.seconds <= LONGEST:
-      raise InputError(f'task.seconds={self.seconds} must be 0 (as the data set needs) or up to {LONGEST}')
+    if self.seconds and not SHORTEST <= self.seconds <= LONGEST:
+      raise InputError(f'task.seconds={self.seconds} must be 0 (as the data set needs) or from {SHORTEST} to {LONGEST}')
 
   @property
   def options(self) -> speech.Options:

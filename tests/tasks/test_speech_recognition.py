@@ -230,7 +230,9 @@ def test_a_sound_that_is_too_long_is_refused():
     ({'speaker': 'theo'}, r"task\.speaker='theo' needs task\.split=speaker"),
     ({'loss': 'attention', 'kind': 'causal'}, r'task\.kind=causal has no meaning with task\.loss=attention'),
     ({'loss': 'label', 'digits': 2}, r'task\.digits=2 has no meaning'),
-    ({'seconds': -1.0}, r'task\.seconds=-1\.0'),
+    ({'seconds': -1.0}, r'task\.seconds=-1\.0 must be 0 \(as the data set needs\) or from 0\.01 to 3600'),
+    ({'seconds': 1e-9}, r'task\.seconds=1e-09'),
+    ({'dataset': 'espeak', 'train_examples': 10**6}, r'task\.train_examples=1000000 must be at most 200000'),
     ({'train_examples': 641}, r'task\.train_examples=641 must be at most 640'),
   ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tasks
+from configs import speech_synthesis
 from seqmodels.config import ModelConfig
 from seqmodels.context import Context
 from seqmodels.decoding.sampling import Sampling
@@ -15,6 +16,10 @@ from tasks import audio, sample_baselines
 from tasks.pipeline import cut
 from tasks.speaking import sound_of, speak
 from tasks.speech_synthesis import END, FIRST
+from training import mesh as meshes
+from training.evaluate import evaluate
+from training.run import make_run
+from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
 
 
 def make(**options):
@@ -142,6 +147,30 @@ def test_the_bigram_is_the_sum_over_its_counts():
   every /= every.sum()
   expected = [(1 + 16 * every[5]) / 17, (2 + 16 * every[6]) / 18]  # after silence, after 5
   assert sample_baselines.scores(train, test)['previous sample']['loss'] == pytest.approx(-np.log(expected).mean())
+
+
+def test_a_small_model_that_is_trained_in_segments_is_better_than_counts():
+  task = make(seconds=0.04, block=40)
+  settings = TrainSettings(steps=60, batch_size=16, learning_rate=2e-2, warmup_steps=5, segment=42)
+  run = make_run(build(ModelConfig(pattern=('lstm',), depth=1, width=32, block='plain'), task.spec), task, settings)
+  state, batches = run.initial_state(), run.batches()
+  step = run.trace_step().lower().compile()
+  for _ in range(60):
+    state, _ = step(state, meshes.put_batch(next(batches), run.mesh))
+  evaluation = task.evaluations()['validation']
+  whole = evaluate(run.model, state.params, task, evaluation, EvalSettings())
+  parts = evaluate(run.model, state.params, task, evaluation, EvalSettings(segment=42, streams=5))
+  assert whole['bits'] < task.baselines()['unigram']['bits'] - 0.3
+  assert parts['bits'] == pytest.approx(whole['bits'], rel=1e-5)
+  assert whole['loss'] == pytest.approx(whole['bits'] * np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize('architecture', ['transformer', 'transformer_xl', 'lstm'])
+def test_a_config_reads_in_parts_of_a_block(architecture):
+  config = speech_synthesis.get_config(architecture)
+  settings = train_settings(config.train.to_dict()).for_task(tasks.make('speech_synthesis', {}))
+  assert (settings.segment, settings.memory) == (config.task.block + 2, 3 * 402)
+  assert eval_settings(config.eval.to_dict()).for_task(tasks.make('speech_synthesis', {})).segment == 402
 
 
 def test_a_negative_block_is_refused():
