@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from comparison.claims.backends import PARALLEL, beside, ladder
+from comparison.claims.backends import PARALLEL, beside, ladder, ratios
 from comparison.claims.base import (
   COMPARED,
   FIRST,
@@ -70,6 +70,22 @@ def dependent_steps(records: Sequence[Row]) -> Verdict:
 
 def trains_faster(records: Sequence[Row]) -> Verdict:
   return speed_of_training(records, 999, DRAMATIC, 'often')
+
+
+def very_long_training(records: Sequence[Row]) -> Verdict:
+  """Judge claim 6: whether an RNN trains faster than a Transformer somewhere from 10,000 tokens on."""
+  rows = [r for r in where(records, 'training_time', 'step_seconds') if r['length'] >= 10_000]
+  if not rows:
+    return not_measured('training_time', 'no sequence of 10,000 tokens')
+  label = 'Transformer ÷ RNN step time'
+  points = ratios(rows, [TRANSFORMER], RECURRENT, label)
+  if not points:
+    return undecided('no length from 10,000 tokens on was measured for both sides')
+  text = '; '.join(map(str, points)) + '.'
+  for regime, grid in grids(where(records, 'training_time', 'step_seconds')).items():
+    below_it = ratios([r for r in grid if r['length'] < 10_000], [TRANSFORMER], RECURRENT, label)
+    text += f' Below, {regime}: from {below_it[0]} to {below_it[-1]}.' if below_it else ''
+  return combine(points, text, kind='can', notes=beside(records, 'training_time', 'step_seconds', low=10_000))
 
 
 def pairs_cost(records: Sequence[Row]) -> Verdict:
@@ -180,6 +196,20 @@ CLAIMS = (
         always_trains_faster,
       ),
     ),
+  ),
+  Claim(
+    6,
+    'Training on very long sequences',
+    'At 10,000 tokens and more, an RNN can be the more practical to train.',
+    'Interleaved training steps on one sequence of 10,000 tokens or more; ratio of the best attention backend (exact, '
+    'without materialised scores) to the best RNN backend.',
+    "Transformer ÷ RNN ≥ 1 at one length and size at least, after Holm's correction",
+    'Transformer ÷ RNN < 1 at every one of them',
+    ('training_time',),
+    very_long_training,
+    (TRAINING,),
+    words='"10,000+ tokens", "can make training more practical"',
+    since='2026-11-29 03:10',
   ),
   Claim(
     10,
