@@ -17,6 +17,7 @@ from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from tasks.base import Task
+from tasks.speech_frames import SpeechFrames
 from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
 from training import limits
@@ -59,8 +60,10 @@ def main(
   check_decoding(flags, beam, length_penalty)
   sampling = Sampling(**flags)
   loaded = workdirs.load(workdir, step)
-  if isinstance(loaded.task, SpeechSynthesis):
+  if isinstance(loaded.task, SpeechSynthesis | SpeechFrames):
     check_unused(loaded.task, beam=beam or None, stop=stop)
+    if isinstance(loaded.task, SpeechFrames):
+      check_unused(loaded.task, **flags)
     folder = output or str(pathlib.Path(workdir) / speak.SAMPLES)
     speak.synthesise(
       loaded, prompt, sampling, seed=seed, length=length or 0, output=folder, recogniser=recogniser or ''

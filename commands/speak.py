@@ -1,9 +1,8 @@
 """--mode=generate of the tasks of speech: write WAV files of prompts, or the text of WAV files."""
 
-import functools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,7 +12,8 @@ from seqmodels.decoding.sampling import Sampling
 from seqmodels.errors import InputError
 from tasks.base import Decoding
 from tasks.datasets import wav
-from tasks.speaking import Chunk, sound_of, speak
+from tasks.speaking import Chunk, sound_of, speak, speak_frames
+from tasks.speech_frames import SpeechFrames
 from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
 from tasks.transcripts import error_sums
@@ -25,6 +25,7 @@ from training.workdir import Loaded
 
 EVERY = '*'  # the prompt that stands for all texts and speakers
 SAMPLES = 'samples'  # folder in a workdir
+LONGEST = 60  # seconds of a sound, where --length says nothing
 
 
 class Spoken(NamedTuple):
@@ -45,22 +46,17 @@ def synthesise(
     InputError: a prompt that is no text and speaker of the task, or an output that cannot be written.
   """
   task = loaded.task
-  assert isinstance(task, SpeechSynthesis)
+  assert isinstance(task, SpeechSynthesis | SpeechFrames)
   prompts = [one for prompt in prompts for one in (task.prompts() if prompt == EVERY else [prompt])]
   conditions = [_condition(task, prompt) for prompt in prompts]
   listener = _listener(recogniser, task.rate) if recogniser else None
   paths = _paths(loaded, prompts, output)
-  length = length or task.longest(task.sound)
-  decoder, room = loaded.model.decoder(loaded.params), _room(loaded)
-  spoken = []
+  length = length or LONGEST * task.rate
+  streamed, spoken = _streams(loaded, sampling, length), []
   for number, (prompt, condition, path) in enumerate(zip(prompts, conditions, paths, strict=True)):
-    key = jax.random.key(seed + number)
-    stream = functools.partial(
-      speak, decoder, condition, block=task.block, samples=length, room=room, key=key, sampling=sampling
-    )
     if not number:  # compile
-      next(stream())
-    chunks = list(stream())
+      next(streamed(condition, seed))
+    chunks = list(streamed(condition, seed + number))
     samples = sound_of(chunks)
     with files.writing(path):
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +65,22 @@ def synthesise(
     spoken.append(Spoken(prompt, path, samples))
   if listener is not None:
     _round_trip(listener, task, spoken)
+
+
+def _streams(loaded: Loaded, sampling: Sampling, length: int) -> Callable[[np.ndarray, int], Iterator[Chunk]]:
+  """Return the function from a condition and a seed to the chunks of its sound."""
+  task = loaded.task
+  if isinstance(task, SpeechFrames):
+    return lambda condition, seed: speak_frames(task, loaded.model, loaded.params, condition, length)
+  assert isinstance(task, SpeechSynthesis)
+  decoder, room = loaded.model.decoder(loaded.params), _room(loaded)
+  length = min(length, task.longest(task.sound))
+
+  def stream(condition: np.ndarray, seed: int) -> Iterator[Chunk]:
+    key = jax.random.key(seed)
+    return speak(decoder, condition, block=task.block, samples=length, room=room, key=key, sampling=sampling)
+
+  return stream
 
 
 def about(chunks: Sequence[Chunk], samples: int, rate: int) -> str:
@@ -94,7 +106,7 @@ def transcribe(loaded: Loaded, prompts: Sequence[str], beams: int, length_penalt
     print(f'{prompt}: {text}')
 
 
-def _condition(task: SpeechSynthesis, prompt: str) -> np.ndarray:
+def _condition(task: SpeechSynthesis | SpeechFrames, prompt: str) -> np.ndarray:
   try:
     return task.encode(prompt)
   except InputError as error:
@@ -129,14 +141,14 @@ def _listener(workdir: str, rate: int) -> Loaded:
   return listener
 
 
-def _round_trip(listener: Loaded, task: SpeechSynthesis, spoken: Sequence[Spoken]) -> None:
+def _round_trip(listener: Loaded, task: SpeechSynthesis | SpeechFrames, spoken: Sequence[Spoken]) -> None:
   """Print what a recogniser hears, and its error rates."""
   recogniser = listener.task
   assert isinstance(recogniser, SpeechRecognition)
   most = recogniser.steps_read * recogniser.step
   batch = recogniser.sounds([wav.to_int16(one.samples[:most] if len(one.samples) else np.zeros(1)) for one in spoken])
   heard = recogniser.transcribe(listener.model, listener.params, batch)
-  said = [task.conditions.text_of(task.encode(one.prompt)) for one in spoken]
+  said = [task.text_of(task.encode(one.prompt)) for one in spoken]
   for one, text in zip(spoken, heard, strict=True):
     print(f'{one.path}: heard {text!r}')
   totals = {

@@ -47,6 +47,16 @@ def framed(samples: Int16[np.ndarray, 'n'], window: int, hop: int) -> Float32[np
   return np.lib.stride_tricks.sliding_window_view(padded, window)[: (frames - 1) * hop + 1 : hop]
 
 
+def transform_size(window: int) -> int:
+  """Return the length of the Fourier transform of a frame: the next power of two."""
+  return 1 << (window - 1).bit_length()
+
+
+def hann(window: int) -> Float32[np.ndarray, 'w']:
+  """Return a periodic Hann window."""
+  return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)
+
+
 @functools.cache
 def mel_filters(rate: int, size: int, mels: int) -> Float32[np.ndarray, 'k m']:
   """Return triangles over the bins of a Fourier transform of `size` samples, evenly spaced in mel (O'Shaughnessy 1987).
@@ -75,9 +85,8 @@ def log_mel(frames: Float32[Array, 'f w'], rate: int, mels: int) -> Float32[Arra
   A pure function of JAX. Its gradient is finite: power below FLOOR counts as FLOOR.
   """
   window = frames.shape[-1]
-  size = 1 << (window - 1).bit_length()
-  hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window, dtype=np.float32) / window)
-  spectrum = jnp.fft.rfft(frames * hann[None, :], size, axis=-1)
+  size = transform_size(window)
+  spectrum = jnp.fft.rfft(frames * hann(window)[None, :], size, axis=-1)
   power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
   bands = jnp.matmul(power, mel_filters(rate, size, mels), precision=jax.lax.Precision.HIGHEST)
   return jnp.log(jnp.maximum(bands, FLOOR))
@@ -96,6 +105,29 @@ def log_mel_of(frames: Float32[np.ndarray, 'f w'], rate: int, mels: int) -> Floa
       whole[: len(part)] = part
       parts.append(np.asarray(_log_mel(whole, rate, mels))[: len(part)])
   return np.concatenate(parts)
+
+
+def griffin_lim(
+  bands: Float[np.ndarray, 'f m'], rate: int, window: int, hop: int, rounds: int = 60
+) -> Float32[np.ndarray, 'n']:
+  """Return a sound whose log-mel bands are about these, its largest sample being 0.5 (Griffin & Lim 1984).
+
+  The power of each frequency is that of the pseudoinverse of the filters; phases begin at random, the same each time.
+  """
+  size = transform_size(window)
+  inverse = np.linalg.pinv(mel_filters(rate, size, bands.shape[1]).astype(np.float64))
+  magnitude = np.sqrt(np.maximum(np.exp(bands.astype(np.float64)) @ inverse, 0))
+  phase = np.random.default_rng(0).uniform(-np.pi, np.pi, magnitude.shape)
+  taper, length = hann(window).astype(np.float64), (len(bands) - 1) * hop + window
+  places = hop * np.arange(len(bands))[:, None] + np.arange(window)[None, :]
+  added = lambda frames: np.bincount(places.ravel(), frames.ravel(), length)
+  weight = np.maximum(added(np.tile(np.square(taper), (len(bands), 1))), 1e-3)
+  sound = np.zeros(length)
+  for _ in range(rounds):
+    frames = np.fft.irfft(magnitude * np.exp(1j * phase), size, axis=1)[:, :window] * taper
+    sound = added(frames) / weight
+    phase = np.angle(np.fft.rfft(sound[places] * taper, size, axis=1))
+  return (0.5 * sound / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
 
 
 def _cpu() -> jax.Device | None:

@@ -1,17 +1,19 @@
-"""Let a model of `speech_synthesis` speak: sample after sample, in chunks, with its condition read again and again."""
+"""Let models of speech_synthesis and speech_frames speak, chunk by chunk."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, Int
 
 from seqmodels.decoding.sampling import Sampling, decode
-from seqmodels.models import Decoder
+from seqmodels.models import Decoder, Model
+from seqmodels.notation import Params
 from tasks import audio
+from tasks.speech_frames import SpeechFrames
 from tasks.speech_synthesis import END
 
 CHUNK = 800  # samples at a time where the condition is not read again: 0.1 s at 8 kHz
@@ -20,9 +22,9 @@ read = jax.jit(Decoder.read)
 
 
 class Chunk(NamedTuple):
-  """Hold samples as codes, and the seconds that they took."""
+  """Hold samples in [-1, 1], and the seconds of computing that they took."""
 
-  codes: UInt8[np.ndarray, 'n']
+  samples: Float32[np.ndarray, 'n']
   seconds: float
 
 
@@ -36,7 +38,7 @@ def speak(
   key: jax.Array,
   sampling: Sampling = Sampling(),
 ) -> Iterator[Chunk]:
-  """Yield the sound of a condition chunk by chunk, until the model ends it or `samples` are written.
+  """Yield the sound that a model of samples gives a condition, until it ends it or `samples` are written.
 
   Args:
     block: samples between two conditions, as in training; 0: the condition stands at the beginning only.
@@ -57,12 +59,23 @@ def speak(
     )
     found = np.asarray(drawn[0])
     end = int(np.argmax(found == END)) if (found == END).any() else steps
-    yield Chunk(found[: min(end, samples - made)].astype(np.uint8), time.perf_counter() - start)
+    sound = audio.from_mu_law(found[: min(end, samples - made)].astype(np.uint8))
+    yield Chunk(sound, time.perf_counter() - start)
     made += steps
     if end < steps:
       return
 
 
-def sound_of(chunks: list[Chunk]) -> Float32[np.ndarray, 'n']:
-  """Return the samples of all chunks, in [-1, 1]."""
-  return audio.from_mu_law(np.concatenate([chunk.codes for chunk in chunks]))
+def speak_frames(
+  task: SpeechFrames, model: Model, params: Params, source: Int[np.ndarray, 's'], samples: int
+) -> Iterator[Chunk]:
+  """Yield the first `samples` of the sound of a source, in one chunk: Griffin-Lim needs all frames."""
+  start = time.perf_counter()
+  (frames,) = task.write(model, params, source[None], np.ones((1, len(source)), bool))
+  sound = task.audible(frames)[:samples]
+  yield Chunk(sound, time.perf_counter() - start)
+
+
+def sound_of(chunks: Sequence[Chunk]) -> Float32[np.ndarray, 'n']:
+  """Return the samples of all chunks."""
+  return np.concatenate([chunk.samples for chunk in chunks])

@@ -82,7 +82,7 @@ class SpeechRecognition(SpeechTask):
     if self.objective == 'attention' and self.kind != 'encode':
       raise InputError(f'task.kind={self.kind} has no meaning with task.loss=attention; it is for ctc and label')
     if self.features == 'log_mel':
-      audio.mel_filters(self.rate, 1 << (round(audio.OVERLAP * self.step) - 1).bit_length(), self.mels)
+      audio.mel_filters(self.rate, audio.transform_size(round(audio.OVERLAP * self.step)), self.mels)
 
   @property
   def step(self) -> int:

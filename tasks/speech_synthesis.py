@@ -98,6 +98,10 @@ class SpeechSynthesis(SpeechTask):
     """Return the condition of a prompt such as "seven theo": a text, then a speaker."""
     return self.conditions.encode(text)
 
+  def text_of(self, condition: Int[np.ndarray, 't']) -> str:
+    """Return the text of a condition."""
+    return self.conditions.texts[int(condition[0]) - FIRST]
+
   def prompts(self) -> list[str]:
     """Return the prompts of all texts and speakers."""
     return [f'{text} {speaker}'.strip() for text in self.conditions.texts for speaker in self.conditions.speakers]
@@ -130,9 +134,6 @@ class Conditions:
 
   def ids(self, text: str, speaker: str) -> tuple[int, int]:
     return FIRST + self._text_number[text], FIRST + len(self.texts) + self._speaker_number[speaker]
-
-  def text_of(self, condition: Int[np.ndarray, 't']) -> str:
-    return self.texts[int(condition[0]) - FIRST]
 
   @functools.cached_property
   def _text_number(self) -> dict[str, int]:

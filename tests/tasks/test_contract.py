@@ -32,6 +32,7 @@ SMALL = {
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
   'selective_copying': {'symbols': 4, 'items': 3, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'speech_frames': {'mels': 16},
   'speech_recognition': {'mels': 16},
   'speech_synthesis': {'seconds': 0.01, 'block': 20},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
