@@ -80,7 +80,7 @@ def define() -> flags.FlagValues:
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
     'output': 'file of parameters, model.safetensors; model.json is written beside it (export); a .wav file or a folder'
-    ' of them, default: samples in the workdir (generate, of speech_synthesis)',
+    ' of them, default: samples in the workdir (generate, of speech)',
     'recogniser': 'workdir of a model of speech_recognition, which transcribes what is spoken (generate)',
     'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
     'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',

@@ -1,5 +1,6 @@
 """Turn transcripts into labels and back, and count the errors of what a recogniser writes."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,8 +33,11 @@ class Labels:
     return len(self.vocabulary)
 
   def encode(self, text: str) -> Int64[np.ndarray, 'l']:
-    index = {part: i for i, part in enumerate(self.vocabulary)}
-    return np.array([index.get(part, 1) for part in split(text, self.unit)], np.int64)
+    return np.array([self._index.get(part, 1) for part in split(text, self.unit)], np.int64)
+
+  @functools.cached_property
+  def _index(self) -> dict[str, int]:
+    return {part: i for i, part in enumerate(self.vocabulary)}
 
   def decode(self, labels: Sequence[int] | np.ndarray, unknown: str = '') -> str:
     """Return the text of labels, with single spaces; `unknown` stands for label 1, by default a sign of its own."""

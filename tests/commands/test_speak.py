@@ -34,10 +34,15 @@ def recogniser():
   return load('speech_recognition', mels=16)
 
 
+@pytest.fixture(scope='module')
+def writer():
+  return load('speech_frames', mels=16)
+
+
 @pytest.fixture
-def generate(speaker, recogniser, monkeypatch, tmp_path, capsys):
-  """Return what is printed; W is the workdir of the speaker, R that of the recogniser."""
-  models = {str(tmp_path / 'W'): speaker, str(tmp_path / 'R'): recogniser}
+def generate(speaker, recogniser, writer, monkeypatch, tmp_path, capsys):
+  """Return what is printed; W is the workdir of a model of samples, F of frames, R of the recogniser."""
+  models = {str(tmp_path / name): model for name, model in (('W', speaker), ('F', writer), ('R', recogniser))}
   monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step=None: models[str(workdir)])
 
   def run(workdir, *prompts, **flags):
@@ -78,6 +83,20 @@ def test_a_recogniser_hears_all_texts_and_speakers(generate, tmp_path):
   assert lines[80].startswith('40 sounds: wer ')
 
 
+def test_frames_are_made_audible(generate, writer, tmp_path):
+  lines = generate('F', 'seven radio', 'ten radio', recogniser=str(tmp_path / 'R'))
+  assert lines[0].startswith(f'{tmp_path}/F/samples/seven_radio.wav: 0.')
+  assert ' s of sound in 1 chunks, real-time factor ' in lines[0]
+  assert [line.partition(':')[0] for line in lines[2:]] == [*(line.partition(':')[0] for line in lines[:2]), '2 sounds']
+  task = writer.task
+  source = task.encode('ten radio')[None]
+  (frames,) = task.write(writer.model, writer.params, source, source >= 0)
+  sound = wav.decode((tmp_path / 'F' / 'samples' / 'ten_radio.wav').read_bytes())
+  np.testing.assert_allclose(sound.samples, task.audible(frames), atol=1e-4)
+  generate('F', 'two radio', output=str(tmp_path / 'a.wav'), length=30)
+  assert len(wav.decode((tmp_path / 'a.wav').read_bytes()).samples) == 30
+
+
 def test_a_recogniser_writes_the_texts_of_files(generate, recogniser, tmp_path, logged):
   paths = [tmp_path / 'one.wav', tmp_path / 'stereo.wav']
   samples = dial_tones.recording(1, 0, 0) / np.float32(32768)
@@ -96,6 +115,8 @@ def test_a_recogniser_writes_the_texts_of_files(generate, recogniser, tmp_path, 
     ('W', 'nought radio', {}, r"--prompt='nought radio': text='nought' is not known.*; \* stands for all"),
     ('W', 'two radio', {'beam': 2}, r'--beam=2 has no meaning with the task SpeechSynthesis'),
     ('W', 'two radio', {'stop': 'x'}, r'--stop=x has no meaning with the task SpeechSynthesis'),
+    ('F', 'two radio', {'temperature': 0.5}, r'--temperature=0\.5 has no meaning with the task SpeechFrames'),
+    ('F', 'two radoi', {}, r"--prompt='two radoi': speaker='radoi' is not known"),
     ('W', 'two radio', {'recogniser': 'W'}, r'must hold a model of speech_recognition at 8000 Hz'),
     ('R', 'no.wav', {}, r'--prompt=no\.wav must be a WAV file: No such file or directory'),
     ('R', __file__, {}, r'test_speak\.py is no WAV file'),
