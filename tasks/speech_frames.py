@@ -88,14 +88,15 @@ class SpeechFrames(SpeechTask):
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     prepared, recordings, length = self.prepared, self.data.splits[split], self.spec.length
     found, mask = gathered(self.steps(split, self.sound), indices[:, None], length * self.frames)
-    counts = mask.sum(axis=1)
+    counts, samples = mask.sum(axis=1), recordings.lengths[indices]
     last = np.maximum(counts - 1, 0)
     places = np.minimum(np.arange(length * self.frames)[None, :], last[:, None])  # the last frame again fills its step
     scaled = np.take_along_axis((found - prepared.mean) / prepared.deviation, places[:, :, None], axis=1)
     steps = scaled.reshape(len(indices), length, self.values).astype(np.float32)
     number = -(-counts // self.frames)
     counted = np.arange(length)[None, :] < number[:, None]
-    ends = (np.arange(length)[None, :] == number[:, None] - 1).astype(np.float32)
+    is_cut = np.array([counts[i] < audio.frame_count(n, self.window, self.step) for i, n in enumerate(samples)])
+    ends = ((np.arange(length)[None, :] == number[:, None] - 1) & ~is_cut[:, None]).astype(np.float32)
     steps = np.where(counted[:, :, None], steps, 0)
     inputs = np.pad(steps[:, :-1], [(0, 0), (1, 0), (0, 0)])
     if split == 'train' and self.noise:

@@ -51,6 +51,14 @@ def test_a_step_reads_the_frames_that_the_step_before_was_to_write(frames):
     assert text[0] - task.prepared.labels.size == sorted(dial_tones.SPEAKERS).index(recordings.speakers[number])
 
 
+def test_what_is_cut_has_no_end():
+  task = make(seconds=0.08)
+  batch = task.arrays('test', np.arange(task.count('test')))
+  has_end = batch.targets[..., -1].sum(axis=1)
+  assert ((task.data.splits['test'].lengths <= 640) == (has_end > 0)).all()
+  assert 0 < has_end.mean() < 1
+
+
 def test_noise_is_on_the_frames_that_are_read_in_training_alone():
   task, plain = make(noise=2.0), make(noise=0.0)
   noisy, clean = (t.arrays('train', np.arange(200)) for t in (task, plain))
