@@ -8,7 +8,7 @@
   python main.py --mode=describe --config=configs/language.py:lstm
   python main.py --mode=plan     --config=configs/language.py:lstm --topology=v5e:4x4 [--mesh=fsdp:-1 | --search]
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
-                        [--architectures=lstm,griffin]
+                        [--architectures=lstm,griffin] [--tasks=adding,copying]
   python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
   python main.py --mode=report   --workdir=W
   python main.py --mode=list

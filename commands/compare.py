@@ -19,6 +19,7 @@ def main(
   experiments: Sequence[str] | None = None,
   shard: tuple[int, int] = (0, 1),
   architectures: Sequence[str] = (),
+  tasks: Sequence[str] = (),
 ) -> None:
   """Run the experiments that the chosen claims need and that are not finished, then judge and write the pages.
 
@@ -29,6 +30,7 @@ def main(
     experiments: names, instead of those that the claims need.
     shard: (i, n): every n-th cell, beginning with the i-th.
     architectures: names of configs/architectures.py or of mixers, in place of each experiment's own.
+    tasks: of `task_quality`, which is then the only experiment unless others are named.
 
   Raises:
     InputError: a name or number that does not exist, or architectures that no chosen experiment takes. Nothing is
@@ -44,14 +46,23 @@ def main(
       raise unknown('--experiments', name, names)
   for name in architectures:
     configs.architectures.architecture(name)
+  for name in tasks:
+    catalogue.task_options(name)
+  if tasks and 'task_quality' not in (experiments or ('task_quality',)):
+    raise InputError(f'--tasks has no effect on {", ".join(experiments or ())}; add task_quality to --experiments')
+  if tasks and experiments is None:
+    experiments = ['task_quality']
   numbers = chosen_claims(claims)
 
   from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
+  from comparison.experiments.task_quality import TaskQuality
   from training.files import WriteError
 
-  variants.check(architectures)
+  if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
+    variants.check(architectures)
   needed = set(experiments or ()) or {e for n in numbers for e in (*CLAIMS[n].experiments, *CLAIMS[n].beside)}
-  chosen = [experiment for name, experiment in EXPERIMENTS.items() if name in needed]
+  known = EXPERIMENTS | ({'task_quality': TaskQuality(tasks)} if tasks else {})
+  chosen = [experiment for name, experiment in known.items() if name in needed]
   fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]
   if fixed and (experiments or len(fixed) == len(chosen)):
     takers = ', '.join(sorted(name for name, experiment in EXPERIMENTS.items() if experiment.takes_architectures))

@@ -63,7 +63,7 @@ MODES = {
   'describe': Mode('commands.describe', 'main', ('config',)),
   'plan': Mode('commands.plan', 'main', ('config', 'topology'), ('mesh', 'search', 'compile_timeout'), process=FOLDERS),
   'compare': Mode(
-    'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'shard')
+    'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'tasks', 'shard')
   ),
   'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
   'report': Mode('commands.report', 'report', ('workdir',), process=()),
@@ -128,6 +128,7 @@ def define() -> flags.FlagValues:
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)
   flags.DEFINE_list('architectures', None, "names to measure instead of the experiments' own (compare)", **once)
+  flags.DEFINE_list('tasks', None, 'tasks to compare on, in the experiment task_quality (compare)', **once)
   search = 'try meshes (unless --mesh gives one), rematerialisation and batch sizes until the step fits (plan)'
   flags.DEFINE_bool('search', None, search, **once)
   flags.DEFINE_bool('all_steps', None, 'evaluate every checkpoint (eval)', **once)

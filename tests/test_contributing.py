@@ -82,6 +82,16 @@ def test_the_task_is_trained_from_its_config(added, tmp_path):
   assert results['validation/loss'] < 0.3  # guessing costs 0.693
 
 
+def test_the_tasks_comparison_is_one_line(added, tmp_path):
+  from commands import compare
+
+  compare.main('smoke', str(tmp_path), claims=[101], tasks=['parity'], architectures=['gru', 'transformer'])
+  report = (tmp_path / 'report.md').read_text()
+  table = report[report.index('Quality by task') :]
+  assert '| parity | test accuracy | gru | ' in table
+  assert 'no model: guessing | 0.693' in table
+
+
 def test_the_experiment_is_run_and_its_claim_is_judged(added, tmp_path):
   from commands import compare
   from comparison import records

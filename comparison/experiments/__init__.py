@@ -11,6 +11,7 @@ from comparison.experiments.order import Order
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
 from comparison.experiments.serving import Serving
+from comparison.experiments.task_quality import TaskQuality
 from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.training_bytes import TrainingBytes
 from comparison.experiments.training_time import TrainingTime
@@ -33,5 +34,6 @@ _ALL: tuple[Experiment, ...] = (
   Truncation(),
   TokenIndex(),
   RecallCapacity(),
+  TaskQuality(),
 )
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

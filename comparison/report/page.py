@@ -9,7 +9,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.ledger import STATEMENTS, Statement
 from comparison.records import Row
-from comparison.report import article, headline, quality, tables
+from comparison.report import article, headline, quality, tables, task_quality
 from comparison.report.tables import Table
 
 GATES = (
@@ -61,7 +61,8 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
   beside = tables.side_by_side(records), tables.models(records)
-  first = tuple(table for table in (headline.table(records), *article.tables(records)) if table.rows)
+  leading = headline.table(records), *article.tables(records), task_quality.table(records)
+  first = tuple(table for table in leading if table.rows)
   return Page(header(records), first, sections, rest, failures, *beside, records)
 
 

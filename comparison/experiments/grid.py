@@ -1,0 +1,122 @@
+"""Train variants at every point of a grid, with several learning rates and seeds each, and score them all."""
+
+import abc
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from comparison.experiments import gate
+from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.trained import Trainer, Trial, score
+from comparison.experiments.variants import Variant, columns
+from seqmodels.models import Model
+from tasks.base import Task
+from training.settings import TrainSettings
+
+STEP = math.sqrt(10)  # from one learning rate to the next
+MOST_ADDED = 2  # rates beyond each edge of the grid
+LAST = 0.05  # share of the updates whose mean loss is the training loss
+
+
+class Grid(Experiment):
+  """Variants × points × learning rates × seeds → scores. A subclass says what they are, in about forty lines.
+
+  A cell is one variant at one point. Every learning rate of it is trained and written, with its score of validation as
+  `selection`, so that a judge picks the best (`claims.base.tuned`) or looks at all. While the best rate ends the grid,
+  the next one is tried too, up to MOST_ADDED: all variants of a comparison get the same rule. A trial that diverged has
+  no score, and the row `diverged` is 1.
+  """
+
+  takes_architectures = True
+  extends = True
+
+  @abc.abstractmethod
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    """Return `architecture`, and where they matter `block` and `fields` of ModelConfig."""
+
+  @abc.abstractmethod
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    """Return the coordinates of the figure."""
+
+  @abc.abstractmethod
+  def common(self, scale: Scale) -> Cell:
+    """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
+
+  @abc.abstractmethod
+  def task(self, cell: Cell) -> Task: ...
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    steps = cell['steps']
+    return TrainSettings(steps=steps, batch_size=cell['batch'], schedule='cosine', warmup_steps=steps // 10, clip=1.0)
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    """Return fields of ModelConfig that the point sets."""
+    del cell
+    return {}
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
+    """Return metric → value and unit of a trained model; by default what the task says of its test split."""
+    del cell
+    units = {'accuracy': 'share', 'loss': 'nats'}
+    return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
+
+  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+    """Return how good a trained model is on validation; more is better."""
+    return -score(model, trial.params, task, 'validation')['loss']
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    common = self.common(scale)
+    pairs = itertools.product(self.variants(scale), self.points(scale))
+    return [{'block': '', **common, **variant, **point} for variant, point in pairs]
+
+  def cost(self, cell: Cell) -> float:
+    tokens = cell['steps'] * cell['batch'] * cell.get('length', 128)
+    return 5 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    variant = Variant(cell['architecture'], '', cell['block'], fields={**cell.get('fields', {}), **self.fields(cell)})
+    task = self.task(cell)
+    admitted, refused = gate.admit([variant]) if task.spec.kind == 'causal' else ([variant], [])
+    yield from refused
+    if not admitted:
+      return
+    model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
+    trainer = Trainer(model, task, self.settings(cell))
+    trials = self.trials(trainer, model, task, cell)
+    rates = sorted(trials)
+    flat = {name: value for name, value in cell.items() if isinstance(value, str | int | float)}
+    length = task.spec.length
+    for rate, runs in trials.items():
+      kept = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
+      chosen = float(np.mean(kept))
+      row = {
+        **columns(variant, model, length), **flat, 'length': length, 'learning_rate': rate, 'rates': rates,
+        'updates': cell['steps'], 'selection': chosen if math.isfinite(chosen) else None,
+      }  # fmt: skip
+      for seed, run in runs.items():
+        yield {'metric': 'diverged', 'value': int(not run.finite), 'unit': '', **row, 'seed': seed}
+        if run.finite:
+          for metric, (value, unit) in self.of_trial(model, run, task, cell).items():
+            yield {'metric': metric, 'value': value, 'unit': unit, **row, 'seed': seed}
+
+  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, tuple[float, str]]:
+    last = max(1, round(LAST * len(run.losses)))
+    train = float(np.mean(run.losses[-last:]))
+    return {'train_loss': (train, 'nats'), **self.scores(model, run, task, cell)}
+
+  def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, dict[int, Trial]]:
+    """Return rate → seed → trial, with the rates that were added because the best ended the grid."""
+    found = {rate: {seed: trainer.run(rate, seed) for seed in cell['seeds']} for rate in cell['rates']}
+    for _ in range(MOST_ADDED if self.extends and len(cell['rates']) > 1 else 0):
+      best = max(found, key=lambda rate: self._mean(found[rate], model, task))
+      if best not in (min(found), max(found)):
+        break
+      rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
+      found[rate] = {seed: trainer.run(rate, seed) for seed in cell['seeds']}
+    return dict(sorted(found.items()))
+
+  def _mean(self, runs: Mapping[int, Trial], model: Model, task: Task) -> float:
+    return float(np.mean([self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]))

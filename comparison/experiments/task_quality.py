@@ -1,0 +1,120 @@
+"""Any task × architectures × learning rates × seeds: what `--tasks` names, with the sizes of its own config."""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.grid import Grid
+from comparison.experiments.trained import Trial
+from comparison.experiments.variants import depth
+from configs import catalogue
+from seqmodels.models import Model
+from tasks import make
+from tasks.base import Task
+from training.evaluate import evaluate, possible_evaluations
+from training.settings import EvalSettings, TrainSettings, train_settings
+
+DEFAULT = ('copying', 'adding', 'recall', 'formal_languages')
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+# Of each kind of task, one model a side and more.
+ARCHITECTURES = {
+  'causal': ('transformer', 'lstm', 'gru'),
+  'encode': ('encoder', 'bilstm'),
+  'seq2seq': ('encoder_decoder', 'rnn_attention', 'seq2seq_lstm'),
+}
+BESIDE = tuple(names[0] for names in ARCHITECTURES.values())  # whose cells have the baselines
+SCALE = {'smoke': 'smoke', 'laptop': 'laptop', 'overnight': 'laptop', 'accelerator': 'accelerator'}  # of the config
+
+
+class TaskQuality(Grid):
+  """Every evaluation of a task, its metrics and baselines, for each architecture with the same search.
+
+  The options of the task and of training are those of its config at the scale; parameters are matched. A task that is
+  read both ways, or has a source, is measured with the architectures that can.
+  """
+
+  name = 'task_quality'
+
+  def __init__(self, tasks: Sequence[str] = DEFAULT) -> None:
+    self.tasks = tuple(tasks)
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return [{'architecture': name} for name in ARCHITECTURES['causal']]
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    return [{'task': task} for task in self.tasks]
+
+  def common(self, scale: Scale) -> Cell:
+    sizes: dict[str, tuple[float, list[float], list[int]]] = {
+      'smoke': (6e3, [3e-3], [0]),
+      'laptop': (3e4, [3e-3, 1e-2], [0]),
+      'overnight': (1e5, list(RATES), [0, 1, 2]),
+      'accelerator': (1e6, list(RATES), [0, 1, 2]),
+    }
+    size, rates, seeds = sizes[scale]
+    return {'size': size, 'depth': depth(scale), 'rates': rates, 'seeds': seeds}
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    return [cell for task in self.tasks for cell in self._cells(task, scale, ())]
+
+  def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
+    return [cell for task in self.tasks for cell in self._cells(task, scale, architectures)]
+
+  def _cells(self, task: str, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
+    config = _config(task, 'lstm', SCALE[scale])
+    kind = make(task, _options(config)).spec.kind
+    steps = config['train']['steps'] if scale != 'laptop' else max(1, config['train']['steps'] // 5)
+    shared = {
+      'block': '', 'task': task, 'config': SCALE[scale], **self.common(scale), 'steps': steps,
+      'batch': config['train']['batch_size'], 'options': _options(config),
+    }  # fmt: skip
+    return [{'architecture': name, **shared} for name in architectures or ARCHITECTURES[kind]]
+
+  def task(self, cell: Cell) -> Task:
+    return make(cell['task'], cell['options'])
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    own = _config(cell['task'], cell['architecture'], cell['config'])['train']
+    fields = {'steps': cell['steps'], 'batch_size': cell['batch'], 'checkpoint_every': 0, 'eval_every': 0, 'segment': 0}
+    return train_settings({**own, **fields, 'writers': ('jsonl',)})
+
+  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+    found = evaluate(model, trial.params, task, possible_evaluations(model, task)['validation'], EvalSettings(100))
+    return -found['loss'] if 'loss' in found else -next(iter(found.values()))
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
+    found: dict[str, tuple[float, str]] = {}
+    for name, evaluation in possible_evaluations(model, task).items():
+      if name != 'validation':
+        for metric, value in evaluate(model, trial.params, task, evaluation, EvalSettings(100)).items():
+          found[f'{name} {metric}'] = value, 'share' if metric == 'accuracy' else ''
+    return found
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    yield from super().run(cell)
+    if cell['architecture'] in BESIDE:
+      for name, values in self.task(cell).baselines().items():
+        for metric, value in values.items():
+          yield {
+            'metric': 'baseline',
+            'value': value,
+            'baseline': name,
+            'scored': f'test {metric}',
+            'task': cell['task'],
+          }
+
+
+def _config(task: str, architecture: str, scale: str) -> dict[str, Any]:
+  module = importlib.import_module(f'configs.{task}')
+  return module.get_config(f'{architecture},scale={scale}').to_dict()
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+  return {name: value for name, value in config['task'].items() if name != 'name'}
+
+
+def check(tasks: Sequence[str]) -> None:
+  """Raise InputError for a task that does not exist."""
+  for task in tasks:
+    catalogue.task_options(task)

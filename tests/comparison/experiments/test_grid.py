@@ -1,0 +1,127 @@
+"""Grids of trials: every trial is written, rates are added at the edge, a trial that diverged has no score."""
+
+import math
+
+import numpy as np
+import pytest
+
+from commands import compare
+from comparison.claims.base import tuned
+from comparison.experiments import grid
+from comparison.experiments.grid import Grid
+from comparison.experiments.task_quality import ARCHITECTURES, TaskQuality
+from comparison.experiments.trained import Trial
+from comparison.report import task_quality
+from seqmodels.errors import InputError
+from tasks.copying import Copying
+
+
+class Copies(Grid):
+  """An RNN that copies one symbol; trials are made up: the loss is the distance from the best rate."""
+
+  name = 'copies'
+  best = 1e-2
+
+  def variants(self, scale):
+    return [{'architecture': 'rnn'}]
+
+  def points(self, scale):
+    return [{'lag': 3}]
+
+  def common(self, scale):
+    return {'size': 6e3, 'depth': 1, 'batch': 4, 'steps': 5, 'rates': [1e-3, 3e-3], 'seeds': [0, 1]}
+
+  def task(self, cell):
+    return Copying(symbols=4, items=1, lag=cell['lag'], evaluation_examples=8)
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+  """Trials that take no time. The largest rate diverges for one seed."""
+
+  class Trainer:
+    def __init__(self, model, task, settings):
+      assert settings.steps == 5
+      self.model = model
+
+    def run(self, rate, seed):
+      distance = abs(math.log10(rate / Copies.best)) + 0.01 * seed
+      return Trial({'distance': distance}, np.full(20, distance, np.float32), finite=not (rate > 0.09 and seed))
+
+  monkeypatch.setattr(grid, 'Trainer', Trainer)
+  monkeypatch.setattr(grid, 'score', lambda model, params, task, split: {'loss': params['distance'], 'accuracy': 0.5})
+
+
+def run(experiment):
+  (cell,) = experiment.cells('smoke')
+  return list(experiment.run(cell))
+
+
+def losses(rows):
+  return [row for row in rows if row['metric'] == 'loss']
+
+
+@pytest.mark.usefixtures('made_up')
+def test_every_trial_is_written_and_rates_are_added_while_the_best_ends_the_grid(monkeypatch):
+  rows = run(Copies())
+  assert {row['learning_rate'] for row in rows} == {1e-3, 3e-3, 9.49e-3, 3e-2}  # 9.49e-3 is the best, and not the last
+  assert {tuple(row['rates']) for row in rows} == {(1e-3, 3e-3, 9.49e-3, 3e-2)}
+  assert len(losses(rows)) == 4 * 2
+  kept = tuned(losses(rows), 'architecture')
+  assert {row['learning_rate'] for row in kept} == {9.49e-3}
+  assert {row['seed'] for row in kept} == {0, 1}
+  assert {row['unit'] for row in losses(rows)} == {'nats'}
+  monkeypatch.setattr(Copies, 'best', 1e-9)  # out of reach: two more rates, and no further
+  assert len({row['learning_rate'] for row in run(Copies())}) == 2 + grid.MOST_ADDED
+
+
+@pytest.mark.usefixtures('made_up')
+def test_a_trial_that_diverged_has_no_score(monkeypatch):
+  monkeypatch.setattr(Copies, 'best', 1.0)
+  monkeypatch.setattr(Copies, 'common', lambda self, scale: {**COMMON, 'rates': [1e-2, 3e-2, 1e-1]})
+  rows = run(Copies())
+  diverged = {(row['learning_rate'], row['seed']): row['value'] for row in rows if row['metric'] == 'diverged'}
+  assert diverged[1e-1, 1] == 1
+  assert diverged[1e-1, 0] == diverged[3e-2, 1] == 0
+  assert {(row['learning_rate'], row['seed']) for row in losses(rows)} >= {(1e-1, 0), (3e-2, 0), (3e-2, 1)}
+  assert (1e-1, 1) not in {(row['learning_rate'], row['seed']) for row in losses(rows)}
+  assert {row['selection'] for row in rows if row['learning_rate'] == 1e-1} == {None}
+
+
+COMMON = Copies().common('smoke')
+
+
+@pytest.mark.parametrize(('task', 'kind'), [('reversal', 'seq2seq'), ('adding', 'causal')])
+def test_tasks_are_measured_with_the_architectures_that_can(task, kind):
+  cells = TaskQuality([task]).cells('smoke')
+  assert tuple(cell['architecture'] for cell in cells) == ARCHITECTURES[kind]
+  named = TaskQuality([task, 'copying']).cells_of('smoke', ['lru'])
+  assert [(cell['task'], cell['architecture']) for cell in named] == [(task, 'lru'), ('copying', 'lru')]
+
+
+def test_the_table_has_every_metric_model_and_baseline():
+  identity = {'experiment': 'task_quality', 'task': 'adding', 'metric': 'test mse', 'size': 3e4}
+  rows = [
+    {**identity, 'architecture': 'gru', 'block': '', 'value': v + s / 10, 'learning_rate': r, 'rates': [1e-3, 3e-3],
+     'selection': -v, 'seed': s}
+    for r, v in ((1e-3, 0.5), (3e-3, 0.1)) for s in (0, 1)
+  ]  # fmt: skip
+  rows.append({**identity, 'metric': 'baseline', 'scored': 'test mse', 'baseline': 'constant', 'value': 0.1767})
+  table = task_quality.table(rows)
+  assert table.rows[0][:3] == ('adding', 'test mse', 'gru')
+  assert table.rows[0][3].startswith('0.15 [')
+  assert table.rows[0][4:] == ('0.1', '0.003 (edge)', '4', '30k')
+  assert table.rows[1][2:4] == ('no model: constant', '0.177')
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'tasks': ['ading']}, 'ading'),
+    ({'tasks': ['adding'], 'experiments': ['order']}, '--tasks has no effect on order'),
+  ],
+)
+def test_bad_tasks_are_refused(tmp_path, options, message):
+  with pytest.raises(InputError, match=message):
+    compare.main('smoke', str(tmp_path / 'new'), **options)
+  assert not (tmp_path / 'new').exists()
