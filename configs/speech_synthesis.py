@@ -11,7 +11,7 @@ seconds=0.6,width=256,depth=1,steps=1000
   python main.py --mode=generate --workdir=/tmp/voice --prompt="seven theo" --temperature=0.8
 
 Recordings are read in parts of a condition and 400 samples, with the state carried on (truncated back-propagation);
-attention sees the last three parts. `segment=0,memory=0` trains on whole recordings.
+attention sees the whole recording so far, or `memory` tokens. `segment=0` trains on whole recordings.
 """
 
 from ml_collections import ConfigDict
@@ -27,8 +27,8 @@ SCALES = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  train = {'batch_size': 16, 'weight_decay': 0.01, 'segment': PART, 'memory': 3 * PART}
-  evaluation = {'segment': PART, 'memory': 3 * PART, 'streams': 16}
+  train = {'batch_size': 16, 'weight_decay': 0.01, 'segment': PART}
+  evaluation = {'segment': PART, 'streams': 16}
   config = make('speech_synthesis', arg, scales=SCALES, train=train, evaluation=evaluation)
   for section in (config.train, config.eval):
     if section.segment == AS_TASK:  # of architectures that are always read in parts: here, too, in these

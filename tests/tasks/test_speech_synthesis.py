@@ -173,7 +173,7 @@ def test_a_small_model_that_is_trained_in_segments_is_better_than_counts():
 def test_a_config_reads_in_parts_of_a_block(architecture):
   config = speech_synthesis.get_config(architecture)
   settings = train_settings(config.train.to_dict()).for_task(tasks.make('speech_synthesis', {}))
-  assert (settings.segment, settings.memory) == (config.task.block + 2, 3 * 402)
+  assert (settings.segment, settings.memory) == (config.task.block + 2, 1206)
   assert eval_settings(config.eval.to_dict()).for_task(tasks.make('speech_synthesis', {})).segment == 402
 
 
