@@ -19,13 +19,14 @@ Speakers = tuple[Int[np.ndarray, 'm'], Int[np.ndarray, 's'], Int[np.ndarray, 's'
 class Prepared:
   """Hold the data of a recogniser.
 
-  texts: the labels of each recording, by split. between: the labels between two joined recordings. mean, deviation: of
-  each log-mel band over the training recordings. by_speaker: the recordings of a split in the order of their speakers,
-  and where each speaker's begin and how many there are.
+  texts: the labels of each recording, by split; longest: how many the longest has. between: the labels between two
+  joined recordings. mean, deviation: of each log-mel band over the training recordings. by_speaker: the recordings of a
+  split in the order of their speakers, and where each speaker's begin and how many there are.
   """
 
   labels: Labels
   texts: dict[str, list[Int[np.ndarray, 'l']]]
+  longest: int
   between: Int[np.ndarray, 'k']
   mean: Float[np.ndarray, 'd']
   deviation: Float[np.ndarray, 'd']
@@ -74,7 +75,8 @@ def prepare(
     mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     deviation = np.where(spread > 0, spread, 1.0)
   by_speaker = {split: _by_speaker(part.speakers) for split, part in data.splits.items()}
-  return Prepared(labels, texts, between, mean.astype(np.float32), deviation.astype(np.float32), by_speaker)
+  longest = max(len(own) for part in texts.values() for own in part)
+  return Prepared(labels, texts, longest, between, mean.astype(np.float32), deviation.astype(np.float32), by_speaker)
 
 
 def _check_room(

@@ -1,6 +1,5 @@
 """Recognise speech: log-mel frames or µ-law samples in, words or characters out."""
 
-import functools
 import hashlib
 import math
 from collections.abc import Sequence
@@ -12,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
 
-from seqmodels.context import Context
 from seqmodels.errors import InputError, check_positive
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens, Vectors
 from tasks import audio, ctc, draws, losses, speech_baselines
-from tasks.answers import answers
+from tasks.answers import answers, log_probabilities
 from tasks.base import Batch, Decoding, Evaluation, HostSums, Shard, Sums
 from tasks.edit_distance import edit_distances
 from tasks.label_task import KINDS
@@ -103,8 +101,7 @@ class SpeechRecognition(SpeechTask):
   @property
   def longest_text(self) -> int:
     """Return the labels of the longest text."""
-    most = max(len(labels) for split in self.prepared.texts.values() for labels in split)
-    return self.digits * most + (self.digits - 1) * len(self.prepared.between)
+    return self.digits * self.prepared.longest + (self.digits - 1) * len(self.prepared.between)
 
   @property
   def steps_read(self) -> int:
@@ -159,10 +156,7 @@ class SpeechRecognition(SpeechTask):
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     prepared, chosen = self.prepared, self.chosen(split, indices, seed)
-    sound, mask = gathered(self.steps(split, self.reading_of_sound), chosen, self.steps_read)
-    if self.features == 'log_mel':
-      sound = np.where(mask[:, :, None], (sound - prepared.mean) / prepared.deviation, 0)
-    sound = sound.astype(np.int32 if sound.ndim == 2 else np.float32)
+    sound, mask = self._inputs(self.steps(split, self.reading_of_sound), chosen)
     texts = [prepared.joined(split, row) for row in chosen]
     if self.objective == 'label':
       targets = np.array([text[0] for text in texts], np.int32)
@@ -176,6 +170,13 @@ class SpeechRecognition(SpeechTask):
       return Batch(sound, targets, weights, mask=mask)
     inputs = np.pad(targets[:, :-1], [(0, 0), (1, 0)], constant_values=START)
     return Batch(inputs, targets, weights, source=sound, source_mask=mask)
+
+  def _inputs(self, steps: Steps, chosen: Int[np.ndarray, 'b n']) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a model reads of the chosen recordings, and the mask."""
+    sound, mask = gathered(steps, chosen, self.steps_read)
+    if self.features == 'log_mel':
+      sound = np.where(mask[:, :, None], (sound - self.prepared.mean) / self.prepared.deviation, 0)
+    return sound.astype(np.int32 if sound.ndim == 2 else np.float32), mask
 
   def loss(self, outputs: Float[Array, 'b *t n'], batch: Batch) -> Sums:
     """Return the loss in nats: a label's with `ctc`, a token's with `attention`, a recording's with `label`."""
@@ -242,10 +243,7 @@ class SpeechRecognition(SpeechTask):
     if most > self.steps_read:
       raise InputError(f'a sound of {most} steps of {self.step} samples is too long: the model reads {self.steps_read}')
     ends = np.cumsum([0, *map(len, features)])
-    sound, mask = gathered(Steps(np.concatenate(features), ends, 0), np.arange(len(features))[:, None], self.steps_read)
-    if self.features == 'log_mel':
-      sound = np.where(mask[:, :, None], (sound - self.prepared.mean) / self.prepared.deviation, 0)
-    sound = sound.astype(np.int32 if sound.ndim == 2 else np.float32)
+    sound, mask = self._inputs(Steps(np.concatenate(features), ends, 0), np.arange(len(features))[:, None])
     empty = np.zeros((len(features), 1), np.int32)
     if self.objective == 'attention':
       return Batch(empty, empty, empty.astype(np.float32), source=sound, source_mask=mask)
@@ -262,7 +260,10 @@ class SpeechRecognition(SpeechTask):
     if self.features == 'log_mel' and self.digits == 1 and len(set(texts)) < len(texts):
       spectra, others = (self._spectra(*part) for part in (('train', train), (split, tests)))
       found['nearest mean spectrum'] = speech_baselines.nearest(spectra, texts, others)
-    return {name: speech_baselines.error_rates(written, references) for name, written in found.items()}
+    rates = {name: speech_baselines.error_rates(written, references) for name, written in found.items()}
+    if self.objective == 'label':
+      rates = {name: values | {'accuracy': values['exact_match']} for name, values in rates.items()}
+    return rates
 
   def _text(self, split: str, chosen: np.ndarray) -> str:
     return ' '.join(self.data.splits[split].texts[number] for number in chosen if number >= 0)
@@ -288,10 +289,3 @@ class SpeechRecognition(SpeechTask):
       'hop': self.step,
       **(scale if self.features == 'log_mel' else {}),
     }
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def log_probabilities(model: Model, params: Params, inputs: jax.Array, mask: jax.Array) -> jax.Array:
-  """Return the logarithms of the probabilities that a model without a source gives."""
-  outputs, _ = model.apply(params, inputs, context=Context(mask=mask))
-  return jax.nn.log_softmax(outputs, axis=-1)

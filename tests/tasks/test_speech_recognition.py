@@ -203,6 +203,8 @@ def test_baselines_are_counted_by_hand():
   assert found['nearest mean spectrum']['wer'] < 0.1, 'tones differ in their spectra'
   texts = [task._text('test', row) for row in make(digits=3).chosen('test', np.arange(50))]
   assert jiwer.wer(texts, ['nine nine'] * 50) > 0.5
+  label = make(loss='label').baselines()['most frequent word']
+  assert label['accuracy'] == label['exact_match'] == 0.1
   assert set(make(digits=3).baselines()) == {'most frequent word'}
   assert set(make(features='mu_law').baselines()) == {'most frequent word'}
 
