@@ -22,7 +22,7 @@ endef
 
 .PHONY: install report test test-next lint format lock clean
 
-install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu or peers adds an extra of pyproject.toml.
+install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu, tfds or peers adds an extra of pyproject.toml.
 
 $(INSTALLED): requirements.lock
 	$(call make_venv,$(PYTHON),$(VENV),$(EXTRA))

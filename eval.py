@@ -42,6 +42,8 @@ def main(
       baselines = task.baselines()
     print(f'step {number}')
     print(table(results, 'split'))
+    for name, signature in task.signatures().items():
+      print(f'  {name}: {signature}')
   if baselines:
     print('baselines on the test split')
     print(table(baselines, 'baseline'))

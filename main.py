@@ -78,7 +78,7 @@ def run(argv: Sequence[str]) -> None:
     if 'coordinator' in mode.flags:
       processes.start(hosts)
     runtime.check_platform(platform)
-  folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir') if name in arguments}
+  folders = {name: arguments.pop(name) for name in ('downloads_dir', 'data_dir', 'tfds_data_dir') if name in arguments}
   if folders:
     importlib.import_module('tasks.datasets.source').configure(**folders)
   with processes.ending_together():

@@ -159,16 +159,16 @@ def fit(
     batches.set_state(restored.extra['batches'])
     log.info('going on from step %d', restored.step)
   with ledger.during(goodput.COMPILE), ThreadPoolExecutor(1) as pool:
-    compiling = pool.submit(lambda: traced.lower().compile())  # beside the initialisation, which is compiled too
+    compiling = pool.submit(run.programs, traced)  # beside the initialisation, which is compiled too
     state = run.place(restored.tree) if restored else run.initial_state()
     if params is not None and not restored:
       state = run.place(state._replace(params=params))
-    compiled = compiling.result()
+    programs = compiling.result()
   evaluations = possible_evaluations(run.model, run.task)
   with Stop() as stop:
     training = loop.Loop(
       run,
-      compiled,
+      programs,
       state,
       batches,
       opened,

@@ -159,13 +159,15 @@ class Sides:
     from training import loop, run_files
     from training import mesh as meshes
     from training import workdir as workdirs
+    from training.programs import Programs
     from training.run import build_run
 
     run = build_run(workdirs.plain(load(config)))
     self.compiled, self.state = run.trace_step().lower().compile(), run.initial_state()
     self.files = contextlib.ExitStack()  # open as long as the loop is
     files = self.files.enter_context(run_files.open_files(folder, run, None))
-    self.training = loop.Loop(run, self.compiled, run.initial_state(), run.batches(), files, show=True)
+    programs = Programs(run.step, self.compiled)
+    self.training = loop.Loop(run, programs, run.initial_state(), run.batches(), files, show=True)
     batches = run.batches()
     self.ready = [meshes.put_batch(next(batches), run.mesh) for _ in range(MOST)]
     self.steps = 1
@@ -191,22 +193,26 @@ class Sides:
 
   def outside(self) -> float:
     """Seconds of this thread's processor time that a step of the loop spends outside the compiled call."""
+    from training.programs import Programs
+
     inside = 0.0
+    sides = self
 
-    def timed(*arguments: Any) -> Any:
-      nonlocal inside
-      start = time.thread_time()
-      result = self.waited(lambda: self.compiled(*arguments))
-      inside += time.thread_time() - start
-      return result
+    class Timed(Programs):
+      def __call__(self, *arguments: Any) -> Any:
+        nonlocal inside
+        start = time.thread_time()
+        result = sides.waited(lambda: sides.compiled(*arguments))
+        inside += time.thread_time() - start
+        return result
 
-    self.training.compiled = timed
+    programs, self.training.programs = self.training.programs, Timed(self.training.run.step, self.compiled)
     count = self.training.settings.log_every or MOST
     start = time.thread_time()
     for _ in range(count):
       self.training.advance()
     whole = time.thread_time() - start
-    self.training.compiled = self.compiled
+    self.training.programs = programs
     return (whole - inside) / count
 
 

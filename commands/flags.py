@@ -15,9 +15,9 @@ from training.plan import topology
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
-FOLDERS = ('downloads_dir', 'data_dir')
+FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
 PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
-PATHS = ('workdir', 'output', 'recogniser', 'init_from', 'downloads_dir', 'data_dir')
+PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
@@ -85,7 +85,9 @@ def define() -> flags.FlagValues:
     'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
     'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
-    'data_dir': 'folder of prepared data',
+    'data_dir': 'folder of downloaded data',
+    'tfds_data_dir': 'folder in which TensorFlow Datasets prepares, for dataset=tfds:NAME; default: TFDS_DATA_DIR or '
+    '~/tensorflow_datasets',
     'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
     'data:1 on CPU (train, eval, plan)',
     'topology': f'devices that need not be there, e.g. {topology.EXAMPLES} (plan)',

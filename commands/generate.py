@@ -147,11 +147,11 @@ def request(loaded: Loaded, prompts: Sequence[np.ndarray]) -> tuple[jax.Array, d
   ids = jnp.asarray([np.pad(ids, (0, longest - len(ids))) for ids in prompts], jnp.int32)
   lengths = np.array([len(ids) for ids in prompts])
   mask = None if (lengths == longest).all() else jnp.arange(longest)[None, :] < lengths[:, None]
-  texts = [loaded.task.decode(ids) for ids in prompts]
   if spec.kind == 'seq2seq':
     start = jnp.full((len(prompts), 1), spec.start, jnp.int32)
-    return start, {'source': ids, 'source_mask': mask}, [f'{text} → ' for text in texts]
-  return ids, {'mask': mask}, texts
+    texts = [f'{loaded.task.decode_source(ids)} → ' for ids in prompts]
+    return start, {'source': ids, 'source_mask': mask}, texts
+  return ids, {'mask': mask}, [loaded.task.decode(ids) for ids in prompts]
 
 
 def search(

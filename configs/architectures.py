@@ -62,7 +62,9 @@ ARCHITECTURES: dict[str, Fields] = {
   # Encoder–decoders: Vaswani et al. 2017; Bahdanau et al. 2015; Sutskever et al. 2014; and one half of each.
   'encoder_decoder': _residual('attention', encoder_pattern=('attention',), position='sinusoidal'),
   'rnn_attention': _stacked('gru', encoder_pattern=('gru',)),
+  'lstm_attention': _stacked('lstm', encoder_pattern=('lstm',)),
   'seq2seq_lstm': _stacked('lstm', encoder_pattern=('lstm',), cross_attention=False),
+  'seq2seq_gru': _stacked('gru', encoder_pattern=('gru',), cross_attention=False),
   'transformer_to_lstm': _residual('lstm', encoder_pattern=('attention',), position='sinusoidal'),
   'lstm_to_transformer': _residual('attention', encoder_pattern=('lstm',), position='sinusoidal'),
 }

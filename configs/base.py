@@ -52,7 +52,7 @@ def make(
     task: a name of `tasks.TASKS`.
     arg: `<architecture>[,key=value…]`.
     train: the task's own training defaults, which `arg` may replace.
-    evaluation: likewise of evaluation.
+    evaluation: likewise of `eval`.
     scales: what the task's scales set, key → value, beyond what `configs.scales` says of all.
     **options: defaults of the task's options, likewise.
 

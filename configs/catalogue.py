@@ -97,7 +97,8 @@ def experiment_summaries() -> dict[str, str]:
 def dataset_summaries() -> dict[str, str]:
   """Return one line about each data set that a task can read."""
   tables = (
-    _value('tasks.datasets', _top('tasks.datasets', name).node) for name in ('TEXTS', 'SERIES', 'CASES', 'SPEECH')
+    _value('tasks.datasets', _top('tasks.datasets', name).node)
+    for name in ('TEXTS', 'PAIRS', 'SERIES', 'CASES', 'SPEECH')
   )
   return {name: line for table in tables for name, line in table.items()}
 

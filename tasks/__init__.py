@@ -24,6 +24,7 @@ from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
+from tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
   'adding': Adding,
@@ -43,6 +44,7 @@ TASKS: dict[str, type[Task]] = {
   'speech_synthesis': SpeechSynthesis,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
+  'translation': Translation,
 }
 
 

@@ -118,6 +118,10 @@ class Task(abc.ABC):
     """
     return {name: total / weight if weight else math.nan for name, (total, weight) in totals.items()}
 
+  def signatures(self) -> dict[str, str]:
+    """Return what scores depend on beside model and data, by their names, to print beside them; none by default."""
+    return {}
+
   @abc.abstractmethod
   def evaluations(self) -> dict[str, Evaluation]:
     """Return the evaluations by name. Training reports "validation"."""
@@ -156,6 +160,10 @@ class Task(abc.ABC):
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a prompt. Raises InputError outside the vocabulary, TypeError for a task without text."""
     raise TypeError(f'{type(self).__name__} does not read text prompts')
+
+  def decode_source(self, ids: np.ndarray) -> str:
+    """Return the text of a source of a seq2seq model; as `decode` where both sides have one vocabulary."""
+    return self.decode(ids)
 
   def decode(self, ids: np.ndarray) -> str:
     raise TypeError(f'{type(self).__name__} does not write text')

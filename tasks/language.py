@@ -17,7 +17,7 @@ from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Shard, Sums
-from tasks.datasets import corpora, files
+from tasks.datasets import corpora, files, tfds_prepared
 from tasks.identity import SHOWN
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
@@ -33,7 +33,8 @@ class Language(TokenTask):
   """Read windows of `length` tokens; `unit` is auto | character | byte | word | whitespace | subword.
 
   `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
-  pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits.
+  pattern such as `texts/*.txt`. Files with train, valid and test in their names are these splits. `tfds:NAME[/CONFIG]`
+  reads a data set that TensorFlow Datasets has prepared (see tfds_prepared).
 
   Words are those between spaces and punctuation, each with the space before it; with `unit=whitespace` what stands
   between spaces, and an end of sentence for each line. The `vocabulary` most frequent ones of the training split are
@@ -91,7 +92,7 @@ class Language(TokenTask):
   @functools.cached_property
   def _stamp(self) -> tuple:
     """Return size and time of change of the user's files as they were first found."""
-    own = () if self.corpus in corpora.UNITS else files.stamp(self.corpus)
+    own = corpora.stamp(self.corpus)
     return (*own, *files.stamp(self.tokenizer_file, 'tokenizer')) if self.tokenizer_file else own
 
   @property
@@ -246,7 +247,8 @@ class Language(TokenTask):
     return {'perplexity': _perplexity(values['nats_per_word'])} if 'nats_per_word' in values else {}
 
   def identity(self) -> dict[str, Any]:
-    name = self.corpus if self.corpus in corpora.UNITS else 'files'  # which may have moved
+    is_named = self.corpus in corpora.UNITS or tfds_prepared.is_name(self.corpus)
+    name = self.corpus if is_named else 'files'  # which may have moved
     return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
   def kept_files(self) -> dict[str, bytes]:

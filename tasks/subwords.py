@@ -10,7 +10,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,10 @@ class Subwords:
   def encode(self, text: str) -> Int64[np.ndarray, 't']:
     parts = [np.array(self._processor.encode(part), np.int64) for part in _chunks(text)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+  def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
+    """Return the ids of many short texts."""
+    return self._processor.encode(list(lines))
 
   def decode(self, ids: np.ndarray) -> str:
     return b''.join(self.pieces[int(i)] for i in ids).decode(errors='replace')

@@ -88,7 +88,7 @@ def test_library_declares_what_it_imports():
   ('file', 'extras'),
   [
     ('requirements.txt', ['programs']),
-    ('requirements-dev.txt', ['programs', 'dev']),
+    ('requirements-dev.txt', ['programs', 'tfds', 'dev']),
     ('requirements-peers.txt', ['programs', 'peers']),
   ],
 )

@@ -19,6 +19,7 @@ from tasks.base import Batch, Evaluation, Shard, Sums, Task
 from training import mesh as meshes
 from training.activations import Constrain, constrain
 from training.mesh_settings import MeshSettings
+from training.programs import Shapes, shapes
 from training.settings import EvalSettings
 from training.stop import polled
 
@@ -76,10 +77,13 @@ def evaluate(
     shardings = Constrain(mesh).states(model.state_spec(settings.streams, settings.memory))
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
+  seen: set[Shapes] = set()
   for batch in stream:
     batch = meshes.put_batch(batch, mesh)
     call = partial(example_sums, model, task, params, batch, carry, constrain(mesh), settings.memory)
-    sums, carry = polled(call, after_batch) if after_batch is not None and not results else call()
+    is_new = shapes(batch) not in seen  # and has to be compiled
+    sums, carry = polled(call, after_batch) if after_batch is not None and is_new else call()
+    seen.add(shapes(batch))
     results.append(sums)
     behind = 1 if meshes.must_wait(mesh) else AHEAD
     if len(results) >= behind:

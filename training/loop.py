@@ -21,7 +21,8 @@ from training.goodput import Ledger
 from training.metrics import Metrics, log
 from training.nonfinite import Counts, description
 from training.profiling import Profile
-from training.run import CompiledStep, Run
+from training.programs import Programs
+from training.run import Run
 from training.run_files import Files
 from training.speed import Display
 from training.step import Metrics as StepMetrics
@@ -45,7 +46,7 @@ class Loop:
 
   Args:
     run: what is trained.
-    compiled: its compiled step.
+    programs: its compiled step.
     state: where it begins; `batches` stand there too.
     files: where metrics and checkpoints go; None: metrics are kept in memory, and nothing is saved.
     evaluations: by name; `validation` runs every `eval_every` steps, all of them at the end, then with free-running
@@ -59,7 +60,7 @@ class Loop:
   def __init__(
     self,
     run: Run,
-    compiled: CompiledStep,
+    programs: Programs,
     state: TrainState,
     batches: Any,
     files: Files | None = None,
@@ -70,7 +71,7 @@ class Loop:
     profile: Profile | None = None,
     show: bool = False,
   ) -> None:
-    self.run, self.settings, self.compiled = run, run.settings, compiled
+    self.run, self.settings, self.programs = run, run.settings, programs
     self.state, self.batches = state, batches
     self.checkpoints = files.checkpoints if files else None
     self.metrics = files.writer if files else Metrics()
@@ -124,11 +125,14 @@ class Loop:
     batch, waited = self._next_batch()
     if processes.count() > 1:
       batch = meshes.put_batch(batch, self.run.mesh)
+    tokens = self.settings.batch_size * batch.inputs.shape[1]
     if self.display is None and self.show:
-      self.display = Display(self.run, self.step, self.settings.batch_size * batch.inputs.shape[1])
+      self.display = Display(self.run, self.step, tokens)
+    if not self.programs.has(batch):
+      self._compile(batch)
     if self.profile is not None:
       self.profile.before(self.step + 1)
-    self.state, metrics = self.compiled(self.state, batch)
+    self.state, metrics = self.programs(self.state, batch)
     self.finish()
     self.step += 1
     self.ledger.step = self.step
@@ -138,7 +142,14 @@ class Loop:
     if self.profile is not None:
       self.profile.after(self.step, metrics)
     if self.display is not None:
-      self.display.step(self.step, waited)
+      self.display.step(self.step, waited, tokens)
+
+  def _compile(self, batch: Any) -> None:
+    """Compile the step for a batch of a new shape. A signal waits: the batch is drawn, so that nothing can be saved."""
+    with self.ledger.during(goodput.COMPILE):
+      self.programs.compile(self.state, batch)
+    if self.display is not None:
+      self.display.pause()
 
   def _next_batch(self) -> tuple[Any, float]:
     """Return the next batch, and the seconds in which the device waited for it: none, where it is still at work."""
@@ -240,6 +251,7 @@ class Loop:
     if not last and not (self.step and _due(self.settings.eval_every, self.step)):
       return
     self.finish()
+    signatures: dict[str, str] = {}
     with self.ledger.during(goodput.EVALUATION):
       for name, evaluation in self.evaluations.items():
         if (name != 'validation' and not last) or self.metrics.row(self.step, name):
@@ -249,10 +261,14 @@ class Loop:
         # Processes agree after a step only: they do not poll equally often while they compile.
         poll = None if processes.count() > 1 else lambda: self.leave_if_stopped(int(self.stop.signal or 0))
         values = evaluate(*what, after_batch=poll)
-        if last:
-          values |= free_running(*what, after_batch=poll)
+        written = free_running(*what, after_batch=poll) if last else {}
+        values |= written
         self.metrics.write(self.step, name, values)
         log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
+        if written:
+          signatures |= run.task.signatures()
+    for name, signature in signatures.items():
+      log.info('%s: %s', name, signature)
     if self.display is not None:
       self.display.pause()
 

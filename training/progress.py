@@ -18,16 +18,17 @@ class Progress:
   Speed is measured from the first update on, so that compilation does not count.
   """
 
-  def __init__(self, first: int, steps: int, tokens: int) -> None:
-    self._steps, self._tokens = steps, tokens
+  def __init__(self, first: int, steps: int) -> None:
+    self._steps, self._tokens = steps, 0  # tokens since the last update
     bar = has_terminal(sys.stderr)
     self._bar = tqdm.tqdm(total=steps, initial=first, unit='step', dynamic_ncols=True) if bar else None
     self._begun: tuple[int, float] | None = None  # step and time
     self._last = (first, 0.0)
     self._printed = 0.0
 
-  def tick(self, step: int) -> None:
-    """Move the bar to a step that may still be running; it is drawn a few times a second."""
+  def tick(self, step: int, tokens: int) -> None:
+    """Move the bar to a step that may still be running, and count its tokens; it is drawn a few times a second."""
+    self._tokens += tokens
     if self._bar is not None:
       self._bar.update(step - self._bar.n)
 
@@ -35,11 +36,12 @@ class Progress:
     """Show a logged step, with the tokens a second since the last one."""
     now = time.monotonic()
     before, self._last = self._last, (step, now)
+    tokens, self._tokens = self._tokens, 0
     if self._begun is None:
       self._begun = self._last
     speed = ''
     if step > self._begun[0]:
-      rate = (step - before[0]) * self._tokens / max(now - before[1], 1e-9)
+      rate = tokens / max(now - before[1], 1e-9)
       left = (now - self._begun[1]) / (step - self._begun[0]) * (self._steps - step)
       speed = f'  {rate:,.0f} tokens/s  {clock(left)} left'
     if self._bar is not None:

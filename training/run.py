@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,11 @@ from training import limits, mesh_report
 from training import mesh as meshes
 from training.mesh_settings import MeshSettings, mesh_settings
 from training.optimizer import Optimizer, make_optimizer
+from training.programs import Programs
 from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
 from training.sharding import Layout, make_layout
-from training.step import Auxiliary, Metrics, TrainState, init_train_state, make_step, state_shardings
+from training.step import Auxiliary, TrainState, init_train_state, make_step, state_shardings
 from training.workdir import Config, make_model, make_task
-
-CompiledStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,13 @@ class Run:
     return self.place(state._replace(opt_state=opt_state))
 
   def trace_step(self) -> Any:
-    """Trace the step for its batches; `.lower().compile()` is a CompiledStep. InputError if they do not fit."""
+    """Trace the step for its first batch; `.lower().compile()` is a program of it. InputError if they do not fit."""
     batch = meshes.put_batch(next(self.batches()), self.mesh)
     return self.step.trace(self.abstract_state(), batch)
+
+  def programs(self, traced: Any) -> Programs:
+    """Compile the traced step, to which programs for batches of other shapes are added as they come."""
+    return Programs(self.step, traced.lower().compile())
 
   def abstract_state(self) -> TrainState:
     """Return the shapes of the state, and where it lies."""

@@ -21,7 +21,7 @@ class Speed:
   """Times of steps, from the end of one to the end of the next.
 
   Args:
-    tokens: of a step, over all devices.
+    tokens: of a step, over all devices, where `step` says no other number.
     flops_per_token: of training.
     devices: that share a step.
     dtype: of the computation.
@@ -32,14 +32,16 @@ class Speed:
     self._peak = known_peak(self.devices[0].device_kind)
     self._last: float | None = None
     self._seconds: list[float] = []
+    self._tokens = 0
     self._waited = 0.0
     self._total = 0.0
 
-  def step(self, waited: float) -> None:
-    """Note the end of a step, and the seconds of it in which the device had no batch."""
+  def step(self, waited: float, tokens: int = 0) -> None:
+    """Note the end of a step, the seconds of it in which the device had no batch, and its tokens (0: the usual)."""
     now = time.perf_counter()
     if self._last is not None:
       self._seconds.append(now - self._last)
+      self._tokens += tokens or self.tokens
       self._waited += waited
     self._last = now
 
@@ -52,9 +54,9 @@ class Speed:
     if not self._seconds:
       return {}
     seconds, waited = np.asarray(self._seconds), self._waited
-    self._seconds, self._waited = [], 0.0
+    rate = self._tokens / float(seconds.sum())
+    self._seconds, self._tokens, self._waited = [], 0, 0.0
     self._total += float(seconds.sum())
-    rate = self.tokens * len(seconds) / float(seconds.sum())
     values = {
       'tokens_per_second': rate,
       'tokens_per_second_per_device': rate / len(self.devices),
@@ -99,19 +101,19 @@ def shown(values: dict[str, float]) -> str:
 
 
 class Display:
-  """The speed and the progress of a run that goes on from step `first`, of `tokens` a step."""
+  """The speed and the progress of a run that goes on from step `first`; the first step has `tokens`."""
 
   def __init__(self, run: Run, first: int, tokens: int) -> None:
     settings = run.settings
     flops = sizing.training_flops(run.model, settings.segment, settings.memory)
-    self.progress = Progress(first, settings.steps, tokens)
+    self.progress = Progress(first, settings.steps)
     self.speed = Speed(tokens, flops, list(run.mesh.devices.flat), run.model.config.dtype)
     self._last: dict[str, float] = {}
 
-  def step(self, step: int, waited: float) -> None:
-    """Note that a step has been dispatched; see `Speed.step`."""
-    self.progress.tick(step)
-    self.speed.step(waited)
+  def step(self, step: int, waited: float, tokens: int) -> None:
+    """Note that a step has been dispatched, and its tokens; see `Speed.step`."""
+    self.progress.tick(step, tokens)
+    self.speed.step(waited, tokens)
 
   def logged(self, step: int, loss: float) -> dict[str, float]:
     """Show a logged step; return the speed since the last one."""

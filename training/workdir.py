@@ -163,6 +163,8 @@ def check_entries(workdir: pathlib.Path) -> None:
     ('goodput.jsonl', False),
     ('timings.jsonl', False),
     ('tokenizer.model', False),
+    ('tokenizer.source.model', False),
+    ('tokenizer.target.model', False),
     ('checkpoints', True),
     ('tensorboard', True),
     ('profile', True),
@@ -212,6 +214,7 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
       'non_embedding': models.count_parameters(model, embedding=False),
     },
     'data': task.identity(),
+    **({'signatures': signatures} if (signatures := task.signatures()) else {}),
     **provenance.machine_identity(),
   }
   files.write_text(workdir / 'provenance.json', json.dumps([*read_provenance(workdir), start], indent=2) + '\n')

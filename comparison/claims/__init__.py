@@ -10,6 +10,7 @@ from comparison.claims import (
   systems,
   tasks,
   throughput,
+  trained_grids,
   training_memory,
   winners,
 )
@@ -17,16 +18,17 @@ from comparison.claims.base import Claim
 
 _MODULES = (
   architecture,
-  scaling,
-  optimisation,
-  latency,
-  decoding,
-  tasks,
-  systems,
   attention,
-  winners,
+  decoding,
+  latency,
+  optimisation,
+  scaling,
+  systems,
+  tasks,
   throughput,
+  trained_grids,
   training_memory,
+  winners,
 )
 _ALL = [claim for module in _MODULES for claim in module.CLAIMS]
 CLAIMS: dict[int, Claim] = {claim.number: claim for claim in sorted(_ALL, key=lambda claim: claim.number)}

@@ -14,6 +14,7 @@ from comparison.experiments.serving import Serving
 from comparison.experiments.task_quality import TaskQuality
 from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.training_bytes import TrainingBytes
+from comparison.experiments.training_grids import Clipping, LearningRates, PositionsOfRecurrence, SampleEfficiency
 from comparison.experiments.training_time import TrainingTime
 from comparison.experiments.truncation import Truncation
 
@@ -34,6 +35,10 @@ _ALL: tuple[Experiment, ...] = (
   Truncation(),
   TokenIndex(),
   RecallCapacity(),
+  PositionsOfRecurrence(),
+  Clipping(),
+  LearningRates(),
+  SampleEfficiency(),
   TaskQuality(),
 )
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

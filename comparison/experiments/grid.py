@@ -93,7 +93,7 @@ class Grid(Experiment):
       kept = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
       chosen = float(np.mean(kept))
       row = {
-        **columns(variant, model, length), **flat, 'length': length, 'learning_rate': rate, 'rates': rates,
+        **flat, **columns(variant, model, length), 'length': length, 'learning_rate': rate, 'rates': rates,
         'updates': cell['steps'], 'selection': chosen if math.isfinite(chosen) else None,
       }  # fmt: skip
       for seed, run in runs.items():

@@ -18,7 +18,8 @@ from tasks.base import Evaluation
 from training.evaluate import NotFinite, check_finite, evaluate
 from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
-from training.run import CompiledStep, make_run
+from training.programs import Programs
+from training.run import make_run
 from training.run_files import open_files, restore
 from training.settings import EvalSettings, TrainSettings
 
@@ -49,22 +50,22 @@ class Trainer:
     self.folder = folder
 
   @functools.cached_property
-  def compiled(self) -> CompiledStep:
-    return self.setup.trace_step().lower().compile()
+  def programs(self) -> Programs:
+    return self.setup.programs(self.setup.trace_step())
 
   def run(self, learning_rate: float, seed: int) -> Trial:
     """Take `settings.steps` updates on batches of the task's training split drawn with `seed`."""
     run = self.setup
     state, batches = run.initial_state(seed, learning_rate), run.batches(seed)
     if self.folder is None:
-      return train(Loop(run, self.compiled, state, batches))
+      return train(Loop(run, self.programs, state, batches))
     folder = self.folder / f'rate-{learning_rate:g}-seed-{seed}'
     restored = restore(folder, run)
     if restored is not None:
       state = run.place(restored.tree)
       batches.set_state(restored.extra['batches'])
     with open_files(folder, run, restored) as opened:
-      return train(Loop(run, self.compiled, state, batches, opened))
+      return train(Loop(run, self.programs, state, batches, opened))
 
 
 def train(loop: Loop) -> Trial:

@@ -13,6 +13,10 @@ SERIES = {
   'exchange_rate': 'Daily exchange rates of eight countries: 7,588 rows.',
   'm4_hourly': 'The hourly series of the M4 competition: 414 of 748 to 1,008 hours.',
 }
+PAIRS = {
+  'phrases': 'Made-up German sentences and their translations: 4,000, 300 and 300 pairs; no download.',
+  'multi30k': 'Captions of photographs, English and German: 29,000, 1,014 and 1,000 pairs of sentences.',
+}
 CASES = {
   'cylinder_bell_funnel': 'Made-up series of three classes: 300, 150 and 900 of 128 steps; no download.',
   'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import pathlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from seqmodels.errors import InputError, unknown
 from tasks import subwords
-from tasks.datasets import embedded, files, own_text
+from tasks.datasets import embedded, enwik8, files, own_text, ptb, tfds_prepared, tiny_shakespeare
 from tasks.datasets.words import PLAIN, PREPARED, Words
 from tasks.datasets.words import vocabulary as vocabulary_of
 from tasks.subwords import Subwords
@@ -24,6 +25,12 @@ UNITS = {
   'enwik8': ('byte', 'word', 'subword'),
   'ptb': ('word', 'character', 'subword'),
 }  # the first is the usual one
+READ: dict[str, Callable[[], dict[str, bytes]]] = {
+  'embedded': lambda: {'full': embedded.read()},
+  'tinyshakespeare': tiny_shakespeare.load,
+  'enwik8': enwik8.load,
+  'ptb': ptb.load,
+}
 OWN_UNITS = ('character', 'byte', 'word', 'whitespace', 'subword')  # of the user's files
 SPLIT = '90/5/5'
 HAVE_SPLITS = ('enwik8', 'ptb')
@@ -79,9 +86,8 @@ def check_options(dataset: str, unit: str, split: str) -> str:
 
   Raises InputError for a unit that the data set does not have, and for a split that is none or not to be chosen.
   """
-  if dataset not in UNITS and not files.is_path(dataset):
-    known = unknown('task.dataset', dataset, UNITS)
-    raise InputError(f'{known}, or files: a path, a folder or a pattern such as texts/*.txt')
+  if dataset not in UNITS:
+    check_own(dataset, UNITS, 'a path, a folder or a pattern such as texts/*.txt')
   allowed = UNITS.get(dataset, OWN_UNITS)
   if unit not in ('auto', *allowed):
     raise unknown(f'task.unit of {dataset}', unit, ('auto', *allowed))
@@ -89,6 +95,22 @@ def check_options(dataset: str, unit: str, split: str) -> str:
   if split != SPLIT and dataset in HAVE_SPLITS:
     raise InputError(f'task.split={split!r} is not offered for {dataset}, which has its own splits; leave it {SPLIT}')
   return allowed[0] if unit == 'auto' else unit
+
+
+def check_own(dataset: str, names: Iterable[str], kinds: str) -> None:
+  """Raise InputError unless `dataset` names files or a data set of TFDS. names, kinds: what else is allowed."""
+  if tfds_prepared.is_name(dataset):
+    tfds_prepared.parse(dataset)
+  elif not files.is_path(dataset):
+    known = unknown('task.dataset', dataset, names)
+    raise InputError(f'{known}, or files: {kinds}; or tfds:NAME')
+
+
+def stamp(dataset: str) -> tuple:
+  """Return what changes when the files of `dataset` do; () for a data set of the project."""
+  if tfds_prepared.is_name(dataset):
+    return tfds_prepared.stamp(dataset)
+  return () if dataset in UNITS else files.stamp(dataset)
 
 
 def parse_split(split: str) -> tuple[float, float]:
@@ -187,19 +209,12 @@ def _of_subwords(texts: dict[str, str], content: dict[str, str], size: int, toke
 
 
 def _texts(dataset: str, unit: str) -> Texts:
-  if dataset not in UNITS:
-    return Texts(*own_text.load(dataset, unit == 'byte'))
-  if dataset == 'embedded':
-    texts = {'full': embedded.read()}
+  if tfds_prepared.is_name(dataset):
+    texts = tfds_prepared.texts(dataset)
+  elif dataset in UNITS:
+    texts = READ[dataset]()
   else:
-    # TFDS takes a second to import, and only real data needs it.
-    from tasks.datasets.builder import TextBuilder, load_texts
-    from tasks.datasets.enwik8 import Enwik8
-    from tasks.datasets.ptb import Ptb
-    from tasks.datasets.tiny_shakespeare import TinyShakespeare
-
-    builders: dict[str, type[TextBuilder]] = {'tinyshakespeare': TinyShakespeare, 'enwik8': Enwik8, 'ptb': Ptb}
-    texts = load_texts(builders[dataset])
+    return Texts(*own_text.load(dataset, unit == 'byte'))
   return Texts(texts, {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from seqmodels.errors import InputError, unknown
-from tasks.datasets import SERIES, exchange_rate, files, m4, own_csv
+from tasks.datasets import SERIES, ett, exchange_rate, files, m4, own_csv
 
 SPLIT = 'auto'
 HOURLY, QUARTERS, NONE = (24, 168), (96, 672), (1,)
@@ -161,12 +161,8 @@ def _percentages(split: str) -> tuple[float, ...]:
 
 
 def _ett(name: str, split: str) -> Series:
-  # TFDS takes a second to import, and only these data need it.
-  from tasks.datasets.builder import load as load_records
-  from tasks.datasets.ett import EttH1, EttM1
-
   steps = {'ETTh1': 1, 'ETTm1': 4}[name]  # an hour
-  table = load_records(EttH1 if name == 'ETTh1' else EttM1)['full'][0]['values']
+  table = ett.load(name)
   # 12, 4 and 4 months of 30 days; the rest is not used (Zhou et al. 2021).
   months = tuple(month * 30 * 24 * steps for month in (12, 16, 20))
   borders = _borders(len(table), split, (months[0], months[1], months[2]))

@@ -47,23 +47,29 @@ class RawArchive(RawFile):
 class _Settings:
   downloads_dir: pathlib.Path | None = None
   data_dir: pathlib.Path | None = None
+  tfds_data_dir: pathlib.Path | None = None
 
 
 _settings = _Settings()
 
 
 def configure(
-  downloads_dir: str | os.PathLike[str] | None = None, data_dir: str | os.PathLike[str] | None = None
+  downloads_dir: str | os.PathLike[str] | None = None,
+  data_dir: str | os.PathLike[str] | None = None,
+  tfds_data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
   """Set the folders for this process; None or '' leaves one to its environment variable or default.
 
-  Raises InputError if `downloads_dir` is not a folder.
+  Raises InputError if `downloads_dir` or `tfds_data_dir` is not a folder.
   """
   _settings.downloads_dir = _expanded(downloads_dir) if downloads_dir else None
   _settings.data_dir = _expanded(data_dir) if data_dir else None
+  _settings.tfds_data_dir = _expanded(tfds_data_dir) if tfds_data_dir else None
   folder = downloads_folder()
   if folder is not None and not folder.is_dir():
     raise InputError(f'downloads_dir={str(folder)!r} is not a folder')
+  if _settings.tfds_data_dir is not None and not _settings.tfds_data_dir.is_dir():
+    raise InputError(f'tfds_data_dir={str(_settings.tfds_data_dir)!r} is not a folder')
 
 
 def downloads_folder() -> pathlib.Path | None:
@@ -73,13 +79,18 @@ def downloads_folder() -> pathlib.Path | None:
 
 
 def data_folder() -> pathlib.Path:
-  """Return the folder of downloaded and prepared data; it need not exist."""
+  """Return the folder of downloaded data; it need not exist."""
   if _settings.data_dir:
     return _settings.data_dir
   variable = os.environ.get('SEQMODELS_DATA_DIR')
   if variable:
     return _expanded(variable)
   return (cache.cache_home() or pathlib.Path(tempfile.gettempdir())) / 'seqmodels' / 'data'
+
+
+def tfds_folder() -> pathlib.Path:
+  """Return the folder of what TensorFlow Datasets has prepared; it need not exist."""
+  return _settings.tfds_data_dir or _expanded(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets')
 
 
 def _expanded(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """The published counts of the real data, from a folder that SEQMODELS_DOWNLOADS_DIR names (skipped without one)."""
 
 import gzip
-import logging
 import os
 import pathlib
 import shutil
@@ -15,16 +14,12 @@ from tasks.datasets import cases, corpora, series, source, spoken_digits
 
 FOLDER = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
 
-pytestmark = [
-  pytest.mark.skipif(not FOLDER, reason='SEQMODELS_DOWNLOADS_DIR names no folder of raw files'),
-  # TFDS and its dependencies, on import.
-  pytest.mark.filterwarnings('ignore::DeprecationWarning'),
-]
+pytestmark = pytest.mark.skipif(not FOLDER, reason='SEQMODELS_DOWNLOADS_DIR names no folder of raw files')
 
 
 @pytest.fixture(scope='module', autouse=True)
-def prepared(tmp_path_factory):
-  """Everything is prepared anew, and what is in memory comes from there."""
+def read_anew(tmp_path_factory):
+  """Everything is read anew, and what is in memory comes from there."""
   before = source._settings
   source._settings = source._Settings()
   source.configure(FOLDER, tmp_path_factory.mktemp('data'))
@@ -57,7 +52,6 @@ def test_enwik8_has_the_published_counts_and_its_own_bytes():
     'validation': 5_000_000,
     'test': 5_000_000,
   }
-  # Stored in pieces: together they are the file again.
   found = source.RawFile('enwik8/enwik8', '', 0, '')
   with gzip.open(source._local(found)) as file:
     start = file.read(3 << 20)
@@ -83,8 +77,8 @@ def test_words_of_the_ptb_are_counted_as_published_in_both_units():
       assert np.asarray(task.text.word_counts.words_in(before, ids), np.float64).sum() == words
 
 
-def test_a_folder_of_the_users_is_the_same_as_the_prepared_data(tmp_path):
-  """The Penn Treebank under its own file names, read by blanks, is what its builder gives."""
+def test_a_folder_of_the_users_is_the_same_as_the_named_data(tmp_path):
+  """The Penn Treebank under its own file names, read by blanks, is the data set `ptb`."""
   for name in ('train', 'valid', 'test'):
     (path,) = (pathlib.Path(FOLDER) / 'ptb').glob(f'ptb.{name}.txt*')
     content = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
@@ -219,35 +213,6 @@ def test_exchange_rates_are_read_and_cut_as_in_the_literature():
   # Repeating the last value: 0.081 and 0.196 ("Repeat" of Zeng et al. 2023 at horizon 96, recalled).
   assert baselines['copy_last']['mse'] == pytest.approx(0.081, abs=1e-3)
   assert baselines['copy_last']['mae'] == pytest.approx(0.196, abs=1e-3)
-
-
-def test_damaged_prepared_data_are_refused():
-  sizes({'dataset': 'tinyshakespeare'})
-  (path,) = source.data_folder().glob('*shakespeare/*/*.array_record*')
-  content = path.read_bytes()
-  path.write_bytes(content[:200_000] + b'damage' + content[200_006:])
-  corpora.load.cache_clear()
-  with pytest.raises(InputError, match=r'is damaged .* remove it') as caught:
-    sizes({'dataset': 'tinyshakespeare'})
-  assert '\n' not in str(caught.value)
-  path.write_bytes(content)
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, caplog):
-  (tmp_path / 'file').write_text('')
-  kept = (source.downloads_folder(), source.data_folder())
-  source.configure(FOLDER, tmp_path / 'file' / 'data')
-  corpora.load.cache_clear()
-  log = logging.getLogger('seqmodels')
-  log.addHandler(caplog.handler)
-  try:
-    with pytest.raises(InputError, match=r'data_dir=.* cannot be written') as caught:
-      sizes({'dataset': 'tinyshakespeare'})
-  finally:
-    log.removeHandler(caplog.handler)
-    source.configure(*kept)
-  assert '\n' not in str(caught.value)
-  assert not caplog.messages
 
 
 def test_a_corrupted_copy_is_refused_before_anything_is_written(tmp_path):

@@ -22,6 +22,7 @@ SMALL = {
   'delay': {'symbols': 3, 'lag': 2, 'length': 8},
   'induction_heads': {'symbols': 4, 'length': 12},
   'selective_copying': {'symbols': 3, 'items': 3, 'length': 12},
+  'translation': {'vocabulary': 400},
 }
 NAMES = sorted(name for name, task in tasks.TASKS.items() if issubclass(task, TokenTask))
 

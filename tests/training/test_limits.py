@@ -51,6 +51,7 @@ def check(model=None, train=None, evaluation=None, spec=None) -> None:
     ({'train': {'batch_size': 2**22, 'accumulate': 2**20}}, 'train.batch_size=4194304: a batch need at least 4.5 GiB'),
     ({'train': {'segment': 8, 'memory': 10**6}}, 'train.memory=1000000: the states of 32 rows'),
     ({'evaluation': {'segment': 8, 'memory': 10**7}}, 'eval.memory=10000000: the states of 8 streams'),
+    ({'evaluation': {'beams': 10**9}}, 'eval.beams=1000000000: the beams of 64,000,000,000 rows'),
     ({'evaluation': {'batch_size': 10**5}}, 'eval.batch_size=100000: outputs need at least'),
     ({'spec': Spec('causal', Tokens(10**7), Tokens(10**7), 8)}, 'at least 1.29e+09 parameters'),
   ],

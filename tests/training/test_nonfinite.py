@@ -51,7 +51,7 @@ def settings(**fields: Any) -> TrainSettings:
 
 def start(poisoned, **fields):
   run = make_run(toy.model(), Poisoned(steps=poisoned), settings(**fields), mesh_settings=MeshSettings(data=1))
-  return run, run.trace_step().lower().compile()
+  return run, run.programs(run.trace_step())
 
 
 def loop(run, compiled, files=None):

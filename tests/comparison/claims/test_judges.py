@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from comparison.claims import CLAIMS
@@ -243,6 +244,55 @@ def jitter(row):
   return {**row, **timed(row['value'], NOISE[::-1])} if other and row.get('batch') != 1 else row
 
 
+def positions(without, with_them):
+  value = lambda position, seed, **_: (without if position == 'none' else with_them) - 1e-4 * seed
+  return rows(
+    'positions_of_recurrence', 'accuracy', architecture=['lstm', 'gru', 'transformer'], position=['none', 'sinusoidal'],
+    seed=[0, 1, 2], value=value,
+  )  # fmt: skip
+
+
+def clipping(rnn, transformer):
+  """What clipping gains, in nats."""
+  value = lambda architecture, clip, seed, **_: (
+    2.0 + 0.003 * seed * (clip + 1) + (0.0 if clip else transformer if architecture == 'transformer' else rnn)
+  )
+  who = {'architecture': ['lstm', 'transformer'], 'optimizer': ['sgd', 'adamw'], 'clip': [0.0, 1.0], 'seed': [0, 1, 2]}
+  return rows('clipping', 'loss', value=value, **who) + rows('clipping', 'diverged', value=0, **who)
+
+
+def learning_rates(transformer, lstm):
+  """Losses that rise sharply beyond a rate of either side; the seeds differ where the sides do not."""
+  found = rows('learning_rates', 'baseline', baseline='unigram', value=3.0)
+  for name, block, limit in (('transformer', 'residual', transformer), ('lstm', 'plain', lstm)):
+    value = lambda learning_rate, seed, limit=limit, name=name, **_: (
+      1.0 if learning_rate <= limit * (3.2 if (seed, name) in {(0, 'lstm'), (1, 'transformer')} else 1) else 2.5
+    )
+    found += rows(
+      'learning_rates', 'loss', architecture=name, block=block, warmup=[0.0, 0.1], seed=[0, 1, 2, 3],
+      learning_rate=[1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1], value=value,
+    )  # fmt: skip
+  return found
+
+
+def samples(transformer, rnn, gaps=(1.0, 1.0)):
+  """Losses that fall with the number of examples over that which a side needs; gaps of the fewest to training."""
+  found = []
+  sides = {'transformer': (transformer, gaps[0]), 'lstm': (rnn, gaps[1]), 'gru': (rnn, gaps[1])}
+  for name, (needed, gap) in sides.items():
+    who = {'architecture': name, 'examples': [30, 300, 3000], 'dropout': [0.0, 0.2], 'seed': [0, 1, 2]}
+    loss = lambda examples, seed, needed=needed, **_: 3 - 0.4 * np.log10(examples / needed) + 0.01 * (seed - 1)
+    train = lambda seed, loss=loss, gap=gap, **columns: loss(seed=seed, **columns) - gap + 0.01 * (seed - 1)
+    found += rows('sample_efficiency', 'loss', value=lambda f=loss, n=name, **c: f(**c) + wobble(n, c), **who)
+    found += rows('sample_efficiency', 'train_loss', value=train, **who)
+  return found
+
+
+def wobble(name, columns):
+  """Noise that is not the same for both sides."""
+  return 0.02 * (columns['seed'] - 1) * (-1 if name == 'transformer' else 1)
+
+
 def everything(cost, gap):
   """Cost of the Transformer over that of the RNN, and how much better its trained models are."""
   time = lambda t: 1e-4 * t * cost
@@ -304,6 +354,23 @@ CASES = [
   (14, 'mixed', gradients(-30.0, -0.2)),
   (14, 'contradicted', gradients(0.3, -0.2)),
   (14, 'undecided', gradients(-30.0, -12.0, lag=100)),
+  (11, 'supported', positions(0.999, 0.999)),
+  (11, 'contradicted', positions(0.75, 0.99)),
+  (11, 'mixed', positions(0.75, 0.75)),
+  (11, 'undecided', positions(0.95, 0.98)),
+  (15, 'supported', clipping(0.5, 0.0)),
+  (15, 'contradicted', clipping(0.0, 0.5)),
+  (15, 'mixed', clipping(0.5, 0.5)),
+  (15, 'undecided', clipping(0.02, 0.02)),
+  (16, 'supported', learning_rates(1e-2, 1e-3)),
+  (16, 'contradicted', learning_rates(1e-3, 1e-2)),
+  (16, 'undecided', learning_rates(1e-2, 1e-2)),
+  (20, 'supported', samples(2.0, 1.0)),
+  (20, 'contradicted', samples(0.5, 1.0)),
+  (20, 'undecided', samples(1.0, 1.0)),
+  (21, 'supported', samples(2.0, 1.0, gaps=(1.5, 0.5))),
+  (21, 'contradicted', samples(2.0, 1.0, gaps=(0.5, 1.5))),
+  (21, 'undecided', samples(2.0, 1.0, gaps=(0.51, 0.5))),
   (24, 'supported', latency(linear, flat)),
   (24, 'contradicted', latency(flat, linear)),
   (24, 'supported', latency(linear, lambda t: 2e-4 * t if t < 50 else 0.5e-4 * t)),  # at one length
@@ -441,7 +508,7 @@ def test_no_judge_falls_over_partial_records(number):
 
 
 def test_every_claim_has_its_thresholds_its_plots_and_its_place_in_the_ledger():
-  numbers = [1, 3, 5, 6, 7, 9, 10, 12, 14, *range(24, 36), 47, 48, *range(50, 56), 57, 60]
+  numbers = [1, 3, 5, 6, 7, *range(9, 13), *range(14, 17), 20, 21, *range(24, 36), 47, 48, *range(50, 56), 57, 60]
   assert list(CLAIMS) == numbers
   assert list(STATEMENTS) == list(range(1, 61))
   assert {s.section for s in STATEMENTS.values()} == set(SECTIONS)

@@ -11,6 +11,7 @@ from comparison.experiments.variants import Variant
 from tasks.recall import Recall
 from training.evaluate import NotFinite
 from training.optimizer import OPTIMIZERS
+from training.programs import Programs
 from training.settings import TrainSettings
 
 TASK = Recall(vocabulary=16, pairs=2, length=8, evaluation_examples=20)
@@ -70,14 +71,15 @@ def test_a_trial_in_a_folder_goes_on_where_it_stopped(tmp_path):
   trainer = Trainer(model(), TASK, settings, folder=tmp_path)
   calls = 0
 
-  def stops(state, batch):
-    nonlocal calls
-    calls += 1
-    if calls == 6:
-      raise KeyboardInterrupt
-    return compiled(state, batch)
+  class Stops(Programs):
+    def __call__(self, state, batch):
+      nonlocal calls
+      calls += 1
+      if calls == 6:
+        raise KeyboardInterrupt
+      return super().__call__(state, batch)
 
-  compiled, trainer.compiled = trainer.compiled, stops
+  trainer.programs = Stops(trainer.setup.step, trainer.setup.trace_step().lower().compile())
   with pytest.raises(KeyboardInterrupt):
     trainer.run(1e-2, 3)
   calls = 100

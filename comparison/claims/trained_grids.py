@@ -1,0 +1,287 @@
+"""Claims about how models are trained: clipping, learning rates, amounts of data, order without positions."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from comparison import statistics
+from comparison.claims.base import (
+  GATED,
+  RECURRENT,
+  TRANSFORMER,
+  Claim,
+  Plot,
+  Verdict,
+  levels,
+  seeds,
+  tuned,
+  where,
+)
+from comparison.claims.points import Point, above, below, combine, not_measured, undecided
+from comparison.records import Row
+from comparison.statistics import Interval
+
+WRITTEN = '2026-11-29 03:20'
+MARGIN = 0.02  # nats: a smaller difference is none
+BAND = 0.05  # of the distance from the unigram to the best loss, within which a learning rate is a good one
+ORDER_BLIND = 0.75  # accuracy of a classifier of two marks that knows no order
+
+
+def order_by_itself(records: Sequence[Row]) -> Verdict:
+  rows = tuned(where(records, 'positions_of_recurrence', 'accuracy'), 'architecture', 'position')
+  points = []
+  for architecture in (a for a in levels(rows, 'architecture') if a in GATED):
+    by_position = {
+      position: [r for r in rows if (r['architecture'], r['position']) == (architecture, position)]
+      for position in ('none', 'sinusoidal')
+    }
+    if not all(by_position.values()):
+      continue
+    without, with_them = seeds(by_position['none']), seeds(by_position['sinusoidal'])
+    points.append(above(f'{architecture} without positions, accuracy', without, 0.99, 0.9))
+    gained = Interval(with_them.value - without.value, with_them.low - without.high, with_them.high - without.low)
+    points.append(below(f'{architecture}, what positions add to its accuracy', gained, 0.01, 0.05))
+  if not points:
+    return not_measured('positions_of_recurrence')
+  beside = [r for r in rows if r['architecture'] == TRANSFORMER]
+  shown = ', '.join(
+    f'{position}: {seeds(r for r in beside if r["position"] == position).value:.3g}'
+    for position in levels(beside, 'position')
+  )
+  text = f'{"; ".join(map(str, points))}. Knowing no order: {ORDER_BLIND}. Transformer by positions: {shown}.'
+  return combine(points, text)
+
+
+def clipping_matters(records: Sequence[Row]) -> Verdict:
+  rows = tuned(where(records, 'clipping', 'loss'), 'architecture', 'optimizer', 'clip')
+  if not rows:
+    return not_measured('clipping')
+  points = []
+  for optimizer in levels(rows, 'optimizer'):
+    for architecture in levels(rows, 'architecture'):
+      here = [r for r in rows if (r['optimizer'], r['architecture']) == (optimizer, architecture)]
+      loss = {clip: {r['seed']: r['value'] for r in here if r['clip'] == clip} for clip in (0.0, 1.0)}
+      both = sorted(loss[0.0].keys() & loss[1.0].keys())
+      if len(both) < 2:
+        continue
+      gain = statistics.mean([loss[0.0][seed] - loss[1.0][seed] for seed in both])
+      label = f'{architecture} by {optimizer}: loss without clipping − with'
+      if architecture in RECURRENT:
+        points.append(above(label, gain, MARGIN, unit='nats'))
+      elif architecture == TRANSFORMER:
+        points.append(below(label, gain, MARGIN, unit='nats'))
+  if not points:
+    return undecided('fewer than two seeds were measured with clipping and without')
+  failures = where(records, 'clipping', 'diverged')
+  lost = ', '.join(
+    f'{a} {100 * np.mean([r["value"] for r in failures if (r["architecture"], r["clip"]) == (a, 0.0)]):.0f} %'
+    for a in levels(failures, 'architecture')
+  )
+  return combine(points, f'{"; ".join(map(str, points))}. Diverged without clipping, of all learning rates: {lost}.')
+
+
+def larger_rates(records: Sequence[Row]) -> Verdict:
+  rows = where(records, 'learning_rates', 'loss')
+  unigram = [r['value'] for r in where(records, 'learning_rates', 'baseline', baseline='unigram')]
+  warm = [r for r in rows if r['warmup']]
+  sides = [_good_rates(warm, *model, unigram) for model in ((TRANSFORMER, 'residual'), ('lstm', 'plain'))]
+  if not all(sides):
+    return not_measured('learning_rates')
+  both = sorted(sides[0].keys() & sides[1].keys())
+  if len(both) < 2:
+    return undecided('fewer than two seeds were measured for both sides')
+  logs = np.log10([[side[seed] for seed in both] for side in sides])  # [side, seed, smallest and largest]
+  largest, width = logs[..., 1], logs[..., 1] - logs[..., 0]
+  points = [
+    above(f'{label}, Transformer − LSTM', statistics.mean((of[0] - of[1]).tolist()), 1e-9, 0.0, 'decades')
+    for label, of in (('largest good learning rate', largest), ('width of the good rates', width))
+  ]
+  text = '; '.join(map(str, points)) + f'. A good rate: within {BAND:.0%} of the way from the best loss to the unigram.'
+  cold = [r for r in rows if not r['warmup']]
+  for title, some, model in (
+    ('LSTM in the residual block', warm, ('lstm', 'residual')),
+    ('Transformer without warm-up', cold, (TRANSFORMER, 'residual')),
+  ):
+    found = _good_rates(some, *model, unigram)
+    if found:
+      low, high = np.median(list(found.values()), axis=0)
+      text += f' {title}: {low:.2g} to {high:.2g}.'
+  return combine(points, text)
+
+
+def _good_rates(
+  rows: Sequence[Row], architecture: str, block: str, unigram: Sequence[float]
+) -> dict[int, tuple[float, float]]:
+  """Return seed → the smallest and the largest learning rate whose loss is within BAND of the best."""
+  found = {}
+  mine = [r for r in rows if (r['architecture'], r['block']) == (architecture, block)]
+  for seed in levels(mine, 'seed') if unigram else ():
+    loss = {r['learning_rate']: r['value'] for r in mine if r['seed'] == seed}
+    best = min(loss.values())
+    good = [rate for rate, value in loss.items() if value <= best + BAND * max(0.0, unigram[0] - best)]
+    found[seed] = min(good), max(good)
+  return found
+
+
+def _curves(records: Sequence[Row], architecture: str) -> dict[int, dict[float, float]]:
+  """Return seed → number of examples → test loss, with the dropout and learning rate that are best on validation."""
+  rows = where(records, 'sample_efficiency', 'loss', architecture=architecture)
+  found: dict[int, dict[float, float]] = {}
+  for row in tuned(rows, 'examples'):
+    found.setdefault(row['seed'], {})[row['examples']] = row['value']
+  return found
+
+
+def data_for_equal_loss(records: Sequence[Row]) -> Verdict:
+  attention = _curves(records, TRANSFORMER)
+  points = []
+  for architecture in GATED:
+    recurrent = _curves(records, architecture)
+    both = sorted(attention.keys() & recurrent.keys())
+    ratios = [r for seed in both if (r := examples_needed(attention[seed], recurrent[seed])) is not None]
+    if len(ratios) > 1:
+      logs = statistics.mean(np.log(ratios).tolist())
+      ratio = Interval(*(float(np.exp(x)) for x in logs))
+      label = f'examples that the Transformer needs ÷ those of the {architecture}, at equal loss'
+      points.append(above(label, ratio, 1.0, unit='×'))
+  if not points:
+    if not attention:
+      return not_measured('sample_efficiency')
+    return undecided('no loss was reached by both sides with two seeds or more')
+  return combine(
+    points, '; '.join(map(str, points)) + '. Interpolated between the numbers measured, never beyond them.'
+  )
+
+
+def examples_needed(transformer: Mapping[float, float], rnn: Mapping[float, float]) -> float | None:
+  """Return the geometric mean over losses that both reach of N of the Transformer ÷ N of the RNN; None without any.
+
+  Losses are made monotone: more examples are at least as good.
+  """
+  curves = []
+  for curve in (transformer, rnn):
+    counts = np.array(sorted(curve), np.float64)
+    losses = np.minimum.accumulate([curve[n] for n in counts])
+    curves.append((np.log(counts), losses))
+  low, high = max(c[1][-1] for c in curves), min(c[1][0] for c in curves)
+  if not low < high:
+    return None
+  grid = np.linspace(low, high, 9)
+  needed = [np.interp(-grid, -losses, counts) for counts, losses in curves]
+  return float(np.exp(np.mean(needed[0] - needed[1])))
+
+
+def _gaps(found: Mapping[str, Sequence[Row]], architecture: str, examples: float) -> dict[int, float]:
+  """Return seed → test loss − training loss of a model at its best learning rate."""
+  loss = {}
+  for metric, rows in found.items():
+    here = tuned([r for r in rows if (r['architecture'], r['examples']) == (architecture, examples)])
+    loss[metric] = {r['seed']: r['value'] for r in here}
+  both = loss['loss'].keys() & loss['train_loss'].keys()
+  return {seed: loss['loss'][seed] - loss['train_loss'][seed] for seed in both}
+
+
+def overfits_more(records: Sequence[Row]) -> Verdict:
+  found = {m: where(records, 'sample_efficiency', m, dropout=0.0) for m in ('loss', 'train_loss')}
+  if not all(found.values()):
+    return not_measured('sample_efficiency')
+  fewest = min(levels(found['loss'], 'examples'))
+  gaps = {architecture: _gaps(found, architecture, fewest) for architecture in (TRANSFORMER, *GATED)}
+  points = []
+  for architecture in GATED:
+    both = sorted(gaps[TRANSFORMER].keys() & gaps[architecture].keys())
+    if len(both) > 1:
+      more = statistics.mean([gaps[TRANSFORMER][s] - gaps[architecture][s] for s in both])
+      label = f'gap of test to training loss with {fewest:,} examples, Transformer − {architecture}'
+      points.append(Point(label, more, more.low > 0, more.high < MARGIN, 'nats'))
+  if not points:
+    return undecided('fewer than two seeds were measured for both sides')
+  return combine(
+    points, '; '.join(map(str, points)) + '. At equal updates, each at its best learning rate, no dropout.'
+  )
+
+
+def _plot(title: str, experiment: str, metric: str, x: str, x_label: str, y_label: str, *series: str) -> Plot:
+  return Plot(
+    title, experiment, metric, x, series=('architecture', *series), log_x=x in ('examples', 'learning_rate'),
+    x_label=x_label, y_label=y_label,
+  )  # fmt: skip
+
+
+SAMPLES = _plot(
+  'Test loss over the data', 'sample_efficiency', 'loss', 'examples', 'windows of text', 'nats', 'dropout'
+)
+CLAIMS = (
+  Claim(
+    11,
+    'Order in an RNN',
+    'An RNN encodes the order of its input by itself.',
+    'Which of two symbols came first, among others (Hochreiter & Schmidhuber 1997); a classifier that knows no order '
+    f'is right in {ORDER_BLIND:.0%}. LSTM and GRU without positions and with sinusoidal ones, each at its best '
+    'learning rate on validation.',
+    'without positions they are right in 99 % or more, and positions add no more than 1 point',
+    'without positions they are right in less than 90 %, and positions add more than 5 points',
+    ('positions_of_recurrence',),
+    order_by_itself,
+    (_plot('Accuracy by positions', 'positions_of_recurrence', 'accuracy', 'position', 'positions', 'accuracy'),),
+    words='"inherently encode position"',
+    since=WRITTEN,
+  ),
+  Claim(
+    15,
+    'Gradient clipping',
+    'RNNs need their gradients clipped to train, Transformers do not.',
+    'Characters of the embedded text, clipping at a norm of 1 and none, by SGD with momentum and by AdamW, each at its '
+    'best learning rate on validation; difference of the test losses, seed by seed.',
+    f'clipping gains {MARGIN} nats or more for every RNN and no more for the Transformer, with both optimizers',
+    'the other way round',
+    ('clipping',),
+    clipping_matters,
+    (_plot('Test loss with and without clipping', 'clipping', 'loss', 'clip', 'clip (0: none)', 'nats', 'optimizer'),),
+    words='"requires careful gradient clipping"',
+    since=WRITTEN,
+  ),
+  Claim(
+    16,
+    'Learning rates',
+    'Transformers take larger learning rates, and a wider range of them.',
+    'Characters of the embedded text at half-decades of learning rates with a warm-up of a tenth of the updates; a '
+    f'rate is good whose test loss is within {BAND:.0%} of the way from the best to the unigram; difference in '
+    'decades, seed by seed. Beside it, without warm-up, and the LSTM in the residual block.',
+    'the largest good rate and the width of the range are larger for the Transformer than for the LSTM',
+    'both are smaller',
+    ('learning_rates',),
+    larger_rates,
+    (_plot('Test loss over the rate', 'learning_rates', 'loss', 'learning_rate', 'rate', 'nats', 'block', 'warmup'),),
+    words='"more aggressive learning rates"; "a wider range of hyperparameters"',
+    since=WRITTEN,
+  ),
+  Claim(
+    20,
+    'Data for the same result',
+    'Transformers often need more training data than RNNs for the same result.',
+    'Windows of characters of the embedded text, as many updates for every number of them; dropout and learning rate '
+    'that are best on validation at each; ratio of the numbers at losses that both reach.',
+    'the Transformer needs more than the LSTM and than the GRU',
+    'it needs fewer than both',
+    ('sample_efficiency',),
+    data_for_equal_loss,
+    (SAMPLES,),
+    words='"often require more training data"',
+    since=WRITTEN,
+  ),
+  Claim(
+    21,
+    'Overfitting of small data',
+    'Transformers overfit small data more than RNNs.',
+    'The fewest windows of text: test loss less training loss at the end, without dropout, each at the learning rate '
+    'that is best on validation; difference of the gaps, seed by seed.',
+    'the gap of the Transformer is larger than that of the LSTM and of the GRU',
+    f'it is larger by less than {MARGIN} nats, or smaller',
+    ('sample_efficiency',),
+    overfits_more,
+    (SAMPLES,),
+    words='"overfit more easily on small datasets"',
+    since=WRITTEN,
+  ),
+)

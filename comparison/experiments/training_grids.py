@@ -1,0 +1,141 @@
+"""Grids of trained models: clipping, learning rates, amounts of data, and whether an RNN needs positions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.grid import Grid
+from comparison.experiments.variants import depth
+from tasks.base import Task
+from tasks.language import Language
+from tasks.temporal_order import TemporalOrder
+from training.settings import TrainSettings
+
+GATED = ({'architecture': 'transformer'}, {'architecture': 'lstm'}, {'architecture': 'gru'})
+HALF_DECADES = [1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1, 3.16e-1, 1.0]
+
+
+def common(scale: Scale, smoke: Cell, laptop: Cell, overnight: Cell, accelerator: Cell) -> Cell:
+  """Return what the cells of a scale share: each scale changes some of what the one before says."""
+  found = {'depth': depth(scale)} | smoke
+  for name, more in (('laptop', laptop), ('overnight', overnight), ('accelerator', accelerator)):
+    if scale == 'smoke':
+      break
+    found |= more
+    if scale == name:
+      break
+  return found
+
+
+class OfLanguage(Grid):
+  """Characters of the embedded text."""
+
+  def task(self, cell: Cell) -> Task:
+    return Language(length=cell['length'])
+
+  def common(self, scale: Scale) -> Cell:
+    return common(
+      scale,
+      {'size': 6e3, 'length': 16, 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1]},
+      {'size': 3e4, 'length': 64, 'batch': 16, 'steps': 200, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
+      {'size': 1e5, 'length': 128, 'steps': 600, 'rates': [1e-3, 3e-3, 1e-2, 3e-2]},
+      {'size': 3e6, 'length': 512, 'batch': 32, 'steps': 4000, 'seeds': [0, 1, 2, 3, 4]},
+    )
+
+
+class Clipping(OfLanguage):
+  """Training with the gradient's norm clipped and without, by AdamW and by SGD, each at its own learning rates."""
+
+  name = 'clipping'
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return GATED[:2] if scale in ('smoke', 'laptop') else (*GATED, {'architecture': 'rnn'})
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    rates = self.common(scale)['rates']
+    of_sgd = [100 * rate for rate in rates]
+    return [
+      {'clip': clip, 'optimizer': optimizer, 'rates': own}
+      for optimizer, own in (('sgd', of_sgd), ('adamw', rates))
+      for clip in (0.0, 1.0)
+    ]
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    return replace(super().settings(cell), clip=cell['clip'], optimizer=cell['optimizer'])
+
+
+class LearningRates(OfLanguage):
+  """Nine half-decades of learning rates, with a linear warm-up over a tenth of the updates and without."""
+
+  name = 'learning_rates'
+  extends = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    two = ({'architecture': 'transformer'}, {'architecture': 'lstm'})
+    return two if scale == 'smoke' else (*two, {'architecture': 'lstm', 'block': 'residual'})
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    rates = HALF_DECADES[4:6] if scale == 'smoke' else HALF_DECADES[2:8] if scale == 'laptop' else HALF_DECADES
+    return [{'warmup': share, 'rates': rates} for share in (0.0, 0.1)]
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    return replace(super().settings(cell), warmup_steps=round(cell['warmup'] * cell['steps']))
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    yield from super().run(cell)
+    if cell['architecture'] == 'transformer':
+      for name, values in self.task(cell).baselines().items():
+        yield {
+          'metric': 'baseline',
+          'value': values['loss'],
+          'unit': 'nats',
+          'baseline': name,
+          'warmup': cell['warmup'],
+        }
+
+
+class SampleEfficiency(OfLanguage):
+  """From few windows of text to many, with dropout and without, as many updates for all."""
+
+  name = 'sample_efficiency'
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return GATED[:2] if scale in ('smoke', 'laptop') else GATED
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    counts = {'smoke': (8, 32), 'laptop': (30, 300, 3000)}.get(scale, (30, 100, 300, 1000, 3000))
+    return [{'examples': count, 'dropout': dropout} for count in counts for dropout in (0.0, 0.2)]
+
+  def task(self, cell: Cell) -> Task:
+    return Language(length=cell['length'], train_examples=cell['examples'])
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    return {'dropout': cell['dropout']}
+
+
+class PositionsOfRecurrence(Grid):
+  """Which of two symbols came first, with position encodings added to the input and without."""
+
+  name = 'positions_of_recurrence'
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return GATED
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    return [{'position': 'none'}, {'position': 'sinusoidal'}]
+
+  def common(self, scale: Scale) -> Cell:
+    return common(
+      scale,
+      {'size': 6e3, 'length': 10, 'batch': 8, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1]},
+      {'size': 1e4, 'length': 30, 'batch': 64, 'steps': 600, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
+      {'length': 100, 'steps': 2000, 'rates': [1e-3, 3e-3, 1e-2, 3e-2]},
+      {'size': 1e5, 'length': 500, 'steps': 10_000},
+    )
+
+  def task(self, cell: Cell) -> Task:
+    return TemporalOrder(length=cell['length'])
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    return {'position': cell['position']}

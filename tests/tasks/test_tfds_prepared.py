@@ -1,0 +1,167 @@
+"""Data sets that TFDS has prepared: read by name without TensorFlow; the true reason where one is not there."""
+
+import json
+import logging
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import tasks
+from seqmodels.errors import InputError
+from tasks.datasets import source, tfds_prepared
+from tasks.identity import check_identity
+
+# TFDS and its dependencies, on import.
+pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning')
+tfds = pytest.importorskip('tensorflow_datasets', exc_type=ImportError)
+
+
+class Sentences(tfds.core.GeneratorBasedBuilder):
+  """A builder of the user's own, prepared as TFDS documents it."""
+
+  VERSION = tfds.core.Version('1.2.0')
+  features = tfds.features.FeaturesDict({'text': tfds.features.Text(), 'label': np.int64})
+  keys = None
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self, features=self.features, supervised_keys=self.keys, disable_shuffling=True
+    )
+
+  def _split_generators(self, _):
+    return {'train': self.examples(0, 40), 'test': self.examples(40, 44)}
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'text': f'Übung {i}' + '\n' * (i % 2), 'label': i}
+
+  def _generate_examples(self):
+    raise NotImplementedError
+
+
+class Translated(Sentences):
+  features = tfds.features.Translation(languages=('de', 'en'))
+  keys = ('de', 'en')
+  BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=name) for name in ('long', 'short')]
+
+  def _split_generators(self, _):
+    return {'train': self.examples(0, 40), 'validation': self.examples(40, 44), 'extra': self.examples(0, 2)}
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'de': f'Übung {i}', 'en': f'exercise  {i}'}
+
+
+class Images(Sentences):
+  features = tfds.features.FeaturesDict({'a': tfds.features.Tensor(shape=(2,), dtype=np.float32)})
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'a': np.full(2, i, np.float32)}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  made = tmp_path_factory.mktemp('tfds')
+  tfds.disable_progress_bar()
+  for builder, options in ((Sentences, {}), (Translated, {'config': 'short'}), (Images, {})):
+    builder(data_dir=made, file_format='array_record', **options).download_and_prepare()
+  return made
+
+
+@pytest.fixture(autouse=True)
+def settings(folder, monkeypatch, caplog):
+  monkeypatch.setattr(source, '_settings', source._Settings())
+  source.configure(tfds_data_dir=folder)
+  caplog.set_level(logging.INFO, 'seqmodels')
+  return caplog
+
+
+def refusal(task, dataset, **options):
+  with pytest.raises(InputError) as caught:
+    tasks.make(task, {'dataset': dataset} | options).spec  # noqa: B018
+  assert '\n' not in str(caught.value)
+  return str(caught.value)
+
+
+def test_texts_are_its_examples_line_by_line(settings):
+  task = tasks.make('language', {'dataset': 'tfds:sentences', 'length': 8})
+  lines = {split: task.decode(ids) for split, ids in task.text.ids.items()}
+  assert lines['train'] == ''.join(f'Übung {i}\n' for i in range(38))
+  assert lines['validation'] == 'Übung 38\nÜbung 39\n'
+  assert lines['test'] == ''.join(f'Übung {i}\n' for i in range(40, 44))
+  assert 'tfds:sentences has no validation split: the last 2 of 40 training examples validate' in settings.text
+  assert task.identity()['dataset'] == 'tfds:sentences'
+  recorded = json.loads(json.dumps(task.identity()))
+  assert tasks.make('language', {'dataset': 'tfds:sentences:1.2.0#text'}).text.content == task.text.content
+  with pytest.raises(InputError, match=r'content\.test was sha256'):
+    check_identity(recorded, tasks.make('language', {'dataset': 'tfds:translated/short#en'}))
+
+
+def test_pairs_are_its_two_languages(settings):
+  options = {'dataset': 'tfds:translated/short', 'vocabulary': 290, 'split': '90/10'}
+  with pytest.raises(InputError, match='has no meaning'):
+    tasks.make('translation', options).spec  # noqa: B018
+  options['split'] = '90/5/5'
+  task = tasks.make('translation', options)
+  texts = task.corpus.texts
+  assert texts.sources['train'] == [f'Übung {i}' for i in range(40)]
+  assert texts.targets['validation'] == [f'exercise {i}' for i in range(40, 44)]
+  assert task.splits == ('train', 'validation')
+  assert 'the splits extra are not read' in settings.text
+  back = tasks.make('translation', options | {'pair': 'en-de'})
+  assert back.corpus.texts.sources == texts.targets
+
+
+def test_a_name_that_is_not_prepared_is_one_line_with_the_true_reason(folder):
+  command = f'tfds build {{}} --file_format=array_record --data_dir={folder}'
+  known = refusal('language', 'tfds:lm1b')
+  assert known.startswith(f"task.dataset='tfds:lm1b' is not prepared in {folder / 'lm1b'}: prepare it: ")
+  assert command.format('lm1b') in known
+  hidden = refusal('translation', 'tfds:wmt14_translate/de-en')
+  assert 'its builder needs TensorFlow, without which TFDS does not list it' in hidden
+  assert command.format('wmt14_translate/de-en') in hidden
+  assert 'needs TensorFlow' in refusal('language', 'tfds:wiki40b/en')
+  assert 'TFDS has no such builder (nearest: lm1b' in refusal('language', 'tfds:lm1c')
+  assert 'must name a config, behind "/": short' in refusal('translation', 'tfds:translated')
+  assert 'is not prepared' in refusal('language', 'tfds:sentences:1.0.0')
+
+
+def test_features_that_do_not_fit_are_one_line():
+  assert 'must name one of its texts behind "#": it has none' in refusal('language', 'tfds:images')
+  assert 'must name one of its texts behind "#": de, en' in refusal('language', 'tfds:translated/short')
+  assert 'must name two of the texts of tfds:sentences: text' in refusal('translation', 'tfds:sentences')
+  assert "task.pair='de-fr' must name two of the texts" in refusal('translation', 'tfds:translated/short', pair='de-fr')
+  assert 'must be tfds:NAME[/CONFIG][:VERSION][#FEATURE]' in refusal('language', 'tfds:a b')
+
+
+def test_other_formats_and_damage_are_one_line(folder, tmp_path, monkeypatch):
+  version = tmp_path / 'sentences' / '1.2.0'
+  version.mkdir(parents=True)
+  for path in (folder / 'sentences' / '1.2.0').iterdir():
+    (version / path.name).write_bytes(path.read_bytes())
+  source.configure(tfds_data_dir=tmp_path)
+  (data,) = version.glob('*-train.array_record*')
+  content = data.read_bytes()
+  data.write_bytes(content[:200] + b'damaged!' + content[208:])
+  damaged = refusal('language', 'tfds:sentences')
+  assert 'is damaged' in damaged
+  assert 'prepare it again: pip install tensorflow && tfds build sentences' in damaged
+  data.write_bytes(content)
+  info = version / 'dataset_info.json'
+  before = info.read_text()
+  info.write_text(before.replace('"array_record"', '"tfrecord"'))
+  assert 'is prepared as tfrecord, which only TensorFlow reads; prepare it as array_record' in refusal(
+    'language', 'tfds:sentences'
+  )
+  info.write_text('{')
+  assert 'is damaged' in refusal('language', 'tfds:sentences')
+  monkeypatch.setitem(__import__('sys').modules, 'tensorflow_datasets', None)
+  assert 'needs the package tensorflow-datasets: pip install -e ".[tfds]"' in refusal('language', 'tfds:sentences')
+  assert tfds_prepared.find('tfds:sentences') == version
+
+
+def test_the_folder_must_exist(tmp_path):
+  with pytest.raises(InputError, match=r"tfds_data_dir='.*nowhere' is not a folder"):
+    source.configure(tfds_data_dir=tmp_path / 'nowhere')
