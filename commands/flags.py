@@ -17,7 +17,7 @@ from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
 PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
-PATHS = ('workdir', 'output', 'init_from', *FOLDERS)
+PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
@@ -46,7 +46,19 @@ MODES = {
     'commands.generate',
     'main',
     ('workdir', 'prompt'),
-    ('step', 'length', 'temperature', 'top_k', 'top_p', 'seed', 'beam', 'length_penalty', 'stop'),
+    (
+      'step',
+      'length',
+      'temperature',
+      'top_k',
+      'top_p',
+      'seed',
+      'beam',
+      'length_penalty',
+      'stop',
+      'output',
+      'recogniser',
+    ),
   ),
   'describe': Mode('commands.describe', 'main', ('config',)),
   'plan': Mode('commands.plan', 'main', ('config', 'topology'), ('mesh', 'search', 'compile_timeout'), process=FOLDERS),
@@ -67,7 +79,9 @@ def define() -> flags.FlagValues:
     'mode': f'what to do: {", ".join(MODES)}',
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
-    'output': 'file of parameters, model.safetensors; model.json is written beside it (export)',
+    'output': 'file of parameters, model.safetensors; model.json is written beside it (export); a .wav file or a folder'
+    ' of them, default: samples in the workdir (generate, of speech)',
+    'recogniser': 'workdir of a model of speech_recognition, which transcribes what is spoken (generate)',
     'init_from': 'file of --mode=export whose parameters the run starts from; sets config.train.init_from (train)',
     'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
@@ -108,7 +122,10 @@ def define() -> flags.FlagValues:
   flags.DEFINE_float('top_p', None, 'draw from the likeliest tokens of this total probability (generate)', **once)
   penalty = 'divide the log probability of a beam by ((5 + tokens) / 6)^length_penalty; default: 0 (generate)'
   flags.DEFINE_float('length_penalty', None, penalty, 0.0, MOST, **once)
-  prompt = 'text to continue; may be given several times: sampled one by one, or as one batch of --beam (generate)'
+  prompt = (
+    'text to continue, of speech "<text> <speaker>" or a WAV file; may be given several times: sampled one by one, or '
+    'as one batch of --beam (generate)'
+  )
   flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)

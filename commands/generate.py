@@ -1,6 +1,7 @@
 """--mode=generate: continue prompts with a trained model, and print the text as it is generated."""
 
 import dataclasses
+import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -9,16 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from commands import speak
 from commands.flags import check_decoding
 from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from tasks.base import Task
+from tasks.speech_frames import SpeechFrames
+from tasks.speech_recognition import SpeechRecognition
+from tasks.speech_synthesis import SpeechSynthesis
 from training import limits
 from training import workdir as workdirs
 from training.workdir import Loaded
 
+LENGTH = 200  # tokens, where --length says nothing
 CHUNK = 16  # tokens printed at a time: long enough to hide the dispatch, short enough to read along
 
 
@@ -26,7 +32,7 @@ def main(
   workdir: str,
   *,
   prompt: Sequence[str],
-  length: int = 200,
+  length: int | None = None,
   step: int | None = None,
   temperature: float | None = None,
   top_k: int | None = None,
@@ -35,12 +41,16 @@ def main(
   beam: int = 0,
   length_penalty: float | None = None,
   stop: str | None = None,
+  output: str | None = None,
+  recogniser: str | None = None,
 ) -> None:
   """Stream each prompt and its continuation to stdout, one after the other, with an empty line between them.
 
   Prompt i is sampled with seed + i. With `beam`, all prompts are searched as one batch, and the best continuation of
   each is printed. A model with a source (seq2seq) reads the prompt as its source and writes the answer. With `stop`, a
   text ends before the first place where it contains `stop`.
+
+  Models of speech write WAV files, or the text of those that the prompts name: see `speak`.
 
   Raises:
     InputError: a task without text, a prompt outside its vocabulary, or flags of sampling beside `beam`.
@@ -50,6 +60,21 @@ def main(
   check_decoding(flags, beam, length_penalty)
   sampling = Sampling(**flags)
   loaded = workdirs.load(workdir, step)
+  if isinstance(loaded.task, SpeechSynthesis | SpeechFrames):
+    check_unused(loaded.task, beam=beam or None, stop=stop)
+    if isinstance(loaded.task, SpeechFrames):
+      check_unused(loaded.task, **flags)
+    folder = output or str(pathlib.Path(workdir) / speak.SAMPLES)
+    speak.synthesise(
+      loaded, prompt, sampling, seed=seed, length=length or 0, output=folder, recogniser=recogniser or ''
+    )
+    return
+  if isinstance(loaded.task, SpeechRecognition):
+    check_unused(loaded.task, stop=stop, output=output, recogniser=recogniser, length=length, **flags)
+    speak.transcribe(loaded, prompt, beam, length_penalty or 0.0)
+    return
+  check_unused(loaded.task, output=output, recogniser=recogniser)
+  length = length or LENGTH
   prompts = [encode(loaded.task, '--prompt', text) for text in prompt]
   stops = None if stop is None else encode(loaded.task, '--stop', stop)
   if beam:
@@ -64,6 +89,13 @@ def main(
       sys.stdout.write(text)
       sys.stdout.flush()
     sys.stdout.write('\n')
+
+
+def check_unused(task: Task, **flags: Any) -> None:
+  """Raise InputError for a flag that has no meaning with a task."""
+  for name, value in flags.items():
+    if value is not None:
+      raise InputError(f'--{name}={value} has no meaning with the task {type(task).__name__}')
 
 
 def encode(task: Task, flag: str, text: str) -> np.ndarray:

@@ -19,6 +19,9 @@ from tasks.listops import ListOps
 from tasks.recall import Recall
 from tasks.reversal import Reversal
 from tasks.selective_copying import SelectiveCopying
+from tasks.speech_frames import SpeechFrames
+from tasks.speech_recognition import SpeechRecognition
+from tasks.speech_synthesis import SpeechSynthesis
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
 from tasks.translation import Translation
@@ -38,6 +41,9 @@ TASKS: dict[str, type[Task]] = {
   'recall': Recall,
   'reversal': Reversal,
   'selective_copying': SelectiveCopying,
+  'speech_frames': SpeechFrames,
+  'speech_recognition': SpeechRecognition,
+  'speech_synthesis': SpeechSynthesis,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
   'translation': Translation,

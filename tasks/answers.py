@@ -1,8 +1,13 @@
-"""Have a sequence-to-sequence model write its answers by itself, by beam search."""
+"""Have a sequence-to-sequence model write its answers by itself, by beam search; score the outputs of other models."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
+from seqmodels.context import Context
 from seqmodels.decoding.beam import beam_search
 from seqmodels.models import Model
 from seqmodels.notation import Params
@@ -40,3 +45,12 @@ def before_end(tokens: np.ndarray, end: int) -> np.ndarray:
   """Return the tokens before the first `end`."""
   ends = np.flatnonzero(tokens == end)
   return tokens[: ends[0]] if len(ends) else tokens
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def log_probabilities(
+  model: Model, params: Params, inputs: Array, mask: Bool[Array, 'b t'] | None
+) -> Float[Array, 'b *t n']:
+  """Return the logarithms of the probabilities that a model without a source gives."""
+  outputs, _ = model.apply(params, inputs, context=Context(mask=mask))
+  return jax.nn.log_softmax(outputs, axis=-1)

@@ -26,3 +26,8 @@ CASES = {
   'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',
   'permuted_mnist': 'The same with all pixels in one random order.',
 }
+SPEECH = {
+  'dial_tones': 'Made-up telephone dial tones of ten digits on four lines: 800 recordings at 8 kHz; no download.',
+  'spoken_digits': 'Free Spoken Digit Dataset 1.0.10: 3,000 recordings of ten digits by six speakers at 8 kHz.',
+  'espeak': 'Sentences of the GRID grammar from eSpeak NG, any number of them (needs the extra `speech`).',
+}

@@ -4,6 +4,8 @@ import contextlib
 import gzip
 import hashlib
 import pathlib
+import re
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from typing import IO, cast
@@ -42,6 +44,47 @@ def _verify(path: pathlib.Path, name: str, size: int, sha256: str) -> None:
         raise Unreadable(f'more than its {size} bytes')
   if count != size or digest.hexdigest() != sha256:
     raise Unreadable(f'{count} bytes with sha256 {digest.hexdigest()}')
+
+
+def read_members(path: pathlib.Path, pattern: str, size: int, sha256: str) -> dict[str, bytes]:
+  """Return the members of a .tar, .tar.gz or .zip file whose names match `pattern`, by name without folders.
+
+  The folders and the packing may differ: verified are the members' content and names. Raises Unreadable unless they
+  have `size` bytes in all, and `sha256` is that of the lines `<sha256 of the content>  <name>`, sorted by name.
+  """
+  try:
+    digests, total = {}, 0
+    for name, content in _members(path, pattern, size):
+      digests[name] = hashlib.sha256(content).hexdigest()
+      total += len(content)
+      if total > size:
+        raise Unreadable(f'more than its {size} bytes')
+    listing = ''.join(f'{digest}  {name}\n' for name, digest in sorted(digests.items()))
+    found = hashlib.sha256(listing.encode()).hexdigest()
+    if total != size or found != sha256:
+      raise Unreadable(f'{len(digests)} files of {total} bytes with sha256 {found}')
+    return dict(_members(path, pattern, size))
+  except Unreadable:
+    raise
+  except Exception as error:
+    raise Unreadable(f'cannot be unpacked: {" ".join(str(error).split()) or type(error).__name__}') from error
+
+
+def _members(path: pathlib.Path, pattern: str, size: int) -> Iterator[tuple[str, bytes]]:
+  """Yield name and content of the members that match, one at a time, none larger than `size`."""
+  if path.suffix == '.zip':
+    with zipfile.ZipFile(path) as archive:
+      for info in archive.infolist():
+        name = pathlib.PurePosixPath(info.filename).name
+        if not info.is_dir() and info.file_size <= size and re.fullmatch(pattern, name):
+          yield name, archive.read(info)
+    return
+  with tarfile.open(path) as archive:
+    for member in archive:
+      name = pathlib.PurePosixPath(member.name).name
+      stream = archive.extractfile(member) if member.isfile() and member.size <= size else None
+      if stream is not None and re.fullmatch(pattern, name):
+        yield name, stream.read()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,9 @@ import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from seqmodels import cache
 from seqmodels.errors import InputError
@@ -21,6 +23,8 @@ log = logging.getLogger('seqmodels')
 
 PACKED = ('.gz', '.zip')
 
+T = TypeVar('T')
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -30,6 +34,13 @@ class RawFile:
   url: str
   size: int
   sha256: str
+
+
+@dataclass(frozen=True)
+class RawArchive(RawFile):
+  """Name an archive of many files, those whose names match `pattern`; size and sha256 as in `archives.read_members`."""
+
+  pattern: str
 
 
 @dataclass
@@ -92,14 +103,25 @@ def read(file: RawFile) -> bytes:
 
   Raises InputError, one line, for a file that is missing, cut short or has another content; nothing is kept of it.
   """
+  name = pathlib.PurePosixPath(file.name).name
+  return _found(file, lambda path: archives.read(path, name, file.size, file.sha256))
+
+
+def read_members(file: RawArchive) -> dict[str, bytes]:
+  """Return the verified files of an archive, by name; otherwise as `read`."""
+  return _found(file, lambda path: archives.read_members(path, file.pattern, file.size, file.sha256))
+
+
+def _found(file: RawFile, unpacked: Callable[[pathlib.Path], T]) -> T:
+  """Return what `unpacked` reads from the local file or, where there is none, from a download."""
   path = _local(file)
   if path is not None:
-    return _verified(file, path)
+    return _verified(file, path, unpacked)
   path = _download_path(file)
   absent = [folder for folder in path.parents if not folder.exists()]  # the innermost first
   try:
     _download(file, path)
-    return _verified(file, path)
+    return _verified(file, path, unpacked)
   except InputError:
     with contextlib.suppress(OSError):
       path.unlink(missing_ok=True)
@@ -145,9 +167,9 @@ def _download(file: RawFile, path: pathlib.Path) -> None:
   log.info('%s: %.1f MB in %.1f s', file.name, path.stat().st_size / 1e6, time.monotonic() - start)
 
 
-def _verified(file: RawFile, path: pathlib.Path) -> bytes:
+def _verified(file: RawFile, path: pathlib.Path, unpacked: Callable[[pathlib.Path], T]) -> T:
   try:
-    return archives.read(path, pathlib.PurePosixPath(file.name).name, file.size, file.sha256)
+    return unpacked(path)
   except archives.Unreadable as error:
     raise _refused(file, path, str(error)) from error
 

@@ -10,7 +10,7 @@ import pytest
 
 import tasks
 from seqmodels.errors import InputError
-from tasks.datasets import cases, corpora, series, source
+from tasks.datasets import cases, corpora, series, source, spoken_digits
 
 FOLDER = os.environ.get('SEQMODELS_DOWNLOADS_DIR')
 
@@ -188,6 +188,27 @@ def test_archives_of_series_have_the_published_counts(tmp_path, name, counts, le
   assert (test.mask is not None) == has_mask
   if has_mask:
     assert (test.mask.sum(axis=1).min(), test.mask.sum(axis=1).max()) == (7, 29)
+
+
+def test_spoken_digits_have_the_published_counts_and_splits():
+  """3,000 recordings, 50 of each digit and speaker; those with an index from 0 to 4 test (the data set's README)."""
+  recordings = spoken_digits.load()
+  assert len(recordings) == len({r[:3] for r in recordings}) == 3000
+  assert {(r.digit, r.speaker) for r in recordings} == {(d, s) for d in range(10) for s in spoken_digits.SPEAKERS}
+  assert sum(len(r.samples) for r in recordings) / 8000 == pytest.approx(1312, abs=1)
+  assert (min(len(r.samples) for r in recordings), max(len(r.samples) for r in recordings)) == (1148, 18_262)
+  task = tasks.make('speech_recognition', {'dataset': 'spoken_digits'})
+  assert (task.count('train') + task.count('validation'), task.count('test')) == (2700, 300)
+  test = task.data.splits['test']
+  first = {r.samples.tobytes() for r in recordings if r.take < 5}
+  assert {part.tobytes() for part in np.split(test.samples, test.starts[1:-1])} == first
+  held_out = tasks.make('speech_recognition', {'dataset': 'spoken_digits', 'split': 'speaker', 'speaker': 'theo'})
+  assert [held_out.count(split) for split in held_out.splits] == [2250, 250, 500]
+  # Each digit is said as often as the others, so that the most frequent word is right in a tenth of the recordings.
+  for read in (task, held_out):
+    baselines = read.baselines()
+    assert baselines['most frequent word']['wer'] == pytest.approx(0.9)
+    assert 0.1 < baselines['nearest mean spectrum']['wer'] < 0.6
 
 
 def test_exchange_rates_are_read_and_cut_as_in_the_literature():

@@ -7,6 +7,7 @@ import http.server
 import io
 import logging
 import sys
+import tarfile
 import threading
 import tracemalloc
 import zipfile
@@ -262,3 +263,76 @@ def test_folders_come_from_flags_then_environment_then_defaults(folders, monkeyp
   assert (source.downloads_folder(), source.data_folder()) == (tmp_path, tmp_path / 'd')
   with pytest.raises(InputError, match='downloads_dir='):
     source.configure(downloads_dir=tmp_path / 'nowhere')
+
+
+def packed(kind, files):
+  """An archive of files; kind: tar, tar.gz or zip."""
+  stream = io.BytesIO()
+  if kind == 'zip':
+    with zipfile.ZipFile(stream, 'w') as archive:
+      for name, content in files.items():
+        archive.writestr(name, content)
+    return stream.getvalue()
+  with tarfile.open(fileobj=stream, mode='w' if kind == 'tar' else 'w:gz') as archive:
+    for name, content in files.items():
+      info = tarfile.TarInfo(name)
+      info.size = len(content)
+      archive.addfile(info, io.BytesIO(content))
+  return stream.getvalue()
+
+
+SOUNDS = {'a/1.wav': b'one', 'b/2.wav': b'three', 'b/notes.txt': b'n'}
+
+
+def raw_archive(url='http://127.0.0.1:9/sounds.tar.gz'):
+  listing = ''.join(f'{hashlib.sha256(SOUNDS[name]).hexdigest()}  {name[2:]}\n' for name in ('a/1.wav', 'b/2.wav'))
+  sha256 = hashlib.sha256(listing.encode()).hexdigest()
+  return source.RawArchive('sounds/sounds.tar', url, 8, sha256, r'\d\.wav')
+
+
+@pytest.mark.parametrize(('kind', 'ending'), [('tar', ''), ('tar.gz', '.gz'), ('zip', '.zip')])
+def test_members_of_an_archive_are_found_however_it_is_packed(folders, kind, ending):
+  downloads, _ = folders
+  (downloads / f'sounds.tar{ending}').write_bytes(packed(kind, SOUNDS))
+  assert source.read_members(raw_archive()) == {'1.wav': b'one', '2.wav': b'three'}
+
+
+@pytest.mark.parametrize(
+  ('files', 'found'),
+  [
+    ({**SOUNDS, 'a/1.wav': b'two'}, '2 files of 8 bytes with sha256'),
+    ({**SOUNDS, 'b/3.wav': b''}, '3 files of 8 bytes with sha256'),
+    ({'1.wav': b'one'}, '1 files of 3 bytes'),
+    ({**SOUNDS, 'b/2.wav': b'threes'}, 'more than its 8 bytes'),
+  ],
+)
+@pytest.mark.parametrize('kind', ['tar', 'zip'])
+def test_members_with_another_content_are_refused(folders, kind, files, found):
+  downloads, _ = folders
+  path = downloads / f'sounds.tar{".zip" if kind == "zip" else ""}'
+  path.write_bytes(packed(kind, files))
+  with pytest.raises(
+    InputError, match=rf'{path} is refused: expected sounds/sounds\.tar, 8 bytes .* found {found}'
+  ) as caught:
+    source.read_members(raw_archive())
+  assert '\n' not in str(caught.value)
+
+
+def test_an_archive_that_is_damaged_or_none_is_refused(folders):
+  downloads, _ = folders
+  for content in (b'no archive', packed('tar.gz', SOUNDS)[:100]):
+    (downloads / 'sounds.tar.gz').write_bytes(content)
+    with pytest.raises(InputError, match=r'sounds\.tar\.gz is refused: .* found cannot be unpacked') as caught:
+      source.read_members(raw_archive())
+    assert '\n' not in str(caught.value)
+
+
+def test_an_archive_is_downloaded_once(folders, server):
+  _, data = folders
+  served, address = server
+  (served / 'v1.tar.gz').write_bytes(packed('tar.gz', SOUNDS))
+  file = raw_archive(f'{address}/v1.tar.gz')
+  assert len(source.read_members(file)) == 2
+  (served / 'v1.tar.gz').unlink()
+  assert len(source.read_members(file)) == 2
+  assert (data / 'downloads' / 'sounds' / 'sounds.tar.gz').is_file()
