@@ -1,4 +1,4 @@
-"""The devices of a run as a mesh with the axes `data`, `fsdp` and `tensor`; batches are split over the first two."""
+"""The devices of a run as a mesh with the axes of `MESH_AXES`; batches are split over the first two."""
 
 import math
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from training import processes
 from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
 BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
+SEQUENCE = 'sequence'  # the axis that the tokens of a row are split over
 
 
 def make_mesh(settings: MeshSettings = MeshSettings(), devices: Sequence[Any] | None = None) -> Mesh:
