@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from seqmodels.notation import Flags, Key, Params, State
+from seqmodels.notation import BATCH, Flags, Key, Params, State
 from seqmodels.part import Part
 
-BATCH, CACHE, LAYERS = 'batch', 'cache', 'layers'  # axes that have a meaning everywhere
+CACHE, LAYERS = 'cache', 'layers'  # axes that have a meaning everywhere, beside BATCH
 
 
 class Documents(NamedTuple):

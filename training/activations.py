@@ -14,6 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from seqmodels.context import BATCH as ROWS
 from seqmodels.context import Apply, Context
 from seqmodels.errors import InputError
+from seqmodels.mixers import MIXERS, parse_entry
+from seqmodels.models import Model
 from seqmodels.notation import Params, State
 from seqmodels.part import Part
 from training.mesh import BATCH, SEQUENCE
@@ -43,7 +45,9 @@ class Constrain:
   manual: frozenset[str] = frozenset()
 
   def __call__(self, x: jax.Array, names: tuple[str, ...]) -> jax.Array:
-    return jax.lax.with_sharding_constraint(x, self.sharding(names, x.shape))
+    sharding = self.sharding(names, x.shape)
+    # Inside `jax.shard_map` the mesh is another one: it says which axes are manual.
+    return jax.lax.with_sharding_constraint(x, sharding.spec if self.manual else sharding)
 
   def sharding(self, names: tuple[str, ...], shape: tuple[int, ...]) -> NamedSharding:
     entries = [self._left(ACTIVATIONS.get(name)) for name in names]
@@ -72,14 +76,19 @@ class Constrain:
       raise InputError(f'mesh.{SEQUENCE}={count} must divide the length of the sequences; this one has {x.shape[1]}')
     # Axes of one device are written out too: foreign calls take no part in the compiler's splitting then.
     manual = frozenset(name for name, size in self.mesh.shape.items() if name == SEQUENCE or size == 1)
-    inside = Constrain(self.mesh, manual)
+    inside, layout = Constrain(self.mesh, manual), {}
+    for name, entry in ACTIVATIONS.items():
+      axes = (entry,) if isinstance(entry, str) else entry or ()
+      if left := tuple(axis for axis in axes if axis not in manual):
+        layout[name] = left
 
     def part(params: Params, x: jax.Array, state: State | None, flags: Any, others: Any) -> Any:
-      here = context._replace(constrain=inside, part=Part(SEQUENCE, count))
+      here = context._replace(constrain=inside, part=Part(SEQUENCE, count, tuple(layout.items())))
       here = here._replace(reset=flags[0], mask=flags[1], key=others[0], encoder=others[1])
       return apply(params, x, state, here)
 
-    whole, tokens = PartitionSpec(), PartitionSpec(None, SEQUENCE)
+    # Axes of one device stand at the rows: a gradient would be summed over an axis that stands nowhere.
+    whole, tokens = PartitionSpec(), PartitionSpec(tuple(sorted(manual - {SEQUENCE})), SEQUENCE)
     run = jax.shard_map(
       part,
       mesh=self.mesh,
@@ -93,6 +102,20 @@ class Constrain:
   def states(self, specs: Any) -> Any:
     """Return where the arrays of a tree of StateSpecs lie."""
     return jax.tree.map(lambda spec: self.sharding(spec.axes, spec.shape), specs)
+
+
+def check_split(model: Model, mesh: Mesh) -> None:
+  """Raise InputError for a model with a mixer that cannot read a part of the tokens, where the mesh splits them."""
+  if mesh.shape[SEQUENCE] == 1:
+    return
+  entries = [entry for network, _ in model.networks().values() for entry in network.config.pattern]
+  names = dict.fromkeys(parse_entry(entry)[0] for entry in entries)
+  if whole := [name for name in names if not MIXERS[name].can_be_split]:
+    allowed = ', '.join(name for name, mixer in MIXERS.items() if mixer.can_be_split)
+    raise InputError(
+      f'mesh.{SEQUENCE}={mesh.shape[SEQUENCE]}: {", ".join(whole)} cannot be split over time; allowed: '
+      f'mesh.{SEQUENCE}=1, or a pattern of {allowed}'
+    )
 
 
 def constrain(mesh: Mesh) -> Constrain | None:

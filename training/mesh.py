@@ -10,6 +10,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
+from seqmodels.spec import Spec
 from training import processes
 from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
@@ -77,6 +78,17 @@ def check_divisible(field: str, batch_size: int, mesh: Mesh, accumulate: int = 1
     shares = f'{count} devices ({axes})' if axes else 'one device'
     shares += f' × {accumulate} microbatches' if accumulate > 1 else ''
     raise InputError(f'{field}={batch_size} must be a multiple of {shares}')
+
+
+def check_lengths(field: str, segment: int, spec: Spec, mesh: Mesh) -> None:
+  """Raise InputError unless `sequence` divides what a call reads: a segment, or the sequences of `spec` in whole."""
+  count = mesh.shape[SEQUENCE]
+  named = {field: segment} if segment else {"the length of the task's sequences": spec.length}
+  if spec.source_length:
+    named["the length of the task's sources"] = spec.source_length
+  for name, length in named.items():
+    if length % count:
+      raise InputError(f'mesh.{SEQUENCE}={count} must divide {name}, {length}')
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

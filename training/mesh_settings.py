@@ -10,6 +10,7 @@ from seqmodels.errors import InputError, shown, unknown
 from seqmodels.fields import checked_fields, read
 
 MESH_AXES = ('data', 'fsdp', 'sequence', 'tensor')  # outermost first
+PARAMETER_AXES = ('data', 'fsdp', 'tensor')  # of these, parameters can be split over
 REST, CHOSEN = -1, 0  # of the size of a mesh axis
 MOST_ON_AN_AXIS = 2**20
 
@@ -78,8 +79,8 @@ class MeshSettings:
       if not (equals and pattern.strip() and all(colon and name and target for name, colon, target in pairs)):
         raise InputError(f'mesh.rules entry {shown(rule)} must be <regular expression>=<axis>:<mesh axis>[,…]')
       for _, _, target in pairs:
-        if target not in MESH_AXES:
-          raise unknown(f'mesh.rules entry {shown(rule)}: mesh axis', target, MESH_AXES)
+        if target not in PARAMETER_AXES:
+          raise unknown(f'mesh.rules entry {shown(rule)}: mesh axis', target, PARAMETER_AXES)
       targets = [target for _, _, target in pairs]
       if len(set(targets)) < len(targets):
         raise InputError(f'mesh.rules entry {shown(rule)} names a mesh axis twice')

@@ -62,7 +62,8 @@ def gated_delta(
   left = jnp.broadcast_to(jnp.eye(keys), (*state.shape[:2], keys, keys))
   both = jnp.concatenate([jnp.zeros_like(state), left], axis=-1)
   y, both = run(jnp.concatenate([v, jnp.zeros_like(k)], axis=-1), both)
-  start, end = part.scan(lambda state, summary: summary[1] + jnp.matmul(summary[0], state), state, _halves(both, width))
+  compose = lambda state, summary: summary[1] + jnp.matmul(summary[0], state)
+  start, end = part.scan(compose, state, _halves(both, width), 'heads')
   y, of_start = _halves(y, width)[::-1]
   return y + jnp.einsum('bthk,bhkv->bthv', of_start, start), end
 

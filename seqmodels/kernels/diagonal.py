@@ -72,7 +72,7 @@ def diagonal(
     return hs, hs[-1]
   # Linear in h: what is left of it at every position, and what comes of the inputs.
   left, added = run(jnp.zeros_like(b), jnp.ones_like(h)), run(b, jnp.zeros_like(h))
-  start, end = documents.part.scan(affine, h, (left[-1], added[-1]))
+  start, end = documents.part.scan(affine, h, (left[-1], added[-1]), 'hidden')
   return left * start[None] + added, end
 
 
@@ -95,7 +95,7 @@ def rotating(
   nothing = jnp.zeros_like(h[0])
   left, left_at_end = run(jax.tree.map(jnp.zeros_like, b), (jnp.ones_like(nothing), nothing))
   added, added_at_end = run(b, (nothing, nothing))
-  start, end = part.scan(_rotated, h, (left_at_end, added_at_end))
+  start, end = part.scan(_rotated, h, (left_at_end, added_at_end), 'hidden')
   return _rotated((start[0][None], start[1][None]), (left, added)), end
 
 

@@ -55,7 +55,7 @@ def gated_linear_attention(
     put = jnp.where(seen, k * jnp.exp(chunks.decay_after(log_decay)), 0.0).astype(dtype)
     decay = jnp.exp(chunks.decay_of_all(log_decay, documents))[..., None]
     update = jnp.einsum('bthk,bthv->bhkv', put, v, preferred_element_type=jnp.float32)
-    state, end = documents.part.scan(affine, state, (decay, update))
+    state, end = documents.part.scan(affine, state, (decay, update), 'heads')
   arrays = q, k, v, log_decay, state, documents.without_padding().alone()
   y, state = dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
   return y, state if end is None else end

@@ -84,7 +84,7 @@ def linear_attention(
   end = None
   if documents.part is not None:
     summary = _summary(k, v, state, log_decay, log_input, documents)
-    state, end = documents.part.scan(_compose, state, summary)
+    state, end = documents.part.scan(_compose, state, summary, 'heads')
   arrays = q, k, v, state, log_decay, log_input, documents.without_padding().alone()
   y, n, m, state = dispatch.run(
     LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])

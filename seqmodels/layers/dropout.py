@@ -17,4 +17,4 @@ def dropout(x: jax.Array, rate: float, context: Context) -> jax.Array:
     return x
   batch, length, *others = x.shape
   kept = jax.random.bernoulli(key, 1.0 - rate, (batch, length * (part.count if part else 1), *others))
-  return jnp.where(part.own(kept) if part else kept, x / (1.0 - rate), jnp.zeros_like(x))
+  return jnp.where(part.own(kept) if part else kept, x / (1.0 - rate), jnp.zeros((), x.dtype))

@@ -155,7 +155,7 @@ class Attention(Mixer):
     if self.position == 'rotary':
       where = segment.own(segment.where)
       q, k = positions.rotary(q, where), positions.rotary(k, where)
-    return q if self.relative is None else self.relative.content(q), *segment.gather((k, v))
+    return q if self.relative is None else self.relative.content(q), *segment.gather((k, v), 'kv_heads')
 
   def _join(self, out: jax.Array) -> Activations:
     """Return the heads [b t h k], or of one token [b h k], joined and projected."""

@@ -42,9 +42,9 @@ class Segment(NamedTuple):
     """Return what belongs to the queries, of arrays [b T …] of all tokens."""
     return tree if self.part is None else self.part.own(tree)
 
-  def gather(self, tree: Any) -> Any:
-    """Return the arrays [b T …] of all tokens, of those of the queries."""
-    return tree if self.part is None else self.part.gather(tree)
+  def gather(self, tree: Any, *names: str) -> Any:
+    """Return the arrays [b T …] of all tokens, of those of the queries; names: see `Part.gather`."""
+    return tree if self.part is None else self.part.gather(tree, *names)
 
   def bounds(self, *, causal: bool) -> Bounds | None:
     """Return which tokens each query sees; None as in `segment_bounds`, for the whole segment only."""

@@ -101,10 +101,14 @@ class Network(nnx.Module):
     table: Float[Array, 'v *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
-    if table is None:
-      return self._in_parts(Network._features, inputs, state, context)
-    assert context.deterministic
-    return self._features(inputs, state, context, table)
+    x = inputs
+    if isinstance(self.spec.input, Tokens):
+      with jax.named_scope('embed'):
+        x = self.embed(inputs, context)
+    if table is not None:
+      assert context.deterministic
+      return self._read(x, state, context, jnp.take(table, inputs, axis=0))
+    return self._in_parts(Network._read, x, state, context)
 
   def outputs(self, x: Float[Array, '*b d']) -> Float[Array, '*b n']:
     """Return the float32 outputs of features."""
@@ -120,18 +124,19 @@ class Network(nnx.Module):
     apply: Apply = lambda params, *arguments: method(nnx.merge(graph, params), *arguments)
     return context.constrain.in_parts(apply, nnx.to_pure_dict(params), x, state, context)
 
-  def _features(
+  def _read(
     self,
-    inputs: Inputs,
+    x: Float[Array, 'b t _'],
     state: State | None,
     context: Context,
-    table: Float[Array, 'v *z'] | None = None,
+    projected: Float[Array, 'b t *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
+    """Return the features of embedded tokens, or of vectors."""
     at_input, inside = context.split(2)
     if not isinstance(self.spec.input, Tokens):
-      inputs = context.documents.keep(inputs)  # a NaN in padding would reach the gradients of norms as 0 · NaN
-    with jax.named_scope('embed'):
-      x = self._embed(inputs, context)
+      x = context.documents.keep(x)  # a NaN in padding would reach the gradients of norms as 0 · NaN
+      with jax.named_scope('embed'):
+        x = self.input(x)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
@@ -141,7 +146,6 @@ class Network(nnx.Module):
       x = x + self._encoding(position, context.documents.count(x.shape[1])).astype(x.dtype)
     x = context.pin(dropout(x, self.config.dropout, at_input), BATCH, 'time', 'embed')
     own = None if state is None else state['stack']
-    projected = None if table is None else jnp.take(table, inputs, axis=0)
     x, new_state['stack'] = self.stack(x, own, inside, projected)
     if self.norm is not None:
       x = self.norm(x)
@@ -154,11 +158,8 @@ class Network(nnx.Module):
     """
     if not isinstance(self.spec.input, Tokens) or self.config.position in ADDITIVE:
       return None
-    projected = self.stack.project(self._embed(jnp.arange(self.spec.input.size)[None]))
+    projected = self.stack.project(self.embed(jnp.arange(self.spec.input.size)[None]))
     return None if projected is None else projected[0]
-
-  def _embed(self, inputs: jax.Array, context: Context = DETERMINISTIC) -> jax.Array:
-    return self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else self.input(inputs)
 
   def _encoding(self, position: Int[Array, 'b t'], length: int) -> Float[Array, 'b t d']:
     """length: of all tokens."""

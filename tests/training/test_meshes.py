@@ -151,14 +151,16 @@ def named(row: tuple[int, int]) -> dict[str, int]:
 @pytest.mark.parametrize(
   ('sizes', 'count', 'platform', 'expected'),
   [
-    ({}, 8, 'cpu', (1, 1, 1)),
-    ({}, 8, 'gpu', (8, 1, 1)),
-    ({'data': -1}, 8, 'cpu', (8, 1, 1)),
-    ({'fsdp': 4}, 8, 'gpu', (2, 4, 1)),
-    ({'fsdp': 4}, 8, 'cpu', (1, 4, 1)),
-    ({'fsdp': -1, 'tensor': 2}, 8, 'gpu', (1, 4, 2)),
-    ({'data': 2, 'fsdp': -1}, 8, 'cpu', (2, 4, 1)),
-    ({'data': 1}, 8, 'gpu', (1, 1, 1)),
+    ({}, 8, 'cpu', (1, 1, 1, 1)),
+    ({}, 8, 'gpu', (8, 1, 1, 1)),
+    ({'data': -1}, 8, 'cpu', (8, 1, 1, 1)),
+    ({'fsdp': 4}, 8, 'gpu', (2, 4, 1, 1)),
+    ({'fsdp': 4}, 8, 'cpu', (1, 4, 1, 1)),
+    ({'fsdp': -1, 'tensor': 2}, 8, 'gpu', (1, 4, 1, 2)),
+    ({'data': 2, 'fsdp': -1}, 8, 'cpu', (2, 4, 1, 1)),
+    ({'data': 1}, 8, 'gpu', (1, 1, 1, 1)),
+    ({'data': -1, 'sequence': 4}, 8, 'cpu', (2, 1, 4, 1)),
+    ({'sequence': 4}, 4, 'cpu', (1, 1, 4, 1)),
   ],
 )
 def test_sizes_of_a_mesh(sizes, count, platform, expected):
