@@ -72,8 +72,8 @@ def define() -> flags.FlagValues:
     'profile': 'first:last: trace these steps, counted from 1, into the workdir (train)',
     'downloads_dir': 'folder of raw data files, where they are looked for before the network is used',
     'data_dir': 'folder of prepared data',
-    'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
-    'data:1 on CPU (train, eval, plan)',
+    'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; sequence:4 splits the tokens of each row; -1: '
+    'as many as remain; default: data:-1, but data:1 on CPU (train, eval, plan)',
     'topology': f'devices that need not be there, e.g. {topology.EXAMPLES} (plan)',
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',

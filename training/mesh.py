@@ -83,12 +83,11 @@ def check_divisible(field: str, batch_size: int, mesh: Mesh, accumulate: int = 1
 def check_lengths(field: str, segment: int, spec: Spec, mesh: Mesh) -> None:
   """Raise InputError unless `sequence` divides what a call reads: a segment, or the sequences of `spec` in whole."""
   count = mesh.shape[SEQUENCE]
-  named = {field: segment} if segment else {"the length of the task's sequences": spec.length}
-  if spec.source_length:
-    named["the length of the task's sources"] = spec.source_length
-  for name, length in named.items():
+  read = [(f'{field}={segment}', segment) if segment else (f'the length {spec.length} of sequences', spec.length)]
+  read.append((f'the length {spec.source_length} of sources', spec.source_length))
+  for name, length in read:
     if length % count:
-      raise InputError(f'mesh.{SEQUENCE}={count} must divide {name}, {length}')
+      raise InputError(f'mesh.{SEQUENCE}={count} must divide {name}')
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

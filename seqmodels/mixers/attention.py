@@ -112,20 +112,20 @@ class Attention(Mixer):
     return self.distances if self.position in BY_DISTANCE else None
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
-    documents = context.documents
+    part, documents = context.part, context.documents.whole()
     if documents.mask is None or not self.padding_last:
-      return self._mix(x, state, documents)
-    part, whole = documents.part, documents.whole()
-    source, place, mask = positions.compact(whole.mask)
-    reset = None if whole.reset is None else jnp.take_along_axis(whole.reset, source, axis=1)
-    moved = Documents(reset, mask).counted()
-    documents = moved if part is None else Documents(*part.own((moved.reset, moved.mask)), part)
-    x = documents.keep(_move(x, source, part))
-    y, state = self._mix(x, state, documents)
+      return self._mix(x, state, documents, part)
+    source, place, mask = positions.compact(documents.mask)
+    reset = None if documents.reset is None else jnp.take_along_axis(documents.reset, source, axis=1)
+    x = Documents(mask=mask if part is None else part.own(mask)).keep(_move(x, source, part))
+    y, state = self._mix(x, state, Documents(reset, mask).counted(), part)
     return _move(y, place, part), state
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    segment = self._locate(x, state, documents)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    """See `mix`. documents: of all tokens, of which x may be a part."""
+    segment = self._locate(x, state, documents, part)
     length = segment.where.shape[1]
     q, k, v = self._project(x, segment)
     if state is None:
@@ -143,9 +143,9 @@ class Attention(Mixer):
     if length > slots:
       raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
 
-  def _locate(self, x: Activations, state: State | None, documents: Documents) -> Segment:
+  def _locate(self, x: Activations, state: State | None, documents: Documents, part: Part | None) -> Segment:
     start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['end']
-    return Segment.of(start, x.shape[1], documents)
+    return Segment.of(start, x.shape[1], documents, part)
 
   def _project(self, x: Activations, segment: Segment) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the queries [b t h k] of x, and the keys [b s g k] and values [b s g k] of the whole segment."""

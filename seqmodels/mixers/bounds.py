@@ -28,10 +28,10 @@ class Segment(NamedTuple):
   part: Part | None = None
 
   @classmethod
-  def of(cls, start: Int[Array, ' b'], length: int, documents: Documents) -> 'Segment':
-    """Return the segment of `length` tokens, or of a part of so many. start: position of the first token."""
-    length, whole = documents.count(length), documents.whole()
-    return cls(*positions.advance(start, length, whole), whole, documents.part)
+  def of(cls, start: Int[Array, ' b'], queries: int, documents: Documents, part: Part | None) -> 'Segment':
+    """Return the segment with so many queries. start: position of its first token."""
+    length = queries * (1 if part is None else part.count)
+    return cls(*positions.advance(start, length, documents), documents, part)
 
   @property
   def first(self) -> Offset:

@@ -20,6 +20,7 @@ from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import Segment, indices, segment_bounds
 from seqmodels.mixers.sliding_window import without_padding
 from seqmodels.notation import Activations, Flags, State
+from seqmodels.part import Part
 
 
 class Sparse(Attention):
@@ -79,8 +80,10 @@ class Sparse(Attention):
     behind, ahead = super().sees(length, memory)
     return np.minimum(behind, self.stride), np.minimum(ahead, self.stride - 1)
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    segment = self._locate(x, state, documents)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, documents, part)
     q, k, v = self._project(x, segment)
     if state is None:
       return self._join(self._alone(q, k, v, segment)), None

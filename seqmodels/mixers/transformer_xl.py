@@ -17,6 +17,7 @@ from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import Segment, indices
 from seqmodels.notation import Activations, State
+from seqmodels.part import Part
 
 
 class TransformerXL(Attention):
@@ -69,8 +70,10 @@ class TransformerXL(Attention):
     both = 4.0 * self.heads * self.width * memory  # keys and values, each as wide as the model
     return onto + both + self.distances.flops(1, memory, memory)
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    segment = self._locate(x, state, documents)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, documents, part)
     (batch, length), source = segment.where.shape, segment.gather(x)
     within = lambda: self._over(x, source, segment.bounds(causal=self.causal), segment)
     if state is None:

@@ -20,7 +20,7 @@ from seqmodels.spec import Spec, Tokens
 from tests.models.devices import OPTIONS
 from tests.training import toy
 from tests.training.collectives import count
-from tests.training.meshes import CASES, MESHES
+from tests.training.meshes import CASES, MESHES, SEQUENCES, SPLIT
 from training import mesh as meshes
 from training.mesh_settings import MeshSettings
 from training.run import make_run
@@ -47,6 +47,13 @@ def test_the_loss_curve_is_that_of_one_device(found, name, dropout):
   assert all(len(curve) == 20 and np.ptp(curve) > 0.01 for curve in curves.values())
   for curve in curves.values():
     np.testing.assert_allclose(curve, curves['1'], rtol=1e-5)
+
+
+@pytest.mark.parametrize(('name', 'dropout'), [(name, rate) for name, rates in SPLIT.items() for rate in rates])
+def test_the_loss_curve_with_tokens_split_is_that_of_one_device(found, name, dropout):
+  curve = lambda mesh: np.array(found['curves'][f'{name} dropout={dropout:g} {mesh}'])
+  for mesh in SEQUENCES:
+    np.testing.assert_allclose(curve(mesh), curve('1'), rtol=1e-5)
 
 
 def test_dropout_changes_the_curve(found):
@@ -82,6 +89,8 @@ def test_an_evaluation_is_that_of_one_device(found):
   for name in ('transformer_xl', 'encoder_decoder'):
     alone, split = (found['evaluations'][f'{name} dropout=0 {mesh}'] for mesh in ('1', '2x2x2'))
     assert split == pytest.approx(alone, rel=1e-5)
+    if name in SPLIT:
+      assert found['evaluations'][f'{name} dropout=0 data:2,sequence:2'] == pytest.approx(alone, rel=1e-5)
 
 
 def test_a_checkpoint_goes_on_on_another_mesh_with_other_layers(found):
