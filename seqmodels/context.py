@@ -85,12 +85,12 @@ class Documents(NamedTuple):
   def reversed(self) -> 'Documents':
     """Return the documents as they are read from the end of the rows [b t]."""
     # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
-    ends = None
-    if self.reset is not None:
-      ends = jnp.roll(self.whole().reset, -1, axis=1).at[:, -1].set(False)
-      ends = ends if self.part is None else self.part.own(ends)
-    part = None if self.part is None else self.part.backward()
-    return jax.tree.map(lambda flags: jnp.flip(flags, 1), Documents(ends, self.mask, part))
+    ends, part = self.whole().reset, self.part
+    if ends is not None:
+      ends = jnp.roll(ends, -1, axis=1).at[:, -1].set(False)
+      ends = ends if part is None else part.own(ends)
+    backward = Documents(ends, self.mask, None if part is None else part.backward())
+    return jax.tree.map(lambda flags: jnp.flip(flags, 1), backward)
 
 
 ONE_DOCUMENT = Documents()

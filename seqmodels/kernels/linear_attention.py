@@ -93,7 +93,7 @@ def linear_attention(
 
 
 class Summary(NamedTuple):
-  """What a part of the tokens does to a state: it decays, and sums are added. Those of a state begin at nothing."""
+  """Describe what a part of the tokens does to a state: it decays, and the sums of the part are added."""
 
   log_decay: Float[Array, 'b h']
   sums: State

@@ -134,10 +134,16 @@ class Sparse(Attention):
     farthest: int,
   ) -> jax.Array:
     """Attend to keys from `window` tokens before the segment on, and to columns; all on the scale of its indices."""
-    here = lambda interval: tuple(a - segment.first for a in segment.own(interval))
+
+    def here(interval: Interval) -> Interval:
+      lower, upper = segment.own(interval)
+      return lower - segment.first, upper - segment.first
+
+    keys, values = segment.around((keys, values), window, 0 if self.causal else window)
     return sparse_attention(
       q,
-      *segment.around((keys, values), window, 0 if self.causal else window),
+      keys,
+      values,
       columns._replace(position=columns.position - segment.first),
       here(document),
       here(far),
