@@ -20,6 +20,7 @@ from training import files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
+from training.free_running import free_running
 from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
@@ -57,7 +58,8 @@ def evaluations(
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
     results: Results = {}
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
-      results[name] = evaluate(loaded.model, params, loaded.task, evaluation, settings, devices)
+      what = loaded.model, params, loaded.task, evaluation, settings, devices
+      results[name] = evaluate(*what) | free_running(*what)
     if processes.is_first():
       keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task

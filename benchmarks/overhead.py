@@ -8,7 +8,7 @@ metrics.jsonl, with an empty compilation cache and again with what that start le
 row is written when the second step is on its way, so that up to one step too much is counted.
 
 Overhead: a step of the loop of train.py, with its iterator and metrics, minus the compiled step called alone on batches
-that lie on the device; in turns, in one process; the median of the differences with its bootstrap interval of 95 %.
+that lie on the device; in turns, in one process; the median of the differences with its interval of 95 %.
 Beside it, with less noise: the processor time that the loop spends outside the compiled call, when that is waited for;
 the mean over as many steps as lie between two logged ones.
 
@@ -129,7 +129,7 @@ def steps(config: str, seconds: float, busy: float) -> list[Row]:
   """
   from benchmarks import work
   from benchmarks.load import Neighbours
-  from comparison.claims import statistics
+  from comparison import statistics
   from comparison.experiments import timing
 
   watch = Neighbours(busy)
@@ -143,7 +143,7 @@ def steps(config: str, seconds: float, busy: float) -> list[Row]:
     return []
   each = {side: [sample / sides.steps for sample in samples] for side, samples in found.items()}
   differences = [loop - alone for loop, alone in zip(each['loop'], each['alone'], strict=True)]
-  middle = statistics.bootstrap(differences)
+  middle = statistics.median(differences)
   overhead = {'value': middle.value, 'low': middle.low, 'high': middle.high, 'unit': 's', 'at_most': OVERHEAD}
   return [
     *(timing.timing_row(samples, metric='step_seconds', side=side, **columns) for side, samples in each.items()),

@@ -3,7 +3,7 @@
   python -m benchmarks.peers [--work=matmul,lstm,gru,rnn,flax,attention,linear,diagonal,gpt,lm,decode,…] [--seconds=10]
                              [--out=results/<device>/peers] [--busy=0.15]
 
-Ratios are time here ÷ time there: medians of pairs with a bootstrap interval of 95 %. Forward and backward, float32,
+Ratios are time here ÷ time there: medians of pairs with an interval of 95 %. Forward and backward, float32,
 unless a row says otherwise. Rounds in which other processes used more than `busy` cores are left out. The folder gets
 records.jsonl, peers.md and peers.svg; rows measured again replace the old ones. PyTorch: requirements-peers.txt.
 """

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from benchmarks.load import Neighbours
-from comparison.claims import statistics
+from comparison import statistics
 from comparison.experiments import timing
 from comparison.experiments.base import Row
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import configs.architectures
 from comparison import records
-from comparison.claims import CLAIMS
+from comparison.claims import CLAIMS, judging
 from configs import catalogue
 from seqmodels.errors import InputError, shown, unknown
 
@@ -60,7 +60,8 @@ def main(
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
   try:
-    tally = runner.run(chosen, scale, folder, shard, architectures=architectures)  # type: ignore[arg-type]
+    rules = {experiment.name: judging.marks_of(experiment.name, CLAIMS.values()) for experiment in chosen}
+    tally = runner.run(chosen, scale, folder, shard, architectures=architectures, rules=rules)  # type: ignore[arg-type]
   except WriteError as error:
     sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')

@@ -44,6 +44,7 @@ COLUMNS: dict[str, str] = {
   'versions': 'versions of Python and of the packages that decide the numbers',
   'flags': 'compiler and allocator settings of the process',
   'commit': 'commit of this code, with + for uncommitted changes',
+  'rules': 'checksums of the rules of claims that were in force: 3:<checksum> 25:<checksum>',
   'time': 'end of the cell, seconds since the epoch (UTC)',
   'seconds': 'wall-clock time of the cell',
   'metric': 'what was measured; `failed`, `gate` and `unavailable` tell why there is no number',
@@ -71,11 +72,12 @@ COLUMNS: dict[str, str] = {
 
 
 # The types of columns; others hold a text, a number, a truth value or nothing.
-TEXTS = ('experiment', 'cell', 'content', 'scale', 'device', 'device_kind', 'host', 'flags', 'commit', 'metric', 'unit',
-  'error', 'architecture', 'backend', 'block', 'of', 'baseline', 'dtype')  # fmt: skip
+TEXTS = ('experiment', 'cell', 'content', 'scale', 'device', 'device_kind', 'host', 'flags', 'commit', 'rules',
+  'metric', 'unit', 'error', 'architecture', 'backend', 'block', 'of', 'baseline', 'dtype')  # fmt: skip
 NUMBERS = ('version', 'rows', 'devices', 'time', 'seconds', 'value', 'low', 'high', 'parameters', 'flops_per_token',
   'state_bytes', 'updates', 'length', 'batch', 'seed', 'learning_rate', 'lag', 'pairs', 'index', 'size')  # fmt: skip
 NULLABLE = ('value', 'low', 'high')
+ADDED = ('rules',)  # columns that rows of earlier programs do not have
 LISTS = ('samples', 'rates')
 # What every row of a comparison has.
 COMPARED = ('experiment', 'version', 'cell', 'content', 'scale', 'device_kind', 'time', 'metric', 'value')
@@ -231,7 +233,7 @@ def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
     usual = [column for column, count in counts.items() if count >= most]
     for row in group:
       problem = next((name for name, kind in usual if name not in row or _kind(row[name]) != kind), None)
-      if problem is None or metric in EVENTS or problem in NULLABLE:
+      if problem is None or metric in EVENTS or problem in (*NULLABLE, *ADDED):
         whole.append(row)
       else:
         left_out[f'{problem} is not as in other rows of {metric}'] += 1

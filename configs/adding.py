@@ -10,6 +10,11 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 20},
+  'accelerator': {'length': 600, 'params': 7e4, 'steps': 20_000, 'eval_every': 2000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('adding', arg, train={'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0})
+  return make('adding', arg, scales=SCALES, train={'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0})

@@ -1,7 +1,8 @@
 """Make a whole config from `<architecture>[,key=value…]`, for any architecture and any task. Imports no JAX.
 
-A key is looked up in the sections task, model, train and eval, then among the options of the mixers. The same field as
-a flag, `--config.<section>.<field>=value`, is set by `override`: both read values by the rules of `seqmodels.fields`.
+A key is looked up in the sections task, model, train and eval, then among the options of the mixers; `scale=…` sets
+several (see scales.py). The same field as a flag, `--config.<section>.<field>=value`, is set by `override`: both read
+values by the rules of `seqmodels.fields`.
 The section mesh, which belongs to the machine, is set by flags alone.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import architectures, catalogue
+from configs.scales import LAPTOP, Scales, scale_values
 from seqmodels import fields
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError, shown, unknown
@@ -35,17 +37,25 @@ SETTINGS: dict[str, type] = {'model': ModelConfig, 'train': TrainSettings, 'eval
 PATTERNS = {'pattern': 'depth', 'encoder_pattern': 'encoder_depth'}  # field → the depth that is a multiple of it
 
 
-def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **options: Any) -> ConfigDict:
+def make(
+  task: str,
+  arg: str | None,
+  *,
+  train: dict[str, Any] | None = None,
+  scales: Scales | None = None,
+  **options: Any,
+) -> ConfigDict:
   """Return the config of `task` for `arg`.
 
   Args:
     task: a name of `tasks.TASKS`.
     arg: `<architecture>[,key=value…]`.
     train: the task's own training defaults, which `arg` may replace.
-    **options: likewise for the options of the task.
+    scales: what the task's scales set, key → value, beyond what `configs.scales` says of all.
+    **options: defaults of the task's options, likewise.
 
   Raises:
-    InputError: an unknown architecture or key, a key given twice, or a value of another type.
+    InputError: an unknown architecture, key or scale, a key given twice, or a value of another type.
   """
   name, _, rest = (arg or '').partition(',')
   if not name:
@@ -60,6 +70,8 @@ def make(task: str, arg: str | None, *, train: dict[str, Any] | None = None, **o
   overrides = _pairs(rest)
   model = sections['model']
   _set_patterns(model, {field: overrides.pop(field) for field in PATTERNS if field in overrides})
+  scale = scale_values(overrides.pop('scale', LAPTOP), scales or {}, sections['task'])
+  _set_scale(sections, scale, overrides)
   for key, text in overrides.items():
     section, path = _find(key, sections)
     section[key] = fields.read(path, text, _kind(path, section[key]))
@@ -91,6 +103,18 @@ def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:
         section[key] = True if text is None else fields.read(path, text, _kind(path, section[key]))
     if 'train.optimizer' in overrides:
       _drop_unread(config.train, {path.removeprefix('train.') for path in overrides})
+
+
+def _set_scale(sections: Mapping[str, Section], values: Mapping[str, Any], given: Collection[str]) -> None:
+  """Set the keys of a scale, but for those that are given; a given width keeps a number of parameters out."""
+  for key, value in values.items():
+    if key not in given and not (key == 'params' and 'width' in given):
+      section, path = _find(key, sections)
+      section[key] = fields.check(path, value, _kind(path, section[key]))
+  model = sections['model']
+  for pattern, depth in PATTERNS.items():
+    if model[depth] and depth in values.keys() - given:
+      model[depth] = architectures.whole_depth(model[depth], model[pattern] or model['pattern'])
 
 
 def _drop_unread(train: Any, given: Collection[str]) -> None:

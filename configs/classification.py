@@ -24,7 +24,11 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'accelerator': {'dataset': 'sequential_mnist', 'params': 7e4, 'batch_size': 64, 'steps': 17_200, 'eval_every': 860},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 1500, 'batch_size': 32, 'learning_rate': 2e-3, 'schedule': 'cosine', 'weight_decay': 0.01}
-  return make('classification', arg, train=train)
+  return make('classification', arg, scales=SCALES, train=train)

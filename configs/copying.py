@@ -9,6 +9,11 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'lag': 10},
+  'accelerator': {'lag': 1000, 'params': 2e4, 'steps': 20_000, 'eval_every': 2000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('copying', arg, train={'learning_rate': 1e-3, 'schedule': 'constant', 'weight_decay': 0.0})
+  return make('copying', arg, scales=SCALES, train={'learning_rate': 1e-3, 'schedule': 'constant', 'weight_decay': 0.0})

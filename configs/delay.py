@@ -10,7 +10,12 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'lag': 4, 'length': 32},
+  'accelerator': {'lag': 1000, 'length': 4000, 'width': 512, 'steps': 20_000, 'eval_every': 2000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'batch_size': 64, 'learning_rate': 5e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('delay', arg, train=train)
+  return make('delay', arg, scales=SCALES, train=train)

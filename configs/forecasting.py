@@ -20,6 +20,11 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'lookback': 96, 'horizon': 24},
+  'accelerator': {'dataset': 'ETTh1', 'lookback': 336, 'horizon': 96, 'width': 256, 'steps': 5000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('forecasting', arg, train={'steps': 1000, 'learning_rate': 1e-3, 'weight_decay': 0.01})
+  return make('forecasting', arg, scales=SCALES, train={'steps': 1000, 'learning_rate': 1e-3, 'weight_decay': 0.01})

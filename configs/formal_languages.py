@@ -14,7 +14,12 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 10, 'longest': 40},
+  'accelerator': {'width': 256, 'steps': 1_000_000, 'eval_every': 20_000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 3000, 'batch_size': 128, 'learning_rate': 1e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('formal_languages', arg, train=train)
+  return make('formal_languages', arg, scales=SCALES, train=train)

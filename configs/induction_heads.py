@@ -11,7 +11,19 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 16},
+  'accelerator': {
+    'length': 256,
+    'width': 64,
+    'batch_size': 8,
+    'learning_rate': 1e-3,
+    'steps': 204_800,
+    'eval_every': 8192,
+  },
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 3000, 'batch_size': 64, 'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('induction_heads', arg, train=train)
+  return make('induction_heads', arg, scales=SCALES, train=train)

@@ -21,6 +21,22 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 32},
+  'accelerator': {
+    'dataset': 'tinyshakespeare',
+    'split': '90/10',
+    'depth': 6,
+    'width': 384,
+    'dropout': 0.2,
+    'length': 256,
+    'batch_size': 64,
+    'learning_rate': 1e-3,
+    'steps': 5000,
+    'eval_every': 250,
+  },
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('language', arg)
+  return make('language', arg, scales=SCALES)

@@ -15,6 +15,20 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 40},
+  'accelerator': {
+    'shortest': 501,
+    'length': 1999,
+    'train_examples': 96_000,
+    'evaluation_examples': 2000,
+    'depth': 4,
+    'width': 512,
+    'batch_size': 32,
+    'steps': 5000,
+  },
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('listops', arg, train={'steps': 3000, 'batch_size': 64, 'learning_rate': 1e-3})
+  return make('listops', arg, scales=SCALES, train={'steps': 3000, 'batch_size': 64, 'learning_rate': 1e-3})

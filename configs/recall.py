@@ -9,6 +9,11 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'train_examples': 1000},
+  'accelerator': {'vocabulary': 8192, 'feedforward': 0.0, 'batch_size': 512, 'steps': 12_500, 'eval_every': 1250},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('recall', arg, train={'batch_size': 64, 'weight_decay': 0.0})
+  return make('recall', arg, scales=SCALES, train={'batch_size': 64, 'weight_decay': 0.0})

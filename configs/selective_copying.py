@@ -12,7 +12,12 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'items': 4, 'length': 32},
+  'accelerator': {'length': 4096, 'width': 64, 'learning_rate': 1e-4, 'steps': 400_000, 'eval_every': 10_000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 3000, 'batch_size': 64, 'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('selective_copying', arg, train=train)
+  return make('selective_copying', arg, scales=SCALES, train=train)

@@ -10,7 +10,12 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 8},
+  'accelerator': {'length': 256, 'width': 512, 'depth': 4, 'batch_size': 256, 'steps': 50_000, 'eval_every': 5000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'steps': 3000, 'batch_size': 64, 'learning_rate': 1e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('state_tracking', arg, train=train)
+  return make('state_tracking', arg, scales=SCALES, train=train)

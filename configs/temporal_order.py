@@ -10,7 +10,12 @@ from ml_collections import ConfigDict
 
 from configs.base import make
 
+SCALES = {
+  'smoke': {'length': 20},
+  'accelerator': {'length': 1000, 'steps': 20_000, 'eval_every': 2000},
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
   train = {'batch_size': 64, 'learning_rate': 2e-3, 'schedule': 'constant', 'weight_decay': 0.0}
-  return make('temporal_order', arg, train=train)
+  return make('temporal_order', arg, scales=SCALES, train=train)

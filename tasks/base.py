@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 import pathlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -9,9 +10,12 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from seqmodels.spec import Spec
 
 Sums = tuple[jax.Array, jax.Array]  # (sum, weight), one of each per example: [b], [b]
+HostSums = tuple[np.ndarray, np.ndarray]  # likewise, computed on the host
 
 
 class Batch(NamedTuple):
@@ -53,6 +57,13 @@ class Evaluation:
   options: dict[str, Any] = field(default_factory=dict)
 
 
+class Decoding(NamedTuple):
+  """Say how a model writes in `Task.free_running`: the width of the beam (1: greedy) and its length penalty."""
+
+  beams: int = 1
+  length_penalty: float = 0.0
+
+
 class Task(abc.ABC):
   """Give data, loss and metrics; see docs/architecture.md. Options are fields of the subclass, a frozen dataclass.
 
@@ -88,6 +99,24 @@ class Task(abc.ABC):
   def derived(self, values: dict[str, float]) -> dict[str, float]:
     """Return further metrics of an evaluation that are functions of its means, e.g. a perplexity."""
     return {}
+
+  def free_running(
+    self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()
+  ) -> dict[str, HostSums]:
+    """Return metrics of what the model writes by itself, as (sum, weight) per example: NumPy arrays [b], [b].
+
+    It is called on the host, with whole sequences and parameters on one device, for every evaluation at the end of
+    training and in --mode=eval. Its names differ from those of `metrics`. Rows that do not count (fillers, and those
+    beyond `eval.free_running`) are left out by the caller. Empty by default: nothing is written.
+    """
+    return {}
+
+  def free_running_scores(self, totals: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """Return the scores of `free_running` from sum and weight of each metric over all examples.
+
+    By default their quotients, nan without any weight. Scores of a corpus (BLEU) are functions of the totals.
+    """
+    return {name: total / weight if weight else math.nan for name, (total, weight) in totals.items()}
 
   @abc.abstractmethod
   def evaluations(self) -> dict[str, Evaluation]:

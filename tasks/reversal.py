@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqmodels.errors import InputError, check_positive
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 from tasks import draws
-from tasks.base import Batch
+from tasks.answers import answers, before_end
+from tasks.base import Batch, Decoding, HostSums
 from tasks.procedural import Procedural
 from tasks.token_task import TokenTask
 from tasks.tokenizers import Characters
@@ -52,6 +55,14 @@ class Reversal(TokenTask, Procedural):
     inputs, targets = np.concatenate([ends, answer], axis=1), np.concatenate([answer, ends], axis=1)
     weights = (np.arange(self.length + 1)[None, :] <= count).astype(np.float32)
     return Batch(inputs, targets, weights, source=source, source_mask=place < count)
+
+  def free_running(
+    self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()
+  ) -> dict[str, HostSums]:
+    """Return `exact_match`: whether all letters that the model writes, and where it ends, are right."""
+    written = answers(model, params, batch, decoding)
+    right = [np.array_equal(row, before_end(target, START)) for row, target in zip(written, batch.targets, strict=True)]
+    return {'exact_match': (np.array(right, np.float64), np.ones(len(right)))}
 
   @property
   def tokenizer(self) -> Characters:

@@ -272,3 +272,48 @@ def test_an_optimizer_is_chosen_without_resetting_what_it_does_not_read():
   with pytest.raises(InputError, match=r'train.weight_decay=0.2 has no effect with train.optimizer=adam'):
     train_settings(config.train.to_dict())
   assert configs.base.make('language', 'lstm,optimizer=lion').train.weight_decay == 0.1
+
+
+def get_config(task, arg):
+  return __import__(f'configs.{task}', fromlist=['get_config']).get_config(arg)
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_every_task_has_every_scale(task):
+  laptop = get_config(task, 'griffin')
+  assert get_config(task, 'griffin,scale=laptop') == laptop
+  smoke, accelerator = (get_config(task, f'griffin,scale={scale}') for scale in ('smoke', 'accelerator'))
+  assert smoke.train.steps <= 50 < laptop.train.steps <= accelerator.train.steps
+  assert smoke.model.width <= 32
+  assert {config.model.depth % 3 for config in (smoke, accelerator)} == {0}  # whole patterns
+  for config in (smoke, accelerator):
+    assert config.keys() == laptop.keys()
+    assert all(config[section].keys() == laptop[section].keys() for section in laptop)
+    from_dict(config.model.to_dict())
+    try:
+      train_settings(config.train.to_dict()).for_task(make_task(config))
+    except InputError as error:
+      if 'is in no folder' not in str(error):  # nothing else is wrong than that files are not here
+        raise
+
+
+def test_what_is_written_wins_over_a_scale():
+  config = get_config('adding', 'lstm,steps=7,scale=accelerator,length=30')
+  assert (config.train.steps, config.task.length, config.model.params) == (7, 30, 7e4)
+  config = get_config('adding', 'lstm,scale=accelerator,width=48')
+  assert (config.model.width, config.model.params) == (48, 0.0)
+  config = get_config('reversal', 'encoder_decoder,scale=smoke,depth=3,encoder_depth=4')
+  assert (config.model.depth, config.model.encoder_depth) == (3, 4)
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: get_config('adding', 'lstm,scale=pod'), r"scale='pod'|scale=pod"),
+    (lambda: configs.base.make('adding', 'lstm,scale=smoke', scales={'smoke': {'lenght': 3}}), 'lenght'),
+    (lambda: configs.base.make('adding', 'lstm,scale=smoke', scales={'smoke': {'length': 'x'}}), 'task.length'),
+  ],
+)
+def test_a_scale_that_makes_no_sense_is_refused(make, message):
+  with pytest.raises(InputError, match=message):
+    make()

@@ -86,10 +86,10 @@ def test_the_experiment_is_run_and_its_claim_is_judged(added, tmp_path):
   from commands import compare
   from comparison import records
 
-  compare.main('smoke', str(tmp_path), claims=[101])
+  compare.main('laptop', str(tmp_path), claims=[101])
   rows = records.read_all(tmp_path)
   flops = {(row['architecture'], row['length']): row['value'] for row in rows if row['metric'] == 'flops'}
-  assert set(flops) == set(itertools.product(('lstm', 'transformer'), (64, 512)))
+  assert set(flops) == set(itertools.product(('lstm', 'transformer'), (64, 512, 4096)))
   assert flops['lstm', 512] == pytest.approx(flops['lstm', 64], rel=1e-2)
   assert flops['transformer', 512] > flops['transformer', 64]
   report = (tmp_path / 'report.md').read_text()

@@ -189,7 +189,7 @@ def test_a_model_with_a_source_trains_and_answers(tmp_path, capsys):
   config = f'--config={ROOT}/configs/reversal.py:{small}'
   assert main.main(['main.py', '--mode=train', config, f'--workdir={tmp_path}/W']) == 0
   (row,) = [row for row in read_rows(tmp_path / 'W' / 'metrics.jsonl') if row['split'] == 'test']
-  assert row.keys() == {'step', 'split', 'loss', 'accuracy'}
+  assert row.keys() == {'step', 'split', 'loss', 'accuracy', 'exact_match'}
   capsys.readouterr()
   assert main.main(['main.py', '--mode=generate', f'--workdir={tmp_path}/W', '--prompt=abc', '--length=4']) == 0
   answer = capsys.readouterr().out.removeprefix('abc → ').rstrip('\n')

@@ -40,11 +40,12 @@ def possible_evaluations(model: Model, task: Task) -> dict[str, Evaluation]:
   return {
     name: evaluation
     for name, evaluation in task.evaluations().items()
-    if _with_options(task, evaluation).spec.length <= model.spec.length
+    if with_options(task, evaluation).spec.length <= model.spec.length
   }
 
 
-def _with_options(task: Task, evaluation: Evaluation) -> Task:
+def with_options(task: Task, evaluation: Evaluation) -> Task:
+  """Return the task with the options that an evaluation replaces."""
   return dataclasses.replace(task, **evaluation.options) if evaluation.options else task  # type: ignore[type-var]
 
 
@@ -67,7 +68,7 @@ def evaluate(
   Raises InputError where the devices do not divide `settings.streams`, NotFinite for parameters that are not finite.
   """
   check_finite(params)
-  task = _with_options(task, evaluation)
+  task = with_options(task, evaluation)
   settings = settings.for_task(task)
   mesh = mesh or meshes.make_mesh(MeshSettings(data=1))
   stream, carry = batches(model, task, evaluation, settings, mesh), None
@@ -110,7 +111,7 @@ def _are_finite(params: Params) -> Any:
 def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
   """Raise, before anything is trained, the InputError of an evaluation that cannot be run afterwards."""
   for evaluation in possible_evaluations(model, task).values():
-    longer = _with_options(task, evaluation)
+    longer = with_options(task, evaluation)
     batches(model, longer, evaluation, settings.for_task(longer), mesh)
 
 
@@ -120,7 +121,7 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   check_split(model, mesh)
   meshes.check_lengths('eval.segment', segment, task.spec, mesh)
   if not segment:
-    size = min(settings.batch_size, _examples(task, evaluation.split) or settings.batch_size)
+    size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size)
     shares = meshes.batch_shares(mesh)
     return task.dataset(evaluation.split, math.ceil(size / shares) * shares // shard.count, shard=shard)
   meshes.check_divisible('eval.streams', settings.streams, mesh)
@@ -128,7 +129,7 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   return task.dataset(evaluation.split, settings.streams // shard.count, shard=shard, segment=segment)
 
 
-def _examples(task: Task, split: str) -> int:
+def examples(task: Task, split: str) -> int:
   """Return the number of examples of a split; 0 where the task does not say."""
   count = getattr(task, 'count', None)
   return count(split) if callable(count) else 0

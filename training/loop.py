@@ -16,6 +16,7 @@ from training import goodput, norms, processes, runtime
 from training import mesh as meshes
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
+from training.free_running import free_running
 from training.goodput import Ledger
 from training.metrics import Metrics, log
 from training.nonfinite import Counts, description
@@ -47,7 +48,8 @@ class Loop:
     compiled: its compiled step.
     state: where it begins; `batches` stand there too.
     files: where metrics and checkpoints go; None: metrics are kept in memory, and nothing is saved.
-    evaluations: by name; `validation` runs every `eval_every` steps, all of them at the end.
+    evaluations: by name; `validation` runs every `eval_every` steps, all of them at the end, then with free-running
+      metrics.
     stop: says that a signal has come.
     ledger: of the time that the run takes.
     profile: of some steps.
@@ -243,16 +245,12 @@ class Loop:
         if (name != 'validation' and not last) or self.metrics.row(self.step, name):
           continue
         run = self.run
-        values = evaluate(
-          run.model,
-          self.state.params,
-          run.task,
-          evaluation,
-          run.evaluation,
-          run.mesh,
-          # Processes agree after a step only: they do not poll equally often while they compile.
-          after_batch=None if processes.count() > 1 else lambda: self.leave_if_stopped(int(self.stop.signal or 0)),
-        )
+        what = run.model, self.state.params, run.task, evaluation, run.evaluation, run.mesh
+        # Processes agree after a step only: they do not poll equally often while they compile.
+        poll = None if processes.count() > 1 else lambda: self.leave_if_stopped(int(self.stop.signal or 0))
+        values = evaluate(*what, after_batch=poll)
+        if last:
+          values |= free_running(*what, after_batch=poll)
         self.metrics.write(self.step, name, values)
         log.info('step %d  %s  %s', self.step, name, '  '.join(f'{k} {v:.4f}' for k, v in values.items()))
     if self.display is not None:

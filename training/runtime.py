@@ -151,7 +151,8 @@ def _log_to_stderr() -> None:
     log.addHandler(StderrHandler())
     log.setLevel(logging.INFO)
     log.propagate = False
-  logging.getLogger('absl').setLevel(logging.CRITICAL)
+  for name in ('absl', 'asyncio'):  # asyncio: of several reads of a damaged checkpoint, the first error is raised
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def device_line() -> str:

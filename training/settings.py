@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -171,19 +172,30 @@ class EvalSettings:
   memory       positions that attention caches there, longer than in training if wanted; 0: the task's length
   streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
                and what starts a part has no past, so that the numbers belong to this number of streams
+  free_running   examples of a split, the first ones, for which a task with free-running metrics lets the model write by
+               itself, at the end of training and in --mode=eval; 0: none
+  beams        the width of the beam in that writing (1: greedy); length_penalty: see `decoding.beam.beam_search`
   """
 
   batch_size: int = 64
   segment: int = 0
   memory: int = 0
   streams: int = 8
+  free_running: int = 1000
+  beams: int = 1
+  length_penalty: float = 0.0
 
   def __post_init__(self) -> None:
-    for name in ('batch_size', 'streams'):
+    for name in ('batch_size', 'streams', 'beams'):
       if getattr(self, name) <= 0:
         raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
-    if self.memory < 0:
-      raise InputError(f'eval.memory={self.memory} must not be negative')
+    for name in ('memory', 'free_running', 'length_penalty'):
+      if not 0 <= getattr(self, name) < math.inf:
+        raise InputError(f'eval.{name}={getattr(self, name)} must be a finite number, 0 or greater')
+    if self.beams != type(self).beams and not self.free_running:
+      raise InputError(f'eval.beams={self.beams} has no effect with eval.free_running=0, which lets no model write')
+    if self.length_penalty and self.beams == 1:
+      raise InputError(f'eval.length_penalty={self.length_penalty} has no effect with eval.beams=1')
     if self.streams != type(self).streams and not self.segment:
       raise InputError(f'eval.streams={self.streams} has no effect with eval.segment=0, which reads whole sequences')
     check_memory('eval', self.segment, self.memory)

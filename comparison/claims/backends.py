@@ -5,22 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from comparison.claims import statistics
-from comparison.claims.base import (
-  RECURRENT,
-  TRANSFORMER,
-  Point,
-  above,
-  figure,
-  grids,
-  levels,
-  name,
-  samples,
-  show,
-  where,
-)
-from comparison.claims.statistics import Interval
+from comparison import statistics
+from comparison.claims.base import RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
+from comparison.claims.points import Point, above
 from comparison.records import FUSED_ATTENTION, Row
+from comparison.statistics import Interval
 
 PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # gates that do not depend on the state: parallel in time
 NARROW = ('sliding_window', 'linear_transformer')  # not the attention that the statements are about
@@ -95,19 +84,31 @@ def rivals(
 
 
 def best_ratio(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> Interval | None:
-  """Return the ratio of the best times of two sides, round by round; None when a side is missing."""
+  """Return the ratio of the best times of two sides; None when a side is missing."""
+  rounds = best_rounds(rows, numerator, denominator)
+  return statistics.median(rounds) if rounds else None
+
+
+def best_rounds(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str]) -> list[float]:
+  """Return the ratio of the best times of two sides in each round; empty when a side is missing."""
   pair = rivals(rows, numerator, denominator)
-  return statistics.ratio(pair[0].samples, pair[1].samples) if pair else None
+  return statistics.pairwise(pair[0].samples, pair[1].samples) if pair else []
 
 
-def ratios(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> list[Point]:
-  """Return the ratio of the best of two sides at every length and size, lowest first; supports above 1."""
+def ratios(
+  rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str, threshold: float = 1.0
+) -> list[Point]:
+  """Return the ratio of the best of two sides at every length and size, lowest first.
+
+  A ratio supports from `threshold` on and contradicts below 1.
+  """
   points = []
   for regime, grid in grids(rows).items():
     for length in levels(grid, 'length'):
-      ratio = best_ratio([r for r in grid if r['length'] == length], numerator, denominator)
-      if ratio:
-        points.append(above(f'{label} at T = {length:,}, {regime}', ratio, 1.0, unit='×'))
+      rounds = best_rounds([r for r in grid if r['length'] == length], numerator, denominator)
+      if rounds:
+        at = f'{label} at T = {length:,}, {regime}'
+        points.append(above(at, statistics.median(rounds), threshold, 1.0, '×', rounds))
   return sorted(points, key=lambda point: point.interval.value)
 
 

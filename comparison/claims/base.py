@@ -1,20 +1,23 @@
-"""Claims, plots and verdicts, and the selection of records for a judge."""
+"""Claims, rules, plots and verdicts, and the selection of records for a judge."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from comparison.claims import statistics
-from comparison.claims.statistics import Interval
+from comparison import statistics
 from comparison.records import Row
+from comparison.statistics import Interval
 
-Status = Literal['supported', 'contradicted', 'mixed', 'undecided', 'not measured here']
-STATUSES: tuple[Status, ...] = ('supported', 'contradicted', 'mixed', 'undecided', 'not measured here')
+Status = Literal['supported', 'contradicted', 'mixed', 'undecided', 'fact', 'not measured here', 'not judged']
+STATUSES: tuple[Status, ...] = (
+  'supported', 'contradicted', 'mixed', 'undecided', 'fact', 'not measured here', 'not judged',
+)  # fmt: skip
 
 RECURRENT = ('lstm', 'gru', 'rnn')
 GATED = ('lstm', 'gru')
 TRANSFORMER = 'transformer'
 COMPARED = (*RECURRENT, TRANSFORMER)
+FIRST = '2026-11-22 19:43'  # when the first rules were written
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-  """A status and the number that decided it, in `unit`, with its 95 % interval."""
+  """A status and the number that decided it, in `unit`, with its 95 % interval.
+
+  here: the status on this device, of a statement about another kind of device. rule: the version of the rule that was
+  applied.
+  """
 
   status: Status
   number: float | None = None
@@ -70,17 +77,39 @@ class Verdict:
   ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
   notes: tuple[str, ...] = ()  # what one must know beside the verdict, and what is no part of it
   about: str = ''  # what the number is, and at which regime
+  here: Status | None = None
+  rule: int = 1
 
 
 Judge = Callable[[Sequence[Row]], Verdict]
 
 
 @dataclass(frozen=True)
+class Rule:
+  """The thresholds of a claim and the judge that applies them, since a time in UTC (`2026-11-25 17:36`).
+
+  A rule binds records that were measured after it was written. judge None: no published record is bound by it.
+  """
+
+  version: int
+  since: str
+  supported_if: str
+  contradicted_if: str
+  judge: Judge | None = None
+
+  @property
+  def text(self) -> str:
+    return f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
+
+
+@dataclass(frozen=True)
 class Claim:
   """A statement, how it is tested, and the thresholds, which are written before anything is measured.
 
-  beside: experiments that are run and shown with it, without which it can be judged all the same. revised: what of the
-  rule was changed after records had been seen, for the report to tell; empty: nothing.
+  words: those of the article that a judge must heed. speaks_of: the devices that the statement is about. definition:
+  whether it follows from a definition, so that support means a fact. beside: experiments that are run and shown with
+  it, without which it can be judged all the same. version, since: of the rule; earlier: those that it replaced, the
+  first first. revised: why.
   """
 
   number: int
@@ -95,88 +124,17 @@ class Claim:
   beside: tuple[str, ...] = ()
   quality: Quality | None = None
   revised: str = ''
+  words: str = ''
+  speaks_of: Literal['any device', 'GPUs'] = 'any device'
+  definition: bool = False
+  since: str = FIRST
+  earlier: tuple[Rule, ...] = ()
 
   @property
-  def thresholds(self) -> str:
-    rule = f'Supported if {self.supported_if}. Contradicted if {self.contradicted_if}.'
-    return f'{rule} Changed after records had been seen: {self.revised}.' if self.revised else rule
-
-
-@dataclass(frozen=True)
-class Point:
-  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies."""
-
-  label: str
-  interval: Interval
-  supports: bool
-  contradicts: bool
-  unit: str = ''
-
-  def __str__(self) -> str:
-    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
-
-
-def above(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
-  """Return a point that supports at or above `threshold` and contradicts below `otherwise`, by its whole interval."""
-  limit = threshold if otherwise is None else otherwise
-  return Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
-
-
-def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
-  """Return a point that supports at or below `threshold` and contradicts above `otherwise`, by its whole interval."""
-  limit = threshold if otherwise is None else otherwise
-  return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
-
-
-def combine(
-  points: Sequence[Point],
-  text: str,
-  *,
-  universal: bool = False,
-  ladder: tuple[str, ...] = (),
-  notes: tuple[str, ...] = (),
-) -> Verdict:
-  """Return one verdict from all regimes.
-
-  All on one side: supported or contradicted. Some on each side: mixed, or contradicted if the claim is `universal`
-  ("always"). Any other: undecided, naming the regimes that meet neither threshold. The number is that of the
-  first regime that decided: one that speaks against the claim, that is open, or that supports it.
-  """
-  if not points:
-    return undecided('the numbers of one of the sides are missing')
-  against = [point for point in points if point.contradicts]
-  open_points = [point for point in points if not point.supports and not point.contradicts]
-  favour = [point for point in points if point.supports]
-  number = (against or open_points or favour)[0]
-  status: Status
-  reason = ''
-  if against and (universal or not (favour or open_points)):
-    status = 'contradicted'
-  elif against and favour:
-    status = 'mixed'
-    reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
-  elif open_points:
-    status = 'undecided'
-    reason = f'neither threshold is met for {_names(open_points)}'
-  else:
-    status = 'supported'
-  if status == 'undecided':
-    number = open_points[0]
-  value, low, high = number.interval
-  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
-
-
-def _names(points: Sequence[Point]) -> str:
-  return '; '.join(str(point) for point in points)
-
-
-def undecided(reason: str, text: str = '') -> Verdict:
-  return Verdict('undecided', text=text, reason=reason)
-
-
-def not_measured(experiment: str, missing: str = '') -> Verdict:
-  what = f' ({missing})' if missing else ''
-  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')
+  def rules(self) -> tuple[Rule, ...]:
+    """Return all rules, the one of today last."""
+    today = Rule(len(self.earlier) + 1, self.since, self.supported_if, self.contradicted_if, self.judge)
+    return (*self.earlier, today)
 
 
 def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from comparison.claims.base import Claim, Quality, Verdict, figure, levels, seeds, tuned, where
-from comparison.claims.statistics import Interval
 from comparison.records import AT_EQUAL_FLOPS, Row
+from comparison.statistics import Interval
 
 BASELINES = 'baselines'
 BUDGET = ('lstm', 'plain')  # whose training FLOPs are the second budget

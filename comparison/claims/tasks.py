@@ -4,22 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from comparison.claims import statistics
+from comparison import statistics
 from comparison.claims.base import (
+  FIRST,
   RECURRENT,
   TRANSFORMER,
   Claim,
   Plot,
   Quality,
+  Rule,
   Verdict,
-  above,
-  combine,
   levels,
-  not_measured,
   tuned,
-  undecided,
   where,
 )
+from comparison.claims.points import above, combine, not_measured, undecided
 from comparison.claims.quality import TEACHER_FORCED
 from comparison.records import Row
 
@@ -54,6 +53,30 @@ def long_context(records: Sequence[Row]) -> Verdict:
   text = '; '.join(map(str, points)) + '.'
   # A gap that grows and ends at a tie, or behind, is no dominance.
   return combine(points[:1] if points[0].contradicts else points, text)
+
+
+def long_context_first(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule: the gap around the last tokens, and that it is larger than around the first."""
+  rows = tuned(where(records, 'token_index', 'loss'), 'architecture', 'block', 'size')
+  if not rows:
+    return not_measured('token_index')
+  indices = levels(rows, 'index')
+  early, late = indices[0], indices[-1]
+  recurrent = [r for r in rows if r['architecture'] in RECURRENT and r.get('block') == 'plain']
+  if not recurrent or not any(r['architecture'] == TRANSFORMER for r in rows):
+    return undecided('the loss of one of the sides is missing')
+  rival = min(recurrent, key=lambda r: r['value'] if r['index'] == late else float('inf'))['architecture']
+  gaps = {index: _gaps(rows, rival, index) for index in (early, late)}
+  both = sorted(gaps[early].keys() & gaps[late].keys())
+  if len(both) < 2:
+    return undecided('fewer than two seeds were measured for both sides')
+  at_end = statistics.mean([gaps[late][seed] for seed in both])
+  widening = statistics.mean([gaps[late][seed] - gaps[early][seed] for seed in both])
+  points = [
+    above(f'{rival} − Transformer loss around token {late}', at_end, 1e-9, TIE, 'nats'),
+    above(f'growth of that gap since around token {early}', widening, 1e-9, TIE, 'nats'),
+  ]
+  return combine(points, '; '.join(map(str, points)) + '.')
 
 
 def _gaps(rows: Sequence[Row], rival: str, index: float) -> dict[int, float]:
@@ -98,8 +121,19 @@ CLAIMS = (
     ),
     ('baselines',),
     Quality('token_index', 'loss', 'index', 'token {}', False, TEACHER_FORCED),
-    'the gap grows by its slope over all bands, in place of the last band less the first; the RNN is the best on '
-    'validation, in place of that with the lowest loss at the end; and an RNN that ties or wins at the end contradicts '
-    'by itself',
+    revised='in version 2 the gap grows by its slope over all bands, in place of the last band less the first; the RNN '
+    'is the best on validation, in place of that with the lowest loss at the end; and an RNN that ties or wins at the '
+    'end contradicts by itself',
+    words='"dominate these tasks"; "long-range dependencies"',
+    since='2026-11-25 17:36',
+    earlier=(
+      Rule(
+        1,
+        FIRST,
+        'the Transformer is better at the last indices, and the gap has grown since the first',
+        f'the RNN ties (within {TIE} nats) or wins at the last indices, and the gap has not grown',
+        long_context_first,
+      ),
+    ),
   ),
 )

@@ -2,6 +2,7 @@
 
 from comparison.experiments.base import Experiment
 from comparison.experiments.baselines import Baselines
+from comparison.experiments.batching import Batching
 from comparison.experiments.decoding import Decoding
 from comparison.experiments.forward_latency import ForwardLatency
 from comparison.experiments.gradient_flow import GradientFlow
@@ -9,7 +10,9 @@ from comparison.experiments.memory import AttentionScores, OptimizerBytes, State
 from comparison.experiments.order import Order
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
+from comparison.experiments.serving import Serving
 from comparison.experiments.token_index import TokenIndex
+from comparison.experiments.training_bytes import TrainingBytes
 from comparison.experiments.training_time import TrainingTime
 from comparison.experiments.truncation import Truncation
 
@@ -18,10 +21,13 @@ _ALL: tuple[Experiment, ...] = (
   StateBytes(),
   AttentionScores(),
   OptimizerBytes(),
+  TrainingBytes(),
   Order(),
   TrainingTime(),
   ForwardLatency(),
   Decoding(),
+  Batching(),
+  Serving(),
   GradientFlow(),
   Reach(),
   Truncation(),

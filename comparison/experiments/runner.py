@@ -41,12 +41,14 @@ def run(
   architectures: Sequence[str] = (),
   only: Mapping[str, Sequence[Any]] | None = None,
   prepared: int | None = None,
+  rules: Mapping[str, str] | None = None,
 ) -> Tally:
   """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
   architectures: in place of the experiments' own, where these take any. only: column → values; cells with another value
   there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
-  accelerators, where compiling takes longer than measuring, else one.
+  accelerators, where compiling takes longer than measuring, else one. rules: experiment → checksums of the rules that
+  will judge it, which its rows keep.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
@@ -61,11 +63,18 @@ def run(
     if len(mine) > len(todo):
       say(f'{len(mine) - len(todo)} of {len(mine)} cells are finished already')
     at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
-    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once)
+    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once, rules or {})
   return Tally(len(todo) - failed, len(mine) - len(todo), failed)
 
 
-def _run(todo: Sequence[Planned], scale: Scale, path: pathlib.Path, say: Callable[[str], None], at_once: int) -> int:
+def _run(
+  todo: Sequence[Planned],
+  scale: Scale,
+  path: pathlib.Path,
+  say: Callable[[str], None],
+  at_once: int,
+  rules: Mapping[str, str],
+) -> int:
   """Measure cells, `at_once` of them prepared together, and append their rows; return how many failed."""
   failed = 0
   left = sum(cell.experiment.cost(cell.cell) for cell in todo)
@@ -80,7 +89,8 @@ def _run(todo: Sequence[Planned], scale: Scale, path: pathlib.Path, say: Callabl
       rows = measure(planned, ready.pop(0))  # so that its programs' memory is free afterwards
       taken = time.time() - start + waited
       failed += rows[0]['metric'] == 'failed'
-      identity = {**row_identity(planned, scale), 'time': time.time(), 'seconds': round(taken, 2)}
+      identity = {**row_identity(planned, scale), 'rules': rules.get(planned.experiment.name, '')}
+      identity |= {'time': time.time(), 'seconds': round(taken, 2)}
       with writing(path):
         records.append(path, [{**identity, **row} for row in rows])
       cost = planned.experiment.cost(planned.cell)

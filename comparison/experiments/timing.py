@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from comparison.claims import statistics
+from comparison import statistics
 from comparison.experiments.base import Row
 
 SHORTEST = 2e-3  # seconds a sample should take at least, so that the clock and the dispatch do not matter
@@ -92,7 +92,7 @@ def _sample(call: Callable[..., Any], times: int, setup: Callable[[], Any] | Non
 
 
 def timing_row(samples: list[float], **columns: Any) -> Row:
-  """A row with the median in seconds, its bootstrap interval and the samples."""
-  middle = statistics.bootstrap(samples)
+  """A row with the median in seconds, its interval and the samples."""
+  middle = statistics.median(samples)
   rounded = [float(f'{s:.6g}') for s in samples]
   return {'value': middle.value, 'low': middle.low, 'high': middle.high, 'unit': 's', 'samples': rounded, **columns}

@@ -102,6 +102,8 @@ LADDER = (
 )
 ENDS = (Variant('lstm', 'xla'), Variant('transformer', 'reference'))
 FULL_LADDER = (*LADDER, Variant('gru', 'reference'), Variant('rnn', 'xla'), Variant('rnn', 'cpu'))
+# Rungs that are worth minutes at lengths where materialised scores do not fit.
+LONG_LADDER = tuple(rung for rung in LADDER if rung.backend != 'reference')
 ON_SOME_DEVICES = ('cpu', 'cudnn')  # rungs that are left out where they cannot be had
 # What else each side has: further kernels of the same models; RNNs that are parallel in time, because their gates do
 # not see the state; attention that sees fewer keys, or keeps a state of fixed size.

@@ -46,12 +46,12 @@ def verdict_table(page: Page) -> str:
   rows = [('claim', 'verdict', 'number', 'statement')]
   for section in page.sections:
     number = markdown.number(section.verdict)
-    rows.append((str(section.claim.number), section.verdict.status, number, section.claim.title))
+    rows.append((str(section.claim.number), markdown.plain_status(section.verdict), number, section.claim.title))
   widths = [max(len(row[i]) for row in rows) for i in range(3)]
   lines = [f'{r[0]:>{widths[0]}}  {r[1]:<{widths[1]}}  {r[2]:<{widths[2]}}  {r[3]}' for r in rows]
   reasons = [
     f'{s.claim.number:>{widths[0]}}: {s.verdict.reason}'
     for s in page.sections
-    if s.verdict.status in ('undecided', 'not measured here') and s.verdict.reason
+    if s.verdict.status in ('undecided', 'not measured here', 'not judged') and s.verdict.reason
   ]
   return '\n'.join(lines + (['', 'Why there is no verdict:', *reasons] if reasons else []))

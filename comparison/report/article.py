@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 
 from comparison.claims import base, quality
 from comparison.claims.base import GATED, TRANSFORMER
-from comparison.claims.statistics import Interval
 from comparison.records import Row
 from comparison.report import ratios
 from comparison.report.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, Pair
 from comparison.report.tables import Table, parameters, quantity
+from comparison.statistics import Interval
 
 BANDS = (
   ('short, < 100 tokens', 0, 99, 'RNN'),
@@ -23,6 +23,7 @@ NOTE = (
   'use. A side wins where both intervals lie on its side and so they do at every size. Both sides have the same number '
   'of parameters.'
 )
+MARGIN = 0.02  # of an accuracy, or decades: scores that differ by no more in the whole interval are a tie
 Score = tuple[str, Interval]  # label of a model, mean over its seeds
 
 
@@ -171,10 +172,13 @@ def best_score(scores: dict[tuple[str, str], Interval], architectures: Sequence[
 
 
 def higher(rnn: Interval, transformer: Interval) -> str:
-  """Return the side whose whole interval is higher."""
+  """Return the side whose whole interval is higher; a tie if the scores are equal within MARGIN, else `open`."""
   if rnn.low > transformer.high:
     return ratios.RNN
-  return 'Transformer' if transformer.low > rnn.high else ratios.TIE
+  if transformer.low > rnn.high:
+    return 'Transformer'
+  apart = max(rnn.high - transformer.low, transformer.high - rnn.low)
+  return ratios.TIE if apart <= MARGIN else ratios.OPEN
 
 
 def order(records: Sequence[Row]) -> Aspect:

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from comparison.claims import base, quality, statistics
+from comparison import statistics
+from comparison.claims import base, quality
 from comparison.claims.base import Plot
 from comparison.records import Row
 

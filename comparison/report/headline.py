@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from comparison.claims.base import show
-from comparison.claims.statistics import Interval
 from comparison.records import Row
 from comparison.report import ratios
 from comparison.report.figures import INK, INKED, apart
 from comparison.report.ratios import TIMED, Measure
 from comparison.report.tables import Table, parameters
+from comparison.statistics import Interval
 
 TITLE = 'Time of the RNN ÷ time of the Transformer'
 CAPTION = (

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from comparison.claims.base import STATUSES
+from comparison.report import markdown
 from comparison.report.headline import TITLE
-from comparison.report.markdown import MARKS, number
+from comparison.report.markdown import number
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
 
 STYLE = """
 :root{--ink:#1c2128;--soft:#57606a;--line:#d8dee4;--paper:#fff;--tint:#f6f8fa;
---supported:#1a7f4b;--contradicted:#b3382c;--mixed:#8a6100;--undecided:#57606a;--none:#8b949e}
+--supported:#1a7f4b;--contradicted:#b3382c;--mixed:#8a6100;--undecided:#57606a;--none:#6e7781}
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa4b0;--line:#343b44;--paper:#0f1319;--tint:#171c23;
 --supported:#4fc285;--contradicted:#f0857a;--mixed:#e0b04c;--undecided:#9aa4b0;--none:#6e7681}}
 *{box-sizing:border-box}html{scroll-behavior:smooth}
@@ -32,7 +33,7 @@ tr:last-child td{border-bottom:2px solid var(--ink)}
 .tally b{display:block;font-size:1.5rem;line-height:1.1}
 .status{font-weight:600;white-space:nowrap}
 .supported{color:var(--supported)}.contradicted{color:var(--contradicted)}.mixed{color:var(--mixed)}
-.undecided{color:var(--undecided)}.not-measured-here{color:var(--none)}
+.undecided,.fact{color:var(--undecided)}.not-measured-here,.not-judged{color:var(--none)}
 article{border-top:1px solid var(--line);padding:1.6rem 0 .6rem;margin-top:1.6rem}
 article header{display:flex;gap:1rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap}
 blockquote{margin:.4rem 0 .8rem;padding-left:.9rem;border-left:3px solid var(--line);color:var(--soft)}
@@ -115,8 +116,8 @@ def verdicts(page: Page) -> str:
 
 
 def status(section: Section) -> str:
-  word = section.verdict.status
-  return f'<span class="status {css(word)}">{MARKS[word]} {word}</span>'
+  verdict = section.verdict
+  return f'<span class="status {css(verdict.here or verdict.status)}">{escape(markdown.status(verdict))}</span>'
 
 
 def css(word: str) -> str:
@@ -129,6 +130,7 @@ def claim(section: Section, figures: Sequence[str]) -> str:
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
   notes = items([f'{note}.' for note in verdict.notes]) if verdict.notes else ''
   scores = ''.join(table(content, 'h4') for content in section.tables)
+  words = f'<br><small>The words of the article: {escape(about.words)}.</small>' if about.words else ''
   captions = [plot.title for plot in about.plots]
   drawn = ''.join(
     f'<figure>{scoped(svg, f"c{about.number}-{i}-")}<figcaption>{escape(caption)}</figcaption></figure>'
@@ -136,11 +138,11 @@ def claim(section: Section, figures: Sequence[str]) -> str:
   )
   return (
     f'<article id="claim-{about.number}"><header><h3>{about.number}. '
-    f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}</blockquote>'
+    f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}{words}</blockquote>'
     f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
     f'<p>{escape(verdict.text)}</p>{reason}{notes}{scores}{drawn}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
-    f'<p>{escape(about.thresholds)}</p></details>'
+    f'{items(markdown.rules(section))}</details>'
     f'<pre>{escape(section.command)}</pre></article>'
   )
 

@@ -3,12 +3,20 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from comparison.claims.base import Verdict, figure
+from comparison.claims.base import Status, Verdict, figure
 from comparison.report.headline import TITLE
 from comparison.report.page import Page, Section
 from comparison.report.tables import Table
 
-MARKS = {'supported': '✔', 'contradicted': '✘', 'mixed': '◐', 'undecided': '?', 'not measured here': '–'}
+MARKS: dict[Status, str] = {
+  'supported': '✔',
+  'contradicted': '✘',
+  'mixed': '◐',
+  'undecided': '?',
+  'fact': '=',
+  'not measured here': '–',
+  'not judged': '·',
+}
 
 
 def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
@@ -45,7 +53,7 @@ def verdicts(page: Page) -> str:
     (
       str(s.claim.number),
       s.claim.statement,
-      f'{MARKS[s.verdict.status]} {s.verdict.status}',
+      status(s.verdict),
       number(s.verdict),
       s.verdict.about,
     )
@@ -57,8 +65,9 @@ def verdicts(page: Page) -> str:
 def claim(section: Section, figures: Sequence[str]) -> list[str]:
   about, verdict = section.claim, section.verdict
   parts: list[str] = [
-    f'## {about.number}. {about.title}: {verdict.status}',
+    f'## {about.number}. {about.title}: {plain_status(verdict)}',
     f'> {about.statement}',
+    f'The words of the article: {about.words}.' if about.words else '',
     f'**{number(verdict)}** {verdict.about}'.strip() if verdict.number is not None else '',
     verdict.text,
   ]
@@ -70,8 +79,32 @@ def claim(section: Section, figures: Sequence[str]) -> list[str]:
   parts += [f'![{about.title}]({path})' for path in figures]
   if verdict.ladder:
     parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
-  parts.append(f'Protocol: {about.protocol}\n\n{about.thresholds}\n\n```\n{section.command}\n```')
+  parts.append(f'Protocol: {about.protocol}')
+  parts.append('\n'.join(f'- {line}' for line in rules(section)))
+  parts.append(f'```\n{section.command}\n```')
   return [part for part in parts if part]
+
+
+def status(verdict: Verdict) -> str:
+  """Return the verdict with its mark; of a statement about GPUs, what this device says."""
+  if verdict.here is None:
+    return f'{MARKS[verdict.status]} {verdict.status}'
+  return f'here: {MARKS[verdict.here]} {verdict.here}; on a GPU: not measured'
+
+
+def plain_status(verdict: Verdict) -> str:
+  return verdict.status if verdict.here is None else f'{verdict.here} on this device, not measured on a GPU'
+
+
+def rules(section: Section) -> list[str]:
+  """Return a line for each rule of a claim, the newest first."""
+  claim = section.claim
+  lines = [
+    f'Rule {rule.version}, of {rule.since} UTC{" (in force here)" if rule.version == section.verdict.rule else ""}: '
+    f'{rule.text}'
+    for rule in reversed(claim.rules)
+  ]
+  return [*lines, f'Why it was changed: {claim.revised}.'] if claim.revised else lines
 
 
 def number(verdict: Verdict) -> str:

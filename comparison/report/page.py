@@ -1,14 +1,13 @@
 """The content of a report, shared by Markdown and HTML: header, tables, verdicts."""
 
-import dataclasses
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comparison.claims import CLAIMS
-from comparison.claims.base import Claim, Verdict, not_measured
+from comparison.claims.base import Claim, Verdict
+from comparison.claims.judging import judge
 from comparison.claims.ledger import STATEMENTS, Statement
-from comparison.claims.quality import notes
 from comparison.records import Row
 from comparison.report import article, headline, quality, tables
 from comparison.report.tables import Table
@@ -49,7 +48,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   sections = tuple(
     Section(
       CLAIMS[n],
-      judged(CLAIMS[n], records),
+      judge(CLAIMS[n], records),
       f'python main.py --mode=compare --scale={scale} --claims={n} --workdir=W',
       quality.tables(CLAIMS[n], records),
     )
@@ -64,15 +63,6 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   beside = tables.side_by_side(records), tables.models(records)
   first = tuple(table for table in (headline.table(records), *article.tables(records)) if table.rows)
   return Page(header(records), first, sections, rest, failures, *beside, records)
-
-
-def judged(claim: Claim, records: Sequence[Row]) -> Verdict:
-  """Return the verdict; `not measured here` if an experiment of the claim has no number."""
-  for experiment in claim.experiments:
-    if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
-      return not_measured(experiment)
-  verdict = claim.judge(records)
-  return dataclasses.replace(verdict, notes=(*verdict.notes, *notes(claim, records)))
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from comparison.claims import backends, base, statistics
+from comparison import statistics
+from comparison.claims import backends, base
 from comparison.claims.base import GATED, TRANSFORMER
-from comparison.claims.statistics import Interval
 from comparison.records import Row
+from comparison.statistics import Interval
 
-RNN, TIE = 'RNN', 'tie'
+RNN, TIE, OPEN = 'RNN', 'tie', 'open'
+MARGIN = 0.05  # costs whose ratio is within 5 % of 1, with the whole interval, are a tie; else the winner is open
 BY_SIZE, BY_BACKEND = 'depends on size', 'depends on backend'
 ELMAN = 'rnn'
 
@@ -62,10 +64,15 @@ class Pair(NamedTuple):
 
 
 def winner(ratio: Interval) -> str:
-  """Return the side with the lower cost, if the whole interval of RNN ÷ Transformer lies on its side of 1."""
+  """Return the side with the lower cost, if the whole interval of RNN ÷ Transformer lies on its side of 1.
+
+  Otherwise a tie, if the whole interval lies within the margin (two one-sided tests); else `open`.
+  """
   if ratio.high < 1:
     return RNN
-  return 'Transformer' if ratio.low > 1 else TIE
+  if ratio.low > 1:
+    return 'Transformer'
+  return TIE if ratio.low >= 1 - MARGIN and ratio.high <= 1 + MARGIN else OPEN
 
 
 def overall(winners: Sequence[str]) -> str:

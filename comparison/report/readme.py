@@ -73,9 +73,12 @@ def compared(folders: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Page]:
 
 def tally(page: Page) -> str:
   """Return one sentence: how many statements have which verdict."""
-  verdicts = [section.verdict.status for section in page.sections]
-  counts = [f'{verdicts.count(status)} {status}' for status in STATUSES if status in verdicts]
-  return f'{len(verdicts)} of the {len(STATEMENTS)} statements are judged: {", ".join(counts)}.'
+  verdicts = [section.verdict for section in page.sections]
+  elsewhere = sum(verdict.here is not None for verdict in verdicts)
+  found = [verdict.status for verdict in verdicts if verdict.status != 'not measured here']
+  counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
+  more = f' {elsewhere} more speak of GPUs and have a number from this device alone.' if elsewhere else ''
+  return f'{len(found)} of the {len(STATEMENTS)} statements are judged: {", ".join(counts)}.{more}'
 
 
 def run_table(folder: pathlib.Path) -> str:

@@ -15,7 +15,7 @@ from tests.comparison.claims.test_judges import ALL, recall, training
 from tests.comparison.claims.test_quality import records as second_budget
 
 IDENTITY = {
-  'version': 1, 'scale': 'smoke', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
+  'version': 1, 'scale': 'laptop', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
   'versions': {'jax': '0.0'}, 'commit': 'abc', 'time': 1.0, 'seconds': 30.0, 'cell': 'k', 'content': 'c',
 }  # fmt: skip
 FAILED = {'experiment': 'order', 'metric': 'failed', 'value': None, 'error': 'no <memory>'}
@@ -47,7 +47,7 @@ def test_every_claim_has_its_anchor_verdict_and_command(written):
     number = section.claim.number
     assert f'id="claim-{number}"' in page_html
     assert f'--claims={number} ' in page_html
-    assert f'## {number}. {section.claim.title}: {section.verdict.status}' in text
+    assert f'## {number}. {section.claim.title}: {markdown.plain_status(section.verdict)}' in text
   assert [s.claim.number for s in page.sections] == list(CLAIMS)
   assert {s.number for s in page.rest} == set(STATEMENTS) - set(CLAIMS)
   assert 'a &lt;device&gt;' in page_html
@@ -59,8 +59,9 @@ def test_rules_changed_after_a_look_at_records_are_told_on_both_pages(written):
   revised = [claim.revised for claim in CLAIMS.values() if claim.revised]
   assert revised
   for text in (html.unescape(paths.html.read_text()), paths.markdown.read_text()):
-    assert text.count('Changed after records had been seen: ') == len(revised)
-    assert all(f'Changed after records had been seen: {rule}.' in text for rule in revised)
+    assert text.count('Why it was changed: ') == len(revised)
+    assert all(f'Why it was changed: {reason}.' in text for reason in revised)
+    assert text.count('(in force here)') == len(CLAIMS)
 
 
 def test_the_markdown_page_finds_its_figures(written):

@@ -1,0 +1,107 @@
+"""Apply to records the rule that was in force when they were measured; say what the rules written since would say."""
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from comparison.claims import quality
+from comparison.claims.base import Claim, Rule, Status, Verdict, figure
+from comparison.claims.points import not_measured
+from comparison.records import Row
+
+NUMBERS_ONLY = 'smoke'  # the scale that shows that everything runs, and judges nothing
+
+
+def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
+  """Return the verdict; `not measured here` if an experiment of the claim has no number.
+
+  A statement about GPUs has no verdict from another device: `here` says what it would be there.
+  """
+  for experiment in claim.experiments:
+    if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
+      return dataclasses.replace(not_measured(experiment), rule=claim.rules[-1].version)
+  if all(row.get('scale') == NUMBERS_ONLY for row in records):
+    verdict = _apply(claim, claim.rules[-1], records)
+    reason = f'{NUMBERS_ONLY} shows that the measurement runs; its sizes say nothing about the statement'
+    return dataclasses.replace(verdict, status='not judged', reason=reason, rule=claim.rules[-1].version)
+  rule = in_force(claim, records)
+  verdict = _apply(claim, rule, records)
+  notes = (*verdict.notes, *_of_later_rules(claim, rule, records), *_of_time(claim, rule, records))
+  notes = (*notes, *quality.notes(claim, records))
+  verdict = dataclasses.replace(verdict, notes=notes, rule=rule.version)
+  elsewhere = claim.speaks_of == 'GPUs' and not any(row.get('device') == 'gpu' for row in records)
+  if elsewhere and verdict.status != 'not measured here':
+    verdict = dataclasses.replace(verdict, status='not measured here', here=verdict.status)
+  return verdict
+
+
+def _apply(claim: Claim, rule: Rule, records: Sequence[Row]) -> Verdict:
+  if rule.judge is None:
+    raise ValueError(f'claim {claim.number}: records are bound by rule {rule.version}, whose judge is not kept')
+  verdict = rule.judge(records)
+  return dataclasses.replace(verdict, status='fact') if _is_fact(claim, verdict.status) else verdict
+
+
+def _is_fact(claim: Claim, status: Status) -> bool:
+  return claim.definition and status == 'supported'
+
+
+def in_force(claim: Claim, records: Iterable[Row]) -> Rule:
+  """Return the newest rule that is no younger than any record of the claim's experiments; else the oldest."""
+  rows = [row for row in records if row['experiment'] in claim.experiments]
+  begun = min((row['time'] for row in rows if row.get('time')), default=None)
+  if begun is None:
+    return claim.rules[-1]
+  kept = [rule for rule in claim.rules if rule.judge is not None]
+  return next((rule for rule in reversed(kept) if seconds(rule.since) <= begun), kept[0])
+
+
+def seconds(since: str) -> float:
+  """Return the time of a rule in seconds since 1970."""
+  return datetime.datetime.fromisoformat(since).replace(tzinfo=datetime.UTC).timestamp()
+
+
+def _of_later_rules(claim: Claim, rule: Rule, records: Sequence[Row]) -> tuple[str, ...]:
+  """Say what the present rule says of records that it does not bind."""
+  today = claim.rules[-1]
+  if today.version == rule.version:
+    return ()
+  other = _apply(claim, today, records)
+  number = '' if other.number is None else f' ({figure(other.number)} {other.unit}'.rstrip() + f', {other.about})'
+  reason = f'; {other.reason}' if other.status in ('mixed', 'undecided') and other.reason else ''
+  return (
+    f'Rule {rule.version} was in force when this was measured. By rule {today.version}, which was written later '
+    f'({today.since} UTC) and binds new measurements: {other.status}{number}{reason}',
+  )
+
+
+def _of_time(claim: Claim, rule: Rule, records: Iterable[Row]) -> tuple[str, ...]:
+  """Say what is wrong with the order of rule and records, as far as the records tell."""
+  rows = [row for row in records if row['experiment'] in claim.experiments]
+  begun = min((row['time'] for row in rows if row.get('time')), default=None)
+  notes = []
+  if begun is not None and seconds(rule.since) > begun:
+    notes.append(f'The rule is younger than the first of these records: written {rule.since} UTC')
+  known = {digest(claim, one) for one in claim.rules}
+  unknown = {mark for row in rows for mark in _marks(row, claim.number) if mark not in known}
+  if unknown:
+    notes.append(f'Some records were measured under a rule that is not listed here: {", ".join(sorted(unknown))}')
+  return tuple(notes)
+
+
+def _marks(row: Row, number: int) -> list[str]:
+  """Return the digest of the claim's rule in a row, if the row has it."""
+  marks = dict(mark.split(':', 1) for mark in str(row.get('rules') or '').split() if ':' in mark)
+  return [marks[str(number)]] if str(number) in marks else []
+
+
+def digest(claim: Claim, rule: Rule) -> str:
+  """Return a checksum of a rule: version and thresholds."""
+  text = '\n'.join([str(claim.number), str(rule.version), rule.supported_if, rule.contradicted_if])
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def marks_of(experiment: str, claims: Iterable[Claim]) -> str:
+  """Return what a record of an experiment keeps of the rules in force: `3:<digest> 25:<digest>`."""
+  return ' '.join(f'{c.number}:{digest(c, c.rules[-1])}' for c in claims if experiment in c.experiments)

@@ -1,0 +1,131 @@
+"""Regimes of a claim on either side of its thresholds, and one verdict from all of them."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from comparison import statistics
+from comparison.claims.base import Status, Verdict, show
+from comparison.statistics import Interval
+
+Kind = Literal['each', 'always', 'often', 'can']
+
+
+@dataclass(frozen=True)
+class Point:
+  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies."""
+
+  label: str
+  interval: Interval
+  supports: bool
+  contradicts: bool
+  unit: str = ''
+  p_against: float | None = None  # p-value of "it does not contradict"
+  p_for: float | None = None  # p-value of "it does not support"
+
+  def __str__(self) -> str:
+    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
+
+
+def above(
+  label: str,
+  interval: Interval,
+  threshold: float,
+  otherwise: float | None = None,
+  unit: str = '',
+  samples: Sequence[float] = (),
+) -> Point:
+  """Return a point that supports at or above `threshold` and contradicts below `otherwise`, by its whole interval.
+
+  samples: the repeats behind the interval, for tests of many regimes at once.
+  """
+  limit = threshold if otherwise is None else otherwise
+  point = Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
+  if not samples:
+    return point
+  below_limit = statistics.p_above([1 / sample for sample in samples], 1 / limit)
+  return dataclasses.replace(point, p_against=below_limit, p_for=statistics.p_above(samples, threshold))
+
+
+def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
+  """Return a point that supports at or below `threshold` and contradicts above `otherwise`, by its whole interval."""
+  limit = threshold if otherwise is None else otherwise
+  return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
+
+
+def combine(
+  points: Sequence[Point],
+  text: str,
+  *,
+  kind: Kind = 'each',
+  ladder: tuple[str, ...] = (),
+  notes: tuple[str, ...] = (),
+) -> Verdict:
+  """Return one verdict from all regimes, by the kind of the statement.
+
+  each: all on one side: supported or contradicted; some on each side: mixed; any other: undecided.
+  always: contradicted by a single regime, after Holm's correction for looking at all of them; else as `each`.
+  often: supported or contradicted by more than half of the regimes.
+  can: supported by a single regime, after Holm's correction; contradicted by all of them.
+
+  The number is that of the first regime that decided. Undecided names the regimes that meet neither threshold.
+  """
+  if not points:
+    return undecided('the numbers of one of the sides are missing')
+  against = [point for point in points if point.contradicts]
+  favour = [point for point in points if point.supports]
+  open_points = [point for point in points if not point.supports and not point.contradicts]
+  if kind == 'always':
+    against = _significant(points, against, 'p_against')
+  elif kind == 'can':
+    favour = _significant(points, favour, 'p_for')
+  status = _status(kind, len(points), len(favour), len(against))
+  reason = ''
+  if status == 'mixed':
+    reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
+  elif status == 'undecided':
+    unclear = open_points or [point for point in points if point not in favour and point not in against]
+    reason = f'neither threshold is met for {_names(unclear)}' if unclear else 'neither side has a majority'
+    open_points = unclear or open_points
+  order = {'supported': (favour,), 'undecided': (open_points,), 'contradicted': (against,)}
+  number = next(side for side in (*order.get(status, ()), against, open_points, favour) if side)[0]
+  value, low, high = number.interval
+  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
+
+
+def _status(kind: Kind, every: int, favour: int, against: int) -> Status:
+  if kind == 'often':
+    if 2 * favour > every:
+      return 'supported'
+    if 2 * against > every:
+      return 'contradicted'
+    return 'mixed' if favour and against else 'undecided'
+  if kind == 'can':
+    return 'supported' if favour else 'contradicted' if against == every else 'undecided'
+  if against == every or (kind == 'always' and against):
+    return 'contradicted'
+  if favour == every:
+    return 'supported'
+  return 'mixed' if favour and against else 'undecided'
+
+
+def _significant(points: Sequence[Point], found: Sequence[Point], name: Literal['p_against', 'p_for']) -> list[Point]:
+  """Keep of the points found those that stay significant among all regimes; those without a p-value are kept."""
+  tested = [point for point in points if getattr(point, name) is not None]
+  rejected = statistics.holm([getattr(point, name) for point in tested])
+  firm = [point for point, is_firm in zip(tested, rejected, strict=True) if is_firm]
+  return [point for point in found if getattr(point, name) is None or point in firm]
+
+
+def _names(points: Sequence[Point]) -> str:
+  return '; '.join(str(point) for point in points)
+
+
+def undecided(reason: str, text: str = '') -> Verdict:
+  return Verdict('undecided', text=text, reason=reason)
+
+
+def not_measured(experiment: str, missing: str = '') -> Verdict:
+  what = f' ({missing})' if missing else ''
+  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')

@@ -1,0 +1,46 @@
+"""Ratios of times of the best backends, judged over lengths and sizes."""
+
+from collections.abc import Sequence
+
+from comparison.claims.backends import beside, gated, ladder, ratios
+from comparison.claims.base import RECURRENT, TRANSFORMER, Verdict, levels, where
+from comparison.claims.points import Kind, combine, not_measured, undecided
+from comparison.records import Row
+
+
+def speed_of_training(records: Sequence[Row], longest: int, threshold: float, kind: Kind) -> Verdict:
+  """Judge the ratio of the step times of the best backends, at every length and size."""
+  rows = [r for r in where(records, 'training_time', 'step_seconds') if r['length'] <= longest]
+  if not rows:
+    return not_measured('training_time')
+  label = 'RNN ÷ Transformer step time'
+  points = ratios(rows, RECURRENT, [TRANSFORMER], label, threshold)
+  if not points:
+    return undecided('no length was measured for both sides')
+  last = max(levels(rows, 'length'))
+  text = f'The ratio of the best backends goes from {points[0]} to {points[-1]}.'
+  text += gated(rows, RECURRENT, [TRANSFORMER], label)
+  rungs = ladder([r for r in rows if r['length'] == last], f'ms at T = {last:,}', 1e3)
+  notes = beside(records, 'training_time', 'step_seconds', high=longest)
+  return combine(points, text, kind=kind, ladder=rungs, notes=notes)
+
+
+def speed_of_reading(records: Sequence[Row], low: int, high: int, rnn_first: bool, kind: Kind) -> Verdict:
+  """Judge the ratio of the forward times of the best backends, at every length from low to high and every size."""
+  rows = where(records, 'forward_latency', 'forward_seconds')
+  if not rows:
+    return not_measured('forward_latency')
+  rows = [r for r in rows if low <= r['length'] <= high]
+  sides: tuple[Sequence[str], Sequence[str]] = (RECURRENT, [TRANSFORMER])
+  numerator, denominator = sides[::-1] if rnn_first else sides
+  label = 'Transformer ÷ RNN latency' if rnn_first else 'RNN ÷ Transformer latency'
+  points = ratios(rows, numerator, denominator, label)
+  if not points:
+    return undecided(f'no length of {low} … {high} was measured for both sides')
+  text = (
+    f'With the best backend of each side, from {points[0]} to {points[-1]}.{gated(rows, numerator, denominator, label)}'
+  )
+  longest = max(levels(rows, 'length'))
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
+  notes = beside(records, 'forward_latency', 'forward_seconds', low, high)
+  return combine(points, text, kind=kind, ladder=rungs, notes=notes)

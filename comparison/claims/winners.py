@@ -1,0 +1,203 @@
+"""Claims that count winners over a list of cells: the regimes by length, and the conclusion of the article."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from comparison import statistics
+from comparison.claims.backends import best_rounds
+from comparison.claims.base import (
+  GATED,
+  TRANSFORMER,
+  Claim,
+  Plot,
+  Verdict,
+  grids,
+  levels,
+  name,
+  seeds,
+  tuned,
+  where,
+)
+from comparison.claims.points import Point, combine, not_measured, undecided
+from comparison.records import Row
+from comparison.statistics import Interval
+
+WRITTEN = '2026-11-29 02:50'
+RNN, OPEN = 'RNN', 'open'
+# The cells that are counted, written down before they are: those of these lengths that were measured. No length that
+# an experiment measures is left out; bands are the article's, in tokens.
+BANDS: tuple[tuple[str, int, int, str], ...] = (
+  ('short', 1, 99, RNN),
+  ('medium', 100, 1000, TRANSFORMER),
+  ('long', 1001, 10**9, RNN),
+)
+COSTS: Mapping[str, tuple[str, str]] = {
+  'latency of one sequence': ('forward_latency', 'forward_seconds'),
+  'training step': ('training_time', 'step_seconds'),
+  'generation': ('decoding', 'generation_seconds'),
+}
+QUALITIES: Mapping[str, tuple[str, str, str, bool]] = {  # experiment, metric, coordinate, whether more is better
+  'recall': ('recall_capacity', 'accuracy', 'pairs', True),
+  'reach': ('reach', 'accuracy', 'length', True),
+  'loss by token index': ('token_index', 'loss', 'index', False),
+}
+CLEAR = 4000  # tokens below which the article calls the Transformer the clear choice
+
+
+class Cell(NamedTuple):
+  """One place where both sides were measured: what, its size and batch, where, and who wins (or `open`)."""
+
+  measure: str
+  regime: str
+  at: float
+  winner: str
+
+
+def cost_cells(records: Sequence[Row], measures: Iterable[str]) -> list[Cell]:
+  """Return a cell for each length, size, data type and batch: the side with the lower time in the whole interval."""
+  cells = []
+  for measure in measures:
+    experiment, metric = COSTS[measure]
+    columns = ('batch',) if experiment == 'decoding' else ()
+    for regime, grid in grids(where(records, experiment, metric), *columns).items():
+      for length in levels(grid, 'length'):
+        rounds = best_rounds([r for r in grid if r['length'] == length], GATED, (TRANSFORMER,))
+        if rounds:
+          ratio = statistics.median(rounds)
+          winner = RNN if ratio.high < 1 else TRANSFORMER if ratio.low > 1 else OPEN
+          cells.append(Cell(measure, regime, length, winner))
+  return cells
+
+
+def quality_cells(records: Sequence[Row]) -> list[Cell]:
+  """Return a cell for each point of each trained task: the side whose best model is better in the whole interval."""
+  cells = []
+  for measure, (experiment, metric, coordinate, higher) in QUALITIES.items():
+    for regime, grid in grids(where(records, experiment, metric)).items():
+      for x in levels(grid, coordinate):
+        here = tuned([r for r in grid if r[coordinate] == x], 'architecture', 'block')
+        rnn, transformer = _best(here, GATED, higher), _best(here, (TRANSFORMER,), higher)
+        if rnn and transformer:
+          cells.append(Cell(measure, regime, x, _better(rnn, transformer, higher)))
+  return cells
+
+
+def _best(rows: Sequence[Row], architectures: Sequence[str], higher: bool) -> Interval | None:
+  """Return the mean over seeds of the best model of a side: architecture and block are chosen by their means."""
+  groups: dict[tuple[str, str], list[Row]] = {}
+  for row in rows:
+    if row['architecture'] in architectures:
+      groups.setdefault((name(row), row.get('block', '')), []).append(row)
+  means = [seeds(group) for group in groups.values()]
+  return max(means, key=lambda mean: mean.value if higher else -mean.value, default=None)
+
+
+def _better(rnn: Interval, transformer: Interval, higher: bool) -> str:
+  if (rnn.low > transformer.high) if higher else (rnn.high < transformer.low):
+    return RNN
+  return TRANSFORMER if ((transformer.low > rnn.high) if higher else (transformer.high < rnn.low)) else OPEN
+
+
+def share(cells: Sequence[Cell], predicted: Mapping[Cell, str]) -> float:
+  """Return the share of cells that the predicted side wins; sizes weigh the same, however many lengths each has."""
+  by_size: dict[tuple[str, str], list[float]] = {}
+  for cell in cells:
+    by_size.setdefault((cell.measure, cell.regime), []).append(float(cell.winner == predicted[cell]))
+  return float(np.mean([np.mean(wins) for wins in by_size.values()]))
+
+
+def regimes(records: Sequence[Row]) -> Verdict:
+  cells = cost_cells(records, ('latency of one sequence', 'generation'))
+  if not cells:
+    return not_measured('forward_latency')
+  points, text = [], []
+  for band, low, high, winner in BANDS:
+    inside = [cell for cell in cells if low <= cell.at <= high]
+    if inside:
+      wins = Interval.exact(share(inside, dict.fromkeys(inside, winner)))
+      side = 'RNN' if winner == RNN else 'Transformer'
+      label = f'{band} ({low:,} tokens on), share of {len(inside)} cells that the {side} wins'
+      points.append(Point(label, wins, wins.value >= 0.8, wins.value < 0.5))
+      text.append(counted(inside))
+  if len(points) < len(BANDS):
+    return undecided('a band of lengths was not measured for both sides')
+  return combine(points, '; '.join(f'{point} ({said})' for point, said in zip(points, text, strict=True)) + '.')
+
+
+def clear_choice(records: Sequence[Row]) -> Verdict:
+  costs = [cell for cell in cost_cells(records, COSTS) if cell.at < CLEAR]
+  qualities = quality_cells(records)
+  if not costs and not qualities:
+    return not_measured('training_time')
+  points, text = [], []
+  for label, cells in (('cost', costs), ('quality', qualities)):
+    if cells:
+      wins = Interval.exact(share(cells, dict.fromkeys(cells, TRANSFORMER)))
+      point = Point(
+        f'{label}: share of {len(cells)} cells that the Transformer wins', wins, wins.value >= 0.8, wins.value < 0.5
+      )
+      points.append(point)
+      text.append(f'{point} ({counted(cells)})')
+  if len(points) < 2:
+    return undecided('cost or quality was not measured for both sides')
+  return combine(points, '; '.join(text) + '.')
+
+
+def counted(cells: Sequence[Cell]) -> str:
+  """Return how many cells each side wins, by measure."""
+  parts = []
+  for measure in dict.fromkeys(cell.measure for cell in cells):
+    winners = [cell.winner for cell in cells if cell.measure == measure]
+    counts = ', '.join(
+      f'{side} {winners.count(key)}'
+      for key, side in ((RNN, 'RNN'), (TRANSFORMER, 'Transformer'), (OPEN, 'open'))
+      if key in winners
+    )
+    parts.append(f'{measure}: {counts}')
+  return '; '.join(parts)
+
+
+LATENCY = Plot(
+  'Latency of one sequence', 'forward_latency', 'forward_seconds', 'length',
+  where={'architecture': (*GATED, TRANSFORMER)}, log_x=True, log_y=True,
+  x_label='tokens in the sequence', y_label='seconds',
+)  # fmt: skip
+COUNTING = (
+  'A cell is a length, a size and (in generation) a batch; the best backend of LSTM or GRU against the best of the '
+  'Transformer; a side wins with the whole interval; sizes weigh the same; no length that was measured is left out'
+)
+
+CLAIMS = (
+  Claim(
+    34,
+    'Winners by length',
+    'The RNN wins below 100 tokens, the Transformer from 100 to 1,000, the RNN beyond.',
+    f'Latency of one sequence and time of a whole generation. {COUNTING}.',
+    'the side that the article names wins 80 % of the cells or more in each of the three bands',
+    'it wins less than half of them in each',
+    ('forward_latency',),
+    regimes,
+    (LATENCY,),
+    ('decoding',),
+    words='"Winner: RNN", "Winner: Transformer", "Winner: RNN for very long sequences"',
+    since=WRITTEN,
+  ),
+  Claim(
+    60,
+    'The clear choice',
+    'Below 4,000 tokens the Transformer is the clear choice.',
+    f'Cost: training step, latency, generation below {CLEAR:,} tokens. Quality: recall, reach and loss by token index, '
+    f'at the best learning rate on validation. {COUNTING}.',
+    'the Transformer wins 80 % of the cells of cost or more, and of those of quality',
+    'it wins less than half of both',
+    ('forward_latency', 'training_time', 'recall_capacity'),
+    clear_choice,
+    (LATENCY,),
+    ('decoding', 'reach', 'token_index'),
+    words='"sufficient computational resources", "sequence lengths under 4,000 tokens", "the clear choice"',
+    speaks_of='GPUs',
+    since=WRITTEN,
+  ),
+)

@@ -1,0 +1,189 @@
+"""Intervals at 95 % that hold what they say: order statistics for timings, Student's t for seeds; Holm's correction.
+
+A timing has few repeats with a skewed distribution, whose median the bootstrap brackets too seldom (86 to 93 % of the
+time for 5 to 10 repeats). Order statistics bracket it with a probability that follows from the binomial distribution
+alone, whatever the distribution of the repeats.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+FEWEST = 5  # repeats below which a median has no bounded interval
+# The least and greatest of five repeats hold the median 93.75 % of the time; widened by this share of their range at
+# both ends, at least 95 % (normal, lognormal, exponential, Laplace and Student's t with 3 degrees of freedom).
+WIDENED = 0.05
+BLOCKS = 15  # of rounds, whose slopes are independent of each other
+
+
+class Interval(NamedTuple):
+  """A number and its 95 % interval."""
+
+  value: float
+  low: float
+  high: float
+
+  @classmethod
+  def exact(cls, value: float) -> 'Interval':
+    return cls(value, value, value)
+
+
+def median(samples: Sequence[float]) -> Interval:
+  """Return the median with the interval of order statistics that holds it with at least 95 % (Conover, 1999).
+
+  One sample is an exact number (the compiler's, say) and gives an interval of width zero; fewer than FEWEST give an
+  unbounded one.
+  """
+  values = np.sort(np.asarray(samples, np.float64))
+  count = len(values)
+  centre = float(np.median(values)) if np.isfinite(values).all() else float(values[count // 2])
+  if count == 1:
+    return Interval.exact(centre)
+  if count < FEWEST:
+    return Interval(centre, -np.inf, np.inf)
+  left_out = _left_out(count)
+  if left_out:
+    return Interval(centre, float(values[left_out - 1]), float(values[count - left_out]))
+  if values[0] == values[-1]:
+    return Interval.exact(centre)
+  margin = WIDENED * float(values[-1] - values[0]) if np.isfinite(values).all() else 0.0
+  return Interval(centre, float(values[0]) - margin, float(values[-1]) + margin)
+
+
+def _left_out(count: int) -> int:
+  """Return the largest k for which the k-th least and k-th greatest hold the median with 95 %; 0 without one."""
+  found, below = 0, 0.0
+  for k in range(1, count // 2 + 1):
+    below += math.comb(count, k - 1) / 2**count
+    if 1 - 2 * below < CONFIDENCE:
+      break
+    found = k
+  return found
+
+
+def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Interval:
+  """Return the median of pairwise ratios of interleaved samples, in which drift of the machine cancels."""
+  return median(pairwise(numerator, denominator))
+
+
+def pairwise(numerator: Sequence[float], denominator: Sequence[float]) -> list[float]:
+  """Return the ratio of each round that both sides have."""
+  return [a / b for a, b in zip(numerator, denominator, strict=False)]
+
+
+def mean(values: Sequence[float]) -> Interval:
+  """Return the mean with Student's t interval; the interval of a single value is unbounded."""
+  from scipy import special  # not where a list of claims is all that is asked for
+
+  array = np.asarray(values, np.float64)
+  centre = float(array.mean())
+  if len(array) < 2:
+    return Interval(centre, -np.inf, np.inf)
+  quantile = float(special.stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2))
+  half = quantile * float(array.std(ddof=1)) / np.sqrt(len(array))
+  return Interval(centre, centre - half, centre + half)
+
+
+def p_above(samples: Sequence[float], threshold: float) -> float:
+  """Return the one-sided p-value of "the ratio is at most `threshold`": Student's t of the logarithms.
+
+  One sample is an exact number: 0 above the threshold, else 1.
+  """
+  from scipy import special
+
+  logs = np.log(np.asarray(samples, np.float64) / threshold)
+  if len(logs) == 1 or not logs.std():
+    return 0.0 if logs.mean() > 0 else 1.0
+  t = logs.mean() / (logs.std(ddof=1) / np.sqrt(len(logs)))
+  return float(special.stdtr(len(logs) - 1, -t))
+
+
+def holm(p_values: Sequence[float], level: float = (1 - CONFIDENCE) / 2) -> list[bool]:
+  """Return which of several hypotheses are rejected at a family-wise error of `level` (Holm, 1979)."""
+  order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+  rejected = [False] * len(p_values)
+  for place, i in enumerate(order):
+    if p_values[i] > level / (len(p_values) - place):
+      break
+    rejected[i] = True
+  return rejected
+
+
+def log_slope(samples: Mapping[float, Sequence[float]]) -> Interval:
+  """Return the exponent p of value ∝ x^p: least squares on log-log axes, in blocks of rounds.
+
+  samples: x → repeats. Needs two or more different x.
+  """
+  x = np.log(np.array(sorted(samples), np.float64))
+  centred = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+  # Equal numbers have no slope, not one of 1e-15.
+  return median(_by_block(samples, lambda values: np.round(np.log(values) @ centred, 12)))
+
+
+def growth(samples: Mapping[float, Sequence[float]]) -> Interval:
+  """Return the relative growth of a cost over the range of x: slope of a straight line × range ÷ mean cost."""
+  x = np.array(sorted(samples), np.float64)
+  centred = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+  return median(_by_block(samples, lambda values: values @ centred * (x[-1] - x[0]) / values.mean(axis=1)))
+
+
+def quadratic_share(samples: Mapping[float, Sequence[float]]) -> Interval:
+  """Return b·x² ÷ (a·x + b·x²) at the largest x, of the least squares of relative errors with a, b ≥ 0.
+
+  samples: x → repeats. Needs three or more different x. A constant cost of each call is left to the smallest x.
+  """
+  from scipy import optimize
+
+  x = np.array(sorted(samples), np.float64)
+
+  def share(values: np.ndarray) -> np.ndarray:
+    found = []
+    for row in values:
+      (a, b), _ = optimize.nnls(np.stack([x / row, x**2 / row], axis=1), np.ones(len(x)))
+      found.append(b * x[-1] / (a + b * x[-1]))
+    return np.array(found)
+
+  return median(_by_block(samples, share))
+
+
+def crossing(samples: Mapping[float, Sequence[float]]) -> Interval:
+  """Return where a ratio rises through 1 for good, interpolated on log-log axes, in blocks of rounds.
+
+  samples: x → repeats of the ratio. 0 when it is above 1 from the first x, infinity when it is not at the last.
+  """
+  x = np.log(np.array(sorted(samples), np.float64))
+
+  def cross(values: np.ndarray) -> np.ndarray:
+    y = np.log(values)
+    out = np.empty(len(y))
+    for row in range(len(y)):
+      below = np.flatnonzero(y[row] <= 0)
+      if not len(below):
+        out[row] = 0.0
+      elif below[-1] == len(x) - 1:
+        out[row] = np.inf
+      else:
+        i = below[-1]
+        share = -y[row, i] / (y[row, i + 1] - y[row, i])
+        out[row] = np.exp(x[i] + share * (x[i + 1] - x[i]))
+    return out
+
+  return median(_by_block(samples, cross))
+
+
+def _by_block(
+  samples: Mapping[float, Sequence[float]], function: Callable[[np.ndarray], np.ndarray]
+) -> Sequence[float]:
+  """Return a function of the medians at all x, [blocks, x], for each of at most BLOCKS blocks of rounds.
+
+  Medians of several rounds, where there are many: what delays single rounds is positive, and would tilt a line towards
+  the x with the least weight. An x with a single exact number has it in every round.
+  """
+  columns = [np.asarray(samples[x], np.float64) for x in sorted(samples)]
+  rounds = min((len(column) for column in columns if len(column) > 1), default=1)
+  table = np.stack([np.resize(column, rounds) if len(column) == 1 else column[:rounds] for column in columns], axis=1)
+  blocks = np.array_split(table, min(rounds, BLOCKS))
+  return list(function(np.stack([np.median(block, axis=0) for block in blocks])))

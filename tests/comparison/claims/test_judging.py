@@ -1,0 +1,140 @@
+"""Which rule judges which records: that which was in force; no verdict of a smoke run, or of a GPU from a CPU."""
+
+import dataclasses
+import re
+
+import pytest
+
+from comparison.claims import CLAIMS, judging
+from comparison.claims.base import FIRST, Claim, Rule, Verdict
+from comparison.report import html, markdown
+from comparison.report.page import Section
+
+OLD, MIDDLE, NEW = '2026-01-01 10:00', '2026-02-01 10:00', '2026-03-01 10:00'
+
+
+def judge_of(status, number):
+  return lambda records: Verdict(status, number, '×', number, number, about=f'rule with {number:g}')
+
+
+CLAIM = Claim(
+  999, 'Title', 'A statement.', 'A protocol.', 'above 3', 'below 3', ('timing',), judge_of('contradicted', 3.0),
+  revised='it was too kind', since=NEW,
+  earlier=(Rule(1, OLD, 'above 1', 'below 1', judge_of('supported', 1.0)), Rule(2, MIDDLE, 'above 2', 'below 2')),
+)  # fmt: skip
+
+
+def row(when, **columns):
+  return {
+    'experiment': 'timing', 'metric': 'seconds', 'value': 1.0, 'scale': 'laptop', 'device': 'cpu',
+    'time': judging.seconds(when) + 1, **columns,
+  }  # fmt: skip
+
+
+def test_the_rule_in_force_when_the_first_record_was_measured_judges():
+  verdict = judging.judge(CLAIM, [row(OLD), row(NEW)])
+  assert (verdict.status, verdict.rule, verdict.number) == ('supported', 1, 1.0)
+  (note,) = verdict.notes
+  assert 'Rule 1 was in force' in note
+  assert f'By rule 3, which was written later ({NEW} UTC)' in note
+  assert 'contradicted (3 ×, rule with 3)' in note
+  fresh = judging.judge(CLAIM, [row(NEW)])
+  assert (fresh.status, fresh.rule, fresh.notes) == ('contradicted', 3, ())
+
+
+def test_a_rule_without_a_judge_passes_its_records_to_the_one_before():
+  assert judging.in_force(CLAIM, [row(MIDDLE)]).version == 1
+
+
+def test_records_older_than_every_rule_say_so():
+  verdict = judging.judge(CLAIM, [{**row(OLD), 'time': judging.seconds(OLD) - 5}])
+  assert verdict.rule == 1
+  assert f'The rule is younger than the first of these records: written {OLD} UTC' in verdict.notes
+
+
+def test_records_tell_when_their_rule_is_not_listed():
+  marks = judging.marks_of('timing', [CLAIM])
+  assert re.fullmatch('999:[0-9a-f]{12}', marks)
+  assert judging.marks_of('another', [CLAIM]) == ''
+  assert judging.judge(CLAIM, [row(NEW, rules=marks)]).notes == ()
+  changed = dataclasses.replace(CLAIM, supported_if='above 2.9')
+  (note,) = judging.judge(changed, [row(NEW, rules=f'7:abc {marks}')]).notes
+  assert 'measured under a rule that is not listed here' in note
+  assert judging.judge(changed, [row(NEW, rules='damaged 7: 999')]).notes == ()
+
+
+def test_smoke_has_numbers_and_no_verdict():
+  verdict = judging.judge(CLAIM, [row(NEW, scale='smoke')])
+  assert (verdict.status, verdict.number) == ('not judged', 3.0)
+  for text in words(CLAIM, verdict):
+    assert not re.search('supported(?! if)|contradicted(?! if)|undecided|mixed', text.lower())
+
+
+def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
+  claim = dataclasses.replace(CLAIM, speaks_of='GPUs')
+  verdict = judging.judge(claim, [row(NEW)])
+  assert (verdict.status, verdict.here, verdict.number) == ('not measured here', 'contradicted', 3.0)
+  for text in words(claim, verdict):
+    assert 'here: ✘ contradicted; on a GPU: not measured' in text
+  assert judging.judge(claim, [row(NEW, device='gpu')]).status == 'contradicted'
+
+
+def test_what_follows_from_a_definition_is_a_fact():
+  claim = dataclasses.replace(CLAIM, definition=True)
+  assert judging.judge(claim, [row(OLD)]).status == 'fact'
+  assert judging.judge(claim, [row(NEW)]).status == 'contradicted'
+  assert {number for number, claim in CLAIMS.items() if claim.definition} == {29, 50}
+
+
+def words(claim, verdict):
+  """What the pages say of one claim."""
+  section = Section(claim, verdict, 'python main.py')
+  page = type('Page', (), {'sections': (section,)})
+  return [
+    '\n'.join([*markdown.claim(section, ()), markdown.verdicts(page)]),
+    re.sub('<[^>]*>', '', html.claim(section, ()) + html.verdicts(page)),
+  ]
+
+
+# A rule that changes gets a new version, and a checksum here. Records keep that of the rule they were measured under.
+RULES = {
+  1: {1: '57ce9cd494e6', 2: '25e8148d5d1b', 3: 'bd09a9830af2'},
+  3: {1: '6c0cd40f19c4', 2: '4c57250abfe8'},
+  5: {1: '8fe93da5c135'},
+  6: {1: '28d92cb7a624'},
+  7: {1: '31ebfffddc39', 2: '789f69b43fe9'},
+  9: {1: '5af1b1de2a72', 2: 'af45cbfbdbe5'},
+  10: {1: '49225bca0d68', 2: '1a9b112d0097'},
+  12: {1: '535a2878b468'},
+  14: {1: '1a872e10aaa7', 2: '57547a7d0615'},
+  24: {1: '48846fa052bb', 2: '7b2fd5012c0e'},
+  25: {1: 'eb49ad0c4580', 2: '60426f5b3fa8'},
+  26: {1: '98bb644c2768', 2: 'f55aad3790b6'},
+  27: {1: '6d0b6769f770', 2: '852f905e3a0c'},
+  28: {1: 'c0c8f83d76a9'},
+  29: {1: 'ae37d0bd5d73'},
+  30: {1: 'ab1c90f8ac05'},
+  31: {1: 'ce2651707c43'},
+  32: {1: 'fa6a6bf901db'},
+  33: {1: '361398cf3ec8'},
+  34: {1: '97000f116f21'},
+  35: {1: '8680a4c95dbf', 2: '9dbdeee7fc91'},
+  47: {1: '25a209f28573'},
+  48: {1: '0b23254728ae', 2: '8435a6d27145', 3: 'b8929389b126'},
+  50: {1: '9eacdf007703'},
+  51: {1: '1fc02379c859'},
+  52: {1: 'ffdd05475b79'},
+  53: {1: 'b06a5dbbf784'},
+  54: {1: 'dc9e561df695'},
+  55: {1: '5c1b4b39cddb'},
+  57: {1: '30b3b2d95c0e'},
+  60: {1: 'fd56a3b55984'},
+}
+
+
+@pytest.mark.parametrize('number', list(CLAIMS))
+def test_no_rule_changes_without_a_new_version(number):
+  assert {rule.version: judging.digest(CLAIMS[number], rule) for rule in CLAIMS[number].rules} == RULES[number]
+  times = [rule.since for rule in CLAIMS[number].rules]
+  assert times == sorted(set(times))
+  assert times[0] >= FIRST

@@ -1,0 +1,102 @@
+"""Intervals against closed forms and against their own coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from comparison import statistics
+
+
+def test_student_interval_against_the_textbook():
+  # mean 3, standard deviation 1.5811, n = 5: 3 ± 2.776 · 1.5811 / √5
+  interval = statistics.mean([1, 2, 3, 4, 5])
+  assert interval == pytest.approx((3, 3 - 1.9631, 3 + 1.9631), abs=1e-3)
+
+
+def test_one_seed_says_nothing_about_the_spread():
+  assert statistics.mean([2.0]) == (2.0, -np.inf, np.inf)
+
+
+DRAWS = {  # → a draw of [n, repeats], and its median
+  'normal': (lambda rng, shape: rng.normal(1.0, 0.1, shape), 1.0),
+  'lognormal': (lambda rng, shape: rng.lognormal(0.0, 0.5, shape), 1.0),
+  'exponential': (lambda rng, shape: rng.exponential(1.0, shape), np.log(2)),
+  'heavy tails': (lambda rng, shape: rng.standard_t(3, shape), 0.0),
+}
+
+
+@pytest.mark.parametrize('name', DRAWS)
+@pytest.mark.parametrize('repeats', range(5, 22))
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says(name, repeats):
+  draw, truth = DRAWS[name]
+  count = 1500
+  rows = draw(np.random.default_rng(repeats), (count, repeats))
+  held = np.mean([low <= truth <= high for _, low, high in map(statistics.median, rows)])
+  assert held >= 0.95 - 2.5 * np.sqrt(0.95 * 0.05 / count)  # of the simulation itself
+  assert held >= 0.94 - 0.005
+
+
+def test_intervals_of_few_and_of_equal_numbers():
+  assert statistics.median([2.0]) == (2, 2, 2)
+  assert statistics.median([1.0, 2.0, 3.0, 4.0]) == (2.5, -np.inf, np.inf)
+  assert statistics.median([3.0] * 5) == (3, 3, 3)
+  assert statistics.median([5.0, 1.0, 2.0, 3.0, 4.0]) == pytest.approx((3, 0.8, 5.2))
+  assert statistics.median([6.0, 5.0, 1.0, 2.0, 3.0, 4.0]) == (3.5, 1, 6)
+  assert statistics.median(range(9)) == (4, 1, 7)  # the second of nine from each end: 96.1 %
+  assert statistics.median([1.0, np.inf, np.inf, np.inf, 2.0]) == (np.inf, 1, np.inf)
+
+
+def test_p_values_are_those_of_scipys_t_test():
+  ratios = [1.1, 1.3, 0.95, 1.2, 1.25]
+  expected = stats.ttest_1samp(np.log(ratios), np.log(1.05), alternative='greater').pvalue
+  assert statistics.p_above(ratios, 1.05) == pytest.approx(expected)
+  assert [statistics.p_above([2.0], x) for x in (1.0, 2.0, 3.0)] == [0, 1, 1]
+
+
+def test_holm_rejects_step_by_step():
+  assert statistics.holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]  # Holm's own example
+  assert statistics.holm([], 0.05) == []
+  rng = np.random.default_rng(0)  # of 12 ratios that are all 1, one is rejected in at most 1 of 20 families
+  families = [statistics.holm([statistics.p_above(r, 1.0) for r in rng.lognormal(0, 0.1, (12, 8))]) for _ in range(400)]
+  assert np.mean([any(family) for family in families]) <= 0.05
+
+
+def test_share_of_a_quadratic_cost():
+  cost = {x: [3 * x + 0.01 * x**2] * 5 for x in (100, 200, 400, 800)}
+  assert statistics.quadratic_share(cost).value == pytest.approx(8 / 11)
+  assert statistics.quadratic_share({x: [2.0 * x] for x in (100, 200, 400)}).value == pytest.approx(0)
+  assert statistics.quadratic_share({x: [2.0 * x**2] for x in (100, 200, 400)}).value == pytest.approx(1)
+
+
+def test_pairwise_ratios_cancel_what_hits_both_sides():
+  load = np.array([1.0, 5.0, 1.2, 9.0, 2.0])
+  assert statistics.ratio(3 * load, load) == pytest.approx((3, 3, 3))
+  assert statistics.ratio([1.0, 2.0, 3.0], [1.0]) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize('power', [0.0, 1.0, 2.0])
+def test_log_slope_is_the_exponent(power):
+  samples = {x: [x**power * noise for noise in (0.99, 1.0, 1.01, 0.995, 1.005)] for x in (64, 256, 1024)}
+  slope = statistics.log_slope(samples)
+  assert slope.value == pytest.approx(power, abs=1e-6)
+  assert slope.low <= power <= slope.high
+  assert slope.high - slope.low < 0.05
+
+
+def test_growth_is_relative_to_the_mean():
+  # 1 + x/100 over x = 0 … 100 has mean 1.5 and grows by 1
+  samples = {x: [1 + x / 100] for x in range(0, 101, 10)}
+  assert statistics.growth(samples).value == pytest.approx(1 / 1.5)
+
+
+@pytest.mark.parametrize(
+  ('ratios', 'expected'),
+  [
+    ({100: 0.5, 400: 2.0}, 200.0),
+    ({100: 1.5, 400: 2.0}, 0.0),
+    ({100: 0.5, 400: 0.9}, np.inf),
+    ({100: 0.5, 200: 2.0, 400: 0.5, 1600: 2.0}, 800.0),
+  ],
+)
+def test_crossing_is_where_the_ratio_stays_above_one(ratios, expected):
+  assert statistics.crossing({x: [r] for x, r in ratios.items()}).value == pytest.approx(expected)

@@ -1,0 +1,87 @@
+"""Free-running metrics of an evaluation: what a model writes by itself, scored example by example."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from seqmodels.models import Model
+from seqmodels.notation import Params
+from tasks.base import Batch, Decoding, Evaluation, Task
+from training import mesh as meshes
+from training import processes
+from training.evaluate import check_finite, examples, with_options
+from training.settings import EvalSettings
+from training.stop import polled
+
+
+def free_running(
+  model: Model,
+  params: Params,
+  task: Task,
+  evaluation: Evaluation,
+  settings: EvalSettings,
+  mesh: Mesh | None = None,
+  after_batch: Callable[[], None] | None = None,
+) -> dict[str, float]:
+  """Return the scores of `task.free_running` over the first `settings.free_running` examples of a split.
+
+  They do not depend on the batch size: sums and weights of examples are added in float64. Every process gathers the
+  parameters on its first device and takes each n-th batch; the sums of all are added. Empty for a task without such
+  metrics. `after_batch` is also called while a batch is at work; what it raises ends the evaluation.
+  """
+  limit = settings.free_running
+  if not limit or type(task).free_running is Task.free_running:
+    return {}
+  check_finite(params)
+  task, params = with_options(task, evaluation), on_one_device(params, mesh)
+  decoding = Decoding(settings.beams, settings.length_penalty)
+  size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size, limit)
+  stream = iter(task.dataset(evaluation.split, size))
+  totals: dict[str, np.ndarray] = {}
+  for number in range(math.ceil(limit / size)):
+    batch = next(stream, None)
+    if batch is None:
+      break
+    if number % processes.count() != processes.index():
+      continue
+    batch = without_rows(batch, limit - number * size)
+    call = lambda batch=batch: task.free_running(model, params, batch, decoding)
+    for name, pair in (call() if after_batch is None else polled(call, after_batch)).items():
+      totals[name] = totals.get(name, np.zeros(2)) + sums_of_counted(pair, batch)
+  return task.free_running_scores(gathered(totals))
+
+
+def on_one_device(params: Params, mesh: Mesh | None) -> Params:
+  """Return the parameters, whole, on the first device of this process."""
+  if mesh is None or mesh.size == 1:
+    return params
+  whole = jax.jit(lambda x: x, out_shardings=meshes.replicated(mesh))(params)
+  return jax.tree.map(lambda x: x.addressable_data(0), whole)
+
+
+def without_rows(batch: Batch, count: int) -> Batch:
+  """Return the batch with weight 0 in all rows from the `count`-th on."""
+  rows = len(batch.weights)
+  if count >= rows:
+    return batch
+  counted = (np.arange(rows) < count).astype(batch.weights.dtype)
+  return batch._replace(weights=batch.weights * counted.reshape(-1, *[1] * (batch.weights.ndim - 1)))
+
+
+def sums_of_counted(pair: Any, batch: Batch) -> np.ndarray:
+  """Return sum and weight over the rows of a batch in which anything counts, in float64."""
+  counted = (np.asarray(batch.weights) > 0).reshape(len(batch.weights), -1).any(axis=1)
+  return np.asarray(pair, np.float64)[:, counted].sum(axis=1)
+
+
+def gathered(totals: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+  """Return the totals of all processes."""
+  added: dict[str, np.ndarray] = {}
+  for part in processes.gather({name: pair.tolist() for name, pair in totals.items()}):
+    for name, pair in part.items():
+      added[name] = added.get(name, np.zeros(2)) + np.asarray(pair)
+  return {name: (float(total), float(weight)) for name, (total, weight) in added.items()}
