@@ -12,16 +12,19 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 
+from seqmodels.config import ModelConfig
 from seqmodels.context import Context
 from seqmodels.errors import InputError
 from seqmodels.kernels.cpu import library
 from seqmodels.mixers import MIXERS
+from seqmodels.models import build
 from tests.training import toy
 from tests.training.sequence import CASES, name_of
 from training import evaluate as evaluating
 from training import mesh as meshes
 from training.activations import Constrain
 from training.mesh_settings import MESH_AXES, MeshSettings
+from training.plan.estimate import estimate
 from training.run import make_run
 from training.settings import EvalSettings, TrainSettings
 
@@ -37,6 +40,11 @@ COLLECTIVES = {
   'min_gru both ways': (5, 4), 'conv both ways': (5, 2), 'linformer-16 both ways': (12, 8),
   'sliding_window-3 both ways': (6, 4), 'sparse-3 both ways': (6, 4),
 }  # fmt: skip
+
+
+two_devices = pytest.mark.skipif(
+  jax.device_count() < 2 or jax.default_backend() != 'cpu', reason='needs two CPU devices'
+)
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +79,7 @@ def test_a_model_on_two_by_two_devices_is_one_on_one(found, name):
   assert found['models'][name] < 1e-5
 
 
-@pytest.mark.skipif(jax.device_count() < 2 or jax.default_backend() != 'cpu', reason='needs two CPU devices')
+@two_devices
 def test_what_cannot_be_split_is_one_line():
   names = ', '.join(name for name in MIXERS if MIXERS[name].can_be_split)
   allowed = f'allowed: mesh.sequence=1, or a pattern of {names}'
@@ -91,6 +99,19 @@ def test_what_cannot_be_split_is_one_line():
   ):
     with pytest.raises(InputError, match=expected):
       evaluating.check(toy.model(mixer), toy.Toy(), settings, mesh)
+
+
+@two_devices
+def test_a_plan_divides_what_has_all_tokens():
+  task = toy.Toy(64)
+  model = build(ModelConfig(pattern=('attention',), width=16, heads=2, depth=1, feedforward=1.0), task.spec)
+  runs = [make_run(model, task, TrainSettings(batch_size=4), mesh_settings=MeshSettings(sequence=n)) for n in (1, 2)]
+  one, two = (estimate(run, 'cpu', 2**30) for run in runs)
+  assert 0.45 < two.activations / one.activations < 0.6
+  assert (two.params, two.optimizer, two.flops) == (one.params, one.optimizer, one.flops / 2)
+  exchanged = 2 * 4 * 64 * 16 * 4  # keys and values of four rows
+  assert not one.collectives
+  assert two.collectives == {'all-gather': exchanged, 'reduce-scatter': exchanged, 'all-reduce': one.params}
 
 
 def traced(model: Any, **sizes: int) -> Any:

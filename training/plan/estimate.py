@@ -213,7 +213,7 @@ def collectives(run: Run) -> dict[str, int]:
 
   fsdp: weights are gathered for the forward and the backward pass of every microbatch, their gradients scattered.
   data, sequence: the gradients of a device's part are summed. tensor: four sums of activations a block. sequence: each
-  block gathers the keys and values of all tokens; mixers with a state of fixed size move less.
+  block gathers the keys and values of all tokens, as attention does.
   """
   settings, config = run.settings, run.model.config
   data, fsdp, sequence, tensor = (run.mesh.shape[name] for name in MESH_AXES)
