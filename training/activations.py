@@ -50,16 +50,13 @@ class Constrain:
     return jax.lax.with_sharding_constraint(x, sharding.spec if self.manual else sharding)
 
   def sharding(self, names: tuple[str, ...], shape: tuple[int, ...]) -> NamedSharding:
-    entries = [self._left(ACTIVATIONS.get(name)) for name in names]
+    entries = [self._left(entry) or None if self.manual else entry for entry in map(ACTIVATIONS.get, names)]
     fitting = [e if n % devices_of(e, self.mesh) == 0 else None for e, n in zip(entries, shape, strict=True)]
     return NamedSharding(self.mesh, PartitionSpec(*fitting))
 
-  def _left(self, entry: Entry) -> Entry:
+  def _left(self, entry: Entry) -> tuple[str, ...]:
     """Return the mesh axes of one axis without the manual ones."""
-    if not self.manual or entry is None:
-      return entry
-    left = tuple(name for name in ((entry,) if isinstance(entry, str) else entry) if name not in self.manual)
-    return left or None
+    return tuple(name for name in ((entry,) if isinstance(entry, str) else entry or ()) if name not in self.manual)
 
   def in_parts(
     self, apply: Apply, params: Params, x: jax.Array, state: State | None, context: Context
@@ -76,14 +73,11 @@ class Constrain:
       raise InputError(f'mesh.{SEQUENCE}={count} must divide the length of the sequences; this one has {x.shape[1]}')
     # Axes of one device are written out too: foreign calls take no part in the compiler's splitting then.
     manual = frozenset(name for name, size in self.mesh.shape.items() if name == SEQUENCE or size == 1)
-    inside, layout = Constrain(self.mesh, manual), {}
-    for name, entry in ACTIVATIONS.items():
-      axes = (entry,) if isinstance(entry, str) else entry or ()
-      if left := tuple(axis for axis in axes if axis not in manual):
-        layout[name] = left
+    inside = Constrain(self.mesh, manual)
+    layout = tuple((name, left) for name, entry in ACTIVATIONS.items() if (left := inside._left(entry)))
 
     def part(params: Params, x: jax.Array, state: State | None, flags: Any, others: Any) -> Any:
-      here = context._replace(constrain=inside, part=Part(SEQUENCE, count, tuple(layout.items())))
+      here = context._replace(constrain=inside, part=Part(SEQUENCE, count, layout))
       here = here._replace(reset=flags[0], mask=flags[1], key=others[0], encoder=others[1])
       return apply(params, x, state, here)
 
