@@ -88,8 +88,8 @@ def define() -> flags.FlagValues:
     'data_dir': 'folder of downloaded data',
     'tfds_data_dir': 'folder in which TensorFlow Datasets prepares, for dataset=tfds:NAME; default: TFDS_DATA_DIR or '
     '~/tensorflow_datasets',
-    'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; -1: as many as remain; default: data:-1, but '
-    'data:1 on CPU (train, eval, plan)',
+    'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; sequence:4 splits the tokens of each row; -1: '
+    'as many as remain; default: data:-1, but data:1 on CPU (train, eval, plan)',
     'topology': f'devices that need not be there, e.g. {topology.EXAMPLES} (plan)',
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',

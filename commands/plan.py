@@ -6,6 +6,7 @@ from typing import Any
 
 from seqmodels.errors import InputError
 from training import workdir as workdirs
+from training.mesh_settings import CHOSEN, MESH_AXES
 from training.plan import ask, figures
 from training.plan import search as searching
 from training.plan.topology import Topology
@@ -39,7 +40,7 @@ def _search(config: workdirs.Config, topology: Topology, compiles: bool, timeout
     return ask.ask(topology, [candidate.applied(config)], compiles=True, timeout=timeout)[0]
 
   mesh = config['mesh']
-  keeps_mesh = mesh['data'] != 0 or mesh['fsdp'] != 1 or mesh['tensor'] != 1
+  keeps_mesh = any(mesh[name] != (CHOSEN if name == 'data' else 1) for name in MESH_AXES)
   tried = list(searching.candidates(config, topology, keeps_mesh=keeps_mesh))
   found = searching.search(tried, estimate, compile_one if compiles else None, lambda line: print(line, flush=True))
   if found is None:

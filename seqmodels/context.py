@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from seqmodels.notation import Flags, Key, State
+from seqmodels.notation import BATCH, Flags, Key, Params, State
+from seqmodels.part import Part
 
-BATCH, CACHE, LAYERS = 'batch', 'cache', 'layers'  # axes that have a meaning everywhere
+CACHE, LAYERS = 'cache', 'layers'  # axes that have a meaning everywhere, beside BATCH
 
 
 class Documents(NamedTuple):
@@ -19,6 +20,7 @@ class Documents(NamedTuple):
 
   reset  [b t]: a document begins here; everything before it is forgotten. None: none begins
   mask   [b t]: False for padding, which changes no other output and no state. None: no padding
+  part   of the rows, where their tokens are split over devices; the flags are those of the part. None: the whole rows
 
   Ops forget at every reset, also on padding; `counted` leaves those out. Inside an op the arrays may have other leading
   axes: `[t b]`, or `[b]` for one position. Where an array is None, what follows from it costs nothing.
@@ -26,6 +28,7 @@ class Documents(NamedTuple):
 
   reset: Flags | None = None
   mask: Flags | None = None
+  part: Part | None = None
 
   @property
   def is_trivial(self) -> bool:
@@ -48,6 +51,26 @@ class Documents(NamedTuple):
     """Return `old` on padding, elsewhere `new`, whose first axes are those of the flags."""
     return new if self.mask is None else jnp.where(_widen(self.mask, new.ndim), new, old)
 
+  def count(self, length: int) -> int:
+    """Return the number of all tokens of a row, of which `length` are here."""
+    return length if self.part is None else length * self.part.count
+
+  def whole(self) -> 'Documents':
+    """Return the documents of all parts."""
+    return self if self.part is None else Documents(*self.part.gather((self.reset, self.mask)))
+
+  def alone(self) -> 'Documents':
+    """Return the documents of this part, as if there were no other."""
+    return self._replace(part=None)
+
+  def in_last(self, batch: int, length: int) -> Flags:
+    """Return which tokens belong to the last document of their row and are not padding."""
+    keep = jnp.ones((batch, length), bool) if self.mask is None else self.mask
+    if self.reset is None:
+      return keep
+    superseded = jax.lax.cummax(self.reset.astype(jnp.int32), axis=1, reverse=True) > 0
+    return keep & ~jnp.concatenate([superseded[:, 1:], jnp.zeros((batch, 1), bool)], axis=1)
+
   def last(self, values: Float[Array, 'b t d']) -> Float[Array, 'b d']:
     """Return the values at the last token of every row [b t] that is not padding; of padding alone, at its end."""
     if self.mask is None:
@@ -62,8 +85,12 @@ class Documents(NamedTuple):
   def reversed(self) -> 'Documents':
     """Return the documents as they are read from the end of the rows [b t]."""
     # A document that starts at t ends at t - 1: read backwards, t - 1 is where everything is forgotten.
-    ends = None if self.reset is None else jnp.roll(self.reset, -1, axis=1).at[:, -1].set(False)
-    return jax.tree.map(lambda flags: jnp.flip(flags, 1), Documents(ends, self.mask))
+    ends, part = self.whole().reset, self.part
+    if ends is not None:
+      ends = jnp.roll(ends, -1, axis=1).at[:, -1].set(False)
+      ends = ends if part is None else part.own(ends)
+    backward = Documents(ends, self.mask, None if part is None else part.backward())
+    return jax.tree.map(lambda flags: jnp.flip(flags, 1), backward)
 
 
 ONE_DOCUMENT = Documents()
@@ -83,7 +110,19 @@ class EncoderOutput(NamedTuple):
   mask: Bool[Array, 'b s'] | None
 
 
-Constrain = Callable[[jax.Array, tuple[str, ...]], jax.Array]  # (array, names of its axes) → the same array
+Apply = Callable[[Params, jax.Array, State | None, 'Context'], tuple[jax.Array, State | None]]
+
+
+class Constrain(Protocol):
+  """Lay activations out over devices, by the names of their axes."""
+
+  def __call__(self, x: jax.Array, names: tuple[str, ...]) -> jax.Array:
+    """Return x, whose axes are called `names`, where it should lie."""
+
+  def in_parts(
+    self, apply: Apply, params: Params, x: jax.Array, state: State | None, context: 'Context'
+  ) -> tuple[jax.Array, State | None]:
+    """Return apply(params, x, state, context), each device with its part of the tokens of x [b t …]."""
 
 
 class Context(NamedTuple):
@@ -92,8 +131,9 @@ class Context(NamedTuple):
   reset, mask  as in `Documents`; a reset on padding is ignored
   key          for dropout and other noise; None: evaluation, the call is deterministic
   encoder      what cross-attention reads
-  constrain    says where an activation lies on the devices, by the names of its axes; a pytree without arrays; None:
-               the compiler chooses
+  constrain    lays activations out over devices, by the names of their axes; a pytree without arrays; None: the
+               compiler chooses
+  part         of the tokens, where they are split over devices; `constrain` sets it. None: all tokens are here
   """
 
   reset: Flags | None = None
@@ -101,6 +141,7 @@ class Context(NamedTuple):
   key: Key | None = None
   encoder: EncoderOutput | None = None
   constrain: Constrain | None = None
+  part: Part | None = None
 
   @property
   def deterministic(self) -> bool:
@@ -109,11 +150,11 @@ class Context(NamedTuple):
   @property
   def documents(self) -> Documents:
     """Return where documents begin and where padding stands."""
-    return Documents(self.reset, self.mask)
+    return Documents(self.reset, self.mask, self.part)
 
   def with_documents(self, documents: Documents) -> 'Context':
     """Return the context with other documents."""
-    return self._replace(reset=documents.reset, mask=documents.mask)
+    return self._replace(reset=documents.reset, mask=documents.mask, part=documents.part)
 
   def pin(self, x: jax.Array, *names: str) -> jax.Array:
     """Return `x`, whose axes are called `names`, where `constrain` says that it lies."""

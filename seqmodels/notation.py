@@ -21,3 +21,5 @@ Key = jax.Array
 TokenIds = Int[Array, 'b t']
 Activations = Float[Array, 'b t d']
 Flags = Bool[Array, 'b t']
+
+BATCH = 'batch'  # the name of the axis of the rows

@@ -17,12 +17,16 @@ def advance(start: Int[Array, 'b'], length: int, documents: Documents) -> tuple[
   """Return the position of each token in its document, and the position of the token after the segment.
 
   start: position of the first token here. A reset begins a document at 0; padding does not count (a padded position
-  repeats the position before it, never below 0), and a reset on padding is ignored.
+  repeats the position before it, never below 0), and a reset on padding is ignored. Of a part: its own positions, from
+  the start of all tokens on, and the one after all of them.
   """
+  if (part := documents.part) is not None:
+    position, end = advance(start, length * part.count, documents.whole())
+    return part.own(position), end
   batch = start.shape[0]
   if documents.is_trivial:
     return start[:, None] + jnp.arange(length, dtype=jnp.int32)[None, :], start + length
-  reset, mask = documents.counted()
+  reset, mask, _ = documents.counted()
   valid = jnp.ones((batch, length), jnp.int32) if mask is None else mask.astype(jnp.int32)
   seen = start[:, None] + jnp.cumsum(valid, axis=1)
   base = jnp.zeros((batch, length), jnp.int32)

@@ -51,7 +51,7 @@ def test_what_is_missing_costs_nothing():
   assert not documents.is_trivial
   assert not documents.without_padding().is_trivial
   for absent in (ONE_DOCUMENT, ONE_DOCUMENT.counted(), ONE_DOCUMENT.time_major(), ONE_DOCUMENT.reversed()):
-    assert absent == (None, None)
+    assert absent == (None, None, None)
   assert jax.tree.leaves(ONE_DOCUMENT) == []
 
 
@@ -74,7 +74,7 @@ def test_time_major_flags_are_those_of_a_scan():
 
 def test_documents_are_the_same_from_the_end():
   documents = draw(2)
-  (reset, mask), (back, back_mask) = (jax.tree.map(np.asarray, d) for d in (documents, documents.reversed()))
+  (reset, mask, _), (back, back_mask, _) = (jax.tree.map(np.asarray, d) for d in (documents, documents.reversed()))
   np.testing.assert_array_equal(back_mask, mask[:, ::-1])
   for row in range(B):
     number, from_the_end = np.cumsum(reset[row]), np.cumsum(back[row])[::-1]

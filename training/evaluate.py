@@ -17,7 +17,7 @@ from seqmodels.models import Model
 from seqmodels.notation import Params, State
 from tasks.base import Batch, Evaluation, Shard, Sums, Task
 from training import mesh as meshes
-from training.activations import Constrain, constrain
+from training.activations import Constrain, check_split, constrain
 from training.mesh_settings import MeshSettings
 from training.programs import Shapes, shapes
 from training.settings import EvalSettings
@@ -122,6 +122,8 @@ def check(model: Model, task: Task, settings: EvalSettings, mesh: Mesh) -> None:
 def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSettings, mesh: Mesh) -> Any:
   """Return the evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
   segment, shard = settings.segment, Shard(*meshes.share_of_batch(mesh))
+  check_split(model, mesh)
+  meshes.check_lengths('eval.segment', segment, task.spec, mesh)
   if not segment:
     size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size)
     shares = meshes.batch_shares(mesh)

@@ -1,4 +1,4 @@
-"""The devices of a run as a mesh with the axes `data`, `fsdp` and `tensor`; batches are split over the first two."""
+"""The devices of a run as a mesh with the axes of `MESH_AXES`; batches are split over the first two."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
+from seqmodels.spec import Spec
 from training import processes
 from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
 BATCH = ('data', 'fsdp')  # the axes that the rows of a batch are split over
+SEQUENCE = 'sequence'  # the axis that the tokens of a row are split over
 
 
 def make_mesh(settings: MeshSettings = MeshSettings(), devices: Sequence[Any] | None = None) -> Mesh:
@@ -76,6 +78,16 @@ def check_divisible(field: str, batch_size: int, mesh: Mesh, accumulate: int = 1
     shares = f'{count} devices ({axes})' if axes else 'one device'
     shares += f' × {accumulate} microbatches' if accumulate > 1 else ''
     raise InputError(f'{field}={batch_size} must be a multiple of {shares}')
+
+
+def check_lengths(field: str, segment: int, spec: Spec, mesh: Mesh) -> None:
+  """Raise InputError unless `sequence` divides what a call reads: a segment, or the sequences of `spec` in whole."""
+  count = mesh.shape[SEQUENCE]
+  read = [(f'{field}={segment}', segment) if segment else (f'the length {spec.length} of sequences', spec.length)]
+  read.append((f'the length {spec.source_length} of sources', spec.source_length))
+  for name, length in read:
+    if length % count:
+      raise InputError(f'mesh.{SEQUENCE}={count} must divide {name}')
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

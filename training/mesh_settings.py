@@ -9,7 +9,8 @@ from typing import Any
 from seqmodels.errors import InputError, shown, unknown
 from seqmodels.fields import checked_fields, read
 
-MESH_AXES = ('data', 'fsdp', 'tensor')  # outermost first
+MESH_AXES = ('data', 'fsdp', 'sequence', 'tensor')  # outermost first
+PARAMETER_AXES = ('data', 'fsdp', 'tensor')  # of these, parameters can be split over
 REST, CHOSEN = -1, 0  # of the size of a mesh axis
 MOST_ON_AN_AXIS = 2**20
 
@@ -21,7 +22,8 @@ class MeshSettings:
   data            devices that split the batch and hold all parameters; 0: as many as remain, but 1 on a CPU, whose
                   devices are shares of the same cores
   fsdp            devices that split the batch, and the parameters along one of their axes (Zhao et al. 2023)
-  tensor          devices that split heads, feed-forward and vocabulary (Shoeybi et al. 2019). Of one of the three, -1
+  sequence        devices that split the tokens of each row, for mixers that can be split over time
+  tensor          devices that split heads, feed-forward and vocabulary (Shoeybi et al. 2019). Of one of the four, -1
                   means: as many as remain
   zero            1: the optimizer state is split over `data` as well (Rajbhandari et al. 2020, stage 1)
   min_size        numbers of a parameter, in one layer, from which on it is split over `fsdp`
@@ -33,6 +35,7 @@ class MeshSettings:
 
   data: int = CHOSEN
   fsdp: int = 1
+  sequence: int = 1
   tensor: int = 1
   zero: int = 0
   min_size: int = 4096
@@ -76,8 +79,8 @@ class MeshSettings:
       if not (equals and pattern.strip() and all(colon and name and target for name, colon, target in pairs)):
         raise InputError(f'mesh.rules entry {shown(rule)} must be <regular expression>=<axis>:<mesh axis>[,…]')
       for _, _, target in pairs:
-        if target not in MESH_AXES:
-          raise unknown(f'mesh.rules entry {shown(rule)}: mesh axis', target, MESH_AXES)
+        if target not in PARAMETER_AXES:
+          raise unknown(f'mesh.rules entry {shown(rule)}: mesh axis', target, PARAMETER_AXES)
       targets = [target for _, _, target in pairs]
       if len(set(targets)) < len(targets):
         raise InputError(f'mesh.rules entry {shown(rule)} names a mesh axis twice')

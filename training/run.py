@@ -18,6 +18,7 @@ from tasks.base import Batch, Shard, Task
 from training import evaluate as evaluating
 from training import limits, mesh_report
 from training import mesh as meshes
+from training.activations import check_split
 from training.mesh_settings import MeshSettings, mesh_settings
 from training.optimizer import Optimizer, make_optimizer
 from training.programs import Programs
@@ -141,10 +142,12 @@ def make_run(
   """
   settings = settings.for_task(task)
   mesh = meshes.make_mesh(mesh_settings, devices)
+  check_split(model, mesh)
   if devices is None:
     limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
+  meshes.check_lengths('train.segment', settings.segment, task.spec, mesh)
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   optimizer = make_optimizer(settings, model.axes)

@@ -22,7 +22,7 @@ from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.gpu import attention as gpu
 from seqmodels.kernels.reference import attention as reference
 from seqmodels.kernels.reference.attention import MASKED, Bounds, Keys, Queries, Values, attend
-from seqmodels.kernels.relative import Relative
+from seqmodels.kernels.relative import Offset, Relative
 from seqmodels.kernels.xla import attention as xla
 
 __all__ = ['ATTENTION', 'Bounds', 'Slots', 'attend', 'attention', 'over_slots']
@@ -49,7 +49,7 @@ def attention(
   causal: bool = True,
   bounds: Bounds | None = None,
   relative: Relative | None = None,
-  offset: int = 0,
+  offset: Offset = 0,
   backend: str = 'auto',
 ) -> Float[Array, 'b t h v']:
   """Return softmax(q kᵀ / √key width) v for every head; h is a multiple of g.

@@ -19,7 +19,6 @@ from seqmodels.errors import unknown
 from seqmodels.kernels import attention, dispatch
 from seqmodels.kernels.cpu import decode_attention as cpu
 from seqmodels.kernels.dispatch import Form, Op
-from seqmodels.notation import Flags
 
 DECODE = ('prefix', 'full')
 SMALLEST_BLOCK = 64
@@ -120,18 +119,8 @@ def write(
 ) -> dict[str, Ring]:
   """Return the rings with a segment's tokens at positions `where`: the newest of the last document, no padding."""
   slots = next(iter(rings.values())).slots
-  slot = jnp.where(kept(where.shape, documents) & (where >= end[:, None] - slots), where % slots, slots)
+  slot = jnp.where(documents.in_last(*where.shape) & (where >= end[:, None] - slots), where % slots, slots)
   return {name: ring.put(new[name], slot) for name, ring in rings.items()}
-
-
-def kept(shape: tuple[int, ...], documents: Documents) -> Flags:
-  """Return which tokens belong to the segment's last document and are not padding."""
-  reset, mask = documents
-  keep = jnp.ones(shape, bool) if mask is None else mask
-  if reset is not None:
-    superseded = jax.lax.cummax(reset.astype(jnp.int32), axis=1, reverse=True) > 0
-    keep = keep & ~jnp.concatenate([superseded[:, 1:], jnp.zeros((shape[0], 1), bool)], axis=1)
-  return keep
 
 
 def read_filled(

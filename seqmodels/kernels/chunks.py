@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from seqmodels.context import Documents
 from seqmodels.errors import InputError
 from seqmodels.kernels.dispatch import ByPlatform
 from seqmodels.notation import Flags
@@ -14,6 +15,7 @@ from seqmodels.notation import Flags
 # Tokens. On a Zen 4, forward and backward in chunks of 64 take 1.3 (decay a head), 1.7 (gated) and 1.7 (delta rule) of
 # the time in chunks of 32; an accelerator has half as many steps.
 CHUNK_ON_CPU, CHUNK = 32, 64
+NOTHING = -1e30  # the log of no weight; finite, so that differences of two of them are zero
 
 
 class Sight(NamedTuple):
@@ -116,6 +118,18 @@ def between(log_decay: Float[Array, 'b h c']) -> tuple[Float[Array, 'b h c c'], 
   for level in found:
     spans = jnp.where(level.pairs[None, None], level.past + level.rest.swapaxes(-1, -2), spans)
   return jnp.broadcast_to(spans, (*log_decay.shape, log_decay.shape[-1])), past[..., 0]
+
+
+def decay_after(log_decay: Float[Array, 'b t *z']) -> Float[Array, 'b t *z']:
+  """Return the log decay from each token to the last one, its own left out."""
+  own_out = jnp.concatenate([log_decay[:, 1:], jnp.zeros_like(log_decay[:, :1])], axis=1)
+  return jax.lax.cumsum(own_out, axis=1, reverse=True)
+
+
+def decay_of_all(log_decay: Float[Array, 'b t *z'], documents: Documents) -> Float[Array, 'b *z']:
+  """Return the log decay over all tokens: that of no weight where a document begins."""
+  total = jnp.sum(log_decay, axis=1)
+  return total if documents.reset is None else Documents(documents.reset.any(axis=1)).forget(total, NOTHING)
 
 
 def only(flags: jax.Array | None, values: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ def causal_depthwise(
   *,
   documents: Documents = ONE_DOCUMENT,
   dilation: int = 1,
+  channels: str = '',
   backend: str = 'auto',
 ) -> tuple[Activations, Float[Array, 'b s d']]:
   """y_t = Σ_i weights[w-1-i] · x_{t - i·dilation} for i = 0 … w-1 (van den Oord et al., 2016, WaveNet).
@@ -26,10 +27,15 @@ def causal_depthwise(
   `history` holds the s = (w-1)·dilation inputs before x, the newest last, zeros where there are none; it comes back, in
   its own dtype, as the inputs before the next segment. A reset clears everything before it, also where it stands on
   padding. Padding is left out as if it were not there: windows skip it. y has the dtype of x; sums are float32.
+  With a part of the tokens, `history` stands before all of them, and what comes back stands after all of them; then
+  `channels` names the axis d, or the first of those that it joins.
+
   Every backend is the same form. Raises InputError on a history of another length and an unknown backend.
   """
   dispatch.check(backend)
-  reset, mask = documents
+  if documents.part is not None:
+    return _in_parts(x, weights, history, documents, dilation, channels)
+  reset, mask, _ = documents
   x = documents.keep(x)
   (taps, _), length, reach = weights.shape, x.shape[1], history.shape[1]
   if reach != (taps - 1) * dilation:
@@ -57,6 +63,30 @@ def causal_depthwise(
   if document is None or last is None:
     return y, inputs
   return y, jnp.where(jnp.equal(document, last)[:, :, None], inputs, 0)
+
+
+def _in_parts(
+  x: jax.Array, weights: jax.Array, history: jax.Array, documents: Documents, dilation: int, channels: str
+) -> tuple[jax.Array, jax.Array]:
+  """Return the convolution of a part: every part sends its last inputs, and how many they are, to all."""
+  (batch, length, _), reach, part, here = x.shape, history.shape[1], documents.part, documents.alone()
+  run = functools.partial(causal_depthwise, x, weights, documents=here, dilation=dilation)
+  assert part is not None
+  if not reach:
+    return run(history)
+  inputs = run(jnp.zeros_like(history))[1]
+  count = jnp.full((batch,), length) if here.mask is None else jnp.sum(here.mask, axis=1)
+  if here.reset is not None:
+    count = jnp.where(here.reset.any(axis=1), reach, count)
+  place = jnp.arange(reach)[None, :]
+
+  def compose(history: jax.Array, summary: tuple[jax.Array, jax.Array]) -> jax.Array:
+    inputs, count = summary
+    moved = _pick(history, jnp.minimum(place + count[:, None], reach - 1))
+    return jnp.where((place + count[:, None] >= reach)[:, :, None], inputs, moved)
+
+  before, after = part.scan(compose, history, (inputs, count), 'history', channels)
+  return run(before)[0], after
 
 
 def _pick(a: jax.Array, index: jax.Array) -> jax.Array:

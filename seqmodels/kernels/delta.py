@@ -4,6 +4,7 @@ Before a value is stored, what its key recalls is taken away. The state, documen
 `linear_attention.py`.
 """
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -52,8 +53,24 @@ def gated_delta(
   beta, log_decay = (documents.keep(a.astype(jnp.float32)) for a in (beta, log_decay))
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
-  arrays = q, k, v, beta, log_decay, state, documents.without_padding()
-  return dispatch.run(GATED_DELTA, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
+  part, documents, size = documents.part, documents.without_padding().alone(), chunks.by_platform(chunk, q.shape[1])
+  run = lambda v, state: dispatch.run(GATED_DELTA, backend, (q, k, v, beta, log_decay, state, documents), chunk=size)
+  if part is None:
+    return run(v, state)
+  # The rule is linear in the state: values of zero, read from the identity, give what is left of any state.
+  keys, width = k.shape[-1], v.shape[-1]
+  left = jnp.broadcast_to(jnp.eye(keys), (*state.shape[:2], keys, keys))
+  both = jnp.concatenate([jnp.zeros_like(state), left], axis=-1)
+  y, both = run(jnp.concatenate([v, jnp.zeros_like(k)], axis=-1), both)
+  compose = lambda state, summary: summary[1] + jnp.matmul(summary[0], state)
+  start, end = part.scan(compose, state, _halves(both, width), 'heads')
+  y, of_start = _halves(y, width)[::-1]
+  return y + jnp.einsum('bthk,bhkv->bthv', of_start, start), end
+
+
+def _halves(a: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
+  """Return what is left of the state, and what is of the values, the first `width` columns."""
+  return a[..., width:], a[..., :width]
 
 
 def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:

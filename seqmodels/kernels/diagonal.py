@@ -4,6 +4,10 @@ The documents are batch-major, `[b t]`: a reset clears h before a position, padd
 there.
 """
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from seqmodels.context import ONE_DOCUMENT, Documents
@@ -12,6 +16,7 @@ from seqmodels.kernels.cpu import diagonal as cpu
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.reference import diagonal as reference
 from seqmodels.kernels.xla import diagonal as xla
+from seqmodels.part import affine
 
 Sequence = Inexact[Array, 't b e']
 Carry = Inexact[Array, 'b e']
@@ -59,10 +64,16 @@ def diagonal(
   a, b = xla.with_documents(a, b, documents.time_major())
   if a.shape[0] == 1:
     dispatch.check(backend)
-    h = a[0] * h + b[0]
-    return h[None], h
-  hs = dispatch.run(DIAGONAL, backend, (a, b, h))
-  return hs, hs[-1]
+    run = lambda b, h: a * h[None] + b
+  else:
+    run = lambda b, h: dispatch.run(DIAGONAL, backend, (a, b, h))
+  if documents.part is None:
+    hs = run(b, h)
+    return hs, hs[-1]
+  # Linear in h: what is left of it at every position, and what comes of the inputs.
+  left, added = run(jnp.zeros_like(b), jnp.ones_like(h)), run(b, jnp.zeros_like(h))
+  start, end = documents.part.scan(affine, h, (left[-1], added[-1]), 'hidden')
+  return left * start[None] + added, end
 
 
 def rotating(
@@ -74,7 +85,21 @@ def rotating(
   backend: str = 'auto',
 ) -> tuple[Pairs, CarryPair]:
   """Return the same with one complex a per channel, constant in time; complex numbers are pairs (real, imaginary)."""
-  documents = documents.time_major()
+  part, documents = documents.part, documents.alone().time_major()
   b = documents.keep(b[0]), documents.keep(b[1])
   dispatch.check(backend)
-  return dispatch.run(ROTATING, backend if b[0].shape[0] > 1 else 'reference', (a, b, h, documents))
+  backend = backend if b[0].shape[0] > 1 else 'reference'
+  run = lambda b, h: dispatch.run(ROTATING, backend, (a, b, h, documents))
+  if part is None:
+    return run(b, h)
+  nothing = jnp.zeros_like(h[0])
+  left, left_at_end = run(jax.tree.map(jnp.zeros_like, b), (jnp.ones_like(nothing), nothing))
+  added, added_at_end = run(b, (nothing, nothing))
+  start, end = part.scan(_rotated, h, (left_at_end, added_at_end), 'hidden')
+  return _rotated((start[0][None], start[1][None]), (left, added)), end
+
+
+def _rotated(h: Any, summary: Any) -> Any:
+  """Return `part.affine` of pairs."""
+  (re, im), ((a_re, a_im), (b_re, b_im)) = h, summary
+  return a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im

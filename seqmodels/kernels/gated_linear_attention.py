@@ -13,6 +13,7 @@ from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.linear_attention import is_chunked
 from seqmodels.kernels.reference import gated_linear_attention as reference
 from seqmodels.kernels.xla import gated_linear_attention as xla
+from seqmodels.part import affine
 
 Memory = Float[Array, 'b h k v']
 
@@ -48,8 +49,16 @@ def gated_linear_attention(
   log_decay = documents.keep(log_decay.astype(jnp.float32))
   dispatch.check(backend)
   backend = backend if q.shape[1] > 1 else 'reference'
-  arrays = q, k, v, log_decay, state, documents.without_padding()
-  return dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
+  end = None
+  if documents.part is not None:
+    seen = documents.without_padding().in_last(*q.shape[:2])[:, :, None, None]
+    put = jnp.where(seen, k * jnp.exp(chunks.decay_after(log_decay)), 0.0).astype(dtype)
+    decay = jnp.exp(chunks.decay_of_all(log_decay, documents))[..., None]
+    update = jnp.einsum('bthk,bthv->bhkv', put, v, preferred_element_type=jnp.float32)
+    state, end = documents.part.scan(affine, state, (decay, update), 'heads')
+  arrays = q, k, v, log_decay, state, documents.without_padding().alone()
+  y, state = dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
+  return y, state if end is None else end
 
 
 def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:

@@ -81,11 +81,56 @@ def linear_attention(
   Raises InputError on a chunk that is no power of two, and as `dispatch.run`.
   """
   q, k, v, log_decay, log_input = _prepared(q, k, v, log_decay, log_input, documents, dtype)
-  arrays = q, k, v, state, log_decay, log_input, documents.without_padding()
+  end = None
+  if documents.part is not None:
+    summary = _summary(k, v, state, log_decay, log_input, documents)
+    state, end = documents.part.scan(_compose, state, summary, 'heads')
+  arrays = q, k, v, state, log_decay, log_input, documents.without_padding().alone()
   y, n, m, state = dispatch.run(
     LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])
   )
-  return Sums(y, n, m), state
+  return Sums(y, n, m), state if end is None else end
+
+
+class Summary(NamedTuple):
+  """Describe what a part of the tokens does to a state: it decays, and the sums of the part are added."""
+
+  log_decay: Float[Array, 'b h']
+  sums: State
+
+
+def _summary(k: jax.Array, v: jax.Array, state: State, log_decay: Any, log_input: Any, documents: Documents) -> Summary:
+  batch, length, heads = v.shape[:3]
+  nothing = jnp.zeros((batch, length, heads), jnp.float32)
+  log_decay, log_input = (nothing if a is None else a for a in (log_decay, log_input))
+  # Padding has been cleared: it neither decays nor adds.
+  seen = documents.without_padding().in_last(batch, length)[:, :, None]
+  log_weight = jnp.where(seen, chunks.decay_after(log_decay) + log_input, NOTHING)
+  decay = chunks.decay_of_all(log_decay, documents)
+  sums, m = {}, jnp.zeros_like(decay)
+  if 'm' in state:
+    sums['m'] = m = jax.lax.stop_gradient(jnp.maximum(log_weight.max(axis=1), NOTHING))
+  put = jnp.where(seen, jnp.exp(log_weight - m[:, None]), 0.0)[..., None]
+  by_head = lambda a: a.swapaxes(1, 2)
+  keys, values = by_head(k).swapaxes(-1, -2), by_head((put * v).astype(v.dtype))
+  sums['s'] = jnp.matmul(keys, values, preferred_element_type=jnp.float32)
+  if 'n' in state:
+    sums['n'] = jnp.sum(put * k, axis=1)
+  return Summary(decay, sums)
+
+
+def _compose(state: State, summary: Summary) -> State:
+  keep, sums = summary
+  new, add = {}, jnp.zeros_like(keep)
+  if 'm' in state:
+    keep = keep + state['m']
+    new['m'] = m = jax.lax.stop_gradient(jnp.maximum(keep, sums['m']))
+    keep, add = keep - m, sums['m'] - m
+  for name, rank in (('s', 4), ('n', 3)):
+    if name in state:
+      old, more = (jnp.expand_dims(jnp.exp(a), range(2, rank)) for a in (keep, add))
+      new[name] = old * state[name] + more * sums[name]
+  return new
 
 
 def _prepared(
@@ -137,10 +182,11 @@ def whole(
 ) -> Sums:
   """Return the sums without decay over all of each query's document (bidirectional), always with their normaliser.
 
-  With documents they are the sums up to each token and those from it on, less its own share, which is in both.
+  With documents, or of a part, they are the sums up to each token and those from it on, less its own share, which is
+  in both.
   """
   q, k, v, _, log_input = _prepared(q, k, v, None, log_input, documents, dtype)
-  if documents.reset is None:
+  if documents.reset is None and documents.part is None:
     return _one_document(q, k, v, log_input)
   b, _, h, width = k.shape
   state = init_state(b, h, width, v.shape[-1], normalised=True, stabilised=log_input is not None)

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Int
 
 from seqmodels.kernels.casts import rounded
 
+Offset = int | Int[Array, '']  # no constant where a device has a part of the queries
+
 
 class Relative:
   """A position encoding that acts inside attention, as entries by distance.
@@ -60,14 +62,17 @@ class Table(NamedTuple):
   keys: Float[Array, 'h_or_1 m k'] | None
 
 
-def make_table(relative: Relative, t: int, s: int, offset: int, *, ahead: bool) -> Table:
+def make_table(relative: Relative, t: int, s: int, offset: Offset, *, ahead: bool) -> Table:
   """The entries that t queries over s keys need, query i standing at key i + offset.
 
-  ahead: also for keys ahead of their query.
+  ahead: also for keys ahead of their query; needed where the offset is no constant.
   """
-  highest = offset + t - 1
-  lowest = offset - s + 1 if ahead else 0
-  distance = highest - jnp.arange(highest - lowest + 1, dtype=jnp.int32)
+  if ahead:
+    count = t + s - 1
+  else:
+    assert isinstance(offset, int)
+    count = offset + t
+  distance = offset + t - 1 - jnp.arange(count, dtype=jnp.int32)
   return Table(relative.bias(distance), relative.keys(distance))
 
 

@@ -34,7 +34,7 @@ class CausalConvolution(nnx.Module):
     channels = math.prod(self.taps.shape[1:])
     flat = lambda a: a.reshape(*a.shape[: a.ndim - len(self.names)], channels)
     arrays = flat(x), flat(self.taps[...]), flat(history)
-    y, new = causal_depthwise(*arrays, documents=context.documents, dilation=self.dilation)
+    y, new = causal_depthwise(*arrays, documents=context.documents, dilation=self.dilation, channels=self.names[0])
     y = y.reshape(x.shape)
     if self.bias is not None:
       y = y + rows(self.bias[...].astype(y.dtype), y.ndim)

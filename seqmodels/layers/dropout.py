@@ -3,15 +3,18 @@
 import jax
 import jax.numpy as jnp
 
-from seqmodels.notation import Key
+from seqmodels.context import Context
 
 
-def dropout(x: jax.Array, rate: float, key: Key | None) -> jax.Array:
+def dropout(x: jax.Array, rate: float, context: Context) -> jax.Array:
   """Zero entries with probability `rate` and scale the others by 1/(1 - rate) (Srivastava et al. 2014).
 
-  Return x where key is None (evaluation) or the rate is 0.
+  Return x where the context has no key (evaluation) or the rate is 0. Of a part of the tokens, what is zeroed is what
+  would be if all of them were here: it is drawn for all, which the compiler may fuse with the cut.
   """
+  key, part = context.key, context.part
   if key is None or rate == 0.0:
     return x
-  kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-  return jnp.where(kept, x / (1.0 - rate), jnp.zeros_like(x))
+  batch, length, *others = x.shape
+  kept = jax.random.bernoulli(key, 1.0 - rate, (batch, length * (part.count if part else 1), *others))
+  return jnp.where(part.own(kept) if part else kept, x / (1.0 - rate), jnp.zeros((), x.dtype))

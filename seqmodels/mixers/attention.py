@@ -1,7 +1,7 @@
 """Softmax attention as a mixer. Its state is a ring of the last `max_length` keys and values."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +19,12 @@ from seqmodels.layers import Dense
 from seqmodels.layers.dense import lecun_normal
 from seqmodels.layers.heads import resolve_heads
 from seqmodels.mixers.base import Form, Mixer
-from seqmodels.mixers.bounds import cached_bounds, segment_bounds
+from seqmodels.mixers.bounds import Segment, cached_bounds
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, State
+from seqmodels.part import Part
 
 Seen = tuple[Int[np.ndarray, 't'], Int[np.ndarray, 't']]
-
-
-class Segment(NamedTuple):
-  """The tokens of one call.
-
-  where      the position of every token in its document
-  end        the number of tokens in each row's document after the segment
-  documents  its resets and its padding
-  """
-
-  where: Int[Array, 'b t']
-  end: Int[Array, ' b']
-  documents: Documents
 
 
 class Attention(Mixer):
@@ -67,6 +55,7 @@ class Attention(Mixer):
       if self.decode not in ring.DECODE:
         raise unknown('mixer.decode', self.decode, ring.DECODE)
 
+  can_be_split: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ('rotary', *BY_DISTANCE)
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
@@ -123,27 +112,29 @@ class Attention(Mixer):
     return self.distances if self.position in BY_DISTANCE else None
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
-    documents = context.documents
+    part, documents = context.part, context.documents.whole()
     if documents.mask is None or not self.padding_last:
-      return self._mix(x, state, documents)
+      return self._mix(x, state, documents, part)
     source, place, mask = positions.compact(documents.mask)
     reset = None if documents.reset is None else jnp.take_along_axis(documents.reset, source, axis=1)
-    documents = Documents(reset, mask).counted()
-    x = documents.keep(jnp.take_along_axis(x, source[..., None], axis=1))
-    y, state = self._mix(x, state, documents)
-    return jnp.take_along_axis(y, place[..., None], axis=1), state
+    x = Documents(mask=mask if part is None else part.own(mask)).keep(_move(x, source, part))
+    y, state = self._mix(x, state, Documents(reset, mask).counted(), part)
+    return _move(y, place, part), state
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    batch, length = x.shape[:2]
-    segment = self._locate(x, state, documents)
-    q, k, v = self._project(x, segment.where)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    """See `mix`. documents: of all tokens, of which x may be a part."""
+    segment = self._locate(x, state, documents, part)
+    length = segment.where.shape[1]
+    q, k, v = self._project(x, segment)
     if state is None:
-      out = self._within(q, k, v, segment_bounds(documents, batch, length, causal=self.causal))
+      out = self._within(q, k, v, segment)
     elif length == 1:
       out, state = self._decode(q, k, v, state, segment)
     else:
       self.check_fits(length, state['k'].slots)
-      out = self._after(q, k, v, state, documents)
+      out = self._after(q, k, v, state, segment)
       state = self._write(state, k, v, segment)
     return self._join(out), state
 
@@ -152,18 +143,19 @@ class Attention(Mixer):
     if length > slots:
       raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
 
-  def _locate(self, x: Activations, state: State | None, documents: Documents) -> Segment:
+  def _locate(self, x: Activations, state: State | None, documents: Documents, part: Part | None) -> Segment:
     start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['end']
-    return Segment(*positions.advance(start, x.shape[1], documents), documents)
+    return Segment.of(start, x.shape[1], documents, part)
 
-  def _project(self, x: Activations, where: Int[Array, 'b t']) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return queries [b t h k], keys [b t g k] and values [b t g k] of the tokens at positions `where`."""
+  def _project(self, x: Activations, segment: Segment) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the queries [b t h k] of x, and the keys [b s g k] and values [b s g k] of the whole segment."""
     # One product of joined kernels takes 1.2 times as long, forward and backward, and 2.8 times for one token (b16 t256
     # d256, CPU time of one core, JAX 0.10.2).
     q, k, v = self.query(x), self.key(x), self.value(x)
     if self.position == 'rotary':
+      where = segment.own(segment.where)
       q, k = positions.rotary(q, where), positions.rotary(k, where)
-    return q if self.relative is None else self.relative.content(q), k, v
+    return q if self.relative is None else self.relative.content(q), *segment.gather((k, v), 'kv_heads')
 
   def _join(self, out: jax.Array) -> Activations:
     """Return the heads [b t h k], or of one token [b h k], joined and projected."""
@@ -172,17 +164,24 @@ class Attention(Mixer):
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
     """Return the state after a segment."""
     rings = {'k': state['k'], 'v': state['v']}
-    written = ring.write(rings, {'k': k, 'v': v}, *segment)
+    written = ring.write(rings, {'k': k, 'v': v}, segment.where, segment.end, segment.documents)
     return state | written | {'end': segment.end}
 
-  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
+  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
     """Attend to the segment alone."""
-    return kernel.attention(q, k, v, causal=self.causal, bounds=bounds, relative=self.relative, backend=self.kernels)
+    return kernel.attention(
+      q,
+      k,
+      v,
+      causal=self.causal and segment.part is None,
+      bounds=segment.bounds(causal=self.causal),
+      relative=self.relative,
+      offset=segment.first,
+      backend=self.kernels,
+    )
 
-  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, documents: Documents) -> jax.Array:
+  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, segment: Segment) -> jax.Array:
     """Attend to the cache and to the segment. An empty cache (a prompt's prefill) costs nothing."""
-    batch, length = q.shape[:2]
-    bounds = segment_bounds(documents, batch, length, causal=self.causal)
     slots, end = state['k'].slots, state['end']
 
     def with_cache() -> jax.Array:
@@ -191,18 +190,19 @@ class Attention(Mixer):
       if self.relative is not None:
         cached, held = [ring.in_order(state[name], end) for name in 'kv'], ring.in_row(end, slots)
       keys, values = (jnp.concatenate([old.swapaxes(1, 2), a], axis=1) for old, a in zip(cached, (k, v), strict=True))
+      lower, upper, position = cached_bounds(held, end, slots, k.shape[1], segment.documents)
       return kernel.attention(
         q,
         keys,
         values,
         causal=False,
-        bounds=cached_bounds(held, end, slots, length, documents),
+        bounds=(*segment.own((lower, upper)), position),
         relative=self.relative,
-        offset=slots,
+        offset=slots + segment.first,
         backend=self.kernels,
       )
 
-    return jax.lax.cond(jnp.all(end == 0), lambda: self._within(q, k, v, bounds), with_cache)
+    return jax.lax.cond(jnp.all(end == 0), lambda: self._within(q, k, v, segment), with_cache)
 
   def _decode(
     self, q: Float[Array, 'b 1 h k'], k: jax.Array, v: jax.Array, state: State, segment: Segment
@@ -244,3 +244,10 @@ class Attention(Mixer):
       distance = (end[:, None] - 1 - held)[:, None]
       added = by_distance.scores_at(self.relative, q, distance, prefix - 1)[:, :, 0]
     return held >= 0, added
+
+
+def _move(x: Activations, index: Int[Array, 'b s'], part: Part | None) -> Activations:
+  """Return x[index] along time; of a part, its own of all tokens that are moved."""
+  if part is not None:
+    x, index = part.gather(x), part.own(index)
+  return jnp.take_along_axis(x, index[..., None], axis=1)

@@ -55,6 +55,8 @@ class Mixer(nnx.Module):
   - Nothing leaks from the future of a causal mixer.
   - Parameters are float32 and name their axes (`seqmodels.layers`), the computation is in `form.dtype`, states that
     accumulate are float32.
+  - With `context.part`, x is a part of the tokens, which are split over devices: outputs and state are those of one
+    call with all tokens, and every part returns the same state. Only mixers with `can_be_split` take a part.
   - A state grows: as long as a document is no longer than its state was made for, the state for a longer `max_length`
     is the same with zeros at the ends of its `cache` axes.
 
@@ -65,6 +67,7 @@ class Mixer(nnx.Module):
   Options: ClassVar[type] = NoOptions
   can_be_causal: ClassVar[bool] = True
   can_be_bidirectional: ClassVar[bool] = True
+  can_be_split: ClassVar[bool] = False
   positions: ClassVar[tuple[str, ...]] = ()  # the values of the option `position` that act inside the mixer
   stochastic: bool = False  # whether it draws noise in every training step, even without dropout
 
@@ -95,6 +98,8 @@ class Mixer(nnx.Module):
     Padding is set to zero here, once for all mixers: what stands in it (NaN, infinity) can then reach nothing.
     """
     self.check_call(x, state)
+    if context.part is not None and not self.can_be_split:
+      raise InputError(f'mixer {type(self).__name__} needs all tokens on one device: they cannot be split over time')
     x = x.astype(self.dtype)
     x = context.documents.keep(x)
     y, state = self.mix(x, state, context.with_documents(context.documents.counted()))

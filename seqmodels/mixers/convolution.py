@@ -1,7 +1,7 @@
 """Causal convolution as a mixer: depthwise over time, then pointwise over channels."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class Convolution(Directional):
       if reach > LONGEST_REACH:
         product = f'(mixer.kernel_size={self.kernel_size} - 1) * mixer.dilation={self.dilation} is {reach}'
         raise InputError(f'{product}; it must be at most {LONGEST_REACH}')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

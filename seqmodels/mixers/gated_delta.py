@@ -1,7 +1,7 @@
 """Gated DeltaNet: a linear attention that replaces what a key recalls instead of adding to it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class GatedDelta(Directional):
       super().__post_init__()
       check_range(self, 1, 64, 'expand')
       check_range(self, 1, MOST_TAPS, 'kernel_size')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

@@ -1,7 +1,7 @@
 """Gated linear attention: every feature of the key forgets at its own, data-dependent rate."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,8 @@ class GLA(Directional):
     def __post_init__(self) -> None:
       super().__post_init__()
       check_range(self, 1, LARGEST, 'gate_rank')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

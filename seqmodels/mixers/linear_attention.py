@@ -42,6 +42,7 @@ class FeatureAttention(Mixer):
       super().__post_init__()
       check_position(self.position)
 
+  can_be_split: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ('rotary',)
   stabilised: ClassVar[bool] = False
   epsilon: ClassVar[float] = 1e-6  # added to the normaliser, as in the paper's code

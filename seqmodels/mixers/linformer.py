@@ -53,6 +53,7 @@ class Linformer(Mixer):
       check_range(self, 1, LARGEST, 'rank')
 
   can_be_causal: ClassVar[bool] = False
+  can_be_split: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ('rotary',)
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
@@ -88,15 +89,15 @@ class Linformer(Mixer):
     return 8.0 * self.width * self.rank - 4.0 * self.length * self.rank
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
-    self.check_length(x.shape[1])
     documents = context.documents
+    self.check_length(documents.count(x.shape[1]))
     where, _ = positions.advance(jnp.zeros((x.shape[0],), jnp.int32), x.shape[1], documents)
     q, k, v = self.query(x), self.key(x), self.value(x)
     if self.position == 'rotary':
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     q = q * q.shape[-1] ** -0.5
     e, f = (table[...].astype(self.dtype)[where] for table in (self.key_mixture, self.value_mixture))
-    mix = _together if documents.reset is None else _by_document
+    mix = _together if documents.reset is None and documents.part is None else _by_document
     return self.output(mix(q, k, v, e, f, documents)), None
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,8 @@ class LRU(Directional):
         raise InputError(f'mixer.r_min={self.r_min} and mixer.r_max={self.r_max} must be 0 <= r_min < r_max <= 1')
       if not 0 < self.max_phase <= 2 * math.pi:
         raise InputError(f'mixer.max_phase={self.max_phase} must be in (0, 2π]')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

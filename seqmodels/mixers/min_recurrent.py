@@ -86,6 +86,7 @@ class MinLSTMRecurrence(MinimalRecurrence):
 class MinimalRecurrent(Directional):
   """A minimal recurrence over time; see `Directional` for the two-directional form."""
 
+  can_be_split: ClassVar[bool] = True
   recurrence: ClassVar[type[MinimalRecurrence]]
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:

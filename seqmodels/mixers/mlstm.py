@@ -22,6 +22,7 @@ class MLSTM(Directional):
   """Beck et al. (2024), xLSTM; see `Directional` for the two-directional form."""
 
   Options: ClassVar[type] = HeadOptions
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

@@ -37,6 +37,7 @@ class Retention(Directional):
       check_position(self.position)
       check_range(self, 1, 64, 'expand')
 
+  can_be_split: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ('rotary',)
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:

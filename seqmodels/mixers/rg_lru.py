@@ -1,7 +1,7 @@
 """Griffin's recurrent block around the Real-Gated Linear Recurrent Unit (De et al. 2024)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,8 @@ class RGLRU(Directional):
         raise InputError(f'mixer.expansion={self.expansion} must be in (0, 64]')
       check_range(self, 0, LARGEST, 'heads')
       check_range(self, 1, MOST_TAPS, 'temporal_width')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

@@ -8,15 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from seqmodels import positions
-from seqmodels.context import Documents
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
 from seqmodels.kernels.local_attention import local_attention
+from seqmodels.kernels.sparse_attention import Interval
 from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.mixers.base import Form
-from seqmodels.mixers.bounds import indices
+from seqmodels.mixers.bounds import Segment, indices, segment_bounds
 from seqmodels.notation import State
 
 
@@ -55,31 +54,33 @@ class SlidingWindow(Attention):
   def check_fits(self, length: int, slots: int) -> None:
     """Accept a segment of any length: the ring keeps its end."""
 
-  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, bounds: kernel.Bounds | None) -> jax.Array:
-    batch, length = q.shape[:2]
+  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
+    batch, length = segment.where.shape
     if length <= self.window:
-      return super()._within(q, k, v, bounds)
+      return super()._within(q, k, v, segment)
+    bounds = segment_bounds(segment.documents, batch, length, causal=self.causal)
     if bounds is None:
       index = indices(batch, length)
       lower, upper = jnp.zeros_like(index), index if self.causal else jnp.full_like(index, length - 1)
     else:
       lower, upper = without_padding(bounds)
     before = ((0, 0), (self.window, 0), (0, 0), (0, 0))
-    return self._local(q, jnp.pad(k, before), jnp.pad(v, before), lower, upper, self.window)
+    return self._local(q, jnp.pad(k, before), jnp.pad(v, before), (lower, upper), self.window, segment)
 
-  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, documents: Documents) -> jax.Array:
-    length, slots = q.shape[1], state['k'].slots
+  def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, segment: Segment) -> jax.Array:
+    length, slots = k.shape[1], state['k'].slots
     if length <= slots:
-      return super()._after(q, k, v, state, documents)
-    where, _ = positions.advance(state['end'], length, documents)
-    index = indices(*where.shape)
+      return super()._after(q, k, v, state, segment)
+    index = indices(*segment.where.shape)
     cached = [ring.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
     keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(cached, (k, v), strict=True))
-    return self._local(q, keys, values, index - where, index, slots)
+    return self._local(q, keys, values, (index - segment.where, index), slots, segment)
 
   def _local(
-    self, q: jax.Array, k: jax.Array, v: jax.Array, lower: jax.Array, upper: jax.Array, window: int
+    self, q: jax.Array, k: jax.Array, v: jax.Array, document: Interval, window: int, segment: Segment
   ) -> jax.Array:
+    k, v = segment.around((k, v), window, 0 if self.causal else window)
+    lower, upper = (a - segment.first for a in segment.own(document))
     return local_attention(
       q,
       k,

@@ -15,11 +15,12 @@ from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, Interval, sparse_attention
-from seqmodels.mixers.attention import Attention, Seen, Segment
+from seqmodels.mixers.attention import Attention, Seen
 from seqmodels.mixers.base import Form
-from seqmodels.mixers.bounds import indices, segment_bounds
+from seqmodels.mixers.bounds import Segment, indices, segment_bounds
 from seqmodels.mixers.sliding_window import without_padding
 from seqmodels.notation import Activations, Flags, State
+from seqmodels.part import Part
 
 
 class Sparse(Attention):
@@ -79,19 +80,21 @@ class Sparse(Attention):
     behind, ahead = super().sees(length, memory)
     return np.minimum(behind, self.stride), np.minimum(ahead, self.stride - 1)
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    segment = self._locate(x, state, documents)
-    q, k, v = self._project(x, segment.where)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, documents, part)
+    q, k, v = self._project(x, segment)
     if state is None:
       return self._join(self._alone(q, k, v, segment)), None
-    if x.shape[1] == 1:
+    if k.shape[1] == 1:
       out, state = self._decode(q, k, v, state, segment)
       return self._join(out), state
     return self._join(self._behind(q, k, v, state, segment)), self._write(state, k, v, segment)
 
   def _alone(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
     """Attend to the segment alone."""
-    length = q.shape[1]
+    length = k.shape[1]
     index = indices(*segment.where.shape)
     document = index - segment.where, index
     if not self.causal:
@@ -101,7 +104,7 @@ class Sparse(Attention):
         document = without_padding(bounds)
     keys, values = (jnp.pad(a, ((0, 0), (self.stride, 0), (0, 0), (0, 0))) for a in (k, v))
     columns = self._columns(k, v, segment)
-    return self._attend(q, keys, values, columns, document, document, window=self.stride, farthest=length)
+    return self._attend(q, keys, values, columns, document, document, segment, window=self.stride, farthest=length)
 
   def _behind(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, segment: Segment) -> jax.Array:
     """Attend to the state and to the segment."""
@@ -114,8 +117,8 @@ class Sparse(Attention):
     # The last columns only, those in the window included: what the ring would hold had every token come alone.
     oldest = jnp.maximum(0, ((segment.where + 1) // self.stride - cached) * self.stride)
     far = document[0] + oldest, index
-    farthest = q.shape[1] + (cached + 1) * self.stride
-    return self._attend(q, keys, values, columns, document, far, window=slots, farthest=farthest)
+    farthest = k.shape[1] + (cached + 1) * self.stride
+    return self._attend(q, keys, values, columns, document, far, segment, window=slots, farthest=farthest)
 
   def _attend(
     self,
@@ -125,17 +128,25 @@ class Sparse(Attention):
     columns: Columns,
     document: Interval,
     far: Interval,
+    segment: Segment,
     *,
     window: int,
     farthest: int,
   ) -> jax.Array:
+    """Attend to keys from `window` tokens before the segment on, and to columns; all on the scale of its indices."""
+
+    def here(interval: Interval) -> Interval:
+      lower, upper = segment.own(interval)
+      return lower - segment.first, upper - segment.first
+
+    keys, values = segment.around((keys, values), window, 0 if self.causal else window)
     return sparse_attention(
       q,
       keys,
       values,
-      columns,
-      document,
-      far,
+      columns._replace(position=columns.position - segment.first),
+      here(document),
+      here(far),
       window=window,
       farthest=farthest,
       block=q.shape[1] if self.kernels == 'reference' else 0,
@@ -168,11 +179,11 @@ class Sparse(Attention):
     return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
-    where, end, documents = segment
+    where, end, documents = segment.where, segment.end, segment.documents
     slots = state['column_k'].slots
     number = (where + 1) // self.stride - 1
     recent = number >= end[:, None] // self.stride - slots
-    kept = ring.kept(where.shape, documents)
+    kept = documents.in_last(*where.shape)
     slot = jnp.where(kept & self._is_column(where) & recent, number % slots, slots)
     return super()._write(state, k, v, segment) | {
       'column_k': state['column_k'].put(k, slot),

@@ -1,7 +1,7 @@
 """Mamba-2: a selective state space whose decay is one number a head, computed as linear attention."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class SSD(Directional):
       check_range(self, 1, 64, 'expand')
       check_range(self, 1, LARGEST, 'state_width')
       check_range(self, 1, MOST_TAPS, 'kernel_size')
+
+  can_be_split: ClassVar[bool] = True
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)

@@ -15,8 +15,9 @@ from seqmodels.kernels import attention as kernel
 from seqmodels.kernels import cache as ring
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form
-from seqmodels.mixers.bounds import indices, segment_bounds
+from seqmodels.mixers.bounds import Segment, indices
 from seqmodels.notation import Activations, State
+from seqmodels.part import Part
 
 
 class TransformerXL(Attention):
@@ -69,16 +70,19 @@ class TransformerXL(Attention):
     both = 4.0 * self.heads * self.width * memory  # keys and values, each as wide as the model
     return onto + both + self.distances.flops(1, memory, memory)
 
-  def _mix(self, x: Activations, state: State | None, documents: Documents) -> tuple[Activations, State | None]:
-    batch, length = x.shape[:2]
-    bounds = segment_bounds(documents, batch, length, causal=self.causal)
+  def _mix(
+    self, x: Activations, state: State | None, documents: Documents, part: Part | None
+  ) -> tuple[Activations, State | None]:
+    segment = self._locate(x, state, documents, part)
+    (batch, length), source = segment.where.shape, segment.gather(x)
+    within = lambda: self._over(x, source, segment.bounds(causal=self.causal), segment)
     if state is None:
-      return self._join(self._over(x, x, bounds)), None
+      return self._join(within()), None
     slots = state['x'].slots
     self.check_fits(length, slots)
     held = {'x': jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']}
-    segment = self._locate(x, state, documents)
-    after = ring.write(held, {'x': x[:, :, None]}, *segment) | {'end': segment.end}
+    new = {'x': source[:, :, None]}
+    after = ring.write(held, new, segment.where, segment.end, segment.documents) | {'end': segment.end}
     if length == 1:
       return self._join(self._read(self._queries(x), after)), after
 
@@ -86,14 +90,16 @@ class TransformerXL(Attention):
       cached = ring.in_order(held['x'], state['end'])[:, 0]
       index = indices(batch, length)
       position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
-      limits = jnp.maximum(index - segment.where, index - slots + 1), index, position
-      return self._over(x, jnp.concatenate([cached, x], axis=1), limits)
+      limits = segment.own((jnp.maximum(index - segment.where, index - slots + 1), index))
+      return self._over(x, jnp.concatenate([cached, source], axis=1), (*limits, position), segment)
 
-    out = jax.lax.cond(jnp.all(state['end'] == 0), lambda: self._over(x, x, bounds), with_cache)
+    out = jax.lax.cond(jnp.all(state['end'] == 0), within, with_cache)
     return self._join(out), after
 
-  def _over(self, x: Activations, source: Float[Array, 'b s d'], bounds: kernel.Bounds | None) -> jax.Array:
-    """Attend with queries of x to keys and values of `source`, whose last tokens are those of x."""
+  def _over(
+    self, x: Activations, source: Float[Array, 'b s d'], bounds: kernel.Bounds | None, segment: Segment
+  ) -> jax.Array:
+    """Attend with queries of x to keys and values of `source`, whose last tokens are those of the segment."""
     return kernel.attention(
       self._queries(x),
       self.key(source),
@@ -101,7 +107,7 @@ class TransformerXL(Attention):
       causal=self.causal and source is x,
       bounds=bounds,
       relative=self.relative,
-      offset=source.shape[1] - x.shape[1],
+      offset=source.shape[1] - segment.where.shape[1] + segment.first,
       backend=self.kernels,
     )
 

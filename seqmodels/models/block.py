@@ -102,7 +102,7 @@ class Block(nnx.Module):
       with jax.named_scope('cross'):
         y = x if self.norm_cross is None else self.norm_cross(x)
         y = self.cross.attend(y, context.encoder, across)
-      x = x + dropout(y, self.rate, around.fold_in(1).key)
+      x = x + dropout(y, self.rate, around.fold_in(1))
       state = None if state is None else {'mixer': own, 'cross': across}
     if self.mlp is not None:
       with jax.named_scope('mlp'):
@@ -111,5 +111,5 @@ class Block(nnx.Module):
     return x, state
 
   def _add(self, x: Activations, branch: Activations, context: Context) -> Activations:
-    branch = dropout(branch, self.rate, context.key)
+    branch = dropout(branch, self.rate, context)
     return x + branch if self.residual else branch

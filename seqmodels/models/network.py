@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.config import ModelConfig
-from seqmodels.context import BATCH, Context, Documents, EncoderOutput, StateSpec
+from seqmodels.context import BATCH, Apply, Context, Documents, EncoderOutput, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.layers import Dense, Embed, Norm, dropout, parameter
 from seqmodels.layers.dense import normal
@@ -93,10 +93,10 @@ class Network(nnx.Module):
     elif self.spec.readout == 'mean':
       x = _mean(x, context.documents)
     with jax.named_scope('output'):
-      if self.config.tie_embeddings:
-        outputs = self.embed.logits(x)
+      if self.spec.readout == 'every':
+        outputs, _ = self._in_parts(lambda network, x, state, context: (network.outputs(x), None), x, None, context)
       else:
-        outputs = _by_place(lambda x: self.output(x, jnp.float32), x, self.spec.output)
+        outputs = self.outputs(x)
     outer = (BATCH, 'time')[: outputs.ndim - 1]
     return context.pin(outputs, *outer, 'vocab' if isinstance(self.spec.output, Tokens) else 'features'), state
 
@@ -108,22 +108,53 @@ class Network(nnx.Module):
     table: Float[Array, 'v *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
-    assert table is None or context.deterministic
+    x = inputs
+    if isinstance(self.spec.input, Tokens):
+      with jax.named_scope('embed'):
+        x = self.embed(inputs, context)
+    if table is not None:
+      assert context.deterministic
+      return self._read(x, state, context, jnp.take(table, inputs, axis=0))
+    return self._in_parts(Network._read, x, state, context)
+
+  def outputs(self, x: Float[Array, '*b d']) -> Float[Array, '*b n']:
+    """Return the float32 outputs of features."""
+    if self.config.tie_embeddings:
+      return self.embed.logits(x)
+    return _by_place(lambda x: self.output(x, jnp.float32), x, self.spec.output)
+
+  def _in_parts(
+    self, method: Any, x: jax.Array, state: State | None, context: Context
+  ) -> tuple[jax.Array, State | None]:
+    """Return method(self, x, state, context), each device with its part of the tokens where a mesh splits them."""
+    if context.constrain is None:
+      return method(self, x, state, context)
+    graph, params = nnx.split(self)
+    apply: Apply = lambda params, *arguments: method(nnx.merge(graph, params), *arguments)
+    return context.constrain.in_parts(apply, nnx.to_pure_dict(params), x, state, context)
+
+  def _read(
+    self,
+    x: Float[Array, 'b t _'],
+    state: State | None,
+    context: Context,
+    projected: Float[Array, 'b t *z'] | None = None,
+  ) -> tuple[Float[Array, 'b t d'], State | None]:
+    """Return the features of embedded tokens, or of vectors."""
     at_input, inside = context.split(2)
     if not isinstance(self.spec.input, Tokens):
-      inputs = context.documents.keep(inputs)  # a NaN in padding would reach the gradients of norms as 0 · NaN
-    with jax.named_scope('embed'):
-      x = self._embed(inputs, context)
+      x = context.documents.keep(x)  # a NaN in padding would reach the gradients of norms as 0 · NaN
+      with jax.named_scope('embed'):
+        x = _by_place(self.input, x, self.spec.input)
     new_state: dict[str, Any] = {}
     if self.config.position in ADDITIVE:
       start = jnp.zeros((x.shape[0],), jnp.int32) if state is None else state['position']
       if start.shape[0] != x.shape[0]:
         raise InputError(f'the state is for a batch of {start.shape[0]}, the input has a batch of {x.shape[0]}')
       position, new_state['position'] = advance(start, x.shape[1], context.documents)
-      x = x + self._encoding(position).astype(x.dtype)
-    x = context.pin(dropout(x, self.config.dropout, at_input.key), BATCH, 'time', 'embed')
+      x = x + self._encoding(position, context.documents.count(x.shape[1])).astype(x.dtype)
+    x = context.pin(dropout(x, self.config.dropout, at_input), BATCH, 'time', 'embed')
     own = None if state is None else state['stack']
-    projected = None if table is None else jnp.take(table, inputs, axis=0)
     x, new_state['stack'] = self.stack(x, own, inside, projected)
     if self.norm is not None:
       x = self.norm(x)
@@ -136,18 +167,14 @@ class Network(nnx.Module):
     """
     if not isinstance(self.spec.input, Tokens) or self.config.position in ADDITIVE:
       return None
-    projected = self.stack.project(self._embed(jnp.arange(self.spec.input.size)[None]))
+    projected = self.stack.project(self.embed(jnp.arange(self.spec.input.size)[None]))
     return None if projected is None else projected[0]
 
-  def _embed(self, inputs: jax.Array, context: Context = DETERMINISTIC) -> jax.Array:
-    if isinstance(self.spec.input, Tokens):
-      return self.embed(inputs, context)
-    return _by_place(self.input, inputs, self.spec.input)
-
-  def _encoding(self, position: Int[Array, 'b t']) -> Float[Array, 'b t d']:
+  def _encoding(self, position: Int[Array, 'b t'], length: int) -> Float[Array, 'b t d']:
+    """length: of all tokens."""
     if self.config.position == 'sinusoidal':
       return sinusoidal(position, self.config.width)
-    self._check_table('length', position.shape[1])
+    self._check_table('length', length)
     return jnp.take(self.position_table[...], position, axis=0, mode='clip')
 
   def _check_table(self, name: str, length: int) -> None:

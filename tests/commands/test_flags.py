@@ -32,7 +32,7 @@ def parse(*arguments: str):
     ([*GENERATE, '--seed=1', '--seed=1'], '--seed=1: given twice, first as 1'),
     ([*TRAIN, '--mesh=data:2000000'], 'mesh.data=2000000 must be at most 1048576'),
     ([*TRAIN, '--mesh=4'], "--mesh='4' must be <axis>:<size> with commas between, as in data:-1,fsdp:4"),
-    ([*TRAIN, '--mesh=data:2,pipeline:2'], "--mesh axis='pipeline' is not known; allowed: data, fsdp, tensor"),
+    ([*TRAIN, '--mesh=data:2,pipe:2'], "--mesh axis='pipe' is not known; allowed: data, fsdp, sequence, tensor"),
     ([*TRAIN, '--mesh=data:2,data:2'], "--mesh='data:2,data:2' gives data twice"),
     ([*TRAIN, '--mesh=data:two'], "mesh.data='two' must be a whole number"),
     ([*TRAIN, '--mesh=data:0'], 'mesh.data=0 must be at least 1, or -1 (as many devices as remain)'),

@@ -81,7 +81,7 @@ def test_what_is_not_finite_stays_so(name, backend, value):
 def test_none_means_no_resets_and_no_padding(name, backend):
   skip_without(backend)
   case = make(name, 13, True)
-  reset, mask = case.flags['documents']
+  reset, mask, _ = case.flags['documents']
   no_reset, no_padding = np.zeros_like(reset), np.ones_like(mask)
   gradient = jax.jit(jax.grad(case.loss(backend), has_aux=True))
   for one, both in ((Documents(reset), (reset, no_padding)), (Documents(mask=mask), (no_reset, mask))):

@@ -18,7 +18,7 @@ def loop(x, weights, history, documents, dilation):
   """Row by row: a list of the inputs so far, which a reset empties; padding is never put on it."""
   x, weights, history = (np.asarray(a, np.float64) for a in (x, weights, history))
   y, after = np.zeros_like(x), np.zeros_like(history)
-  reach, (reset, mask) = history.shape[1], documents
+  reach, (reset, mask, _) = history.shape[1], documents
   for row in range(x.shape[0]):
     past = list(history[row])
     for t in range(x.shape[1]):

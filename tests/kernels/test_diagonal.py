@@ -20,7 +20,7 @@ FORMS = ('reference', 'xla', 'associative', pytest.param('cpu', marks=BUILT), 'a
 def loop(a, b, h, documents):
   """One position at a time, in complex128: h = a h + b."""
   a, b, h = (np.asarray(value, np.complex128) for value in (a, b, h))
-  (reset, mask), hs = documents, []
+  (reset, mask, _), hs = documents, []
   for t in range(a.shape[0]):
     h = np.where(reset[:, t, None], 0, h)
     h = np.where(mask[:, t, None], a[t] * h + b[t], h)
@@ -32,7 +32,7 @@ def adjoint(a, h, hs, d_hs, d_last, documents):
   """(da, db, dh) by hand, from the last position to the first: h' = a h + b has dh = conj(a) dh'."""
   a, d = np.asarray(a, np.complex128), np.asarray(d_last, np.complex128)
   da, db = np.zeros(hs.shape, np.complex128), np.zeros(hs.shape, np.complex128)
-  reset, mask = documents
+  reset, mask, _ = documents
   for t in reversed(range(a.shape[0])):
     d = d + d_hs[t]
     on, off = mask[:, t, None], reset[:, t, None]

@@ -41,7 +41,7 @@ def draw(t=T, seed=0):
 
 def loop(form, a, flagged=True):
   """One head, one position at a time, in float64: ({y, n}, {s, n}) by name."""
-  reset, mask = a['documents']
+  reset, mask, _ = a['documents']
   a = {name: np.asarray(value, np.float64) for name, value in a.items() if name != 'documents'}
   y, norm = np.zeros(a['v'].shape), np.zeros(a['log_decay'].shape)
   ends = a['s'].copy(), a['n'].copy()
@@ -174,7 +174,7 @@ def test_gradient_of_the_inverse():
 def test_whole_documents():
   a = draw(seed=2)
   q, k, v, log_input = (np.asarray(a[name], np.float64) for name in ('q', 'k', 'v', 'log_input'))
-  reset, mask = jax.tree.map(np.asarray, a['documents'])
+  reset, mask, _ = jax.tree.map(np.asarray, a['documents'])
   q = q * mask[:, :, None, None]  # padding reads nothing
   number = np.cumsum(reset, axis=1)
   arrays = [a[name] for name in ('q', 'k', 'v')]

@@ -52,7 +52,7 @@ STEPS = {'rnn': rnn_step, 'lstm': lstm_step, 'gru': gru_step}
 def loop(step, x, carry, weights, documents=ONE_DOCUMENT):
   """One example, one position, one equation at a time, in float64."""
   x, carry, weights = jax.tree.map(lambda a: np.asarray(a, np.float64), (x, carry, weights))
-  reset, mask = documents
+  reset, mask, _ = documents
   ys = np.zeros((*x.shape[:2], carry[0].shape[-1]))
   ends = [a.copy() for a in carry]
   for row in range(x.shape[0]):

@@ -26,6 +26,9 @@ from training.settings import EvalSettings, TrainSettings
 
 STEPS, BATCH = 20, 16
 MESHES = {'1': (1, 1, 1), '8x1x1': (8, 1, 1), '2x4x1': (2, 4, 1), '2x2x2': (2, 2, 2)}
+# Of eight tokens, or of segments of four: a part has four, two or one.
+SEQUENCES = {'sequence:4': {'data': 1, 'sequence': 4}, 'data:2,sequence:2': {'data': 2, 'sequence': 2}}
+SPLIT = {'transformer': (0.0, 0.2), 'transformer_xl': (0.0,), 'gated_delta': (0.0,)}  # with these rates of dropout
 SEGMENTS = {'segment': 4, 'memory': 8}
 # name → model, training. Each has what the others have not: accumulation, remat, zero, scanned layers, a carry.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -41,8 +44,8 @@ EVALUATED = ('transformer_xl', 'encoder_decoder')
 
 
 def settings(name: str, mesh: str) -> MeshSettings:
-  data, fsdp, tensor = MESHES[mesh]
-  return MeshSettings(data=data, fsdp=fsdp, tensor=tensor, zero=int(name in ZERO), min_size=64, max_replicated=0.3)
+  sizes = SEQUENCES.get(mesh) or dict(zip(('data', 'fsdp', 'tensor'), MESHES[mesh], strict=True))
+  return MeshSettings(**sizes, zero=int(name in ZERO), min_size=64, max_replicated=0.3)
 
 
 def make(name: str, mesh: str, **fields: Any) -> Run:
@@ -98,7 +101,8 @@ def main() -> None:
   found: dict[str, Any] = {'curves': {}, 'shares': {}, 'evaluations': {}}
   for name in CASES:
     for dropout in (0.0, 0.2):
-      for mesh in MESHES if not dropout else ('1', '2x2x2'):
+      sequences = SEQUENCES if dropout in SPLIT.get(name, ()) else ()
+      for mesh in (*(MESHES if not dropout else ('1', '2x2x2')), *sequences):
         start = time.monotonic()
         run, key = make(name, mesh, dropout=dropout), f'{name} dropout={dropout:g} {mesh}'
         if name in DRAWN or mesh == '1':
@@ -108,7 +112,7 @@ def main() -> None:
           state = run.place(initial)
         state, found['curves'][key] = train(run, state, 0, STEPS)
         found['shares'][key] = shares(run, state)
-        if name in EVALUATED and not dropout and mesh in ('1', '2x2x2'):
+        if name in EVALUATED and not dropout and mesh in ('1', '2x2x2', 'data:2,sequence:2'):
           evaluation = run.task.evaluations()['validation']
           reads = EvalSettings(segment=4, memory=8, streams=8) if run.settings.segment else EvalSettings()
           task = run.task

@@ -20,7 +20,7 @@ from seqmodels.spec import Spec, Tokens
 from tests.models.devices import OPTIONS
 from tests.training import toy
 from tests.training.collectives import count
-from tests.training.meshes import CASES, MESHES
+from tests.training.meshes import CASES, MESHES, SEQUENCES, SPLIT
 from training import mesh as meshes
 from training.mesh_settings import MeshSettings
 from training.run import make_run
@@ -47,6 +47,13 @@ def test_the_loss_curve_is_that_of_one_device(found, name, dropout):
   assert all(len(curve) == 20 and np.ptp(curve) > 0.01 for curve in curves.values())
   for curve in curves.values():
     np.testing.assert_allclose(curve, curves['1'], rtol=1e-5)
+
+
+@pytest.mark.parametrize(('name', 'dropout'), [(name, rate) for name, rates in SPLIT.items() for rate in rates])
+def test_the_loss_curve_with_tokens_split_is_that_of_one_device(found, name, dropout):
+  curve = lambda mesh: np.array(found['curves'][f'{name} dropout={dropout:g} {mesh}'])
+  for mesh in SEQUENCES:
+    np.testing.assert_allclose(curve(mesh), curve('1'), rtol=1e-5)
 
 
 def test_dropout_changes_the_curve(found):
@@ -82,6 +89,8 @@ def test_an_evaluation_is_that_of_one_device(found):
   for name in ('transformer_xl', 'encoder_decoder'):
     alone, split = (found['evaluations'][f'{name} dropout=0 {mesh}'] for mesh in ('1', '2x2x2'))
     assert split == pytest.approx(alone, rel=1e-5)
+    if name in SPLIT:
+      assert found['evaluations'][f'{name} dropout=0 data:2,sequence:2'] == pytest.approx(alone, rel=1e-5)
 
 
 def test_a_checkpoint_goes_on_on_another_mesh_with_other_layers(found):
@@ -153,14 +162,16 @@ def named(row: tuple[int, int]) -> dict[str, int]:
 @pytest.mark.parametrize(
   ('sizes', 'count', 'platform', 'expected'),
   [
-    ({}, 8, 'cpu', (1, 1, 1)),
-    ({}, 8, 'gpu', (8, 1, 1)),
-    ({'data': -1}, 8, 'cpu', (8, 1, 1)),
-    ({'fsdp': 4}, 8, 'gpu', (2, 4, 1)),
-    ({'fsdp': 4}, 8, 'cpu', (1, 4, 1)),
-    ({'fsdp': -1, 'tensor': 2}, 8, 'gpu', (1, 4, 2)),
-    ({'data': 2, 'fsdp': -1}, 8, 'cpu', (2, 4, 1)),
-    ({'data': 1}, 8, 'gpu', (1, 1, 1)),
+    ({}, 8, 'cpu', (1, 1, 1, 1)),
+    ({}, 8, 'gpu', (8, 1, 1, 1)),
+    ({'data': -1}, 8, 'cpu', (8, 1, 1, 1)),
+    ({'fsdp': 4}, 8, 'gpu', (2, 4, 1, 1)),
+    ({'fsdp': 4}, 8, 'cpu', (1, 4, 1, 1)),
+    ({'fsdp': -1, 'tensor': 2}, 8, 'gpu', (1, 4, 1, 2)),
+    ({'data': 2, 'fsdp': -1}, 8, 'cpu', (2, 4, 1, 1)),
+    ({'data': 1}, 8, 'gpu', (1, 1, 1, 1)),
+    ({'data': -1, 'sequence': 4}, 8, 'cpu', (2, 1, 4, 1)),
+    ({'sequence': 4}, 4, 'cpu', (1, 1, 4, 1)),
   ],
 )
 def test_sizes_of_a_mesh(sizes, count, platform, expected):

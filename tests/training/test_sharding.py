@@ -35,8 +35,8 @@ OTHERS = {
 TRANSFORMER = {'pattern': ('attention',), 'width': 32, 'heads': 4, 'depth': 4, 'position': 'rotary'}
 
 
-def mesh(data=1, fsdp=1, tensor=1) -> AbstractMesh:
-  return AbstractMesh((data, fsdp, tensor), MESH_AXES, axis_types=(AxisType.Auto,) * 3)
+def mesh(data=1, fsdp=1, tensor=1, sequence=1) -> AbstractMesh:
+  return AbstractMesh((data, fsdp, sequence, tensor), MESH_AXES, axis_types=(AxisType.Auto,) * 4)
 
 
 def model(vocabulary=16, **fields):
@@ -155,9 +155,9 @@ def test_states_and_activations_lie_by_their_names():
   assert found['stack/group_0/end'] == P(None, rows)
   assert found['stack/group_0/k/blocks/0'] == P(None, rows, 'tensor', None, None)
   assert found['stack/group_2/h'] == P(None, rows, 'tensor')
-  assert constrain.sharding(('batch', 'time', 'embed'), (8, 3, 32)).spec == P(rows, None, None)
-  assert constrain.sharding(('batch', 'time', 'vocab'), (8, 3, 16)).spec == P(rows, None, 'tensor')
-  assert constrain.sharding(('batch', 'time', 'vocab'), (6, 3, 15)).spec == P(None, None, None)  # not divided
+  assert constrain.sharding(('batch', 'time', 'embed'), (8, 3, 32)).spec == P(rows, 'sequence', None)
+  assert constrain.sharding(('batch', 'time', 'vocab'), (8, 3, 16)).spec == P(rows, 'sequence', 'tensor')
+  assert constrain.sharding(('batch', 'time', 'vocab'), (6, 3, 15)).spec == P(None, 'sequence', None)  # not divided
 
 
 def test_rules_of_the_user_come_first():

@@ -3,7 +3,7 @@
 The step of one device's rows is traced for the platform. Arrays are counted from the equation that makes them to the
 last one that reads them. What elementwise equations make counts only where it outlives a product, a reduction or a
 loop, since compilers join the others with what reads them. Arrays in the shape of a parameter lie as the parameter;
-arrays with an axis that `tensor` splits are divided by it.
+arrays with an axis that `tensor` splits, or an axis of all tokens, are divided by the devices that split it.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from seqmodels.context import batch_axes
 from seqmodels.kernels import dispatch
 from seqmodels.models import sizing
 from training import mesh as meshes
+from training.mesh_settings import MESH_AXES
 from training.plan.figures import Figures
 from training.plan.topology import GPU
 from training.run import Run
@@ -41,11 +42,12 @@ _programs: dict[str, Any] = {}  # a search asks for many meshes on which a devic
 class Sizes:
   """The bytes on one device of the arrays of a program.
 
-  shares: shape of a parameter → the share of it that a device holds. split: sizes of axes that `tensor` divides.
+  shares: shape of a parameter → the share of it that a device holds. splits: pairs (sizes of axes, devices that divide
+  an array with such an axis).
   """
 
-  def __init__(self, shares: Mapping[tuple[int, ...], float], split: frozenset[int], tensor: int) -> None:
-    self.shares, self.split, self.tensor = shares, split, tensor
+  def __init__(self, shares: Mapping[tuple[int, ...], float], *splits: tuple[frozenset[int], int]) -> None:
+    self.shares, self.splits = shares, splits
 
   def of(self, variable: Any) -> float:
     aval = variable.aval
@@ -54,7 +56,7 @@ class Sizes:
     whole = math.prod(aval.shape) * getattr(aval.dtype, 'itemsize', 4)
     if aval.shape in self.shares:
       return whole * self.shares[aval.shape]
-    return whole / self.tensor if self.split & set(aval.shape) else whole
+    return whole / math.prod(devices for sizes, devices in self.splits if sizes & set(aval.shape))
 
 
 def estimate(run: Run, platform: str, memory: int) -> Figures:
@@ -146,7 +148,10 @@ def _sizes(run: Run) -> Sizes:
   placed: dict[str, Any] = {}
   map_paths(lambda path, sharding: placed.update({path: sharding}), run.layout.params)
   map_paths(lambda path, leaf: note(axes[path], leaf, placed[path]), run.model.abstract_params)
-  return Sizes(shares, frozenset(split), tensor)
+  settings, length = run.settings, run.settings.segment or run.model.spec.length
+  rows = settings.batch_size // meshes.batch_shares(run.mesh) // settings.accumulate
+  times = frozenset({length, rows * length} - {run.model.config.width})
+  return Sizes(shares, (frozenset(split), tensor), (times, run.mesh.shape['sequence']))
 
 
 def peak(jaxpr: Any, sizes: Sizes) -> float:
@@ -207,18 +212,20 @@ def collectives(run: Run) -> dict[str, int]:
   """Return the bytes that the collectives of a step move by kind, of each device: by what the mesh is for.
 
   fsdp: weights are gathered for the forward and the backward pass of every microbatch, their gradients scattered.
-  data: the gradients of a device's part are summed. tensor: four sums of activations a block.
+  data, sequence: the gradients of a device's part are summed. tensor: four sums of activations a block. sequence: each
+  block gathers the keys and values of all tokens, as attention does.
   """
   settings, config = run.settings, run.model.config
-  data, fsdp, tensor = (run.mesh.shape[name] for name in ('data', 'fsdp', 'tensor'))
+  data, fsdp, sequence, tensor = (run.mesh.shape[name] for name in MESH_AXES)
   numbers = sum(leaf.size for leaf in jax.tree.leaves(run.model.abstract_params)) // tensor
   size = 2 if config.dtype == 'bfloat16' else 4
   passes = settings.accumulate * (3 if config.remat != 'none' else 2)
   tokens = settings.batch_size // (data * fsdp) * (settings.segment or run.model.spec.length)
+  exchanged = 2 * config.depth * tokens * config.width * size // tensor if sequence > 1 else 0
   found = {
-    'all-gather': numbers * size * passes if fsdp > 1 else 0,
-    'reduce-scatter': numbers * 4 * settings.accumulate if fsdp > 1 else 0,
-    'all-reduce': (numbers // fsdp * 4 if data > 1 else 0)
-    + (4 * config.depth * tokens * config.width * size if tensor > 1 else 0),
+    'all-gather': (numbers * size * passes if fsdp > 1 else 0) + exchanged * (2 if config.remat != 'none' else 1),
+    'reduce-scatter': (numbers * 4 * settings.accumulate if fsdp > 1 else 0) + exchanged,
+    'all-reduce': (numbers // fsdp * 4 if data * sequence > 1 else 0)
+    + (4 * config.depth * tokens // sequence * config.width * size if tensor > 1 else 0),
   }
   return {kind: count for kind, count in found.items() if count}

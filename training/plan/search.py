@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, cut
+from training.mesh_settings import MESH_AXES, PARAMETER_AXES
 from training.plan.figures import Figures, verdict
 from training.plan.topology import Topology
 
@@ -29,21 +30,28 @@ class Candidate(NamedTuple):
   remat: str
   batch_size: int
   accumulate: int
+  sequence: int = 1
+
+  @property
+  def sizes(self) -> dict[str, int]:
+    """The sizes of the mesh; that of `sequence` where it is more than 1, as a search leaves it as it is."""
+    names = MESH_AXES if self.sequence != 1 else PARAMETER_AXES
+    return {name: getattr(self, name) for name in names}
 
   def words(self) -> str:
-    sizes = ','.join(f'{name}:{getattr(self, name)}' for name in ('data', 'fsdp', 'tensor'))
+    sizes = ','.join(f'{name}:{size}' for name, size in self.sizes.items())
     return f'--mesh={sizes} remat={self.remat} batch_size={self.batch_size} accumulate={self.accumulate}'
 
   def flags(self) -> str:
     """Return the flags that make a run of it."""
     fields = {'model.remat': self.remat, 'train.batch_size': self.batch_size, 'train.accumulate': self.accumulate}
-    sizes = ','.join(f'{name}:{getattr(self, name)}' for name in ('data', 'fsdp', 'tensor'))
+    sizes = ','.join(f'{name}:{size}' for name, size in self.sizes.items())
     return ' '.join([f'--mesh={sizes}', *(f'--config.{name}={value}' for name, value in fields.items())])
 
   def applied(self, config: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of a config with the candidate in it."""
     found = copy.deepcopy(config)
-    found['mesh'] |= {name: getattr(self, name) for name in ('data', 'fsdp', 'tensor')}
+    found['mesh'] |= self.sizes
     found['model']['remat'] = self.remat
     found['train'] |= {'batch_size': self.batch_size, 'accumulate': self.accumulate}
     return found
@@ -72,7 +80,7 @@ def candidates(config: dict[str, Any], place: Topology, *, keeps_mesh: bool) -> 
     shares = sizes[0] * sizes[1] if min(sizes) > 0 else 1
     if size and size % (shares * accumulate) == 0:
       data, fsdp, tensor = sizes
-      yield Candidate(data, fsdp, tensor, remat, size, accumulate)
+      yield Candidate(data, fsdp, tensor, remat, size, accumulate, mesh['sequence'])
 
 
 def _meshes(place: Topology) -> Iterator[tuple[int, int, int]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from seqmodels.cache import cache_folder
 from seqmodels.errors import InputError
@@ -37,6 +38,10 @@ def why_not(*arrays: Any) -> str | None:
     dtype = jnp.dtype(getattr(a, 'dtype', a))
     if dtype != jnp.float32:
       return f'the kernels for CPUs compute in float32, not {dtype}'
+  axes = dict(zip((mesh := jax.sharding.get_abstract_mesh()).axis_names, mesh.axis_types, strict=True))
+  if AxisType.Manual in axes.values() and len(set(axes.values())) > 1:
+    # JAX 0.10.2 does not tell a partitioned call where its arguments lie inside such a region.
+    return 'a mesh that splits the sequence and the batch has no calls of the kernels for CPUs'
   return None if load() else f'the kernels for CPUs are not built; run `{BUILD}`'
 
 

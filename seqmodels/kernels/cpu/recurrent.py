@@ -49,7 +49,7 @@ def _layer(cell: str, x: Any, carry: Any, weights: Any, projected: Any, document
   del projected, dtype
   nothing = jnp.zeros(NOTHING, jnp.float32)
   h, c = carry if cell == 'lstm' else (*carry, nothing)
-  flags = tuple(jnp.zeros(NOTHING, bool) if a is None else a for a in documents)
+  flags = tuple(jnp.zeros(NOTHING, bool) if a is None else a for a in (documents.reset, documents.mask))
   hs, *ends = _run(cell, x, h, c, Weights(*weights if cell == 'gru' else (*weights, nothing)), flags)
   return hs, tuple(ends[: len(carry)])
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.kernels import relative as by_distance
-from seqmodels.kernels.relative import Relative
+from seqmodels.kernels.relative import Offset, Relative
 
 Queries = Float[Array, 'b t h k']
 Keys = Float[Array, 'b s g k']
@@ -30,7 +30,7 @@ def materialised(
   causal: bool = True,
   bounds: Bounds | None = None,
   relative: Relative | None = None,
-  offset: int = 0,
+  offset: Offset = 0,
 ) -> Float[Array, 'b t h v']:
   """Return the attention of `kernels/attention.py`."""
   visible = visibility(q.shape[1], k.shape[1], causal, bounds)
@@ -59,11 +59,12 @@ def attend(
   return out.reshape(b, t, h, v.shape[-1]).astype(v.dtype)
 
 
-def added_scores(q: Queries, k: Keys, relative: Relative | None, offset: int) -> Float[Array, 'b_or_1 h t s'] | None:
+def added_scores(q: Queries, k: Keys, relative: Relative | None, offset: Offset) -> Float[Array, 'b_or_1 h t s'] | None:
   if relative is None:
     return None
   t, s = q.shape[1], k.shape[1]
-  table = by_distance.make_table(relative, t, s, offset, ahead=relative.ahead or offset != s - t)
+  are_last = isinstance(offset, int) and offset == s - t
+  table = by_distance.make_table(relative, t, s, offset, ahead=relative.ahead or not are_last)
   return by_distance.scores(relative, table, q, s)
 
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from seqmodels.context import Documents
 from seqmodels.kernels import chunks
-
-NOTHING = -1e30  # the log of no weight; finite, so that differences of two of them are zero
+from seqmodels.kernels.chunks import NOTHING
 
 State = dict[str, jax.Array]
 

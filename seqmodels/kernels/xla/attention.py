@@ -27,7 +27,7 @@ from seqmodels.kernels.reference.attention import (
   visibility,
   zero_masked_rows,
 )
-from seqmodels.kernels.relative import Relative
+from seqmodels.kernels.relative import Offset, Relative
 
 MAX_PARTS = 4
 SHORT = 512  # tokens
@@ -118,7 +118,7 @@ def rematerialised(
   causal: bool = True,
   bounds: Bounds | None = None,
   relative: Relative,
-  offset: int = 0,
+  offset: Offset = 0,
   block: int = 0,
 ) -> Float[Array, 'b t h v']:
   """A loop over blocks of queries whose scores are computed again in the backward pass: temporaries are O(t + s).
