@@ -10,7 +10,7 @@
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
                         [--architectures=lstm,griffin] [--tasks=adding,copying]
   python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
-  python main.py --mode=report   --workdir=W
+  python main.py --mode=report   --workdir=W [--format=latex]
   python main.py --mode=list
 
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value sets a field.

@@ -80,14 +80,14 @@ def main(
   publish(folder, numbers, scale)
 
 
-def report(workdir: str, claims: Sequence[int] | None = None) -> None:
+def report(workdir: str, claims: Sequence[int] | None = None, kind: str | None = None) -> None:
   """Write the verdicts and pages of a workdir again, from its records alone."""
   folder = pathlib.Path(workdir)
   if not records.read_all(folder):
     raise InputError(
       f'--workdir={workdir} holds no records; run --mode=compare --scale=laptop --workdir={workdir} first'
     )
-  publish(writable(workdir), chosen_claims(claims))
+  publish(writable(workdir), chosen_claims(claims), kind=kind)
 
 
 def chosen_claims(claims: Sequence[int] | None) -> list[int]:
@@ -113,12 +113,16 @@ def writable(workdir: str) -> pathlib.Path:
   return folder
 
 
-def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None) -> None:
-  """Judge the claims, write report.md and report.html, and print the verdicts."""
+def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None, kind: str | None = None) -> None:
+  """Judge the claims, write report.md and report.html or the tables as `kind`, and print the verdicts."""
   from comparison import report as pages  # imports matplotlib
 
   rows = records.select(records.read_all(folder), scale)
   page = pages.assemble(rows, numbers)
+  print(pages.verdict_table(page) + '\n')
+  if kind in ('latex', 'csv', 'json'):
+    for path in pages.exports.write(page, folder, kind):
+      print(path.resolve())
+    return
   paths = pages.write(page, folder)
-  print(pages.verdict_table(page))
-  print(f'\n{paths.html.resolve()}')
+  print((paths.markdown if kind == 'markdown' else paths.html).resolve())

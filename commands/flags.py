@@ -66,7 +66,7 @@ MODES = {
     'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'tasks', 'shard')
   ),
   'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
-  'report': Mode('commands.report', 'report', ('workdir',), process=()),
+  'report': Mode('commands.report', 'report', ('workdir',), ('format',), process=()),
   'list': Mode('commands.list', 'main', process=()),
 }
 
@@ -96,6 +96,7 @@ def define() -> flags.FlagValues:
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
+    'format': 'html, markdown, latex, csv or json; default: html and markdown (report)',
     'shard': 'i/n: run only every n-th cell, beginning with the i-th, counted from 0 (compare)',
   }
   for name, help_text in text.items():

@@ -4,19 +4,27 @@ import pathlib
 
 from commands import compare
 from comparison import records
-from seqmodels.errors import InputError
+from seqmodels.errors import InputError, unknown
 from training import goodput
 
+FORMATS = ('html', 'markdown', 'latex', 'csv', 'json')
 
-def report(workdir: str) -> None:
+
+def report(workdir: str, format: str | None = None) -> None:
   """Write the pages of a comparison's workdir again; of a run's workdir, print its goodput.
 
-  Raises InputError for a folder that holds neither records nor a ledger.
+  format: html or markdown (None: both), or the tables as latex, csv or json.
+
+  Raises InputError for a folder that holds neither records nor a ledger, and for another format.
   """
+  if format is not None and format not in FORMATS:
+    raise unknown('--format', format, FORMATS)
   folder = pathlib.Path(workdir)
   ledger = folder / goodput.NAME
   if records.read_all(folder):
-    compare.report(workdir)
+    compare.report(workdir, kind=format)
+  elif format is not None and ledger.exists():
+    raise InputError(f'--format={format} has no effect: --workdir={workdir} is of a training run, not of a comparison')
   elif ledger.exists():
     print(goodput.table(goodput.read(ledger)))
   elif (folder / 'config.json').exists():

@@ -75,6 +75,8 @@ def test_the_readmes_mixer_is_compared_and_reported(decay, tmp_path):
   measured = {(row['experiment'], row['metric']) for row in rows if row['architecture'] == 'decay'}
   assert {('forward_latency', 'forward_seconds'), ('recall_capacity', 'accuracy')} <= measured
   assert not [row for row in rows if row['metric'] in ('failed', 'gate')]
-  (line,) = [line for line in (tmp_path / 'report.md').read_text().splitlines() if line.startswith('| decay |')]
-  assert line.count('|') == 5  # its name, its block, its latency and its recall
+  lines = (tmp_path / 'report.md').read_text().splitlines()
+  against, beside = [line for line in lines if line.startswith('| decay |')]
+  assert re.search(r'\| (wins|tie|loses|open) \| [^|]* × \| (wins|tie|loses|open) \|$', against)  # both references
+  assert beside.count('|') == 5  # its name, its block, its latency and its recall
   assert '<td>decay</td>' in (tmp_path / 'report.html').read_text()

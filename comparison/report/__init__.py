@@ -3,10 +3,10 @@
 import pathlib
 from typing import NamedTuple
 
-from comparison.report import figures, headline, html, markdown
+from comparison.report import exports, figures, headline, html, markdown
 from comparison.report.page import Page, assemble
 
-__all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'verdict_table', 'write']
+__all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'exports', 'verdict_table', 'write']
 
 
 HEADLINE = 'figures/headline.svg'

@@ -42,7 +42,18 @@ def table(quality: Quality, records: Sequence[Row], title: str, missing: Sequenc
     'multiple of those of the LSTM.',
     ('model', 'parameters', 'updates', 'learning rate', 'training FLOPs', *(quality.point.format(x) for x in shown)),
     tuple(rows),
+    best_of(models, shown, quality.higher, 5),
   )
+
+
+def best_of(models: Sequence[Model], shown: Sequence[float], higher: bool, first: int) -> frozenset[tuple[int, int]]:
+  """Return row and column of the best mean at each of the points shown, whose columns begin at `first`."""
+  found = set()
+  for column, x in enumerate(shown):
+    means = {row: model.scores[x].mean.value for row, model in enumerate(models) if x in model.scores}
+    if len(means) > 1:
+      found.add(((max if higher else min)(means, key=lambda row: means[row]), first + column))
+  return frozenset(found)
 
 
 def about(model: Model) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ class Table:
   note: str
   columns: tuple[str, ...]
   rows: tuple[tuple[str, ...], ...]
+  best: frozenset[tuple[int, int]] = frozenset()  # rows and columns of the best scores
 
 
 def parameters(size: float | None) -> str:

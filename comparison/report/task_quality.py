@@ -7,6 +7,7 @@ from comparison.records import Row
 from comparison.report.tables import Table, parameters
 
 NAME = 'task_quality'
+MEAN = 3  # the column of the means
 HIDDEN = ('diverged', 'train_loss', 'baseline')
 TITLE = 'Quality by task'
 NOTE = (
@@ -19,20 +20,30 @@ NOTE = (
 def table(records: Sequence[Row]) -> Table:
   """Return one row for each task, metric and model."""
   found = [row for row in records if row.get('experiment') == NAME and row['metric'] not in HIDDEN]
-  rows = []
+  rows: list[tuple[str, ...]] = []
+  best: set[tuple[int, int]] = set()
   for task in base.levels(found, 'task'):
     here = [row for row in found if row['task'] == task]
     for metric in base.levels(here, 'metric'):
       scored = [row for row in here if row['metric'] == metric and row.get('value') is not None]
       lead = (task, metric)
+      means = {}
       for names, group in _models(scored).items():
+        means[len(rows)] = base.seeds(base.tuned(group)).value
         rows.append((*lead, *_line(names, group)))
         lead = ('', '')
+      if len(means) > 1:
+        best.add(((max if _higher(metric) else min)(means, key=lambda row: means[row]), MEAN))
       for row in base.where(records, NAME, 'baseline', task=task, scored=metric):
         rows.append((*lead, f'no model: {row["baseline"]}', base.figure(row['value']), '', '', '', ''))
         lead = ('', '')
   columns = ('task', 'metric', 'model', 'mean', 'best seed', 'learning rate', 'trials', 'parameters')
-  return Table(TITLE, NOTE, columns, tuple(rows))
+  return Table(TITLE, NOTE, columns, tuple(rows), frozenset(best))
+
+
+def _higher(metric: str) -> bool:
+  """Return whether more of a metric is better."""
+  return any(word in metric for word in ('accuracy', 'match', 'ssim', 'bleu', 'skill', 'state_bits'))
 
 
 def _models(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -50,7 +61,7 @@ def _line(names: tuple[str, ...], group: Sequence[Row]) -> tuple[str, ...]:
   edge = ' (the only one)' if len(rates) == 1 else ' (edge)' if rate in (min(rates), max(rates)) else ''
   mean = base.seeds(kept)
   values = [row['value'] for row in kept]
-  higher = 'accuracy' in kept[0]['metric'] or 'match' in kept[0]['metric']
+  higher = _higher(kept[0]['metric'])
   return (
     ', '.join(filter(None, names)),
     base.show(mean) if len(kept) > 1 else base.figure(mean.value),

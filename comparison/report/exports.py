@@ -1,0 +1,177 @@
+"""The tables and verdicts of a page as files to take away: CSV, JSON, and LaTeX for a paper (booktabs)."""
+
+import csv
+import io
+import json
+import math
+import pathlib
+import re
+from typing import Any
+
+from comparison.claims import judging
+from comparison.report import markdown
+from comparison.report.page import Page, Section
+from comparison.report.tables import Table
+
+FOLDER = 'tables'  # of CSV and LaTeX, a file a table
+# What LaTeX reads as commands, and signs that its fonts do not have in text.
+ESCAPES = {
+  '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#', '_': r'\_', '{': r'\{', '}': r'\}',
+  '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '<': '$<$', '>': '$>$', '|': '$|$', '"': "''",
+  '×': r'$\times$', '÷': r'$\div$', '≥': r'$\geq$', '≤': r'$\leq$', '−': '$-$', '±': r'$\pm$', '≈': r'$\approx$',
+  '→': r'$\rightarrow$', '…': r'\dots{}', '∝': r'$\propto$', '·': r'$\cdot$', '∂': r'$\partial$', '‖': r'$\|$',
+  '²': '$^2$', '³': '$^3$', '⁻': '$^-$', '₂': '$_2$', '√': r'$\sqrt{\,}$', 'µ': r'$\mu$', 'μ': r'$\mu$', '–': '--',
+  '—': '---', '’': "'", '“': '``', '”': "''", '✔': r'$\surd$', '✘': r'$\times$', '◐': r'$\sim$',
+  '₁': '$_1$', '₀': '$_0$',
+  'é': r"\'e", 'ö': r'\"o', 'ü': r'\"u', 'ä': r'\"a', 'å': r'\aa{}', '\N{NO-BREAK SPACE}': '~',
+}  # fmt: skip
+
+
+def write(page: Page, folder: pathlib.Path, kind: str) -> list[pathlib.Path]:
+  """Write the tables as `csv`, `latex` or `json`; return the files."""
+  if kind == 'json':
+    path = folder / 'report.json'
+    path.write_text(json.dumps(as_json(page), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    return [path]
+  place = folder / FOLDER
+  place.mkdir(exist_ok=True)
+  made = {'csv': as_csv, 'latex': lambda table: as_latex(table, page)}[kind]
+  suffix = {'csv': 'csv', 'latex': 'tex'}[kind]
+  paths = []
+  for name, table in tables(page).items():
+    paths.append(place / f'{name}.{suffix}')
+    paths[-1].write_text(made(table), encoding='utf-8')
+  return paths
+
+
+def tables(page: Page) -> dict[str, Table]:
+  """Return file name → table: the article's, the verdicts, the scores behind each claim, and those of all models."""
+  found = [*page.tables, verdicts(page)]
+  found += [
+    Table(f'Claim {section.claim.number}: {table.title}', table.note, table.columns, table.rows, table.best)
+    for section in page.sections
+    for table in section.tables
+  ]
+  found += [page.others, page.architectures, page.models]
+  return {slug(table.title): table for table in found if table.rows}
+
+
+def slug(title: str) -> str:
+  words = re.findall('[a-z0-9]+', title.lower())
+  return '-'.join(words)[:80]
+
+
+def verdicts(page: Page) -> Table:
+  """Return the verdicts with all digits."""
+  device = dict(page.header).get('device', '')
+  found = [_verdict(section, device) for section in page.sections]
+  rows = tuple(tuple('' if value is None else str(value) for value in verdict.values()) for verdict in found)
+  note = 'By the rule that was in force when the records were measured.'
+  return Table('Verdicts', note, tuple(found[0]) if found else (), rows)
+
+
+def _verdict(section: Section, device: str) -> dict[str, Any]:
+  claim, verdict = section.claim, section.verdict
+  rule = next(rule for rule in claim.rules if rule.version == verdict.rule)
+  return {
+    'number': claim.number,
+    'statement': claim.statement,
+    'verdict': markdown.plain_status(verdict),
+    'value': _finite(verdict.number),
+    'low': _finite(verdict.low),
+    'high': _finite(verdict.high),
+    'unit': verdict.unit,
+    'about': verdict.about,
+    'rule': rule.version,
+    'since': rule.since,
+    'device': device,
+  }
+
+
+def _finite(value: float | None) -> float | None:
+  return None if value is None or not math.isfinite(value) else float(markdown.tidy(value))
+
+
+def as_json(page: Page) -> dict[str, Any]:
+  """Return `header`, `verdicts` and `tables`; numbers that are not finite are null."""
+  device = dict(page.header).get('device', '')
+  found = []
+  for section in page.sections:
+    claim, verdict = section.claim, section.verdict
+    rule = next(rule for rule in claim.rules if rule.version == verdict.rule)
+    found.append(
+      _verdict(section, device)
+      | {
+        'status': verdict.status,
+        'status_here': verdict.here,
+        'speaks_of': claim.speaks_of,
+        'text': verdict.text,
+        'reason': verdict.reason,
+        'notes': list(verdict.notes),
+        'ladder': list(verdict.ladder),
+        'protocol': claim.protocol,
+        'thresholds': rule.text,
+        'checksum': judging.digest(claim, rule),
+        'command': section.command,
+      }
+    )
+  shown = [
+    {'name': name, 'title': table.title, 'note': table.note, 'columns': table.columns, 'rows': table.rows}
+    for name, table in tables(page).items()
+  ]
+  return {'header': dict(page.header), 'verdicts': found, 'tables': shown}
+
+
+def as_csv(table: Table) -> str:
+  """Return the table with its columns in the first line."""
+  text = io.StringIO()
+  csv.writer(text, lineterminator='\n').writerows([table.columns, *table.rows])
+  return text.getvalue()
+
+
+def as_latex(table: Table, page: Page) -> str:
+  r"""Return a `table` to \input, which needs the packages booktabs and graphicx; the best scores are bold.
+
+  The caption is the title; below the table stand its note, the device, the scale and the seeds. A wide table is made
+  as small as the line is wide.
+  """
+  head = dict(page.header)
+  about = ', '.join(f'{name}: {head[name]}' for name in ('device', 'scale', 'seeds of trained models') if name in head)
+  lines = [
+    ' & '.join(_cell(cell, (i, j) in table.best) for j, cell in enumerate(row)) for i, row in enumerate(table.rows)
+  ]
+  return '\n'.join(
+    [
+      r'\begin{table}',
+      r'\centering',
+      rf'\caption{{{latex(table.title)}}}',
+      rf'\label{{tab:{slug(table.title)}}}',
+      r'\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%',
+      rf'\begin{{tabular}}{{{"".join(map(_column, zip(table.columns, *table.rows, strict=True)))}}}',
+      r'\toprule',
+      rf'{" & ".join(map(latex, table.columns))} \\',
+      r'\midrule',
+      *(rf'{line} \\' for line in lines),
+      r'\bottomrule',
+      r'\end{tabular}}',
+      '',
+      r'\smallskip',
+      rf'{{\footnotesize {latex(table.note)} {latex(about)}.}}',
+      r'\end{table}',
+      '',
+    ]
+  )
+
+
+def _cell(text: str, best: bool) -> str:
+  return rf'\textbf{{{latex(text)}}}' if best and text else latex(text)
+
+
+def _column(cells: tuple[str, ...]) -> str:
+  """Return how a column is set: sentences in lines of 6 cm."""
+  return 'p{6cm}' if max(map(len, cells)) > 45 else 'l'
+
+
+def latex(text: str) -> str:
+  """Return text that LaTeX prints as it stands; Greek letters and signs as mathematics."""
+  return ''.join(ESCAPES.get(sign, sign if sign.isascii() else '?') for sign in text)
