@@ -5,7 +5,8 @@
 Spoken digits, given the word and the speaker: these GRUs have a squared error of 0.175 a scaled value on the test
 recordings, the frame before has 0.299 and the mean frame 1.01 (one seed, one CPU thread, a minute). The recogniser of
 configs/speech_recognition.py makes no error on the 60 words and speakers that they speak, nor does one that has never
-heard the speaker on the ten of theo.
+heard the speaker on the ten of theo. An `encoder_decoder` of the same width with `dropout=0.1` has 0.171, and is
+understood as well.
 
   python main.py --mode=train --workdir=/tmp/voice --config=configs/speech_frames.py:rnn_attention,\
 dataset=spoken_digits,width=128,steps=800

@@ -12,15 +12,18 @@ width=128,dropout=0.2
 dataset=spoken_digits,width=128,dropout=0.1,hop=160,steps=1500,learning_rate=1e-3
   python main.py --mode=generate --workdir=/tmp/digits --prompt=seven.wav
 
-A speaker who is in no other split: the same LSTM 0.100.
+A speaker who is in no other split: the LSTM 0.100, the Transformer 0.310 (`dropout=0.3` 0.302), the nearest mean
+spectrum 0.262.
 
   … ,split=speaker,speaker=theo
 
-Strings of 1 to 5 digits: the same LSTM 0.011 of words (`steps=1500`).
+Strings of 1 to 5 digits: the LSTM 0.011 (`steps=1500`), the Transformer 0.009 (`steps=1000`); up to 10 digits, 0.011
+and 0.010.
 
   … ,digits=5
 
-Other forms: `loss=attention` with `rnn_attention` or `encoder_decoder`, `kind=causal` for CTC that hears nothing ahead,
+Other forms: `loss=attention` with `rnn_attention` (0.003 on the official split, `width=128,dropout=0.2`) or
+`encoder_decoder`, `kind=causal` for CTC that hears nothing ahead,
 `features=mu_law,loss=label` on raw samples, `dataset=espeak` for sentences, as many as `train_examples` says, and
 `dataset=wavs/` for your own recordings (docs/data.md).
 """
