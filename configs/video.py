@@ -2,7 +2,7 @@
 
   python main.py --mode=train --config=configs/video.py:lstm,width=512 --workdir=/tmp/video
 
-With dataset=moving_mnist, MSE a frame of the test videos at 32 × 32 (one seed each, about three minutes of CPU time): of
+With dataset=moving_mnist, MSE a frame of the test videos at 32 × 32 (one seed each, three minutes of CPU time): of
 the next frame, and of ten frames that the model predicts from its own predictions (free_mse).
 
   the last frame                                                                37.5   60.7
