@@ -16,7 +16,8 @@ NUMBERS_ONLY = 'smoke'  # the scale that shows that everything runs, and judges 
 def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   """Return the verdict; `not measured here` if an experiment of the claim has no number.
 
-  A statement about GPUs has no verdict from another device: `here` says what it would be there.
+  A statement about GPUs has no verdict from another device: `here` says what it would be there. Records that are older
+  than every rule have numbers and no verdict.
   """
   for experiment in claim.experiments:
     if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
@@ -27,11 +28,20 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
     return dataclasses.replace(verdict, status='not judged', reason=reason, rule=claim.rules[-1].version)
   rule = in_force(claim, records)
   verdict = _apply(claim, rule, records)
-  notes = (*verdict.notes, *_of_later_rules(claim, rule, records), *_of_time(claim, rule, records))
+  notes = (*verdict.notes, *_of_later_rules(claim, rule, records), *_of_marks(claim, records))
   notes = (*notes, *quality.notes(claim, records))
   verdict = dataclasses.replace(verdict, notes=notes, rule=rule.version)
+  begun = _begun(claim, records)
+  if verdict.status == 'not measured here':
+    return verdict
+  if begun is not None and seconds(rule.since) > begun:
+    reason = (
+      f'the rule is younger than these records: it was written {rule.since} UTC, by which they would be '
+      f'{verdict.status}, and binds new measurements'
+    )
+    return dataclasses.replace(verdict, status='not judged', reason=reason)
   elsewhere = claim.speaks_of == 'GPUs' and not any(row.get('device') == 'gpu' for row in records)
-  if elsewhere and verdict.status != 'not measured here':
+  if elsewhere:
     verdict = dataclasses.replace(verdict, status='not measured here', here=verdict.status)
   return verdict
 
@@ -49,12 +59,17 @@ def _is_fact(claim: Claim, status: Status) -> bool:
 
 def in_force(claim: Claim, records: Iterable[Row]) -> Rule:
   """Return the newest rule that is no younger than any record of the claim's experiments; else the oldest."""
-  rows = [row for row in records if row['experiment'] in claim.experiments]
-  begun = min((row['time'] for row in rows if row.get('time')), default=None)
+  begun = _begun(claim, records)
   if begun is None:
     return claim.rules[-1]
   kept = [rule for rule in claim.rules if rule.judge is not None]
   return next((rule for rule in reversed(kept) if seconds(rule.since) <= begun), kept[0])
+
+
+def _begun(claim: Claim, records: Iterable[Row]) -> float | None:
+  """Return when the first record of the claim's experiments was measured, if the records tell."""
+  times = (row['time'] for row in records if row['experiment'] in claim.experiments and row.get('time'))
+  return min(times, default=None)
 
 
 def seconds(since: str) -> float:
@@ -76,18 +91,14 @@ def _of_later_rules(claim: Claim, rule: Rule, records: Sequence[Row]) -> tuple[s
   )
 
 
-def _of_time(claim: Claim, rule: Rule, records: Iterable[Row]) -> tuple[str, ...]:
-  """Say what is wrong with the order of rule and records, as far as the records tell."""
+def _of_marks(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
+  """Say which rules the records name that the claim does not list."""
+  known = {digest(claim, rule) for rule in claim.rules}
   rows = [row for row in records if row['experiment'] in claim.experiments]
-  begun = min((row['time'] for row in rows if row.get('time')), default=None)
-  notes = []
-  if begun is not None and seconds(rule.since) > begun:
-    notes.append(f'The rule is younger than the first of these records: written {rule.since} UTC')
-  known = {digest(claim, one) for one in claim.rules}
   unknown = {mark for row in rows for mark in _marks(row, claim.number) if mark not in known}
-  if unknown:
-    notes.append(f'Some records were measured under a rule that is not listed here: {", ".join(sorted(unknown))}')
-  return tuple(notes)
+  if not unknown:
+    return ()
+  return (f'Some records were measured under a rule that is not listed here: {", ".join(sorted(unknown))}',)
 
 
 def _marks(row: Row, number: int) -> list[str]:

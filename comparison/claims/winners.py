@@ -11,7 +11,6 @@ from comparison.claims.base import (
   GATED,
   TRANSFORMER,
   Claim,
-  Plot,
   Verdict,
   grids,
   levels,
@@ -159,11 +158,6 @@ def counted(cells: Sequence[Cell]) -> str:
   return '; '.join(parts)
 
 
-LATENCY = Plot(
-  'Latency of one sequence', 'forward_latency', 'forward_seconds', 'length',
-  where={'architecture': (*GATED, TRANSFORMER)}, log_x=True, log_y=True,
-  x_label='tokens in the sequence', y_label='seconds',
-)  # fmt: skip
 COUNTING = (
   'A cell is a length, a size and (in generation) a batch; the best backend of LSTM or GRU against the best of the '
   'Transformer; a side wins with the whole interval; sizes weigh the same; no length that was measured is left out'
@@ -179,8 +173,7 @@ CLAIMS = (
     'it wins less than half of them in each',
     ('forward_latency',),
     regimes,
-    (LATENCY,),
-    ('decoding',),
+    beside=('decoding',),
     words='"Winner: RNN", "Winner: Transformer", "Winner: RNN for very long sequences"',
     since=WRITTEN,
   ),
@@ -194,8 +187,7 @@ CLAIMS = (
     'it wins less than half of both',
     ('forward_latency', 'training_time', 'recall_capacity'),
     clear_choice,
-    (LATENCY,),
-    ('decoding', 'reach', 'token_index'),
+    beside=('decoding', 'reach', 'token_index'),
     words='"sufficient computational resources", "sequence lengths under 4,000 tokens", "the clear choice"',
     speaks_of='GPUs',
     since=WRITTEN,

@@ -75,9 +75,12 @@ def tally(page: Page) -> str:
   """Return one sentence: how many statements have which verdict."""
   verdicts = [section.verdict for section in page.sections]
   elsewhere = sum(verdict.here is not None for verdict in verdicts)
-  found = [verdict.status for verdict in verdicts if verdict.status != 'not measured here']
+  found = [verdict.status for verdict in verdicts if verdict.status not in ('not measured here', 'not judged')]
+  older = sum(verdict.status == 'not judged' for verdict in verdicts)
   counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
-  more = f' {elsewhere} more speak of GPUs and have a number from this device alone.' if elsewhere else ''
+  speak = 'speaks' if elsewhere == 1 else 'speak'
+  more = f' {elsewhere} more {speak} of GPUs, with a number from this device alone.' if elsewhere else ''
+  more += f' {older} more have numbers that were measured before their rule was written.' if older else ''
   return f'{len(found)} of the {len(STATEMENTS)} statements are judged: {", ".join(counts)}.{more}'
 
 

@@ -48,8 +48,9 @@ def test_a_rule_without_a_judge_passes_its_records_to_the_one_before():
 
 def test_records_older_than_every_rule_say_so():
   verdict = judging.judge(CLAIM, [{**row(OLD), 'time': judging.seconds(OLD) - 5}])
-  assert verdict.rule == 1
-  assert f'The rule is younger than the first of these records: written {OLD} UTC' in verdict.notes
+  assert (verdict.status, verdict.rule, verdict.number) == ('not judged', 1, 1.0)
+  assert f'the rule is younger than these records: it was written {OLD} UTC' in verdict.reason
+  assert 'would be supported' in verdict.reason
 
 
 def test_records_tell_when_their_rule_is_not_listed():
@@ -119,7 +120,7 @@ RULES = {
   28: {1: 'c0c8f83d76a9'},
   29: {1: 'ae37d0bd5d73'},
   30: {1: 'ab1c90f8ac05'},
-  31: {1: 'ce2651707c43'},
+  31: {1: 'ce2651707c43', 2: 'd65f3cbcadde'},
   32: {1: 'fa6a6bf901db'},
   33: {1: '361398cf3ec8'},
   34: {1: '97000f116f21'},
