@@ -78,6 +78,7 @@ NUMBERS = ('version', 'rows', 'devices', 'time', 'seconds', 'value', 'low', 'hig
   'state_bytes', 'updates', 'length', 'batch', 'seed', 'learning_rate', 'lag', 'pairs', 'index', 'size')  # fmt: skip
 NULLABLE = ('value', 'low', 'high')
 ADDED = ('rules',)  # columns that rows of earlier programs do not have
+OPEN = ('selection',)  # columns that say nothing where a trial has diverged
 LISTS = ('samples', 'rates')
 # What every row of a comparison has.
 COMPARED = ('experiment', 'version', 'cell', 'content', 'scale', 'device_kind', 'time', 'metric', 'value')
@@ -233,7 +234,8 @@ def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
     usual = [column for column, count in counts.items() if count >= most]
     for row in group:
       problem = next((name for name, kind in usual if name not in row or _kind(row[name]) != kind), None)
-      if problem is None or metric in EVENTS or problem in (*NULLABLE, *ADDED):
+      is_open = problem in OPEN and row.get(problem) is None
+      if problem is None or is_open or metric in EVENTS or problem in (*NULLABLE, *ADDED):
         whole.append(row)
       else:
         left_out[f'{problem} is not as in other rows of {metric}'] += 1

@@ -17,7 +17,8 @@ from tasks.base import Task
 from training.settings import TrainSettings
 
 STEP = math.sqrt(10)  # from one learning rate to the next
-MOST_ADDED = 2  # rates beyond each edge of the grid
+MOST_ADDED = 2  # rates in all, beyond the edges of a grid
+Runs = dict[int, Trial]  # by seed
 LAST = 0.05  # share of the updates whose mean loss is the training loss
 
 
@@ -86,15 +87,12 @@ class Grid(Experiment):
     model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
     trainer = Trainer(model, task, self.settings(cell))
     trials = self.trials(trainer, model, task, cell)
-    rates = sorted(trials)
     flat = {name: value for name, value in cell.items() if isinstance(value, str | int | float)}
     length = task.spec.length
-    for rate, runs in trials.items():
-      kept = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
-      chosen = float(np.mean(kept))
+    for rate, (runs, selection) in trials.items():
       row = {
-        **flat, **columns(variant, model, length), 'length': length, 'learning_rate': rate, 'rates': rates,
-        'updates': cell['steps'], 'selection': chosen if math.isfinite(chosen) else None,
+        **flat, **columns(variant, model, length), 'length': length, 'learning_rate': rate, 'rates': list(trials),
+        'updates': cell['steps'], 'selection': selection if math.isfinite(selection) else None,
       }  # fmt: skip
       for seed, run in runs.items():
         yield {'metric': 'diverged', 'value': int(not run.finite), 'unit': '', **row, 'seed': seed}
@@ -107,16 +105,19 @@ class Grid(Experiment):
     train = float(np.mean(run.losses[-last:]))
     return {'train_loss': (train, 'nats'), **self.scores(model, run, task, cell)}
 
-  def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, dict[int, Trial]]:
-    """Return rate → seed → trial, with the rates that were added because the best ended the grid."""
-    found = {rate: {seed: trainer.run(rate, seed) for seed in cell['seeds']} for rate in cell['rates']}
+  def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, tuple[Runs, float]]:
+    """Return rate → its runs and their mean score of validation, with the rates that were added at an edge."""
+
+    def tried(rate: float) -> tuple[Runs, float]:
+      runs = {seed: trainer.run(rate, seed) for seed in cell['seeds']}
+      scores = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
+      return runs, float(np.mean(scores))
+
+    found = {rate: tried(rate) for rate in cell['rates']}
     for _ in range(MOST_ADDED if self.extends and len(cell['rates']) > 1 else 0):
-      best = max(found, key=lambda rate: self._mean(found[rate], model, task))
+      best = max(found, key=lambda rate: found[rate][1])
       if best not in (min(found), max(found)):
         break
       rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
-      found[rate] = {seed: trainer.run(rate, seed) for seed in cell['seeds']}
+      found[rate] = tried(rate)
     return dict(sorted(found.items()))
-
-  def _mean(self, runs: Mapping[int, Trial], model: Model, task: Task) -> float:
-    return float(np.mean([self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]))

@@ -1,5 +1,6 @@
 """Runs the cells of experiments that are not finished yet, one after the other, and appends their rows."""
 
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ def run(
   scale: Scale,
   workdir: pathlib.Path,
   shard: tuple[int, int] = (0, 1),
-  say: Callable[[str], None] = print,
+  say: Callable[[str], None] = functools.partial(print, flush=True),  # a log file has each cell when it ends
   architectures: Sequence[str] = (),
   only: Mapping[str, Sequence[Any]] | None = None,
   prepared: int | None = None,

@@ -8,15 +8,16 @@ from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.grid import Grid
 from comparison.experiments.trained import Trial
 from comparison.experiments.variants import depth
-from configs import catalogue
 from seqmodels.models import Model
 from tasks import make
 from tasks.base import Task
 from training.evaluate import evaluate, possible_evaluations
-from training.settings import EvalSettings, TrainSettings, train_settings
+from training.free_running import free_running
+from training.settings import EvalSettings, TrainSettings, eval_settings, train_settings
 
 DEFAULT = ('copying', 'adding', 'recall', 'formal_languages')
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+TOGETHER = EvalSettings(100)
 # Of each kind of task, one model a side and more.
 ARCHITECTURES = {
   'causal': ('transformer', 'lstm', 'gru'),
@@ -82,14 +83,17 @@ class TaskQuality(Grid):
     return train_settings({**own, **fields, 'writers': ('jsonl',)})
 
   def selection(self, model: Model, trial: Trial, task: Task) -> float:
-    found = evaluate(model, trial.params, task, possible_evaluations(model, task)['validation'], EvalSettings(100))
-    return -found['loss'] if 'loss' in found else -next(iter(found.values()))
+    return -evaluate(model, trial.params, task, possible_evaluations(model, task)['validation'], TOGETHER)['loss']
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
+    """Return the metrics of every evaluation but validation's, teacher-forced and free-running."""
+    own = _config(cell['task'], cell['architecture'], cell['config'])['eval']
+    settings = eval_settings({**own, 'segment': 0, 'memory': 0})
     found: dict[str, tuple[float, str]] = {}
     for name, evaluation in possible_evaluations(model, task).items():
       if name != 'validation':
-        for metric, value in evaluate(model, trial.params, task, evaluation, EvalSettings(100)).items():
+        what = model, trial.params, task, evaluation
+        for metric, value in (evaluate(*what, TOGETHER) | free_running(*what, settings)).items():
           found[f'{name} {metric}'] = value, 'share' if metric == 'accuracy' else ''
     return found
 
@@ -98,13 +102,8 @@ class TaskQuality(Grid):
     if cell['architecture'] in BESIDE:
       for name, values in self.task(cell).baselines().items():
         for metric, value in values.items():
-          yield {
-            'metric': 'baseline',
-            'value': value,
-            'baseline': name,
-            'scored': f'test {metric}',
-            'task': cell['task'],
-          }
+          beside = {'baseline': name, 'scored': f'test {metric}', 'task': cell['task']}
+          yield {'metric': 'baseline', 'value': value, **beside}
 
 
 def _config(task: str, architecture: str, scale: str) -> dict[str, Any]:
@@ -114,9 +113,3 @@ def _config(task: str, architecture: str, scale: str) -> dict[str, Any]:
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
   return {name: value for name, value in config['task'].items() if name != 'name'}
-
-
-def check(tasks: Sequence[str]) -> None:
-  """Raise InputError for a task that does not exist."""
-  for task in tasks:
-    catalogue.task_options(task)

@@ -116,6 +116,17 @@ def written(path, rows, lines=()):
   path.write_text('\n'.join([*(json.dumps(r) for r in rows), *lines, '']))
 
 
+def test_a_learning_rate_at_which_a_trial_diverged_keeps_its_cell(tmp_path, log_lines):
+  rows = [row(cell=str(i // 4), rows=4, seed=i, selection=None if i == 5 else -1.0) for i in range(40)]
+  written(tmp_path / 'records.jsonl', rows)
+  assert records.read_all(tmp_path) == rows
+  written(
+    tmp_path / 'records.jsonl', [*rows[:8], *(rows[8:9]), *({**r, 'selection': 'a'} for r in rows[9:10]), *rows[10:]]
+  )
+  assert {r['cell'] for r in records.read_all(tmp_path)} == {r['cell'] for r in rows} - {'2'}
+  assert 'selection is not as in other rows of m (1)' in log_lines.messages[-1]
+
+
 @pytest.mark.parametrize(('line', 'reason'), BAD.values(), ids=BAD)
 def test_a_foreign_line_is_left_out_and_said(tmp_path, log_lines, line, reason):
   path = tmp_path / 'records.jsonl'

@@ -7,12 +7,15 @@ import pytest
 
 from commands import compare
 from comparison.claims.base import tuned
-from comparison.experiments import grid
+from comparison.experiments import EXPERIMENTS, grid
+from comparison.experiments.base import SCALES
 from comparison.experiments.grid import Grid
 from comparison.experiments.task_quality import ARCHITECTURES, TaskQuality
 from comparison.experiments.trained import Trial
+from comparison.experiments.variants import Variant
 from comparison.report import task_quality
 from seqmodels.errors import InputError
+from seqmodels.models import count_parameters
 from tasks.copying import Copying
 
 
@@ -101,6 +104,17 @@ def test_tasks_are_measured_with_the_architectures_that_can(task, kind):
     for name, references in ((task, ARCHITECTURES[kind][:2]), ('copying', ARCHITECTURES['causal'][:2]))
     for architecture in (*references, 'lru')
   ]
+
+
+@pytest.mark.parametrize('experiment', [e for e in EXPERIMENTS.values() if isinstance(e, Grid)], ids=lambda e: e.name)
+def test_every_size_can_be_met_by_every_architecture(experiment):
+  sizes = {}
+  for cell in (cell for scale in SCALES for cell in experiment.cells(scale)):
+    sizes[cell['architecture'], cell['block'], cell['size'], cell['depth']] = cell
+  for cell in sizes.values():
+    variant = Variant(cell['architecture'], '', cell['block'], fields=dict(experiment.fields(cell)))
+    model = variant.build(experiment.task(cell).spec, params=cell['size'], depth=cell['depth'])
+    assert count_parameters(model, embedding=False) == pytest.approx(cell['size'], rel=0.02)
 
 
 def test_the_table_has_every_metric_model_and_baseline():
