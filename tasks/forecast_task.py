@@ -15,11 +15,10 @@ from tasks import losses
 from tasks.base import Batch, Decoding, HostSums, Sums
 from tasks.forecast_metrics import crps, relative, scaled_error, smape
 from tasks.pipeline import IndexedTask
-from tasks.rollout import rollout
+from tasks.rollout import FREE, rollout
 
 FORMS = ('direct', 'autoregressive')
 MOST_QUANTILES = 99
-FREE = 'free_'  # before the names of free-running metrics
 
 
 @dataclass(frozen=True)

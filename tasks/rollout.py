@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 from seqmodels.models import Model
 from seqmodels.notation import Params
 
+FREE = 'free_'  # before the names of free-running metrics that a teacher-forced one stands beside
+
 
 @partial(jax.jit, static_argnums=(0, 3, 4, 5))
 def rollout(

@@ -26,7 +26,7 @@ from tasks.speech_task import FEATURES, NORMALISE, Reading, SpeechTask, Steps, c
 from tasks.transcripts import OTHER, UNITS, error_sums
 
 LOSSES = ('ctc', 'attention', 'label')
-STRING_SHARE = 0.7  # of the longest digit, that there is room for a digit of a string on average
+STRING_SHARE = 0.7  # a string has room for so large a share of the longest digit, times its number of digits
 START = 0  # begins and ends what an attention model writes
 
 

@@ -21,11 +21,10 @@ from seqmodels.spec import Spec
 from tasks import draws, losses, moving_digits
 from tasks.base import Batch, Decoding, Evaluation, HostSums, Sums
 from tasks.frames import LONGEST, Frames
-from tasks.rollout import rollout
+from tasks.rollout import FREE, rollout
 from tasks.ssim import ssim
 
 FORMS = ('autoregressive', 'direct')
-FREE = 'free_'  # before the names of free-running metrics
 DATA_RANGE = 2.0  # of SSIM, as in OpenSTL
 MOST_DIGITS = 8
 SEEN = 500  # videos whose mean frame is a baseline

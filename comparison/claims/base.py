@@ -1,5 +1,6 @@
 """Claims, rules, plots and verdicts, and the selection of records for a judge."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,6 +42,25 @@ class Plot:
   log_y: bool = False
   x_label: str = ''
   y_label: str = ''
+
+
+def of_others(plot: Plot) -> Plot:
+  """Return the same figure of the architectures that no verdict compares."""
+  title = 'The same, of what is not in the verdict'
+  return dataclasses.replace(plot, title=title, where={}, without={'architecture': COMPARED})
+
+
+STATE_BYTES = Plot(
+  'Bytes of state',
+  'state_bytes',
+  'state_bytes',
+  'length',
+  where={'batch': (1,)},
+  log_x=True,
+  log_y=True,
+  x_label='tokens remembered',
+  y_label='bytes',
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Claims about decoding: its cost by position, what a cache costs, long generations."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from comparison.claims.base import (
   FIRST,
   GATED,
   RECURRENT,
+  STATE_BYTES,
   TRANSFORMER,
   Claim,
   Plot,
@@ -21,6 +21,7 @@ from comparison.claims.base import (
   grids,
   levels,
   name,
+  of_others,
   samples,
   show,
   where,
@@ -41,9 +42,7 @@ DECODING = Plot(
   x_label='position',
   y_label='seconds a token',
 )
-OTHERS_DECODING = dataclasses.replace(
-  DECODING, title='The same, of what is not in the verdict', where={}, without={'architecture': COMPARED}
-)
+OTHERS_DECODING = of_others(DECODING)
 
 
 def _series(rows: Sequence[Row], architectures: Sequence[str], backend: str | None = None) -> dict[str, list[Row]]:
@@ -186,17 +185,7 @@ CLAIMS = (
     cache_bytes,
     definition=True,
     plots=(
-      Plot(
-        'Bytes of state',
-        'state_bytes',
-        'state_bytes',
-        'length',
-        where={'batch': (1,)},
-        log_x=True,
-        log_y=True,
-        x_label='tokens remembered',
-        y_label='bytes',
-      ),
+      STATE_BYTES,
       DECODING,
     ),
   ),

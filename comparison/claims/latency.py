@@ -1,6 +1,5 @@
 """Claims about the latency of one sequence, by its length."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from comparison.claims.base import (
   Verdict,
   grids,
   levels,
+  of_others,
   show,
   where,
 )
@@ -37,9 +37,7 @@ FORWARD = Plot(
   x_label='tokens in the sequence',
   y_label='seconds',
 )
-OTHERS_FORWARD = dataclasses.replace(
-  FORWARD, title='The same, of what is not in the verdict', where={}, without={'architecture': COMPARED}
-)
+OTHERS_FORWARD = of_others(FORWARD)
 
 
 def short_latency(records: Sequence[Row]) -> Verdict:

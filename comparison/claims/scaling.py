@@ -1,6 +1,5 @@
 """Claims about how the cost grows with the length: sequential steps, training speed, time and memory."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from comparison.claims.backends import PARALLEL, beside, ladder, ratios
@@ -15,6 +14,7 @@ from comparison.claims.base import (
   Verdict,
   grids,
   levels,
+  of_others,
   show,
   where,
 )
@@ -36,9 +36,7 @@ TRAINING = Plot(
   x_label='tokens in a sequence',
   y_label='seconds a step',
 )
-OTHERS_TRAINING = dataclasses.replace(
-  TRAINING, title='The same, of what is not in the verdict', where={}, without={'architecture': COMPARED}
-)
+OTHERS_TRAINING = of_others(TRAINING)
 
 
 def dependent_steps(records: Sequence[Row]) -> Verdict:

@@ -6,6 +6,7 @@ from comparison import statistics
 from comparison.claims.base import (
   FIRST,
   RECURRENT,
+  STATE_BYTES,
   TRANSFORMER,
   Claim,
   Plot,
@@ -166,19 +167,7 @@ CLAIMS = (
     'above 1 % of the cache',
     ('state_bytes',),
     negligible_state,
-    (
-      Plot(
-        'Bytes of state',
-        'state_bytes',
-        'state_bytes',
-        'length',
-        where={'batch': (1,)},
-        log_x=True,
-        log_y=True,
-        x_label='tokens remembered',
-        y_label='bytes',
-      ),
-    ),
+    (STATE_BYTES,),
   ),
   Claim(
     48,

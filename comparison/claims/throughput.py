@@ -6,7 +6,7 @@ import numpy as np
 
 from comparison import statistics
 from comparison.claims.backends import pick, rivals
-from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, figure, grids, levels, name, where
+from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Rule, Verdict, figure, grids, levels, name, where
 from comparison.claims.points import above, below, combine, not_measured, undecided
 from comparison.records import Row
 
@@ -26,6 +26,15 @@ BATCHES = Plot(
 
 
 def nearly_as_fast(records: Sequence[Row]) -> Verdict:
+  return _batch_for_one(records, leaves_room=True)
+
+
+def nearly_as_fast_first(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule: every size counts, whatever one sequence uses of the device."""
+  return _batch_for_one(records, leaves_room=False)
+
+
+def _batch_for_one(records: Sequence[Row], *, leaves_room: bool) -> Verdict:
   rows = where(records, 'batching', 'batch_seconds')
   if not rows:
     return not_measured('batching')
@@ -35,17 +44,28 @@ def nearly_as_fast(records: Sequence[Row]) -> Verdict:
     if many and one:
       rounds = statistics.pairwise(many.samples, one.samples)
       at = f'{MANY} sequences ÷ one, of {one.row["length"]:,} tokens, {regime}'
-      points.append(below(f'time of {at}', statistics.median(rounds), 1.5, 3.0, '×'))
-      text.append(f'{points[-1]} (one sequence uses {_used(records, one.row)} of the peak)')
-  if not points:
+      point = below(f'time of {at}', statistics.median(rounds), 1.5, 3.0, '×')
+      used = _share_used(records, one.row)
+      text.append(f'{point} (one sequence uses {_used(records, one.row)} of the peak)')
+      if not leaves_room or used is None or used < 0.5:
+        points.append(point)
+  if not text:
     return undecided(f'batches of 1 and {MANY} were not both measured')
-  return combine(points, '; '.join(text) + '. Where one sequence fills the device, more cannot be free.')
+  said = '; '.join(text) + '.'
+  if not points:
+    return undecided('one sequence alone uses half of the peak or more at every size', said)
+  return combine(points, said)
+
+
+def _share_used(records: Sequence[Row], row: Row) -> float | None:
+  """Return the share of the device's peak that a row reaches; None where the peak is not known."""
+  peaks = [r['value'] for r in where(records, 'batching', 'peak_flops') if r.get('dtype') == row.get('dtype')]
+  return row['flops'] / row['value'] / float(np.median(peaks)) if peaks else None
 
 
 def _used(records: Sequence[Row], row: Row) -> str:
-  """Return the share of the device's peak that a row reaches, as text."""
-  peaks = [r['value'] for r in where(records, 'batching', 'peak_flops') if r.get('dtype') == row.get('dtype')]
-  return f'{100 * row["flops"] / row["value"] / float(np.median(peaks)):.0f} %' if peaks else 'an unknown share'
+  share = _share_used(records, row)
+  return 'an unknown share' if share is None else f'{100 * share:.0f} %'
 
 
 def gain_of_batching(records: Sequence[Row]) -> Verdict:
@@ -125,14 +145,25 @@ CLAIMS = (
     'A batch for the price of one',
     f'For a Transformer, {MANY} sequences of 256 tokens cost about what one does.',
     f'Forward pass of 256 tokens, batches interleaved: time of {MANY} sequences over the time of one, with the best '
-    'backend of each; the share of the peak that one sequence uses beside it.',
-    'at most 1.5 times the time at every size',
-    'more than 3 times the time at every size',
+    'backend of each. Sizes count at which one sequence uses less than half of the peak: where it fills the device, '
+    'more cannot be free.',
+    'at most 1.5 times the time at every size that counts',
+    'more than 3 times the time at every size that counts',
     ('batching',),
     nearly_as_fast,
     (BATCHES,),
+    revised='version 2 leaves out sizes at which one sequence fills the device',
     words='"nearly as fast as processing one sequence"',
-    since=WRITTEN,
+    since='2026-11-29 05:50',
+    earlier=(
+      Rule(
+        1,
+        WRITTEN,
+        'at most 1.5 times the time at every size',
+        'more than 3 times the time at every size',
+        nearly_as_fast_first,
+      ),
+    ),
   ),
   Claim(
     32,

@@ -31,7 +31,7 @@ tr:last-child td{border-bottom:2px solid var(--ink)}
 .tally{display:flex;flex-wrap:wrap;gap:.6rem;margin:1.2rem 0}
 .tally div{border:1px solid var(--line);border-radius:.5rem;padding:.5rem .9rem;min-width:7rem}
 .tally b{display:block;font-size:1.5rem;line-height:1.1}
-.status{font-weight:600;white-space:nowrap}
+.status{display:inline-block;font-weight:600;min-width:8rem}
 .supported{color:var(--supported)}.contradicted{color:var(--contradicted)}.mixed{color:var(--mixed)}
 .undecided,.fact{color:var(--undecided)}.not-measured-here,.not-judged{color:var(--none)}
 article{border-top:1px solid var(--line);padding:1.6rem 0 .6rem;margin-top:1.6rem}

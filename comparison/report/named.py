@@ -33,7 +33,7 @@ def table(records: Sequence[Row]) -> Table:
     lines = [line for measure in COSTS for line in _costs(records, architecture, measure)]
     lines += [line for name in QUALITIES for line in _scores(records, architecture, name)]
     rows += [(architecture if not i else '', *line) for i, line in enumerate(lines)]
-  columns = ('architecture', 'measure', 'parameters', 'against the LSTM', 'so it', 'against the Transformer', 'so it')
+  columns = ('architecture', 'measure', 'parameters', 'against the LSTM', 'result', 'against the Transformer', 'result')
   return Table(TITLE, NOTE, columns, tuple(rows))
 
 

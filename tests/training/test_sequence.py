@@ -30,8 +30,8 @@ from training.settings import EvalSettings, TrainSettings
 
 ROOT = pathlib.Path(__file__).parents[2]
 # All-gathers, and reduce-scatters, which are their gradients: of a mixer's call with resets, padding and a state, and
-# of the gradient of everything. Two gathers are the flags', where a mixer needs those of all tokens; a convolution
-# sends its last inputs and their number, a recurrence what it does to a state. Gradients of parameters are one sum.
+# of the gradient of everything. Two gathers are for the flags, where a mixer needs those of all tokens. A convolution
+# gathers the last inputs of each part and their number, a recurrence the summaries of the parts.
 COLLECTIVES = {
   'attention-rotary': (4, 2), 'sliding_window-3-relative': (6, 4), 'sparse-3-t5': (6, 4), 'transformer_xl': (5, 3),
   'linear_attention': (3, 2), 'performer': (4, 2), 'retention-rotary': (4, 1), 'ssd': (6, 5), 'gla': (2, 2),

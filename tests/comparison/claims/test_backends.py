@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from comparison.claims import CLAIMS, backends
-from tests.comparison.claims.test_judges import rows, timed, training
+from tests.comparison.claims.invented import rows, timed, training
 
 
 def row(architecture, backend, samples, **columns):

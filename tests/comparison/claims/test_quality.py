@@ -3,7 +3,7 @@
 import pytest
 
 from comparison.claims import CLAIMS, quality
-from tests.comparison.claims.test_judges import index, rows
+from tests.comparison.claims.invented import index, rows
 
 QUALITY = CLAIMS[35].quality
 

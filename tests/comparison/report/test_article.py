@@ -6,7 +6,7 @@ import pytest
 
 from comparison.report import article, figures, headline, ratios
 from comparison.report.ratios import DECODING, LATENCY, TRAINING
-from tests.comparison.claims.test_judges import decoding, gradients, latency, reach, recall, state, training
+from tests.comparison.claims.invented import decoding, gradients, latency, reach, recall, state, training
 
 
 def at(rows, size):

@@ -1,7 +1,7 @@
 """Another architecture against the references: ratios of one cell alone, scores with the whole interval."""
 
 from comparison.report import named
-from tests.comparison.claims.test_judges import recall, training
+from tests.comparison.claims.invented import recall, training
 
 
 def other(rows, factor, cell='a', name='mine'):

@@ -11,7 +11,8 @@ from comparison.claims import CLAIMS
 from comparison.claims.base import Plot
 from comparison.claims.ledger import STATEMENTS
 from comparison.report import figures, markdown, quality, tables
-from tests.comparison.claims.test_judges import ALL, recall, training
+from tests.comparison.claims.invented import recall, training
+from tests.comparison.claims.test_judges import ALL
 from tests.comparison.claims.test_quality import records as second_budget
 
 IDENTITY = {
