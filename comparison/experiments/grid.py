@@ -22,29 +22,17 @@ Runs = dict[int, Trial]  # by seed
 LAST = 0.05  # share of the updates whose mean loss is the training loss
 
 
-class Grid(Experiment):
-  """Variants × points × learning rates × seeds → scores. A subclass says what they are, in about forty lines.
+class Trials(Experiment):
+  """Learning rates × seeds → scores, of the model and task of a cell.
 
-  A cell is one variant at one point. Every learning rate of it is trained and written, with its score of validation as
-  `selection`, so that a judge picks the best (`claims.base.tuned`) or looks at all. While the best rate ends the grid,
-  the next one is tried too, up to MOST_ADDED: all variants of a comparison get the same rule. A trial that diverged has
-  no score, and the row `diverged` is 1.
+  A cell has `architecture`, `block`, `size` (parameters), `depth`, `batch`, `steps`, `rates` and `seeds`. Every rate is
+  trained and written, with its score of validation as `selection`, so that a judge picks the best (`claims.base.tuned`)
+  or looks at all. While the best rate ends the grid, the next one is tried too, up to MOST_ADDED:
+  all variants of a comparison get the same rule. A trial that diverged has no score, and the row `diverged` is 1.
   """
 
   takes_architectures = True
   extends = True
-
-  @abc.abstractmethod
-  def variants(self, scale: Scale) -> Sequence[Cell]:
-    """Return `architecture`, and where they matter `block` and `fields` of ModelConfig."""
-
-  @abc.abstractmethod
-  def points(self, scale: Scale) -> Sequence[Cell]:
-    """Return the coordinates of the figure."""
-
-  @abc.abstractmethod
-  def common(self, scale: Scale) -> Cell:
-    """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
 
   @abc.abstractmethod
   def task(self, cell: Cell) -> Task: ...
@@ -67,11 +55,6 @@ class Grid(Experiment):
   def selection(self, model: Model, trial: Trial, task: Task) -> float:
     """Return how good a trained model is on validation; more is better."""
     return -score(model, trial.params, task, 'validation')['loss']
-
-  def cells(self, scale: Scale) -> list[Cell]:
-    common = self.common(scale)
-    pairs = itertools.product(self.variants(scale), self.points(scale))
-    return [{'block': '', **common, **variant, **point} for variant, point in pairs]
 
   def cost(self, cell: Cell) -> float:
     tokens = cell['steps'] * cell['batch'] * cell.get('length', 128)
@@ -121,3 +104,24 @@ class Grid(Experiment):
       rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
       found[rate] = tried(rate)
     return dict(sorted(found.items()))
+
+
+class Grid(Trials):
+  """Variants × points; a subclass says what they are, in about forty lines. A cell is one variant at one point."""
+
+  @abc.abstractmethod
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    """Return `architecture`, and where they matter `block` and `fields` of ModelConfig."""
+
+  @abc.abstractmethod
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    """Return the coordinates of the figure."""
+
+  @abc.abstractmethod
+  def common(self, scale: Scale) -> Cell:
+    """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    common = self.common(scale)
+    pairs = itertools.product(self.variants(scale), self.points(scale))
+    return [{'block': '', **common, **variant, **point} for variant, point in pairs]

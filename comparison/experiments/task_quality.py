@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comparison.experiments.base import Cell, Row, Scale
-from comparison.experiments.grid import Grid
+from comparison.experiments.grid import Trials
 from comparison.experiments.trained import Trial
 from comparison.experiments.variants import depth
 from seqmodels.models import Model
@@ -28,7 +28,7 @@ BESIDE = tuple(names[0] for names in ARCHITECTURES.values())  # whose cells have
 SCALE = {'smoke': 'smoke', 'laptop': 'laptop', 'overnight': 'laptop', 'accelerator': 'accelerator'}  # of the config
 
 
-class TaskQuality(Grid):
+class TaskQuality(Trials):
   """Every evaluation of a task, its metrics and baselines, for each architecture with the same search.
 
   The options of the task and of training are those of its config at the scale; parameters are matched. A task that is
@@ -39,12 +39,6 @@ class TaskQuality(Grid):
 
   def __init__(self, tasks: Sequence[str] = DEFAULT) -> None:
     self.tasks = tuple(tasks)
-
-  def variants(self, scale: Scale) -> Sequence[Cell]:
-    return [{'architecture': name} for name in ARCHITECTURES['causal']]
-
-  def points(self, scale: Scale) -> Sequence[Cell]:
-    return [{'task': task} for task in self.tasks]
 
   def common(self, scale: Scale) -> Cell:
     sizes: dict[str, tuple[float, list[float], list[int]]] = {

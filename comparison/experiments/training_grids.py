@@ -38,7 +38,7 @@ class OfLanguage(Grid):
     return common(
       scale,
       {'size': 6e3, 'length': 16, 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1]},
-      {'size': 3e4, 'length': 64, 'batch': 16, 'steps': 200, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
+      {'size': 3e4, 'length': 64, 'batch': 16, 'steps': 150, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
       {'size': 1e5, 'length': 128, 'steps': 600, 'rates': [1e-3, 3e-3, 1e-2, 3e-2]},
       {'size': 3e6, 'length': 512, 'batch': 32, 'steps': 4000, 'seeds': [0, 1, 2, 3, 4]},
     )
