@@ -11,6 +11,7 @@ from comparison.claims.base import (
   TRANSFORMER,
   Claim,
   Plot,
+  Rule,
   Verdict,
   levels,
   seeds,
@@ -21,9 +22,10 @@ from comparison.claims.points import Point, above, below, combine, not_measured,
 from comparison.records import Row
 from comparison.statistics import Interval
 
-WRITTEN = '2026-11-29 03:20'
+WRITTEN, REWRITTEN = '2026-11-29 03:20', '2026-11-29 06:30'
 MARGIN = 0.02  # nats: a smaller difference is none
 BAND = 0.05  # of the distance from the unigram to the best loss, within which a learning rate is a good one
+FITTED = 1.0  # nats: a training loss that a model must reach on the fewest examples, to be said to have learned them
 ORDER_BLIND = 0.75  # accuracy of a classifier of two marks that knows no order
 
 
@@ -134,6 +136,9 @@ def _curves(records: Sequence[Row], architecture: str) -> dict[int, dict[float, 
 
 def data_for_equal_loss(records: Sequence[Row]) -> Verdict:
   attention = _curves(records, TRANSFORMER)
+  unfitted = _unfitted(records)
+  if unfitted:
+    return undecided(unfitted)
   points = []
   for architecture in GATED:
     recurrent = _curves(records, architecture)
@@ -171,34 +176,63 @@ def examples_needed(transformer: Mapping[float, float], rnn: Mapping[float, floa
   return float(np.exp(np.mean(needed[0] - needed[1])))
 
 
-def _gaps(found: Mapping[str, Sequence[Row]], architecture: str, examples: float) -> dict[int, float]:
-  """Return seed → test loss − training loss of a model at its best learning rate."""
-  loss = {}
-  for metric, rows in found.items():
-    here = tuned([r for r in rows if (r['architecture'], r['examples']) == (architecture, examples)])
-    loss[metric] = {r['seed']: r['value'] for r in here}
-  both = loss['loss'].keys() & loss['train_loss'].keys()
-  return {seed: loss['loss'][seed] - loss['train_loss'][seed] for seed in both}
+def _fits(records: Sequence[Row]) -> dict[str, dict[int, list[tuple[float, float]]]]:
+  """Return model → seed → (training loss, test loss) on the fewest examples without dropout, of every learning rate."""
+  rows = where(records, 'sample_efficiency', 'train_loss', dropout=0.0)
+  tests = {_trial(row): row['value'] for row in where(records, 'sample_efficiency', 'loss', dropout=0.0)}
+  fewest = min(levels(rows, 'examples'), default=None)
+  found: dict[str, dict[int, list[tuple[float, float]]]] = {}
+  for row in rows:
+    if row['examples'] == fewest and _trial(row) in tests:
+      pairs = found.setdefault(row['architecture'], {}).setdefault(row['seed'], [])
+      pairs.append((row['value'], tests[_trial(row)]))
+  return found
+
+
+def _trial(row: Row) -> tuple[object, ...]:
+  return tuple(row.get(name) for name in ('architecture', 'examples', 'learning_rate', 'seed'))
+
+
+def _unfitted(records: Sequence[Row]) -> str:
+  """Return why the updates were too few to speak of data: a model that has not learned the fewest examples."""
+  least = {
+    model: max(min(train for train, _ in pairs) for pairs in by_seed.values())
+    for model, by_seed in _fits(records).items()
+  }
+  slow = [f'{model} {loss:.3g}' for model, loss in least.items() if loss > FITTED]
+  if not slow:
+    return ''
+  return f'the updates are too few to fit the fewest examples: training loss {", ".join(slow)} nats, above {FITTED}'
 
 
 def overfits_more(records: Sequence[Row]) -> Verdict:
-  found = {m: where(records, 'sample_efficiency', m, dropout=0.0) for m in ('loss', 'train_loss')}
-  if not all(found.values()):
+  fits = _fits(records)
+  if TRANSFORMER not in fits or len(fits) < 2:
     return not_measured('sample_efficiency')
-  fewest = min(levels(found['loss'], 'examples'))
-  gaps = {architecture: _gaps(found, architecture, fewest) for architecture in (TRANSFORMER, *GATED)}
+  unfitted = _unfitted(records)
+  if unfitted:
+    return undecided(unfitted)
   points = []
-  for architecture in GATED:
-    both = sorted(gaps[TRANSFORMER].keys() & gaps[architecture].keys())
+  for architecture in (name for name in GATED if name in fits):
+    both = sorted(fits[TRANSFORMER].keys() & fits[architecture].keys())
     if len(both) > 1:
-      more = statistics.mean([gaps[TRANSFORMER][s] - gaps[architecture][s] for s in both])
-      label = f'gap of test to training loss with {fewest:,} examples, Transformer − {architecture}'
+      more = statistics.mean([gap_at_equal_fit(fits[TRANSFORMER][s], fits[architecture][s]) for s in both])
+      label = f'test loss at equal training loss, Transformer − {architecture}'
       points.append(Point(label, more, more.low > 0, more.high < MARGIN, 'nats'))
   if not points:
     return undecided('fewer than two seeds were measured for both sides')
-  return combine(
-    points, '; '.join(map(str, points)) + '. At equal updates, each at its best learning rate, no dropout.'
-  )
+  return combine(points, '; '.join(map(str, points)) + '. On the fewest examples, without dropout.')
+
+
+def gap_at_equal_fit(transformer: Sequence[tuple[float, float]], rnn: Sequence[tuple[float, float]]) -> float:
+  """Return the test loss of the Transformer less that of the RNN at the lowest training loss that both reach.
+
+  Both: (training loss, test loss) of each learning rate, interpolated.
+  """
+  equal = max(min(train for train, _ in pairs) for pairs in (transformer, rnn))
+  curves = [np.array(sorted(pairs)).T for pairs in (transformer, rnn)]
+  losses = [float(np.interp(equal, train, test)) for train, test in curves]
+  return losses[0] - losses[1]
 
 
 def _plot(title: str, experiment: str, metric: str, x: str, x_label: str, y_label: str, *series: str) -> Plot:
@@ -261,27 +295,41 @@ CLAIMS = (
     'Data for the same result',
     'Transformers often need more training data than RNNs for the same result.',
     'Windows of characters of the embedded text, as many updates for every number of them; dropout and learning rate '
-    'that are best on validation at each; ratio of the numbers at losses that both reach.',
-    'the Transformer needs more than the LSTM and than the GRU',
-    'it needs fewer than both',
+    'that are best on validation at each; ratio of the numbers at losses that both reach; no verdict unless every '
+    f'model reaches {FITTED:g} nats in training on the fewest.',
+    'every model has learned the fewest windows, and the Transformer needs more than the LSTM and than the GRU',
+    'every model has, and it needs fewer than both',
     ('sample_efficiency',),
     data_for_equal_loss,
     (SAMPLES,),
+    revised='version 2 asks for enough updates: else the numbers say how fast models learn, not what data they need',
     words='"often require more training data"',
-    since=WRITTEN,
+    since=REWRITTEN,
+    earlier=(
+      Rule(1, WRITTEN, 'the Transformer needs more than the LSTM and than the GRU', 'it needs fewer than both'),
+    ),
   ),
   Claim(
     21,
     'Overfitting of small data',
     'Transformers overfit small data more than RNNs.',
-    'The fewest windows of text: test loss less training loss at the end, without dropout, each at the learning rate '
-    'that is best on validation; difference of the gaps, seed by seed.',
-    'the gap of the Transformer is larger than that of the LSTM and of the GRU',
-    f'it is larger by less than {MARGIN} nats, or smaller',
+    'The fewest windows of text, without dropout, all learning rates: test loss at the lowest training loss that both '
+    f'sides reach, seed by seed; no verdict unless every model reaches {FITTED:g} nats in training.',
+    'the test loss of the Transformer is higher than that of the LSTM and of the GRU',
+    f'it is higher by less than {MARGIN} nats, or lower',
     ('sample_efficiency',),
     overfits_more,
     (SAMPLES,),
+    revised='version 2 compares at equal training loss: a model that has learned less of its data has a smaller gap',
     words='"overfit more easily on small datasets"',
-    since=WRITTEN,
+    since=REWRITTEN,
+    earlier=(
+      Rule(
+        1,
+        WRITTEN,
+        'the gap of the Transformer is larger than that of the LSTM and of the GRU',
+        f'it is larger by less than {MARGIN} nats, or smaller',
+      ),
+    ),
   ),
 )

@@ -270,22 +270,23 @@ def learning_rates(transformer, lstm):
   return found
 
 
-def samples(transformer, rnn, gaps=(1.0, 1.0)):
-  """Losses that fall with the number of examples over the number that a side needs; gaps of the fewest to training."""
+def samples(transformer, rnn, overfit=(1.0, 1.0), fitted=0.5):
+  """Losses that fall with the number of examples over the number that a side needs; three learning rates.
+
+  The training loss falls with the rate, to `fitted`; the test loss on the fewest examples rises by `overfit` meanwhile.
+  """
   found = []
-  sides = {'transformer': (transformer, gaps[0]), 'lstm': (rnn, gaps[1]), 'gru': (rnn, gaps[1])}
-  for name, (needed, gap) in sides.items():
-    who = {'architecture': name, 'examples': [30, 300, 3000], 'dropout': [0.0, 0.2], 'seed': [0, 1, 2]}
-    loss = lambda examples, seed, needed=needed, **_: 3 - 0.4 * np.log10(examples / needed) + 0.01 * (seed - 1)
-    train = lambda seed, loss=loss, gap=gap, **columns: loss(seed=seed, **columns) - gap + 0.01 * (seed - 1)
-    found += rows('sample_efficiency', 'loss', value=lambda f=loss, n=name, **c: f(**c) + wobble(n, c), **who)
-    found += rows('sample_efficiency', 'train_loss', value=train, **who)
+  sides = {'transformer': (transformer, overfit[0]), 'lstm': (rnn, overfit[1]), 'gru': (rnn, overfit[1])}
+  for name, (needed, rise) in sides.items():
+    for place, rate in enumerate((1e-3, 3e-3, 1e-2)):
+      who = {'architecture': name, 'examples': [30, 300, 3000], 'dropout': [0.0, 0.2], 'seed': [0, 1, 2]}
+      who |= {'learning_rate': rate, 'selection': -place}
+      loss = lambda examples, seed, needed=needed, name=name, more=rise * place / 2, **_: (
+        3 - 0.4 * np.log10(examples / needed) + more + 0.02 * (seed - 1) * (-1 if name == 'transformer' else 1)
+      )
+      found += rows('sample_efficiency', 'loss', value=loss, **who)
+      found += rows('sample_efficiency', 'train_loss', value=fitted + 1 - place / 2, **who)
   return found
-
-
-def wobble(name, columns):
-  """Noise that is not the same for both sides."""
-  return 0.02 * (columns['seed'] - 1) * (-1 if name == 'transformer' else 1)
 
 
 def everything(cost, gap):

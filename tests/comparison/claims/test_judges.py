@@ -5,6 +5,7 @@ import pytest
 from comparison.claims import CLAIMS
 from comparison.claims.base import STATUSES
 from comparison.claims.ledger import SECTIONS, STATEMENTS
+from comparison.claims.trained_grids import gap_at_equal_fit
 from tests.comparison.claims.invented import (
   adam,
   batches,
@@ -85,9 +86,11 @@ CASES = [
   (20, 'supported', samples(2.0, 1.0)),
   (20, 'contradicted', samples(0.5, 1.0)),
   (20, 'undecided', samples(1.0, 1.0)),
-  (21, 'supported', samples(2.0, 1.0, gaps=(1.5, 0.5))),
-  (21, 'contradicted', samples(2.0, 1.0, gaps=(0.5, 1.5))),
-  (21, 'undecided', samples(2.0, 1.0, gaps=(0.51, 0.5))),
+  (20, 'undecided', samples(2.0, 1.0, fitted=1.2)),  # too few updates
+  (21, 'supported', samples(1.0, 1.0, overfit=(1.5, 0.5))),
+  (21, 'contradicted', samples(1.0, 1.0, overfit=(0.5, 1.5))),
+  (21, 'undecided', samples(1.0, 1.0, overfit=(0.51, 0.5))),
+  (21, 'undecided', samples(1.0, 1.0, overfit=(1.5, 0.5), fitted=1.2)),
   (24, 'supported', latency(linear, flat)),
   (24, 'contradicted', latency(flat, linear)),
   (24, 'supported', latency(linear, lambda t: 2e-4 * t if t < 50 else 0.5e-4 * t)),  # at one length
@@ -237,6 +240,12 @@ def test_every_claim_has_its_thresholds_its_plots_and_its_place_in_the_ledger():
     assert claim.plots or claim.number in (34, 60)  # which count cells that other figures show
     assert {plot.experiment for plot in claim.plots} <= set(claim.experiments)
   assert {n for n, s, _ in CASES if s == 'supported'} == set(CLAIMS)
+
+
+def test_overfitting_is_compared_at_equal_training_loss():
+  transformer, rnn = [(0.2, 3.0), (1.0, 2.0)], [(0.6, 2.1), (1.2, 2.0)]
+  assert gap_at_equal_fit(transformer, rnn) == pytest.approx(2.5 - 2.1)  # both at 0.6
+  assert gap_at_equal_fit(rnn, transformer) == pytest.approx(2.1 - 2.5)
 
 
 def test_sizes_and_batches_are_judged_apart():
