@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from tasks.base import Task
-from training import files, processes
+from training import cache, files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
@@ -33,6 +33,7 @@ def main(
   workdir: str, *, step: int | None = None, all_steps: bool = False, mesh: MeshSettings = MeshSettings()
 ) -> None:
   """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
+  cache.counts.start()
   folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
   for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh):
@@ -62,6 +63,7 @@ def evaluations(
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       what = loaded.model, params, loaded.task, evaluation, settings, devices
       results[name] = evaluate(*what) | free_running(*what)
+    cache.counts.say()
     if processes.is_first():
       keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task

@@ -16,7 +16,7 @@ from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
-PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
+PROCESS = ('platform', 'compilation_cache', *FOLDERS)  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
@@ -94,6 +94,8 @@ def define() -> flags.FlagValues:
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
+    'compilation_cache': 'folder, or URL such as gs://BUCKET/FOLDER, that keeps compiled programs; default: '
+    'JAX_COMPILATION_CACHE_DIR or ~/.cache/seqmodels/compilation',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
     'format': 'html, markdown, latex, csv or json; default: html and markdown (report)',
@@ -245,7 +247,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--temperature={value} must be 0 (greedy), or from {SMALLEST:g} to {MOST:g}')
   if flag == 'top_p' and not SMALLEST <= value <= 1:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
-  if flag in PATHS:
+  if flag in PATHS or (flag == 'compilation_cache' and '://' not in value):
     return files.local_path(flag, value)
   read = {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile, 'topology': topology.parse}
   return read[flag](value) if flag in read else value

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from tasks.base import Evaluation
-from training import goodput, norms, processes, runtime
+from training import cache, goodput, norms, processes, runtime
 from training import mesh as meshes
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
@@ -133,6 +133,8 @@ class Loop:
     if self.profile is not None:
       self.profile.before(self.step + 1)
     self.state, metrics = self.programs(self.state, batch)
+    if self.show:
+      cache.counts.say()
     self.finish()
     self.step += 1
     self.ledger.step = self.step
