@@ -123,7 +123,7 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   """Return the evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
   segment, shard = settings.segment, Shard(*meshes.share_of_batch(mesh))
   check_split(model, mesh)
-  meshes.check_lengths('eval.segment', segment, task.spec, mesh)
+  meshes.check_parts('eval.segment', segment, mesh)
   if not segment:
     size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size)
     shares = meshes.batch_shares(mesh)

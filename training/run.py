@@ -147,7 +147,7 @@ def make_run(
     limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
-  meshes.check_lengths('train.segment', settings.segment, task.spec, mesh)
+  meshes.check_parts('train.segment', settings.segment, mesh)
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   optimizer = make_optimizer(settings, model.axes)
