@@ -25,6 +25,7 @@ from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
 from training.sharding import param_shardings
+from training.waiting import each
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
@@ -55,7 +56,7 @@ def evaluations(
 ) -> Iterator[tuple[int, Results, Task]]:
   """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
   devices = meshes.make_mesh(mesh)
-  for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
+  for loaded in each('reading a checkpoint', workdirs.load_steps(folder, None if all_steps else [step])):
     processes.check_same('the checkpoint', {'step': loaded.step})
     settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))

@@ -14,6 +14,7 @@ from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_
 from training.plan import topology
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
+from training.waiting import IO_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
 PROCESS = ('platform', 'compilation_cache', *FOLDERS)  # settings of the process, not arguments of a mode
@@ -115,6 +116,11 @@ def define() -> flags.FlagValues:
       10,
       LARGEST,
       f'seconds without a sign of a process after which it is given up; default: {HEARTBEAT_TIMEOUT} (train, eval)',
+    ),
+    'io_timeout': (
+      1,
+      LARGEST,
+      f'seconds that reading and writing may take while other processes wait; default: {IO_TIMEOUT} (train, eval)',
     ),
     'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),

@@ -85,9 +85,9 @@ class Run:
     return jax.tree.map(placed, shapes, jax.tree.broadcast(self.shardings, shapes))
 
   def abstract_batch(self) -> Batch:
-    """Return the shapes of a batch, as those of one row of the data, and where it lies."""
+    """Return the shapes of a batch, the largest that the task has, and where it lies; one row of the data is read."""
     settings = self.settings
-    row = next(iter(self.task.dataset('train', 1, seed=settings.seed, segment=settings.segment or None)))
+    row = self.task.largest_row(settings.seed, settings.segment or None)
     rows, sharding = settings.batch_size, meshes.split(self.mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=sharding), row)
 

@@ -74,7 +74,9 @@ def test_every_mixer_that_can_be_split_is_here():
   assert {name for name in MIXERS if not MIXERS[name].can_be_split} == {'rnn', 'lstm', 'gru', 'slstm', 'conv_lstm'}
 
 
-@pytest.mark.parametrize('name', ['last', 'mean', 'source', 'no attention', 'odd', 'odd mean', 'odd source', 'odd no attention'])
+@pytest.mark.parametrize(
+  'name', ['last', 'mean', 'source', 'no attention', 'odd', 'odd mean', 'odd source', 'odd no attention']
+)
 def test_a_model_on_two_by_two_devices_is_one_on_one(found, name):
   assert found['models'][name] < 1e-5
 
