@@ -226,6 +226,7 @@ def test_processes_that_do_not_meet_end_with_one_line(tmp_path, index):
 def test_loss_curves_of_several_processes_are_those_of_one():
   cases = ('transformer_xl', 'encoder_decoder')  # a carry with a cache and zero=1; `python -m tests.host_curves`: all
   alone = host_curves.curves(1, 1, cases, (0.1,))
-  found = host_curves.deviations(alone, host_curves.curves(2, 2, cases, (0.1,)))
-  assert len(found) == len(cases)
-  assert max(found.values()) < 1e-5, found
+  for some, sequence in ((cases, False), (cases[1:], True)):  # data:2,fsdp:2, then sequence:4 over both processes
+    found = host_curves.deviations(alone, host_curves.curves(2, 2, some, (0.1,), sequence=sequence))
+    assert len(found) == len(some)
+    assert max(found.values()) < 1e-5, found
