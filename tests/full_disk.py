@@ -122,6 +122,7 @@ def times(folder: pathlib.Path, count: int, seed: int, whole: kill.End) -> colle
       if ended is not None:
         go_on(disk, ended.newest, whole)
         found[ended.doing, ended.code] += 1
+        print(f'step {step}: {ended}', file=sys.stderr, flush=True)
     shutil.rmtree(folder / 'disk')
   return found
 

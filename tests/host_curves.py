@@ -2,8 +2,8 @@
 
   python -m tests.host_curves [2x2 4x1 2x2s …]
 
-Processes × devices of each, all cases, dropout off and on; with an s the cases whose tokens can be split, on a mesh that
-splits them over all devices. Prints the largest relative difference from one process with one device.
+Processes × devices of each, all cases, dropout off and on. With an s: the cases whose tokens can be split, on a mesh
+that splits them over all devices. Prints the largest relative difference from one process with one device.
 """
 
 import json

@@ -40,6 +40,8 @@ COLLECTIVES = {
   'min_gru both ways': (5, 4), 'conv both ways': (5, 2), 'linformer-16 both ways': (12, 8),
   'sliding_window-3 both ways': (6, 4), 'sparse-3 both ways': (6, 4),
 }  # fmt: skip
+if jax.__version_info__ >= (0, 12):  # as its compiler counts them
+  COLLECTIVES['linformer-16 both ways'] = (8, 8)
 
 
 two_devices = pytest.mark.skipif(
