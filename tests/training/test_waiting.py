@@ -1,4 +1,4 @@
-"""What takes longer than the limit ends the process with one line; a run of one process has no limit."""
+"""The limit of reading and writing: one line ends the process; what is in time, and errors, pass through."""
 
 import pathlib
 import subprocess
