@@ -63,6 +63,7 @@ def main(
 
   from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
   from comparison.experiments.task_quality import TaskQuality
+  from training import cache
   from training.files import WriteError
 
   if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
@@ -76,6 +77,7 @@ def main(
     takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
     raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
   folder = writable(workdir)
+  cache.counts.start()
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
   try:
