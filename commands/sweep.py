@@ -90,7 +90,7 @@ def distinct(space: spaces.Space, trials: Sequence[spaces.Trial]) -> list[int]:
   for axis in space.axes:
     values = [trial.values[axis.path] for trial in trials]
     is_spaced = axis.form in (*spaces.GRIDS, *spaces.DRAWN)
-    ends = (min(values), max(values)) if is_spaced else dict.fromkeys(values)  # type: ignore[type-var]
+    ends = (min(values), max(values)) if is_spaced else dict.fromkeys(values)
     if axis.path != 'train.learning_rate':  # which no model depends on
       found |= {values.index(value) for value in ends}
   return sorted(found)

@@ -113,7 +113,10 @@ def test_texts_and_single_values_have_no_direction():
     (['train.lr=1e-3', SEEDS], "--set.train field='lr' is not known; nearest: learning_rate"),
     (['modle.width=8', SEEDS], "--set field='modle' is not known; nearest: model"),
     (['model.mixer=8', SEEDS], '--set.model.mixer is a section'),
-    (['batch_size=8', SEEDS], '--set=batch_size is a field of several sections; allowed: eval.batch_size, train.batch_size'),
+    (
+      ['batch_size=8', SEEDS],
+      '--set=batch_size is a field of several sections; allowed: eval.batch_size, train.batch_size',
+    ),
     (['learning_rate', SEEDS], "--set='learning_rate' must be field=values"),
     (['learning_rate=', SEEDS], "--set='learning_rate=' must be field=values"),
     (['=3', SEEDS], "--set='=3' must be field=values"),

@@ -152,7 +152,7 @@ def choose(found: Sequence[Setting], space: Mapping[str, Any], missing: int) -> 
   mean = first.mean(SELECTION)
   assert mean is not None
   near = sum(_overlaps(mean, other.mean(SELECTION)) for other in found[1:])
-  open_ = f'; the intervals of {near} others overlap it' if near and math.isfinite(mean.low) else ''
+  open_ = f'; settings whose intervals overlap it: {near}' if near and math.isfinite(mean.low) else ''
   return first.values, f'Best by validation: {text}, {SELECTION} {_interval(mean)}, n = {len(first.seeds)}{open_}.'
 
 
