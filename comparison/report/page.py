@@ -9,7 +9,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.ledger import STATEMENTS, Statement
 from comparison.records import Row
-from comparison.report import article, headline, named, quality, tables, task_quality
+from comparison.report import across_tasks, article, headline, named, quality, tables, task_quality
 from comparison.report.tables import Table
 
 GATES = (
@@ -62,7 +62,12 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
   )
   rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
   beside = named.table(records), tables.side_by_side(records), tables.models(records)
-  leading = headline.table(records), *article.tables(records), task_quality.table(records)
+  leading = (
+    headline.table(records),
+    *article.tables(records),
+    task_quality.table(records),
+    *across_tasks.tables(records),
+  )
   first = tuple(table for table in leading if table.rows)
   return Page(header(records), first, sections, rest, failures, *beside, records)
 
