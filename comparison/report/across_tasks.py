@@ -48,7 +48,7 @@ class Model(NamedTuple):
 
 def tables(records: Sequence[Row]) -> list[Table]:
   """Return the tables that have rows."""
-  rows = [row for row in records if row.get('experiment') == NAME]
+  rows = [row for row in records if row.get('experiment') == NAME and 'value' in row]
   tasks, left_out = scales(rows)
   found = models(rows, tasks)
   made = [aggregate(found, tasks, left_out), pairs(found), best_of_k(found, tasks), budgets(rows)]

@@ -52,7 +52,7 @@ class Summary:
 
 def summary(records: Sequence[Row], space: Mapping[str, Any]) -> Summary:
   """Return what the records of a sweep say. space: see `commands.sweep`."""
-  rows = [row for row in records if row.get('experiment') == NAME]
+  rows = [row for row in records if row.get('experiment') == NAME and 'value' in row]
   fields = [axis['field'] for axis in space['axes']]
   found = tuple(sorted(settings(rows, fields), key=lambda setting: setting.key))
   best, verdict = choose(found, space, unfinished(rows, space))
@@ -158,7 +158,7 @@ def choose(found: Sequence[Setting], space: Mapping[str, Any], missing: int) -> 
 
 def edge(axis: Mapping[str, Any], value: Any, found: Sequence[Setting]) -> str:
   """Return what is wrong with a best value at the end of a numeric axis; '' inside, and where it cannot go further."""
-  tried = {setting.values[axis['field']] for setting in found}
+  tried = {v for setting in found if isinstance(v := setting.values[axis['field']], int | float)}
   if not axis['numeric'] or len(tried) < 2 or value not in (min(tried), max(tried)):
     return ''
   end = axis['below'] if value == min(tried) else axis['above']
