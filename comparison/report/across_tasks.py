@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from comparison import aggregates, statistics
 from comparison.claims import base
+from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report.tables import Table
 from comparison.report.task_quality import NAME, is_higher
 from comparison.statistics import Interval
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from comparison import statistics
 from comparison.claims import base
+from comparison.claims.tables import Table
 from comparison.records import Row
 from comparison.report import markdown
-from comparison.report.tables import Table
 from comparison.statistics import Interval
 
 NAME = 'sweep'
