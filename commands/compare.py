@@ -76,6 +76,8 @@ def main(
   if fixed and (experiments or len(fixed) == len(chosen)):
     takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
     raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
+  if (pathlib.Path(workdir) / 'space.json').exists():
+    raise InputError(f'--workdir={workdir} is of a sweep; use another workdir')
   folder = writable(workdir)
   cache.counts.start()
   if fixed:

@@ -100,6 +100,11 @@ CASES = (
   f'--mode=compare --scale=smoke --workdir=new --claims={"9" * 5000}',
   '--mode=compare --scale=smoke --workdir=new --shard=0/0',
   '--mode=compare --scale=smoke --workdir=new --experiments=state_bytes --architectures=griffin',
+  *(f'--mode=sweep --workdir=new --config=copying.py:gru --set=seed=0..1 {flag}' for flag in (
+    '--set=learning_rate=log:1e-4:1e-2:2000000000', '--set=seed=0..9', '--set=width=0..2000000000', '--budget=0',
+    '--set=learning_rate=loguniform:0:1 --budget=2', '--set=width=1e9,2e9', f'--set={"x" * 9000}=1',
+    '--set=steps=1..9999 --set=lag=1..9999', '--set=learning_rate=uniform:1:2 --budget=2000000000',
+  )),
   *(f'--mode=generate --workdir={{W}} --prompt=ab --length=3 {flag}' for flag in (
     '--beam=2000000000', '--temperature=inf', '--temperature=nan', '--temperature=1e-39', '--temperature=1e-5',
     '--top_p=1e-40', '--top_p=0', '--top_k=2147483647', '--seed=1 --seed=2', '--step=2147483647', '--stop=',
@@ -242,6 +247,10 @@ def _run(line: Line) -> None:
       run = build_run(workdir.plain(arguments['config']))
       if run.settings.batch_size * run.task.spec.length * run.model.config.width < 2**20:
         run.trace_step()
+    elif mode.module == 'commands.sweep':
+      from configs import space
+
+      space.parse(arguments['config'], arguments['axes']).trials(arguments.get('budget'))
     elif mode.module in ('commands.describe', 'commands.generate', 'commands.list'):
       main.run(['main.py', *line.arguments])
 

@@ -4,7 +4,7 @@ import abc
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
+Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator', 'config']  # config: that of a config, in a sweep
 SCALES: tuple[Scale, ...] = ('smoke', 'laptop', 'overnight', 'accelerator')
 
 REFERENCES = ('lstm', 'transformer')  # one a side, beside which named architectures are measured
