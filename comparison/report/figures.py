@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -17,17 +17,27 @@ from comparison.records import Row
 
 Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in the order of x
 
-# Okabe & Ito's palette: told apart by readers with any colour vision.
-COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
-OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
+# Okabe & Ito's palette, told apart by readers with any colour vision; darker where its contrast to white is below 3.
+COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#B8629A'}
+OTHERS = ('#A87800', '#3A8FC0', '#757b83', '#8c6bb1')
 FEW = 6  # series whose names have room beside the axes
 PANELS, MOST_PANELS = ('size', 'batch'), 3  # columns that divide many series, and the most panels
-GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
+GREY, NO_MODEL = '#7a828c', ', no model'  # baselines
 STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 RUNGS = {'cpu': '-', 'xla': '--', 'reference': ':', 'cudnn': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
+
+
+class Drawn(NamedTuple):
+  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does."""
+
+  svg: str
+  title: str
+  caption: str
+  path: str
+  of: int | None = None
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
