@@ -150,6 +150,7 @@ def regimes(verdict: Verdict) -> str | None:
     axes.set_xlim(low, high)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_yticks(range(len(shown)), lines, fontsize=8)
+    axes.tick_params(axis='y', length=0)
     axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
     plain(axes)
     return svg(figure)

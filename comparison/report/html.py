@@ -164,6 +164,8 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   about, verdict = section.claim, section.verdict
   ladder = f'<details><summary>Every backend</summary>{items(verdict.ladder)}</details>' if verdict.ladder else ''
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
+  if verdict.reason and len(verdict.points) > 1:
+    reason = f'<details><summary>Why: {markdown.sides(verdict)}</summary><p>{escape(verdict.reason)}.</p></details>'
   notes = [f'{note}.' for note in verdict.notes if not note.startswith(backends.NOT_JUDGED)]
   others = [f'{note}.' for note in verdict.notes if note.startswith(backends.NOT_JUDGED)]
   beside = (items(notes) if notes else '') + (

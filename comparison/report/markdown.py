@@ -74,7 +74,7 @@ def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
   parts += [table(regimes)] if regimes else []
   parts.append(folded('In words', verdict.text) if is_list(verdict) else verdict.text)
   if verdict.reason:
-    parts.append(f'*Why:* {verdict.reason}.')
+    parts.append(folded(f'Why: {sides(verdict)}', f'{verdict.reason}.') if regimes else f'*Why:* {verdict.reason}.')
   if verdict.notes:
     parts.append('\n'.join(f'- {note}.' for note in verdict.notes))
   parts += [table(t, '####') for t in section.tables]
@@ -103,6 +103,14 @@ def points(verdict: Verdict) -> Table | None:
   if not any(row[2] for row in rows):
     return Table('Regimes', '', ('regime', 'number [95 %]', 'side'), tuple((a, b, d) for a, b, _, d in rows))
   return Table('Regimes', '', tuple(columns), tuple(rows))
+
+
+def sides(verdict: Verdict) -> str:
+  """Return how many regimes support and contradict the statement."""
+  support, against = (sum(getattr(p, name) for p in verdict.points) for name in ('supports', 'contradicts'))
+  neither = len(verdict.points) - support - against
+  counts = ((support, 'support'), (against, 'contradict'), (neither, 'do neither'))
+  return f'of {len(verdict.points)} regimes {", ".join(f"{count} {what}" for count, what in counts if count)}'
 
 
 def is_list(verdict: Verdict) -> bool:
