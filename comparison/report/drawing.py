@@ -35,7 +35,8 @@ def of_claims(page: Page) -> dict[int, list[Drawn]]:
       if svg in seen:
         here.append(seen[svg])
         continue
-      drawn = Drawn(svg, plot.title, plot.title, f'{FOLDER}/claim-{number:02}-{i}.svg')
+      seeds = ' Bands: 95 % intervals of the mean; dots: seeds.' if figures.of_seeds(plot, page.records) else ''
+      drawn = Drawn(svg, plot.title, f'{plot.title}.{seeds}', f'{FOLDER}/claim-{number:02}-{i}.svg')
       seen[svg] = drawn._replace(of=number)
       here.append(drawn)
     found[number] = here

@@ -107,7 +107,9 @@ def divide(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Sequence[Row]]
       values = {row[column] for row in drawn if row.get(column) is not None}
       if not 1 < len(values) <= MOST_PANELS or column == plot.x:
         continue
-      parts = [(text(v, column), [r for r in records if r.get(column) in (v, None)]) for v in sorted(values)]
+      parts: list[tuple[str, Sequence[Row]]] = [
+        (text(v, column), [r for r in records if r.get(column) in (v, None)]) for v in sorted(values)
+      ]
       if all(0 < len(gather(plot, rows)) < len(whole) for _, rows in parts):
         return parts
   return [('', records)]

@@ -143,8 +143,7 @@ def regimes(verdict: Verdict) -> str | None:
       axes.set_xscale('log', base=2)
       axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}' if value >= 1 else f'1/{1 / value:g}')
       axes.xaxis.set_major_locator(mpl.ticker.LogLocator(base=2, numticks=7))
-    low, high = axes.get_xlim()
-    low, high = min(low, threshold), max(high, threshold)
+    low, high = room(axes.get_xlim(), threshold, is_logarithmic=logarithmic)
     axes.axvspan(*((threshold, high) if side > 0 else (low, threshold)), color=SHADE, alpha=0.1, linewidth=0)
     axes.axvline(threshold, color=INK, linewidth=1.2)
     axes.set_xlim(low, high)
@@ -154,6 +153,15 @@ def regimes(verdict: Verdict) -> str | None:
     axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
     plain(axes)
     return svg(figure)
+
+
+def room(limits: tuple[float, float], threshold: float, *, is_logarithmic: bool) -> tuple[float, float]:
+  """Return the ends of an axis that shows the threshold with room on both sides."""
+  low, high = limits
+  if is_logarithmic:
+    return min(low, threshold / 1.3), max(high, threshold * 1.3)
+  margin = 0.12 * (max(high, threshold) - min(low, threshold))
+  return min(low, threshold - margin), max(high, threshold + margin)
 
 
 def caption(verdict: Verdict) -> str:

@@ -63,6 +63,15 @@ def test_a_verdict_keeps_its_regimes():
   assert other not in forest.drawable(combine([*points, other], ''))
 
 
+@pytest.mark.parametrize('is_logarithmic', [False, True])
+@pytest.mark.parametrize('threshold', [0.9, 1.0, 1.05, 2.0])
+def test_the_threshold_has_room_on_both_sides(threshold, is_logarithmic):
+  low, high = forest.room((1.0, 1.1), threshold, is_logarithmic=is_logarithmic)
+  assert low < threshold < high
+  assert low <= 1.0
+  assert high >= 1.1
+
+
 def test_labels_share_what_they_begin_and_end_with():
   labels = ['ratio at T = 8, 1M parameters', 'ratio at T = 16, 1M parameters']
   assert forest.shared(labels) == ('ratio at …, 1M parameters', ['T = 8', 'T = 16'])
