@@ -94,7 +94,7 @@ def words(claim, verdict):
   page = type('Page', (), {'sections': (section,)})
   return [
     '\n'.join([*markdown.claim(section, ()), markdown.verdicts(page)]),
-    re.sub('<[^>]*>', '', html.claim(section, ()) + html.verdicts(page)),
+    re.sub('<[^>]*>', '', html.claim(section, (), page) + html.verdicts(page)),
   ]
 
 
