@@ -13,7 +13,7 @@ near to the exact one as that of the scan, whose own residuals are of that size.
 
 The gradient follows from the equations by the implicit function theorem, and does not depend on the iterations: the
 adjoint recurrence l_t = g_t + J_{t+1}ᵀ l_{t+1} is linear. `newton` solves it by one more associative scan, `quasi_newton`
-by the backward scan of `xla`. Neither has a second derivative.
+(and either, where the scan of `xla` gave the states) by the backward scan of `xla`. Neither has a second derivative.
 
 With bfloat16 the recurrent weights are rounded and the state is not: a cell that rounds its state is a step function,
 on which Newton's method does not converge.
@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from seqmodels.context import Documents
+from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels.newton import cells, recurrence
 from seqmodels.kernels.newton.cells import EXACT, Carry, Cell, Slopes, Weights
 from seqmodels.kernels.newton.recurrence import Parts
@@ -155,25 +156,31 @@ def _run(
 
 def _forward(method: Method, z: jax.Array, carry: Carry, weights: Weights, documents: Documents) -> Any:
   solution = solve(method, z, carry, weights, documents)
-  scan = CELLS[method.cell].scan
+  has_converged, scan = solution.has_converged(), CELLS[method.cell].scan
   states, saved = jax.lax.cond(
-    solution.has_converged(),
-    lambda: (solution.states, solution.saved),
-    lambda: scan(z, carry, weights, documents),
+    has_converged, lambda: (solution.states, solution.saved), lambda: scan(z, carry, weights, documents)
   )
-  return (states[0], tuple(a[-1] for a in states)), (carry, weights, documents, states, saved)
+  return (states[0], tuple(a[-1] for a in states)), (carry, weights, documents, states, saved, has_converged)
 
 
 def _backward(method: Method, kept: Any, gradients: Any) -> Any:
-  carry, weights, documents, states, saved = kept
-  cell: Cell = CELLS[method.cell]
+  *kept, has_converged = kept
+  sequential = lambda: CELLS[method.cell].scan_back(*kept, gradients)
   if not method.whole:
-    return *cell.scan_back(carry, weights, documents, states, saved, gradients), None
+    return *sequential(), None
+  # Products of Jacobians may leave the numbers where no iteration converges.
+  return *jax.lax.cond(has_converged, lambda: _adjoint(CELLS[method.cell], *kept, gradients), sequential), None
+
+
+def _adjoint(
+  cell: Cell, carry: Carry, weights: Weights, documents: Documents, states: Parts, saved: Any, gradients: Any
+) -> tuple[jax.Array, Carry, Weights]:
+  """Return the gradients of z, carry and weights by the adjoint recurrence."""
   d_hs, d_last = gradients
   before = _before(carry, states, documents)
   slopes = cell.slopes(before, states, saved, documents)
-  jacobian = cells.dense(slopes, weights[0], documents).swapaxes(-1, -2)
-  of_next = jnp.concatenate([jacobian[1:], jnp.zeros_like(jacobian[:1])])
+  transposed = cells.dense(slopes, weights[0], documents).swapaxes(-1, -2)
+  of_next = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
   direct = [d_hs, *(jnp.zeros_like(d_hs) for _ in carry[1:])]
   direct = [d.at[-1].add(last) for d, last in zip(direct, d_last, strict=True)]
   adjoint = recurrence.dense(of_next, tuple(direct), reverse=True, precision=EXACT)
@@ -181,11 +188,37 @@ def _backward(method: Method, kept: Any, gradients: Any) -> Any:
   du = xla.weight_gradient(before[0], d_product, jnp.float32)
   of_bias = d_product[..., -carry[0].shape[-1] :].sum((0, 1))
   first = jnp.concatenate([a[0] for a in adjoint], axis=-1)
-  d_carry = jnp.matmul(jacobian[0], first[..., None], precision=EXACT)[..., 0]
-  return dz, tuple(jnp.split(d_carry, len(carry), axis=-1)), (du, *(of_bias for _ in weights[1:])), None
+  d_carry = jnp.matmul(transposed[0], first[..., None], precision=EXACT)[..., 0]
+  return dz, tuple(jnp.split(d_carry, len(carry), axis=-1)), (du, *(of_bias for _ in weights[1:]))
 
 
 _run.defvjp(_forward, _backward)
+
+
+def progress(
+  cell: str,
+  x: Float[Array, 'b t d'],
+  carry: Carry,
+  weights: Weights,
+  documents: Documents = ONE_DOCUMENT,
+  *,
+  whole: bool = True,
+  dtype: DTypeLike = jnp.float32,
+  iterations: int | None = None,
+  tolerance: float = TOLERANCE,
+) -> Solution:
+  """Return the iterations that a layer needs and the residuals that they leave; the layer's results are not changed.
+
+  cell: lstm or gru; weights: (W, U, bias) with all gates in one axis, and the GRU's second bias; whole: Jacobians;
+  iterations: at most; None: those of the method
+  """
+  z, u, others = xla.projections(IS_SIGMOID[cell], x, weights, None, jnp.dtype(dtype))
+  recurrent = _rounded(u, dtype), *others
+  return solve(Method(cell, whole), z, carry, recurrent, documents.time_major(), iterations, tolerance)
+
+
+def _rounded(u: jax.Array, dtype: DTypeLike) -> jax.Array:
+  return u.astype(dtype).astype(jnp.float32)
 
 
 def _cell(method: Method, z: jax.Array, *rest: Any) -> tuple[jax.Array, ...]:
@@ -193,7 +226,7 @@ def _cell(method: Method, z: jax.Array, *rest: Any) -> tuple[jax.Array, ...]:
   *arrays, documents, dtype = rest
   carries = 2 if method.cell == 'lstm' else 1
   carry, (u, *others) = tuple(arrays[:carries]), arrays[carries:]
-  hs, last = _run(method, z, carry, (u.astype(dtype).astype(jnp.float32), *others), documents)
+  hs, last = _run(method, z, carry, (_rounded(u, dtype), *others), documents)
   return hs, *last
 
 

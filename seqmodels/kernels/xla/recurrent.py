@@ -35,17 +35,23 @@ def layer(
   dtype: np.dtype,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   """Return (all h, the last carry), batch first. is_sigmoid: of every gate."""
-  w, u, bias, *others = weights
-  half = gate_scale(is_sigmoid, carry[0].shape[-1]) if any(is_sigmoid) else None
-  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
-  if projected is None:
-    w, bias = scale(w), scale(bias)
-    # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
-    z = _dot(x.swapaxes(0, 1), w.astype(dtype)) + bias[None, None, :]
-  else:
-    z = scale(projected.swapaxes(0, 1))
-  hs, *last = cell(z, *carry, scale(u), *others, documents.time_major(), dtype)
+  z, u, others = projections(is_sigmoid, x, weights, projected, dtype)
+  hs, *last = cell(z, *carry, u, *others, documents.time_major(), dtype)
   return hs.astype(dtype).swapaxes(0, 1), tuple(last)
+
+
+def projections(
+  is_sigmoid: tuple[bool, ...], x: jax.Array, weights: tuple[jax.Array, ...], projected: jax.Array | None, dtype: Any
+) -> tuple[Inputs, jax.Array, list[jax.Array]]:
+  """Return the input's share of the gates, time first, and the recurrent weights, with the halves of sigmoid gates."""
+  w, u, bias, *others = weights
+  half = gate_scale(is_sigmoid, u.shape[0]) if any(is_sigmoid) else None
+  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
+  if projected is not None:
+    return scale(projected.swapaxes(0, 1)), scale(u), others
+  # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
+  z = _dot(x.swapaxes(0, 1), scale(w).astype(dtype)) + scale(bias)[None, None, :]
+  return z, scale(u), others
 
 
 def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
