@@ -1,4 +1,4 @@
-"""LSTM and GRU by Newton's method: the sequential cell at all lengths, its gradients, and the scan where nothing converges."""
+"""LSTM and GRU by Newton's method: results and gradients of the sequential cell, also where nothing converges."""
 
 import functools
 

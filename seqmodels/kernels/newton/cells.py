@@ -1,12 +1,12 @@
 """LSTM and GRU at all positions at once: their next states, and how these depend on the states before.
 
-A cell reads the states before every position, (h, c) or (h,), each `[t b e]`. Its next state depends on them in two ways:
-each unit on itself (`straight`), and on all h through the recurrent product (`through`):
+A cell reads the states before every position, (h, c) or (h,), each `[t b e]`. Its next state depends on them in two
+ways: each unit on itself (`straight`), and on all h through the recurrent product (`through`):
 
   d state_i / d before_j = diagonal(straight[i][j]) + [j = 0] · sum over gates g of diagonal(through[i][g]) U_gᵀ
 
-Gates are those of `xla/recurrent.py`: tanhs, with the half of sigmoid gates folded into z and u. On padding the next state
-is the one before.
+Gates are those of `xla/recurrent.py`: tanhs, with the half of sigmoid gates folded into z and u. On padding the next
+state is the one before.
 """
 
 from collections.abc import Callable
@@ -96,8 +96,8 @@ def _lstm_slopes(before: Parts, states: Parts, saved: Any, documents: Documents)
   i, f, g, o = jnp.split(saved, 4, axis=-1)
   tanh_c = jnp.tanh(states[1])
   # Of the new c by the gates' sums, and of the new h by the new c and by the output gate's sum.
-  of_c = (g * sigmoid_slope(i), before[1] * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
-  of_c = tuple(documents.keep(a) for a in of_c)
+  factors = g * sigmoid_slope(i), before[1] * sigmoid_slope(f), sigmoid(i) * (1 - g * g)
+  of_c = tuple(documents.keep(a) for a in factors)
   by_c, by_o = documents.keep(sigmoid(o) * (1 - tanh_c * tanh_c)), documents.keep(tanh_c * sigmoid_slope(o))
   forget, nothing = documents.keep(sigmoid(f), 1.0), jnp.zeros_like(by_c)
   straight = ((documents.keep(nothing, 1.0), by_c * forget), (nothing, forget))
@@ -106,12 +106,14 @@ def _lstm_slopes(before: Parts, states: Parts, saved: Any, documents: Documents)
 
 def _lstm_gradients(slopes: Slopes, d_states: Parts, saved: Any) -> tuple[jax.Array, jax.Array]:
   del saved
-  dz = jnp.concatenate([sum(d * a for d, a in zip(d_states, of, strict=True)) for of in zip(*slopes.through)], axis=-1)
+  (of_h, of_c), (dh, dc) = slopes.through, d_states
+  dz = jnp.concatenate([dh * to_h + dc * to_c for to_h, to_c in zip(of_h, of_c, strict=True)], axis=-1)
   return dz, dz
 
 
 def _lstm_scan(z: jax.Array, carry: Carry, weights: Weights, documents: Documents) -> tuple[Parts, Any]:
-  _, (*_, hs, cs, gates) = xla.lstm_forward(z, *carry, *weights, documents, jnp.float32)
+  (h, c), (u,) = carry, weights
+  _, (*_, hs, cs, gates) = xla.lstm_forward(z, h, c, u, documents, jnp.float32)
   return (hs, cs), gates
 
 
@@ -119,9 +121,7 @@ def _lstm_scan_back(
   carry: Carry, weights: Weights, documents: Documents, states: Parts, saved: Any, gradients: tuple[jax.Array, Carry]
 ) -> tuple[jax.Array, Carry, Weights]:
   d_hs, d_last = gradients
-  dz, dh, dc, du, _ = xla.lstm_backward(
-    jnp.float32, (*carry, *weights, documents, *states, saved), (d_hs, *d_last)
-  )
+  dz, dh, dc, du, _ = xla.lstm_backward(jnp.float32, (*carry, *weights, documents, *states, saved), (d_hs, *d_last))
   return dz, (dh, dc), (du,)
 
 
@@ -158,7 +158,8 @@ def _gru_gradients(slopes: Slopes, d_states: Parts, saved: Any) -> tuple[jax.Arr
 
 
 def _gru_scan(z: jax.Array, carry: Carry, weights: Weights, documents: Documents) -> tuple[Parts, Any]:
-  _, (*_, hs, factors, r, straight) = xla.gru_forward(z, *carry, *weights, documents, jnp.float32)
+  (h,), (u, b_n) = carry, weights
+  _, (*_, hs, factors, r, straight) = xla.gru_forward(z, h, u, b_n, documents, jnp.float32)
   return (hs,), (factors, r, straight)
 
 

@@ -1,7 +1,7 @@
 """Linear recurrences v_t = A_t v_{t-1} + b_t over the leading axis, v_{-1} = 0, in log2(t) passes.
 
-A state has parts (h, or h and c), each `[t b e]`. A is given in one of two forms: `dense` has one matrix `[t b n n]` for
-all units of all parts, n = parts · e; `by_unit` has the parts of each unit alone, A[i][j] `[t b e]` leading from part j to
+A state has parts (h, or h and c), each `[t b e]`. A has one of two forms: for `dense` one matrix `[t b n n]` for all
+units of all parts, n = parts · e; for `by_unit` the parts of each unit alone, A[i][j] `[t b e]` leading from part j to
 part i.
 """
 

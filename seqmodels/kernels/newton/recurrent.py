@@ -1,19 +1,21 @@
-"""LSTM and GRU in parallel over time by Newton's method (Lim et al., 2024; Gonzalez et al., 2024; Danieli et al., 2025).
+"""LSTM and GRU in parallel over time by Newton's method.
 
-All states of a row solve s_t = cell(s_{t-1}, x_t). An iteration takes a guess of all of them, computes the residuals
+After DEER (Lim et al., 2024), quasi-DEER (Gonzalez et al., 2024) and ParaRNN (Danieli et al., 2025). All states of a
+row solve s_t = cell(s_{t-1}, x_t). An iteration takes a guess of all of them, computes the residuals
 r_t = cell(s_{t-1}, x_t) - s_t and the Jacobians J_t of the cell at all positions at once, and adds the solution of the
 linear recurrence d_t = J_t d_{t-1} + r_t, which an associative scan finds in log2(t) passes. `newton` takes the whole
-Jacobians: it converges quadratically, and for certain in t iterations, at e³ operations a position. `quasi_newton` takes
-what leads from each unit to itself, at e operations a position beside the recurrent product, and converges linearly, or
-not at all where units depend strongly on each other.
+Jacobians: it converges quadratically near the solution, at e³ operations a position. `quasi_newton` takes what leads
+from each unit to itself, at e operations a position beside the recurrent product, and converges linearly, or not at all
+where units depend strongly on each other. Either settles at least one position more in each iteration.
 
-At most ITERATIONS are made (QUASI_ITERATIONS). If a residual is then above TOLERANCE in any row, the whole call is computed by the
-sequential scan of `xla`: the results are always those of the cell. A trajectory with residuals of rounding size is as
-near to the exact one as that of the scan, whose own residuals are of that size.
+At most ITERATIONS or QUASI_ITERATIONS are made. If a residual is then above TOLERANCE in any row, the whole call is
+computed by the sequential scan of `xla`: the results are always those of the cell. A trajectory with residuals of
+rounding size is as near to the exact one as that of the scan, whose own residuals are of that size.
 
 The gradient follows from the equations by the implicit function theorem, and does not depend on the iterations: the
-adjoint recurrence l_t = g_t + J_{t+1}ᵀ l_{t+1} is linear. `newton` solves it by one more associative scan, `quasi_newton`
-(and either, where the scan of `xla` gave the states) by the backward scan of `xla`. Neither has a second derivative.
+adjoint recurrence l_t = g_t + J_{t+1}ᵀ l_{t+1} is linear. `newton` solves it by one more associative scan,
+`quasi_newton` by the backward scan of `xla`, and so do both where the scan gave the states. Neither has a second
+derivative.
 
 With bfloat16 the recurrent weights are rounded and the state is not: a cell that rounds its state is a step function,
 on which Newton's method does not converge.
@@ -82,14 +84,14 @@ class Method(NamedTuple):
     return recurrence.by_unit(cells.by_unit(slopes, u, documents), residuals)
 
 
-def why_not(
-  x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any
-) -> str | None:
+def why_not(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> str | None:
   """Return why whole Jacobians are not taken of such a layer, or None."""
   del weights, projected, documents, dtype
   width = carry[0].shape[-1]
   if width > WIDEST:
-    return f'width={width} of a layer is above {WIDEST}, which is too wide for whole Jacobians; quasi_newton has no limit'
+    return (
+      f'width={width} of a layer is above {WIDEST}, which is too wide for whole Jacobians; quasi_newton has no limit'
+    )
   needed = 4 * x.shape[0] * x.shape[1] * (len(carry) * width) ** 2
   if needed > MOST_BYTES:
     return f'the Jacobians would take {needed / 2**30:.1f} GiB; at most {MOST_BYTES / 2**30:g} GiB are taken'
@@ -164,12 +166,14 @@ def _forward(method: Method, z: jax.Array, carry: Carry, weights: Weights, docum
 
 
 def _backward(method: Method, kept: Any, gradients: Any) -> Any:
-  *kept, has_converged = kept
-  sequential = lambda: CELLS[method.cell].scan_back(*kept, gradients)
+  carry, weights, documents, states, saved, has_converged = kept
+  known = carry, weights, documents, states, saved
+  cell = CELLS[method.cell]
+  sequential = lambda: cell.scan_back(*known, gradients)
   if not method.whole:
     return *sequential(), None
   # Products of Jacobians may leave the numbers where no iteration converges.
-  return *jax.lax.cond(has_converged, lambda: _adjoint(CELLS[method.cell], *kept, gradients), sequential), None
+  return *jax.lax.cond(has_converged, lambda: _adjoint(cell, *known, gradients), sequential), None
 
 
 def _adjoint(
