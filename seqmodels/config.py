@@ -57,7 +57,7 @@ class ModelConfig:
                  block's program a layer; scan: one program, scanned over the depth, so that compile time does not grow
                  with it; auto: unroll up to 12 blocks (scanned layers are up to 1.4 times slower on CPU), else scan
   kernels        backend of the kernels: auto (the fastest known for platform, type and size), or a name of
-                 `seqmodels.kernels`, e.g. reference, xla, cpu
+                 `seqmodels.kernels`, e.g. reference, xla, cpu, newton
   mixer          options for mixers by name; each mixer takes those that it knows
   """
 

@@ -47,7 +47,7 @@ class Experiment(abc.ABC):
   @staticmethod
   def adds(cell: Cell) -> bool:
     """Whether a cell adds to what others of the grid measure: further rungs, or a second budget."""
-    return cell.get('ladder') in ('others', 'device_others', 'named') or 'matched' in cell
+    return cell.get('ladder') in ('others', 'newton', 'device_others', 'named') or 'matched' in cell
 
   @abc.abstractmethod
   def run(self, cell: Cell) -> Iterable[Row]: ...
