@@ -35,7 +35,7 @@ class OfSpeech(Grid):
 
 
 class Recognition(OfSpeech):
-  """The word error rate of a speaker whom no model has heard, over the recordings of the others that it has.
+  """The word error rate of a speaker who is in no training split, over the recordings of the others.
 
   Connectionist temporal classification of log-mel frames, read both ways. Each speaker is left out in turn.
   """

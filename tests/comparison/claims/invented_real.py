@@ -1,4 +1,4 @@
-"""Invented records of real data, from which the judges of little_data and real_tasks can be shown each verdict."""
+"""Invented records of real data, from which the judges of the article can be shown each verdict."""
 
 from tests.comparison.claims.invented import rows, timed
 

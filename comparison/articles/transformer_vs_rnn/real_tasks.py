@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from comparison import statistics
+from comparison.articles.transformer_vs_rnn.little_data import CONTROLS
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, seeds, tuned, where
-from comparison.claims.little_data import CONTROLS
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.records import Row
 from comparison.statistics import Interval
@@ -178,7 +178,7 @@ CLAIMS = (
     42,
     'Speech recognition',
     'With enough training data, Transformers are better at recognising speech.',
-    'Spoken digits of a speaker whom no model has heard, each of the six in turn; connectionist temporal '
+    'Spoken digits of a speaker who is in no training split, each of the six in turn; connectionist temporal '
     f'classification of log-mel frames, read both ways; 150 to 2,250 recordings of the others. {CONTROLS}; difference '
     'of word error rates, speaker by speaker, to the better of LSTM and GRU on validation, and its slope over the '
     'logarithm of the number of recordings.',
