@@ -7,6 +7,7 @@ from comparison.experiments.decoding import Decoding
 from comparison.experiments.few_sequences import FewSequences
 from comparison.experiments.forecasting_grids import LongSeries, TenThousandSteps
 from comparison.experiments.forward_latency import ForwardLatency
+from comparison.experiments.generated_series import GrowingSeries
 from comparison.experiments.gradient_flow import GradientFlow
 from comparison.experiments.language_grids import GenerationCost, SmallLanguageModels
 from comparison.experiments.memory import AttentionScores, OptimizerBytes, StateBytes
@@ -48,6 +49,7 @@ _ALL: tuple[Experiment, ...] = (
   FewSequences(),
   LongSeries(),
   TenThousandSteps(),
+  GrowingSeries(),
   SmallLanguageModels(),
   GenerationCost(),
   Recognition(),

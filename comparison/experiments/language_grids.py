@@ -40,7 +40,7 @@ class SmallLanguageModels(Grid):
       {'dataset': 'embedded', 'length': LENGTH[scale], 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0]},
       {},
       {
-        'dataset': 'ptb', 'batch': 16, 'steps': 700, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2],
+        'dataset': 'ptb', 'batch': 16, 'steps': 2500, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2],
         'tuning_seeds': [0],
       },
       {'batch': 64, 'steps': 10_000},

@@ -95,7 +95,7 @@ class SampleModels(OfSpeech):
       },
       {},
       {
-        'dataset': 'spoken_digits', 'seconds': 0.2, 'size': 1e5, 'length': 1600, 'batch': 8, 'steps': 300,
+        'dataset': 'spoken_digits', 'seconds': 0.2, 'size': 1e5, 'length': 1600, 'batch': 8, 'steps': 800,
         'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2], 'tuning_seeds': [0],
       },
       {'seconds': 0.6, 'size': 4e6, 'length': 4800, 'batch': 16, 'steps': 10_000},

@@ -33,6 +33,13 @@ def series(experiment, transformer, rnn, lookback=720, short=None):
   )
 
 
+def growing(transformer, rnn, others, most=20_000):
+  """Errors of both sides with the most windows in one family and in two others; ties with few."""
+  found = errors('growing_series', 1.0, 1.0, family=['returns', 'regimes', 'seasons'], examples=200)
+  found += errors('growing_series', transformer, rnn, family='returns', examples=most)
+  return found + errors('growing_series', *others, family=['regimes', 'seasons'], examples=most)
+
+
 def small_models(loss_of_lstm, loss_of_transformer, cost=0.4, time=0.4):
   """An LSTM of a small size and of a large one, and the Transformer of the large size; its costs are 1."""
   found = []
@@ -135,6 +142,10 @@ CASES = [
   (40, 'supported', series('ten_thousand_steps', 1.1, 1.0, lookback=10_080)),
   (40, 'contradicted', series('ten_thousand_steps', 0.9, 1.0, lookback=10_080)),
   (40, 'undecided', series('ten_thousand_steps', 1.1, 1.0, lookback=960)),
+  (41, 'supported', growing(0.8, 1.0, (1.0, 0.9))),  # in one of three families
+  (41, 'contradicted', growing(1.0, 1.0, (1.0, 0.9))),
+  (41, 'undecided', growing(1.0, 1.01, (1.0, 0.9))),
+  (41, 'undecided', growing(0.8, 1.0, (1.0, 0.9), most=2000)),  # which is not abundant
   (42, 'supported', recognised(0.1, -0.1)),
   (42, 'contradicted', recognised(0.05, 0.2)),
   (42, 'mixed', recognised(0.2, 0.05)),  # the RNN is ahead, by less and less

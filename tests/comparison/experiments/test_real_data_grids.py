@@ -8,6 +8,7 @@ import pytest
 from commands import compare
 from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.forecasting_grids import Sampled
+from comparison.experiments.generated_series import FAMILIES, SEEN, Generated, generated, returns
 from comparison.experiments.translation_grids import RESAMPLES, resampled
 from seqmodels.errors import InputError
 from tasks.datasets import source
@@ -18,6 +19,7 @@ SMOKE = {
   'few_sequences': ({'architecture': 'transformer', 'domain': 'digits'}, {'loss'}, {'accuracy'}),
   'long_series': ({'architecture': 'transformer'}, {'loss'}, {'loss'}),
   'ten_thousand_steps': ({'architecture': 'gru'}, {'loss'}, set()),
+  'growing_series': ({'architecture': 'lstm'}, {'loss'}, set()),
   'small_language_models': ({'architecture': 'lstm'}, {'loss'}, set()),
   'generation_cost': ({}, {'token_seconds', 'token_flops'}, set()),
   'recognition': ({'architecture': 'lstm'}, {'label_error_rate'}, set()),
@@ -74,6 +76,23 @@ def test_windows_are_left_out_of_evaluations_only():
   for split in ('validation', 'test'):
     np.testing.assert_array_equal(some.windows(split), every.windows(split)[::10])
     assert some.count(split) == len(some.windows(split))
+
+
+def test_families_differ_in_what_can_be_known_of_them():
+  """Almost half of the steps of `returns` repeat those of 24 to 40 steps ago, and none those of fewer."""
+  twice = returns(np.random.default_rng(0), 4000)
+  windows = np.lib.stride_tricks.sliding_window_view(twice, 6)
+  nearest = lambda lags: np.min([np.abs(windows[50:] - windows[50 - lag : -lag]).mean(axis=1) for lag in lags], axis=0)
+  assert 0.35 < (nearest(range(24, 41)) < 0.2).mean() < 0.5
+  assert (nearest(range(1, 24)) < 0.2).mean() < 0.02
+  for family in FAMILIES:
+    data = generated(family, 12_000)
+    assert data.values.shape == (12_000, 1)
+    assert abs(data.values[: 12_000 - 2 * SEEN].mean()) < 1e-9
+    np.testing.assert_array_equal(data.values[:50], generated.__wrapped__(family, 12_000).values[:50])
+  count = {count: Generated(rows=12_000, lookback=24, horizon=8, train_examples=count) for count in (10, 100)}
+  few, more = (task.arrays('train', np.arange(n)).targets for n, task in count.items())
+  np.testing.assert_array_equal(few, more[-10:])  # the same history, longer
 
 
 def test_models_are_scored_on_the_same_resamples():
