@@ -145,6 +145,7 @@ CLAIMS = (
     words='"For tasks with fewer than 10,000 training sequences, well-regularized RNNs sometimes match or exceed '
     'transformer performance"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     38,
@@ -160,6 +161,7 @@ CLAIMS = (
     (_plot('Test loss by size', 'small_language_models', 'size', 'parameters'),),
     words='"well-tuned LSTM models can still provide respectable performance at a fraction of the computational cost"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     39,
@@ -176,6 +178,7 @@ CLAIMS = (
     words='"very long (thousands of time steps) but have limited training data (hundreds or thousands of sequences). '
     'This plays to RNN strengths"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     40,
@@ -190,6 +193,7 @@ CLAIMS = (
     (_plot('Squared error by length', 'ten_thousand_steps', 'lookback', 'steps read'),),
     words='"with sequences of 10,000+ steps, RNNs often provide better practical performance"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     41,
@@ -206,5 +210,6 @@ CLAIMS = (
     (_plot('Squared error over the data', 'growing_series', 'examples', 'training windows', 'family'),),
     words='"time series with rich patterns and abundant data", "transformers can outperform RNNs"',
     since=WRITTEN_LATER,
+    from_scale='overnight',
   ),
 )

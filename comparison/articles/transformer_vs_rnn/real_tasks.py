@@ -173,6 +173,7 @@ CLAIMS = (
     (Plot('Test BLEU', 'translations', 'bleu', 'architecture', series=('dataset',), y_label='BLEU'),),
     words='"Transformers dominate these tasks in modern benchmarks"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     42,
@@ -200,6 +201,7 @@ CLAIMS = (
     ),
     words='"training data availability (thousands of hours)"; "favor transformers"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     43,
@@ -230,6 +232,7 @@ CLAIMS = (
     words='"The streaming nature of synthesis—generating audio samples one at a time—fits RNNs\' sequential '
     'processing"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     44,
@@ -246,6 +249,7 @@ CLAIMS = (
     words='"Some systems use transformers for linguistic processing and RNNs for acoustic generation, leveraging each '
     'architecture\'s strengths"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     46,
@@ -275,5 +279,6 @@ CLAIMS = (
     words='"sparse transformers that attend to sampled frames, or hierarchical models"; "Pure transformer approaches '
     'remain challenging"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
 )

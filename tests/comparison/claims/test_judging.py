@@ -72,6 +72,13 @@ def test_smoke_has_numbers_and_no_verdict():
     assert not re.search('supported(?! if)|contradicted(?! if)|undecided|mixed', text.lower())
 
 
+def test_a_cell_that_failed_says_why_nothing_was_measured():
+  failed = {'metric': 'failed', 'value': None, 'error': 'InputError: x.csv is in no folder'}
+  verdict = judging.judge(CLAIM, [row(NEW, **failed)])
+  assert verdict.status == 'not measured here'
+  assert verdict.reason == 'no records of the experiment timing (InputError: x.csv is in no folder)'
+
+
 def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
   claim = dataclasses.replace(CLAIM, speaks_of='GPUs')
   verdict = judging.judge(claim, [row(NEW)])

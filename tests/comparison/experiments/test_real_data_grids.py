@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from commands import compare
+from comparison import articles, report
 from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.forecasting_grids import Sampled
 from comparison.experiments.generated_series import FAMILIES, SEEN, Generated, generated, returns
@@ -49,6 +50,17 @@ def test_minutes_are_too_short_for_real_data(name):
   assert EXPERIMENTS[name].cells_of('laptop', ['griffin']) == []
   real = EXPERIMENTS[name].cells('overnight')
   assert not {cell.get('dataset') for cell in real} & {'embedded', 'seasonal', 'dial_tones', 'phrases'}
+
+
+def test_a_page_of_minutes_names_the_scale_that_measures_a_claim():
+  claims = articles.load().claims
+  for claim in claims.values():
+    measured = all(EXPERIMENTS[name].cells('laptop') for name in claim.experiments)
+    assert (claim.from_scale == 'laptop') == measured, claim.number
+    assert all(EXPERIMENTS[name].cells(claim.from_scale) for name in claim.experiments)
+  sections = {section.claim.number: section.command for section in report.assemble([], [12, 39]).sections}
+  assert '--scale=laptop' in sections[12]
+  assert '--scale=overnight' in sections[39]
 
 
 def test_a_scale_without_cells_says_so(tmp_path, capsys):
