@@ -1,5 +1,6 @@
 """Grids of forecasts: long series with few of them to learn from, and windows of ten thousand steps."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from seqmodels.models import Model
 from tasks.base import Task
 from tasks.forecasting import Forecasting
 
+MOST_READ, LESS = 2880, 960  # steps that linear maps read
+
 
 @dataclass(frozen=True)
 class Sampled(Forecasting):
@@ -23,6 +26,13 @@ class Sampled(Forecasting):
 
   def windows(self, split: str) -> Int64[np.ndarray, 'w']:
     return super().windows(split)[:: 1 if split == 'train' else self.stride]
+
+  def baselines(self) -> dict[str, dict[str, float]]:
+    """Return the baselines; beyond MOST_READ, those that read the last LESS steps, since linear maps take too long."""
+    if self.lookback <= MOST_READ:
+      return super().baselines()
+    found = dataclasses.replace(self, lookback=LESS).baselines()
+    return {f'{name} of {LESS} steps': values for name, values in found.items()}
 
 
 class Forecasts(Grid):

@@ -7,7 +7,7 @@ import pytest
 
 from commands import compare
 from comparison import articles, report
-from comparison.experiments import EXPERIMENTS, runner
+from comparison.experiments import EXPERIMENTS, forecasting_grids, runner
 from comparison.experiments.forecasting_grids import Sampled
 from comparison.experiments.generated_series import FAMILIES, SEEN, Generated, generated, returns
 from comparison.experiments.translation_grids import RESAMPLES, resampled
@@ -88,6 +88,17 @@ def test_windows_are_left_out_of_evaluations_only():
   for split in ('validation', 'test'):
     np.testing.assert_array_equal(some.windows(split), every.windows(split)[::10])
     assert some.count(split) == len(some.windows(split))
+
+
+def test_baselines_of_many_steps_read_the_last_of_them(monkeypatch):
+  monkeypatch.setattr(forecasting_grids, 'MOST_READ', 30)
+  monkeypatch.setattr(forecasting_grids, 'LESS', 24)
+  options = {'horizon': 8, 'stride': 50}
+  short, long = Sampled(lookback=24, **options), Sampled(lookback=48, **options)
+  targets = [task.arrays('test', np.arange(task.count('test'))).targets for task in (short, long)]
+  np.testing.assert_array_equal(*targets)
+  expected = {f'{name} of 24 steps': values for name, values in short.baselines().items()}
+  assert long.baselines() == expected
 
 
 def test_families_differ_in_what_can_be_known_of_them():
