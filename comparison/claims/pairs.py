@@ -49,12 +49,12 @@ def geometric(samples: Sequence[float]) -> Interval:
 
 
 def baselines(rows: Iterable[Row], scored: str) -> str:
-  """Return the trivial baselines of some rows for a text; empty without any."""
-  found: dict[str, float] = {}
+  """Return the trivial baselines of some rows, their means over the points, for a text; empty without any."""
+  found: dict[str, list[float]] = {}
   for row in rows:
     if row.get('scored') == scored:
-      found.setdefault(row['baseline'], row['value'])
-  shown = ', '.join(f'{name} {figure(value)}' for name, value in found.items())
+      found.setdefault(row['baseline'], []).append(row['value'])
+  shown = ', '.join(f'{name} {figure(float(np.mean(values)))}' for name, values in found.items())
   return f' Without a model: {shown}.' if shown else ''
 
 

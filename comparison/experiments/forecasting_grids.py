@@ -105,7 +105,7 @@ class TenThousandSteps(Forecasts):
       },
       {},
       {
-        'dataset': 'ETTm1', 'horizon': 96, 'patch': 32, 'stride': 480, 'size': 1e5, 'batch': 16, 'steps': 400,
+        'dataset': 'ETTm1', 'horizon': 96, 'patch': 32, 'stride': 480, 'size': 1e5, 'batch': 16, 'steps': 1500,
         'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2],
       },
       {'patch': 16, 'size': 1e6, 'batch': 32, 'steps': 5000},
