@@ -59,7 +59,7 @@ class Recognition(OfSpeech):
       {'size': 6e3, 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0], 'hop': 80, 'mels': 16, 'dropout': 0.2},
       {},
       {
-        'size': 1e5, 'length': 50, 'batch': 32, 'steps': 500, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'hop': 160,
+        'size': 1e5, 'length': 50, 'batch': 32, 'steps': 800, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'hop': 160,
         'mels': 40,
       },
       {'size': 1e6, 'length': 100, 'steps': 3000, 'hop': 80, 'seeds': [0, 1, 2], 'tuning_seeds': [0]},

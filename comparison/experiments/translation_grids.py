@@ -31,7 +31,7 @@ class Translations(Grid):
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     names = ('encoder_decoder', 'rnn_attention', 'lstm_attention', 'seq2seq_lstm')
-    return [{'architecture': name} for name in (names[:1] if scale == 'smoke' else names)]
+    return [{'architecture': name} for name in names[: {'smoke': 1, 'overnight': 3}.get(scale, len(names))]]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale
@@ -49,7 +49,7 @@ class Translations(Grid):
       },
       {},
       {
-        'dataset': 'multi30k', 'vocabulary': 2000, 'tokens': 32, 'length': 60, 'size': 5e5, 'batch': 64, 'steps': 900,
+        'dataset': 'multi30k', 'vocabulary': 2000, 'tokens': 32, 'length': 60, 'size': 5e5, 'batch': 64, 'steps': 1500,
         'rates': [3e-4, 1e-3, 3e-3, 1e-2], 'seeds': [0, 1, 2], 'tuning_seeds': [0], 'scored': 1000, 'buckets': 4,
       },
       {'vocabulary': 8000, 'tokens': 64, 'size': 9e6, 'batch': 128, 'steps': 8000, 'seeds': [0, 1, 2, 3, 4]},
