@@ -82,6 +82,9 @@ def main(
   cache.counts.start()
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
+  empty = [experiment.name for experiment in chosen if not experiment.cells(scale)]
+  if empty:
+    print(f'{", ".join(empty)}: nothing to measure at --scale={scale}')
   try:
     rules = {experiment.name: judging.marks_of(experiment.name, judged.claims.values()) for experiment in chosen}
     tally = runner.run(

@@ -72,6 +72,13 @@ def test_smoke_has_numbers_and_no_verdict():
     assert not re.search('supported(?! if)|contradicted(?! if)|undecided|mixed', text.lower())
 
 
+def test_a_cell_that_failed_says_why_nothing_was_measured():
+  failed = {'metric': 'failed', 'value': None, 'error': 'InputError: x.csv is in no folder'}
+  verdict = judging.judge(CLAIM, [row(NEW, **failed)])
+  assert verdict.status == 'not measured here'
+  assert verdict.reason == 'no records of the experiment timing (InputError: x.csv is in no folder)'
+
+
 def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
   claim = dataclasses.replace(CLAIM, speaks_of='GPUs')
   verdict = judging.judge(claim, [row(NEW)])
@@ -114,6 +121,7 @@ RULES = {
   16: {1: '9c6563d39ca2'},
   20: {1: '34088a46c5a8', 2: '1a9f3572758c'},
   21: {1: '9f488b09e453', 2: '0d521563a147'},
+  23: {1: '2ba9c877804c'},
   24: {1: '48846fa052bb', 2: '7b2fd5012c0e'},
   25: {1: 'eb49ad0c4580', 2: '60426f5b3fa8'},
   26: {1: '98bb644c2768', 2: 'f55aad3790b6'},
@@ -126,6 +134,15 @@ RULES = {
   33: {1: '361398cf3ec8'},
   34: {1: '97000f116f21'},
   35: {1: '8680a4c95dbf', 2: '9dbdeee7fc91'},
+  36: {1: '2b2d433b2f2a'},
+  38: {1: 'cdc00830a0fa'},
+  39: {1: 'c4b678a0a108'},
+  40: {1: '8e370bd0dd59'},
+  41: {1: 'f18d32e65204'},
+  42: {1: '88f4ea72761f'},
+  43: {1: 'fcb0eea707ee'},
+  44: {1: '9177f6efe27e'},
+  46: {1: '03ea24b9638d'},
   47: {1: '25a209f28573'},
   48: {1: '0b23254728ae', 2: '8435a6d27145', 3: 'b8929389b126'},
   50: {1: '9eacdf007703'},
