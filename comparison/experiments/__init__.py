@@ -3,10 +3,12 @@
 from comparison.experiments.base import Experiment
 from comparison.experiments.baselines import Baselines
 from comparison.experiments.batching import Batching
+from comparison.experiments.capability_grids import Approximations, AttentionShares, LongLags, PositionEncodings
 from comparison.experiments.decoding import Decoding
 from comparison.experiments.forward_latency import ForwardLatency
 from comparison.experiments.gradient_flow import GradientFlow
 from comparison.experiments.memory import AttentionScores, OptimizerBytes, StateBytes
+from comparison.experiments.optimisation_grids import Plateaus, RandomSettings, SegmentMemory, Skips, StateSizes
 from comparison.experiments.order import Order
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
@@ -39,6 +41,15 @@ _ALL: tuple[Experiment, ...] = (
   Clipping(),
   LearningRates(),
   SampleEfficiency(),
+  LongLags(),
+  PositionEncodings(),
+  Approximations(),
+  AttentionShares(),
+  RandomSettings(),
+  Plateaus(),
+  Skips(),
+  StateSizes(),
+  SegmentMemory(),
   TaskQuality(),
 )
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

@@ -35,7 +35,7 @@ class Experiment(abc.ABC):
     that is in both grids is the same cell. An experiment that does not take architectures keeps its grid.
     """
     own = self.cells(scale)
-    if not self.takes_architectures:
+    if not self.takes_architectures or not own:
       return own
     own = [cell for cell in own if not self.adds(cell)]
     names = list(dict.fromkeys((*REFERENCES, *architectures)))

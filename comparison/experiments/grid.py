@@ -33,6 +33,7 @@ class Trials(Experiment):
 
   takes_architectures = True
   extends = True
+  at_laptop = True  # whether it belongs to the part of the comparison that takes minutes
 
   @abc.abstractmethod
   def task(self, cell: Cell) -> Task: ...
@@ -52,8 +53,9 @@ class Trials(Experiment):
     units = {'accuracy': 'share', 'loss': 'nats'}
     return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
 
-  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
+    del cell
     return -score(model, trial.params, task, 'validation')['loss']
 
   def cost(self, cell: Cell) -> float:
@@ -93,7 +95,7 @@ class Trials(Experiment):
 
     def tried(rate: float) -> tuple[Runs, float]:
       runs = {seed: trainer.run(rate, seed) for seed in cell['seeds']}
-      scores = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
+      scores = [self.selection(model, run, task, cell) if run.finite else -math.inf for run in runs.values()]
       return runs, float(np.mean(scores))
 
     found = {rate: tried(rate) for rate in cell['rates']}
@@ -122,6 +124,8 @@ class Grid(Trials):
     """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
 
   def cells(self, scale: Scale) -> list[Cell]:
+    if scale == 'laptop' and not self.at_laptop:
+      return []
     common = self.common(scale)
     pairs = itertools.product(self.variants(scale), self.points(scale))
     return [{'block': '', **common, **variant, **point} for variant, point in pairs]
