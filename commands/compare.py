@@ -71,6 +71,9 @@ def main(
   folder = writable(workdir)
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
+  empty = [experiment.name for experiment in chosen if not experiment.cells(scale)]  # type: ignore[arg-type]
+  if empty:
+    print(f'{", ".join(empty)}: nothing to measure at --scale={scale}')
   try:
     rules = {experiment.name: judging.marks_of(experiment.name, CLAIMS.values()) for experiment in chosen}
     tally = runner.run(chosen, scale, folder, shard, architectures=architectures, rules=rules)  # type: ignore[arg-type]

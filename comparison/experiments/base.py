@@ -26,7 +26,8 @@ class Experiment(abc.ABC):
   takes_architectures: bool = False  # a cell has an `architecture`, or a `ladder` of them, that may be any other
 
   @abc.abstractmethod
-  def cells(self, scale: Scale) -> list[Cell]: ...
+  def cells(self, scale: Scale) -> list[Cell]:
+    """Return the grid of a scale; empty where the scale is too small for the measurement."""
 
   def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
     """Return the grid with these architectures beside the REFERENCES, each in the block of its own.

@@ -1,11 +1,11 @@
 """Grids of what models can do: lags, position encodings, approximations of attention, shares of attention."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from comparison.experiments.base import Cell, Row, Scale
-from comparison.experiments.grid import Grid
+from comparison.experiments.base import Cell, Scale
+from comparison.experiments.grid import Grid, Score
 from comparison.experiments.trained import Trial, score
 from comparison.experiments.training_grids import GATED, common
 from seqmodels.models import Model
@@ -23,6 +23,8 @@ class LongLags(Grid):
 
   name = 'long_lags'
   at_laptop = False
+  loss_unit = ''
+  baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     return GATED[:2] if scale == 'smoke' else (*GATED, {'architecture': 'lru'})
@@ -42,12 +44,6 @@ class LongLags(Grid):
 
   def task(self, cell: Cell) -> Task:
     return Adding(length=cell['length'], evaluation_examples=1000)
-
-  def run(self, cell: Cell) -> Iterable[Row]:
-    yield from super().run(cell)
-    if cell['architecture'] == 'transformer':
-      for name, values in self.task(cell).baselines().items():
-        yield {'metric': 'baseline', 'value': values['loss'], 'unit': '', 'baseline': name, 'length': cell['length']}
 
 
 class OfTwoTasks(Grid):
@@ -71,7 +67,7 @@ class OfTwoTasks(Grid):
       scale,
       {'size': 6e3, 'rates': [3e-3], 'seeds': [0, 1]},
       {'size': 5e4},
-      {'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2, 3, 4]},
+      {'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0, 1]},
       {'size': 3e6, 'rates': [3e-4, 1e-3, 3e-3]},
     )
 
@@ -103,7 +99,7 @@ class PositionEncodings(OfTwoTasks):
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     return {'position': cell['position']}
 
-  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     found = dict(super().scores(model, trial, task, cell))
     if isinstance(task, Recall) and cell['position'] != 'learned':  # whose table ends at the length of training
       longer = dataclasses.replace(task, length=2 * task.length)
@@ -157,7 +153,7 @@ class AttentionShares(OfTwoTasks):
     return [whole, *mixed]
 
   def common(self, scale: Scale) -> Cell:
-    return super().common(scale) | {'depth': 4} | ({} if scale == 'smoke' else {'seeds': [0, 1, 2]})
+    return super().common(scale) | {'depth': 4}
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     return {'pattern': pattern(cell['recurrence'], cell['attention_layers']), **(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from comparison.experiments.base import Cell, Scale
+from comparison.experiments.grid import Score
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import GATED, OfLanguage
 from seqmodels.models import Model
@@ -29,7 +30,9 @@ class RandomSettings(OfLanguage):
     return GATED[:2] if scale == 'smoke' else GATED
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    return [{'draw': number, **settings_of(number)} for number in range(2 if scale == 'smoke' else DRAWS)]
+    if scale == 'smoke':
+      return [{'draw': 0, **settings_of(0), 'depth': 1}]
+    return [{'draw': number, **settings_of(number)} for number in range(DRAWS)]
 
   def settings(self, cell: Cell) -> TrainSettings:
     chosen = {name: cell[name] for name in ('clip', 'optimizer')}
@@ -74,7 +77,7 @@ class Plateaus(OfLanguage):
   def task(self, cell: Cell) -> Task:
     return Language(length=cell['length'], train_examples=cell['examples'])
 
-  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, tuple[float, str]]:
+  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     """Add `fall`: by how much the training loss still fell, from the last tenth but one to the last."""
     before, last = np.array_split(run.losses, 10)[-2:]
     fall = float(before.mean() - last.mean())
@@ -89,12 +92,14 @@ class Skips(OfLanguage):
   takes_architectures = False
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
+    if scale == 'smoke':
+      return [{'architecture': 'transformer', 'block': 'residual', 'skips': 0}]
     pairs = [
       {'architecture': name, 'block': 'residual', 'skips': skips}
       for name in ('transformer', 'lstm')
       for skips in (1, 0)
     ]
-    return pairs if scale == 'smoke' else [*pairs, {'architecture': 'lstm', 'block': '', 'skips': 0}]
+    return [*pairs, {'architecture': 'lstm', 'block': '', 'skips': 0}]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     return [{'depth': depth} for depth in ((2,) if scale == 'smoke' else (2, 6))]
@@ -158,7 +163,7 @@ class SegmentMemory(OfLanguage):
     read = {'segment': cell['length'], 'memory': cell['memory']} if cell['memory'] else {}
     return replace(super().settings(cell), **read)
 
-  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
