@@ -8,10 +8,10 @@
   python main.py --mode=describe --config=configs/language.py:lstm
   python main.py --mode=plan     --config=configs/language.py:lstm --topology=v5e:4x4 [--mesh=fsdp:-1 | --search]
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
-                        [--architectures=lstm,griffin] [--tasks=adding,copying]
+                        [--architectures=lstm,griffin] [--tasks=adding,copying] [--article=folder]
   python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
-  python main.py --mode=report   --workdir=W [--format=latex]
-  python main.py --mode=list
+  python main.py --mode=report   --workdir=W [--format=latex] [--article=folder]
+  python main.py --mode=list     [--article=folder]
 
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value sets a field.
 Training in a workdir that holds checkpoints continues from the newest. --mode=report shows the verdicts of a

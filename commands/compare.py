@@ -1,15 +1,18 @@
 """--mode=compare: run experiments, judge their records, write the pages."""
 
+import importlib
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import configs.architectures
-from comparison import records
-from comparison.claims import CLAIMS, judging
+from comparison import articles, records
+from comparison.claims import judging
+from comparison.claims.article import Article
 from configs import catalogue
-from seqmodels.errors import InputError, shown, unknown
+from seqmodels.errors import InputError, one_line, shown, unknown
 
 
 def main(
@@ -20,6 +23,7 @@ def main(
   shard: tuple[int, int] = (0, 1),
   architectures: Sequence[str] = (),
   tasks: Sequence[str] = (),
+  article: str = articles.FIRST,
 ) -> None:
   """Run the experiments that the chosen claims need and that are not finished, then judge and write the pages.
 
@@ -32,6 +36,7 @@ def main(
     architectures: names of configs/architectures.py or of mixers, beside an LSTM and a Transformer, in place of each
       experiment's own.
     tasks: of `task_quality`, which is then the only experiment unless others are named.
+    article: its name, or a folder, which is executed as Python.
 
   Raises:
     InputError: a name or number that does not exist, or architectures that no chosen experiment takes. Nothing is
@@ -41,7 +46,8 @@ def main(
     raise unknown('--scale', scale, catalogue.scales())
   if experiments is not None and not experiments:
     raise InputError('--experiments is empty; name at least one, or leave it out')
-  names = catalogue.experiment_summaries()
+  judged = chosen_article(article)
+  names = (*catalogue.experiment_summaries(), *judged.brings)
   for name in experiments or ():
     if name not in names:
       raise unknown('--experiments', name, names)
@@ -53,7 +59,7 @@ def main(
     raise InputError(f'--tasks has no effect on {", ".join(experiments or ())}; add task_quality to --experiments')
   if tasks and experiments is None:
     experiments = ['task_quality']
-  numbers = chosen_claims(claims)
+  numbers = chosen_claims(claims, judged)
 
   from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
   from comparison.experiments.task_quality import TaskQuality
@@ -61,12 +67,13 @@ def main(
 
   if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
     variants.check(architectures)
-  needed = set(experiments or ()) or {e for n in numbers for e in (*CLAIMS[n].experiments, *CLAIMS[n].beside)}
-  known = EXPERIMENTS | ({'task_quality': TaskQuality(tasks)} if tasks else {})
+  claimed = [judged.claims[number] for number in numbers]
+  needed = set(experiments or ()) or {name for claim in claimed for name in (*claim.experiments, *claim.beside)}
+  known = EXPERIMENTS | brought(judged, needed) | ({'task_quality': TaskQuality(tasks)} if tasks else {})
   chosen = [experiment for name, experiment in known.items() if name in needed]
   fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]
   if fixed and (experiments or len(fixed) == len(chosen)):
-    takers = ', '.join(sorted(name for name, experiment in EXPERIMENTS.items() if experiment.takes_architectures))
+    takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
     raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
   folder = writable(workdir)
   if fixed:
@@ -75,32 +82,78 @@ def main(
   if empty:
     print(f'{", ".join(empty)}: nothing to measure at --scale={scale}')
   try:
-    rules = {experiment.name: judging.marks_of(experiment.name, CLAIMS.values()) for experiment in chosen}
-    tally = runner.run(chosen, scale, folder, shard, architectures=architectures, rules=rules)  # type: ignore[arg-type]
+    rules = {experiment.name: judging.marks_of(experiment.name, judged.claims.values()) for experiment in chosen}
+    tally = runner.run(
+      chosen,
+      scale,  # type: ignore[arg-type]
+      folder,
+      shard,
+      architectures=architectures,
+      rules=rules,
+      article=mark(judged),
+      brought=tuple(judged.brings),
+    )
   except WriteError as error:
     sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
-  publish(folder, numbers, scale)
+  publish(folder, numbers, judged, scale)
 
 
-def report(workdir: str, claims: Sequence[int] | None = None, kind: str | None = None) -> None:
+def report(
+  workdir: str, claims: Sequence[int] | None = None, kind: str | None = None, article: str = articles.FIRST
+) -> None:
   """Write the verdicts and pages of a workdir again, from its records alone."""
-  folder = pathlib.Path(workdir)
-  if not records.read_all(folder):
+  folder, judged = pathlib.Path(workdir), chosen_article(article)
+  if not of_article(records.read_all(folder), judged):
     raise InputError(
-      f'--workdir={workdir} holds no records; run --mode=compare --scale=laptop --workdir={workdir} first'
+      f'--workdir={workdir} holds no records{" of this article" if judged.option else ""}; run --mode=compare '
+      f'--scale=laptop{judged.option} --workdir={workdir} first'
     )
-  publish(writable(workdir), chosen_claims(claims), kind=kind)
+  publish(writable(workdir), chosen_claims(claims, judged), judged, kind=kind)
 
 
-def chosen_claims(claims: Sequence[int] | None) -> list[int]:
+def chosen_article(name_or_path: str) -> Article:
+  """Return the article; InputError unless it is one whose claims need experiments that exist."""
+  return articles.load(name_or_path, tuple(catalogue.experiment_summaries()))
+
+
+def mark(article: Article) -> str:
+  """Return what the rows measured for an article keep of it: nothing for the first one."""
+  return '' if article.name == articles.FIRST else article.name
+
+
+def of_article(rows: Sequence[records.Row], article: Article) -> list[records.Row]:
+  """Return the rows that the article judges."""
+  return records.of_article(rows, mark(article), article.experiments, article.brings)
+
+
+def brought(article: Article, needed: Collection[str]) -> dict[str, Any]:
+  """Return the experiments that an article brings and that are needed: name → experiment. Imports JAX."""
+  from comparison.experiments.base import Experiment
+
+  found = {}
+  for name, place in article.brings.items():
+    if name in needed:
+      module, _, kind = place.partition(':')
+      try:
+        experiment = getattr(importlib.import_module(f'{article.package}.{module}'), kind)()
+      except Exception as error:
+        raise InputError(f'EXPERIMENTS: {name}={shown(place)}: {type(error).__name__}: {one_line(error)}') from error
+      if not isinstance(experiment, Experiment) or experiment.name != name:
+        raise InputError(f'EXPERIMENTS: {name}={shown(place)} must be an Experiment whose name is {name}')
+      found[name] = experiment
+  return found
+
+
+def chosen_claims(claims: Sequence[int] | None, article: Article) -> list[int]:
   """Return the numbers of the claims to judge, sorted; InputError for one that has no experiment."""
   if claims is not None and not claims:
     raise InputError('--claims is empty; name at least one, or leave it out')
   for number in claims or ():
-    if number not in CLAIMS:
-      raise InputError(f'--claims={shown(number)} has no experiment; allowed: {", ".join(map(str, CLAIMS))}')
-  return sorted(set(claims or CLAIMS))
+    if number not in article.claims:
+      allowed = ', '.join(map(str, article.claims))
+      raise InputError(f'--claims={shown(number)} has no experiment; allowed: {allowed}')
+  return sorted(set(claims or article.claims))
 
 
 def writable(workdir: str) -> pathlib.Path:
@@ -116,12 +169,14 @@ def writable(workdir: str) -> pathlib.Path:
   return folder
 
 
-def publish(folder: pathlib.Path, numbers: Sequence[int], scale: str | None = None, kind: str | None = None) -> None:
+def publish(
+  folder: pathlib.Path, numbers: Sequence[int], article: Article, scale: str | None = None, kind: str | None = None
+) -> None:
   """Judge the claims, write report.md and report.html or the tables as `kind`, and print the verdicts."""
   from comparison import report as pages  # imports matplotlib
 
-  rows = records.select(records.read_all(folder), scale)
-  page = pages.assemble(rows, numbers)
+  rows = records.select(of_article(records.read_all(folder), article), scale)
+  page = pages.assemble(rows, numbers, article)
   print(pages.verdict_table(page) + '\n')
   if kind in ('latex', 'csv', 'json'):
     for path in pages.exports.write(page, folder, kind):

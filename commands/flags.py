@@ -63,11 +63,14 @@ MODES = {
   'describe': Mode('commands.describe', 'main', ('config',)),
   'plan': Mode('commands.plan', 'main', ('config', 'topology'), ('mesh', 'search', 'compile_timeout'), process=FOLDERS),
   'compare': Mode(
-    'commands.compare', 'main', ('scale', 'workdir'), ('claims', 'experiments', 'architectures', 'tasks', 'shard')
+    'commands.compare',
+    'main',
+    ('scale', 'workdir'),
+    ('article', 'claims', 'experiments', 'architectures', 'tasks', 'shard'),
   ),
   'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
-  'report': Mode('commands.report', 'report', ('workdir',), ('format',), process=()),
-  'list': Mode('commands.list', 'main', process=()),
+  'report': Mode('commands.report', 'report', ('workdir',), ('format', 'article'), process=()),
+  'list': Mode('commands.list', 'main', optional=('article',), process=()),
 }
 
 
@@ -95,6 +98,8 @@ def define() -> flags.FlagValues:
     'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
+    'article': 'name of an article, or a folder that holds one, which is executed as Python; default: '
+    'transformer_vs_rnn (compare, report, list)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
     'format': 'html, markdown, latex, csv or json; default: html and markdown (report)',
     'shard': 'i/n: run only every n-th cell, beginning with the i-th, counted from 0 (compare)',

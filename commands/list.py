@@ -2,21 +2,27 @@
 
 from collections.abc import Mapping
 
-from comparison.claims import CLAIMS
+from commands import compare
+from comparison import articles
 from configs import architectures, catalogue
 
 WIDTH = 120  # of a line
 
 
-def main() -> None:
-  """Print tasks, data sets, architectures, mixers, experiments and claims."""
+def main(article: str = articles.FIRST) -> None:
+  """Print tasks, data sets, architectures, mixers, experiments, articles, and the claims of one article.
+
+  article: its name, or a folder, which is executed as Python.
+  """
+  chosen = compare.chosen_article(article)
   sections = {
     'Tasks (--config=configs/<task>.py:…)': catalogue.task_summaries(),
     'Data sets (dataset=…)': catalogue.dataset_summaries(),
     'Architectures (--config=…:<architecture>)': {n: architectures.summary(n) for n in architectures.ARCHITECTURES},
     'Mixers (pattern=…)': catalogue.mixer_summaries(),
     'Experiments (--experiments=…)': catalogue.experiment_summaries(),
-    'Claims (--claims=…)': {str(number): claim.title for number, claim in CLAIMS.items()},
+    'Articles (--article=…)': {name: articles.load(name).reference for name in articles.names()},
+    f'Claims (--claims=…{chosen.option})': {str(number): claim.title for number, claim in chosen.claims.items()},
   }
   print('\n\n'.join(section(title, lines) for title, lines in sections.items()))
 

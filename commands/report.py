@@ -3,17 +3,18 @@
 import pathlib
 
 from commands import compare
-from comparison import records
+from comparison import articles, records
 from seqmodels.errors import InputError, unknown
 from training import goodput
 
 FORMATS = ('html', 'markdown', 'latex', 'csv', 'json')
 
 
-def report(workdir: str, format: str | None = None) -> None:
+def report(workdir: str, format: str | None = None, article: str | None = None) -> None:
   """Write the pages of a comparison's workdir again; of a run's workdir, print its goodput.
 
-  format: html or markdown (None: both), or the tables as latex, csv or json.
+  format: html or markdown (None: both), or the tables as latex, csv or json. article: the name of the one that is
+  judged, or a folder, which is executed as Python; None: the first.
 
   Raises InputError for a folder that holds neither records nor a ledger, and for another format.
   """
@@ -22,9 +23,9 @@ def report(workdir: str, format: str | None = None) -> None:
   folder = pathlib.Path(workdir)
   ledger = folder / goodput.NAME
   if records.read_all(folder):
-    compare.report(workdir, kind=format)
-  elif format is not None and ledger.exists():
-    raise InputError(f'--format={format} has no effect: --workdir={workdir} is of a training run, not of a comparison')
+    compare.report(workdir, kind=format, article=article or articles.FIRST)
+  elif ledger.exists() and (given := f'--format={format}' if format else f'--article={article}' if article else ''):
+    raise InputError(f'{given} has no effect: --workdir={workdir} is of a training run, not of a comparison')
   elif ledger.exists():
     print(goodput.table(goodput.read(ledger)))
   elif (folder / 'config.json').exists():

@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -44,6 +44,7 @@ COLUMNS: dict[str, str] = {
   'versions': 'versions of Python and of the packages that decide the numbers',
   'flags': 'compiler and allocator settings of the process',
   'commit': 'commit of this code, with + for uncommitted changes',
+  'article': 'name of the article that it was measured for; without it: transformer_vs_rnn',
   'rules': 'checksums of the rules of claims that were in force: 3:<checksum> 25:<checksum>',
   'time': 'end of the cell, seconds since the epoch (UTC)',
   'seconds': 'wall-clock time of the cell',
@@ -72,12 +73,12 @@ COLUMNS: dict[str, str] = {
 
 
 # The types of columns; others hold a text, a number, a truth value or nothing.
-TEXTS = ('experiment', 'cell', 'content', 'scale', 'device', 'device_kind', 'host', 'flags', 'commit', 'rules',
-  'metric', 'unit', 'error', 'architecture', 'backend', 'block', 'of', 'baseline', 'dtype')  # fmt: skip
+TEXTS = ('experiment', 'cell', 'content', 'scale', 'device', 'device_kind', 'host', 'flags', 'commit', 'article',
+  'rules', 'metric', 'unit', 'error', 'architecture', 'backend', 'block', 'of', 'baseline', 'dtype')  # fmt: skip
 NUMBERS = ('version', 'rows', 'devices', 'time', 'seconds', 'value', 'low', 'high', 'parameters', 'flops_per_token',
   'state_bytes', 'updates', 'length', 'batch', 'seed', 'learning_rate', 'lag', 'pairs', 'index', 'size')  # fmt: skip
 NULLABLE = ('value', 'low', 'high')
-ADDED = ('rules',)  # columns that rows of earlier programs do not have
+ADDED = ('article', 'rules')  # columns that rows of earlier programs do not have
 OPEN = ('selection',)  # columns that say nothing where a trial has diverged
 LISTS = ('samples', 'rates')
 # What every row of a comparison has.
@@ -290,6 +291,21 @@ def finished(rows: Iterable[Row]) -> set[str]:
     if 'cell' in row:
       done[row['cell']] = done.get(row['cell'], False) or row['metric'] != 'failed'
   return {key for key, whole in done.items() if whole}
+
+
+def of_article(rows: Iterable[Row], name: str, experiments: Collection[str], brings: Collection[str] = ()) -> list[Row]:
+  """Return the rows that an article judges: those measured for it, and those of the experiments that it shares.
+
+  name: empty for the first article, whose rows have no such column. brings: experiments of its own, whose names other
+  articles may give to theirs. What rows keep of the rules of another article is left out.
+  """
+  found = []
+  for row in rows:
+    if row.get('article', '') == name:
+      found.append(row)
+    elif row['experiment'] in experiments and row['experiment'] not in brings:
+      found.append({**row, 'rules': ''})
+  return found
 
 
 def select(rows: Sequence[Row], scale: str | None = None, device_kind: str | None = None) -> list[Row]:

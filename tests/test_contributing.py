@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from comparison.claims import CLAIMS
+from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.experiments import EXPERIMENTS
 from seqmodels.mixers import MIXERS
 from tasks import TASKS
@@ -19,8 +19,9 @@ TEXT = (pathlib.Path(__file__).parent.parent / 'CONTRIBUTING.md').read_text()
 BLOCKS = {match[1]: match[0] for match in re.finditer(r'(?<=```python\n)# (\S+\.py)\n.*?(?=```)', TEXT, re.DOTALL)}
 REGISTRIES = {
   'seqmodels/mixers/__init__.py': MIXERS, 'tasks/__init__.py': TASKS,
-  'comparison/experiments/__init__.py': EXPERIMENTS, 'comparison/claims/__init__.py': CLAIMS,
+  'comparison/experiments/__init__.py': EXPERIMENTS, 'comparison/articles/transformer_vs_rnn/__init__.py': CLAIMS,
 }  # fmt: skip
+OUTSIDE = 'decoding_costs/'  # a folder of its own, which is loaded as it is
 
 
 @pytest.fixture(scope='module')
@@ -29,6 +30,8 @@ def added():
   before = {path: dict(registry) for path, registry in REGISTRIES.items()}
   names: dict = {'MIXERS': MIXERS, 'TASKS': TASKS, 'EXPERIMENTS': EXPERIMENTS, 'CLAIMS': CLAIMS}
   for path, block in BLOCKS.items():
+    if path.startswith(OUTSIDE):
+      continue
     if path in REGISTRIES:
       exec(compile(block, f'CONTRIBUTING.md: {path}', 'exec'), names)
       continue
@@ -55,7 +58,8 @@ def test_every_recipe_has_a_file_and_a_line_of_its_registry():
   assert list(BLOCKS) == [
     'seqmodels/mixers/shift.py', 'seqmodels/mixers/__init__.py', 'tasks/parity.py', 'tasks/__init__.py',
     'configs/parity.py', 'comparison/experiments/flops.py', 'comparison/experiments/__init__.py',
-    'comparison/claims/flops.py', 'comparison/claims/__init__.py',
+    'comparison/articles/transformer_vs_rnn/flops.py', 'comparison/articles/transformer_vs_rnn/__init__.py',
+    'decoding_costs/article.py', 'decoding_costs/measure.py',
   ]  # fmt: skip
 
 
@@ -109,3 +113,24 @@ def test_the_experiment_is_run_and_its_claim_is_judged(added, tmp_path):
   swapped = [{**r, 'architecture': {'lstm': 'transformer', 'transformer': 'lstm'}[r['architecture']]} for r in rows]
   assert CLAIMS[101].judge(swapped).status == 'contradicted'
   assert CLAIMS[101].judge([]).status == 'not measured here'
+
+
+def test_an_article_from_outside_is_measured_and_reported(tmp_path, capsys):
+  from commands import compare, report
+
+  for path, block in BLOCKS.items():
+    if path.startswith(OUTSIDE):
+      (tmp_path / path).parent.mkdir(exist_ok=True)
+      (tmp_path / path).write_text(block)
+  folder, workdir = tmp_path / 'decoding_costs', tmp_path / 'w'
+  compare.main('laptop', str(workdir), article=str(folder))
+  assert '1 cells run, 0 were finished already, 0 failed' in capsys.readouterr().out
+  text = (workdir / 'report.md').read_text()
+  assert text.startswith('# What a longer context costs\n')
+  assert '## 1. A longer context: supported' in text
+  assert '- 2. A longer context is worth its cost (G)' in text
+  assert f'--scale=laptop --article={folder} --claims=1 --workdir=W' in text
+  report.report(str(workdir), 'csv', str(folder))
+  assert (
+    ',A token of a longer context costs a Transformer more.,supported,' in (workdir / 'tables/verdicts.csv').read_text()
+  )

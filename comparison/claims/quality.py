@@ -1,7 +1,7 @@
 """Scores of trained models with their controls: both budgets, tuning, the best of the seeds, trivial baselines."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from comparison.claims.base import Claim, Quality, Verdict, figure, levels, seeds, tuned, where
@@ -18,6 +18,12 @@ TEACHER_FORCED = (
 NOT_FED_BACK = (
   'No answer is fed back into the model, so that teacher-forced and free-running accuracy are the same number'
 )
+# Tasks whose trained models are counted and compared: experiment, metric, coordinate, whether more is better.
+QUALITIES: Mapping[str, tuple[str, str, str, bool]] = {
+  'recall': ('recall_capacity', 'accuracy', 'pairs', True),
+  'reach': ('reach', 'accuracy', 'length', True),
+  'loss by token index': ('token_index', 'loss', 'index', False),
+}
 Key = tuple[str, str, float]  # architecture, block, size
 
 

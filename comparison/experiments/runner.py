@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -43,13 +43,16 @@ def run(
   only: Mapping[str, Sequence[Any]] | None = None,
   prepared: int | None = None,
   rules: Mapping[str, str] | None = None,
+  article: str = '',
+  brought: Collection[str] = (),
 ) -> Tally:
   """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
   architectures: in place of the experiments' own, where these take any. only: column → values; cells with another value
   there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
   accelerators, where compiling takes longer than measuring, else one. rules: experiment → checksums of the rules that
-  will judge it, which its rows keep.
+  will judge it, which its rows keep. article: for which it is measured, which the rows keep; empty: the first one.
+  brought: experiments of that article, whose cells are not those of others with the same name.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
@@ -59,12 +62,14 @@ def run(
   cells = plan(experiments, scale, architectures)
   mine = [one for one in cells if matches(one.cell, only or {})][shard[0] :: shard[1]]
   with Lock(workdir, f'{records.file_name(*shard)}.lock'):
-    done = records.finished(records.read_all(workdir, quiet=True))
+    rows = records.read_all(workdir, quiet=True)
+    done = records.finished(r for r in rows if r['experiment'] not in brought or r.get('article', '') == article)
     todo = [cell for cell in mine if cell.key not in done]
     if len(mine) > len(todo):
       say(f'{len(mine) - len(todo)} of {len(mine)} cells are finished already')
     at_once = prepared or (1 if jax.default_backend() == 'cpu' else PREPARED)
-    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once, rules or {})
+    shared = {'article': article} if article else {}
+    failed = _run(todo, scale, workdir / records.file_name(*shard), say, at_once, rules or {}, shared)
   return Tally(len(todo) - failed, len(mine) - len(todo), failed)
 
 
@@ -75,6 +80,7 @@ def _run(
   say: Callable[[str], None],
   at_once: int,
   rules: Mapping[str, str],
+  shared: Row,
 ) -> int:
   """Measure cells, `at_once` of them prepared together, and append their rows; return how many failed."""
   failed = 0
@@ -90,7 +96,7 @@ def _run(
       rows = measure(planned, ready.pop(0))  # so that its programs' memory is free afterwards
       taken = time.time() - start + waited
       failed += rows[0]['metric'] == 'failed'
-      identity = {**row_identity(planned, scale), 'rules': rules.get(planned.experiment.name, '')}
+      identity = {**row_identity(planned, scale), **shared, 'rules': rules.get(planned.experiment.name, '')}
       identity |= {'time': time.time(), 'seconds': round(taken, 2)}
       with writing(path):
         records.append(path, [{**identity, **row} for row in rows])

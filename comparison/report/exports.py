@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from comparison.claims import judging
+from comparison.claims.tables import Table
 from comparison.report import markdown
 from comparison.report.page import Page, Section
-from comparison.report.tables import Table
 
 FOLDER = 'tables'  # of CSV and LaTeX, a file a table
 # What LaTeX reads as commands, and signs that its fonts do not have in text.

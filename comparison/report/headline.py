@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from comparison.claims import ratios
 from comparison.claims.base import show
+from comparison.claims.ratios import TIMED, Measure
+from comparison.claims.tables import Table, parameters
 from comparison.records import Row
-from comparison.report import ratios
 from comparison.report.figures import INK, INKED, apart
-from comparison.report.ratios import TIMED, Measure
-from comparison.report.tables import Table, parameters
 from comparison.statistics import Interval
 
 TITLE = 'Time of the RNN ÷ time of the Transformer'

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from comparison.claims.base import STATUSES
+from comparison.claims.tables import Table
 from comparison.report import markdown
 from comparison.report.headline import TITLE
 from comparison.report.markdown import number
 from comparison.report.page import Page, Section
-from comparison.report.tables import Table
 
 STYLE = """
 :root{--ink:#1c2128;--soft:#57606a;--line:#d8dee4;--paper:#fff;--tint:#f6f8fa;
@@ -52,7 +52,7 @@ li{margin:.2rem 0}
 def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
   """Return the whole page. figures: claim → SVG elements; headline: an SVG element."""
   body = [
-    '<h1>Transformers and recurrent networks, measured</h1>',
+    f'<h1>{escape(page.article.title)}</h1>',
     '<p class="soft">Every statement with its threshold, its number and its verdict on this device.</p>',
     '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in page.header) + '</dl>',
     tally(page),
@@ -77,7 +77,7 @@ def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | Non
   return (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    f'<title>Transformers and recurrent networks, measured</title><style>{STYLE}</style></head>\n'
+    f'<title>{escape(page.article.title)}</title><style>{STYLE}</style></head>\n'
     f'<body><main>\n{chr(10).join(body)}\n</main></body></html>\n'
   )
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Status, Verdict, figure
+from comparison.claims.tables import Table
 from comparison.report.headline import TITLE
 from comparison.report.page import Page, Section
-from comparison.report.tables import Table
 
 MARKS: dict[Status, str] = {
   'supported': '✔',
@@ -21,7 +21,7 @@ MARKS: dict[Status, str] = {
 
 def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
   """Return the whole report. figures: claim → paths of its plots, relative to the report; headline: the same."""
-  parts = ['# Transformers and recurrent networks, measured', header(page)]
+  parts = [f'# {page.article.title}', header(page)]
   parts += [f'![{TITLE}]({headline})'] if headline else []
   parts += [table(t) for t in page.tables]
   parts += ['## Verdicts', verdicts(page)]

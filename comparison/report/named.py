@@ -6,10 +6,10 @@ from comparison import statistics
 from comparison.claims import base
 from comparison.claims.backends import REFERENCE, pick
 from comparison.claims.base import RECURRENT, TRANSFORMER
-from comparison.claims.winners import QUALITIES
+from comparison.claims.quality import QUALITIES
+from comparison.claims.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, sizes, winner
+from comparison.claims.tables import Table, parameters
 from comparison.records import Row
-from comparison.report.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, sizes, winner
-from comparison.report.tables import Table, parameters
 from comparison.statistics import Interval
 
 TITLE = 'Other architectures against the LSTM and the Transformer'

@@ -4,13 +4,13 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from comparison.claims import CLAIMS
+from comparison import articles
+from comparison.claims.article import Article, Statement
 from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
-from comparison.claims.ledger import STATEMENTS, Statement
+from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import article, headline, named, quality, tables, task_quality
-from comparison.report.tables import Table
+from comparison.report import headline, named, quality, tables, task_quality
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -31,6 +31,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
+  article: Article
   header: tuple[tuple[str, str], ...]
   tables: tuple[Table, ...]
   sections: tuple[Section, ...]
@@ -42,16 +43,18 @@ class Page:
   records: Sequence[Row]
 
 
-def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Page:
-  """Judge the claims (None: all) on the records of one comparison."""
-  chosen = sorted(CLAIMS) if numbers is None else numbers
+def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, article: Article | None = None) -> Page:
+  """Judge the claims (None: all) of an article (None: the first) on the records of one comparison."""
+  article = article or articles.load()
+  claims = article.claims
+  chosen = sorted(claims) if numbers is None else numbers
   scale = str(records[0]['scale']) if records else 'laptop'
   sections = tuple(
     Section(
-      CLAIMS[n],
-      judge(CLAIMS[n], records),
-      f'python main.py --mode=compare --scale={scale} --claims={n} --workdir=W',
-      quality.tables(CLAIMS[n], records),
+      claims[n],
+      judge(claims[n], records),
+      f'python main.py --mode=compare --scale={scale}{article.option} --claims={n} --workdir=W',
+      quality.tables(claims[n], records),
     )
     for n in chosen
   )
@@ -60,11 +63,11 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None) -> Pa
     for row in records
     if row['metric'] == 'failed' or (row['metric'] == 'gate' and not row['value'])
   )
-  rest = tuple(statement for number, statement in STATEMENTS.items() if number not in CLAIMS)
+  rest = tuple(statement for number, statement in article.statements.items() if number not in claims)
   beside = named.table(records), tables.side_by_side(records), tables.models(records)
   leading = headline.table(records), *article.tables(records), task_quality.table(records)
   first = tuple(table for table in leading if table.rows)
-  return Page(header(records), first, sections, rest, failures, *beside, records)
+  return Page(article, header(records), first, sections, rest, failures, *beside, records)
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:

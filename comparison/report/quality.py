@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from comparison.claims import quality as scores
 from comparison.claims.base import Claim, Quality, figure, show, where
 from comparison.claims.quality import Model
+from comparison.claims.tables import Table
 from comparison.records import AT_EQUAL_FLOPS, Row
-from comparison.report.tables import Table
 
 POINTS = 5  # columns of scores that a page has room for
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from comparison import records, report
 from comparison.claims.base import STATUSES
-from comparison.claims.ledger import STATEMENTS
 from comparison.report import headline, markdown
 from comparison.report.page import Page
 
@@ -81,7 +80,7 @@ def tally(page: Page) -> str:
   speak = 'speaks' if elsewhere == 1 else 'speak'
   more = f' {elsewhere} more {speak} of GPUs, with a number from this device alone.' if elsewhere else ''
   more += f' {older} more have numbers that were measured before their rule was written.' if older else ''
-  return f'{len(found)} of the {len(STATEMENTS)} statements are judged: {", ".join(counts)}.{more}'
+  return f'{len(found)} of the {len(page.article.statements)} statements are judged: {", ".join(counts)}.{more}'
 
 
 def run_table(folder: pathlib.Path) -> str:

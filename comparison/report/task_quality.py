@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from comparison.claims import base
+from comparison.claims.tables import Table, parameters
 from comparison.records import Row
-from comparison.report.tables import Table, parameters
 
 NAME = 'task_quality'
 MEAN = 3  # the column of the means

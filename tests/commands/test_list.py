@@ -1,7 +1,8 @@
 """`--mode=list` names everything there is, each with one line."""
 
 import main
-from comparison.claims import CLAIMS
+from comparison import articles
+from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.experiments import EXPERIMENTS
 from configs import architectures, catalogue
 from seqmodels.mixers import MIXERS
@@ -21,6 +22,7 @@ def test_everything_is_listed(capsys):
     'Architectures': list(architectures.ARCHITECTURES),
     'Mixers': list(MIXERS),
     'Experiments': list(EXPERIMENTS),
+    'Articles': list(articles.names()),
     'Claims': [str(number) for number in CLAIMS],
   }
   for lines in sections.values():

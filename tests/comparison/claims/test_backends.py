@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from comparison.claims import CLAIMS, backends
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.claims import backends
 from tests.comparison.claims.invented import rows, timed, training
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from comparison.claims import CLAIMS
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
+from comparison.articles.transformer_vs_rnn.trained_grids import gap_at_equal_fit
 from comparison.claims.base import STATUSES
-from comparison.claims.ledger import SECTIONS, STATEMENTS
-from comparison.claims.trained_grids import gap_at_equal_fit
 from tests.comparison.claims.invented import (
   adam,
   batches,

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from comparison.claims import CLAIMS, judging
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.claims import judging
 from comparison.claims.base import FIRST, Claim, Rule, Verdict
 from comparison.report import html, markdown
 from comparison.report.page import Section

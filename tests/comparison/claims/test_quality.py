@@ -2,7 +2,8 @@
 
 import pytest
 
-from comparison.claims import CLAIMS, quality
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.claims import quality
 from tests.comparison.claims.invented import index, rows
 
 QUALITY = CLAIMS[35].quality

@@ -11,9 +11,10 @@ import pytest
 from commands import compare
 from commands import report as command
 from comparison import report
-from comparison.claims import CLAIMS, judging
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.claims import judging
+from comparison.claims.tables import Table
 from comparison.report import exports
-from comparison.report.tables import Table
 from seqmodels.errors import InputError
 from tests.comparison.claims.test_judges import ALL
 from tests.comparison.report.test_report import IDENTITY

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from comparison import report
-from comparison.claims import CLAIMS
+from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.articles.transformer_vs_rnn.ledger import STATEMENTS
 from comparison.claims.base import Plot
-from comparison.claims.ledger import STATEMENTS
 from comparison.report import figures, markdown, quality, tables
 from tests.comparison.claims.invented import recall, training
 from tests.comparison.claims.test_judges import ALL

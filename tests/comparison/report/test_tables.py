@@ -2,7 +2,7 @@
 
 import pytest
 
-from comparison.report.tables import quantity
+from comparison.claims.tables import quantity
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 
-from comparison.claims import base, quality
+from comparison.claims import base, quality, ratios
 from comparison.claims.base import GATED, TRANSFORMER
+from comparison.claims.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, Pair
+from comparison.claims.tables import Table, parameters, quantity
 from comparison.records import Row
-from comparison.report import ratios
-from comparison.report.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, Pair
-from comparison.report.tables import Table, parameters, quantity
 from comparison.statistics import Interval
 
 BANDS = (

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 
 from comparison import statistics
-from comparison.claims import earlier
+from comparison.articles.transformer_vs_rnn import earlier
 from comparison.claims.backends import beside, best_rounds, ladder
 from comparison.claims.base import (
   COMPARED,

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
-from comparison.report import article, figures, headline, ratios
-from comparison.report.ratios import DECODING, LATENCY, TRAINING
+from comparison.articles.transformer_vs_rnn import tables as article
+from comparison.claims import ratios
+from comparison.claims.ratios import DECODING, LATENCY, TRAINING
+from comparison.report import figures, headline
 from tests.comparison.claims.invented import decoding, gradients, latency, reach, recall, state, training
 
 

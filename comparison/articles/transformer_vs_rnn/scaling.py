@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from comparison.articles.transformer_vs_rnn.earlier import always_trains_faster, quadratic, sequential_steps
 from comparison.claims.backends import PARALLEL, beside, ladder, ratios
 from comparison.claims.base import (
   COMPARED,
@@ -18,7 +19,6 @@ from comparison.claims.base import (
   show,
   where,
 )
-from comparison.claims.earlier import always_trains_faster, quadratic, sequential_steps
 from comparison.claims.points import above, below, combine, not_measured, undecided
 from comparison.claims.slopes import exponent, flattest, quadratic_share
 from comparison.claims.speed import speed_of_training

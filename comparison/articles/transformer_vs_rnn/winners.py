@@ -20,6 +20,7 @@ from comparison.claims.base import (
   where,
 )
 from comparison.claims.points import Point, combine, not_measured, undecided
+from comparison.claims.quality import QUALITIES
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -36,11 +37,6 @@ COSTS: Mapping[str, tuple[str, str]] = {
   'latency of one sequence': ('forward_latency', 'forward_seconds'),
   'training step': ('training_time', 'step_seconds'),
   'generation': ('decoding', 'generation_seconds'),
-}
-QUALITIES: Mapping[str, tuple[str, str, str, bool]] = {  # experiment, metric, coordinate, whether more is better
-  'recall': ('recall_capacity', 'accuracy', 'pairs', True),
-  'reach': ('reach', 'accuracy', 'length', True),
-  'loss by token index': ('token_index', 'loss', 'index', False),
 }
 CLEAR = 4000  # tokens below which the article calls the Transformer the clear choice
 

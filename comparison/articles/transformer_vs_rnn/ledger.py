@@ -1,16 +1,6 @@
 """The sixty statements of the article in our words: number, section, text, and where each can be tested."""
 
-from typing import Literal, NamedTuple
-
-Where = Literal['C', 'G', 'C/G']  # C: two CPU cores are enough; G: needs an accelerator; C/G: both, with the same code
-
-
-class Statement(NamedTuple):
-  number: int
-  section: str
-  text: str
-  where: Where
-
+from comparison.claims.article import Statement, Where, numbered
 
 ARCHITECTURE = 'Architecture and memory'
 OPTIMISATION = 'Optimisation and data'
@@ -95,6 +85,6 @@ _TABLE: dict[str, tuple[tuple[int, str, Where], ...]] = {
   ),
 }
 
-STATEMENTS: dict[int, Statement] = {
-  number: Statement(number, section, text, place) for section, lines in _TABLE.items() for number, text, place in lines
-}
+STATEMENTS = numbered(
+  Statement(number, section, text, place) for section, lines in _TABLE.items() for number, text, place in lines
+)

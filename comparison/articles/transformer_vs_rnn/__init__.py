@@ -1,0 +1,47 @@
+"""Transformer vs RNN Performance for Sequence Modelling: sixty statements, those that are tested, two tables.
+
+Adding a claim: write a module and add it to the list. Numbers are for good.
+"""
+
+from comparison.articles.transformer_vs_rnn import (
+  architecture,
+  attention,
+  decoding,
+  latency,
+  optimisation,
+  scaling,
+  systems,
+  tables,
+  tasks,
+  throughput,
+  trained_grids,
+  training_memory,
+  winners,
+)
+from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
+from comparison.claims.article import Article, numbered
+
+_MODULES = (
+  architecture,
+  attention,
+  decoding,
+  latency,
+  optimisation,
+  scaling,
+  systems,
+  tasks,
+  throughput,
+  trained_grids,
+  training_memory,
+  winners,
+)
+CLAIMS = numbered(claim for module in _MODULES for claim in module.CLAIMS)
+ARTICLE = Article(
+  name='transformer_vs_rnn',
+  title='Transformers and recurrent networks, measured',
+  reference='Transformer vs RNN Performance for Sequence Modelling',
+  sections=SECTIONS,
+  statements=STATEMENTS,
+  claims=CLAIMS,
+  tables=tables.tables,
+)
