@@ -59,7 +59,10 @@ class OfTwoTasks(Grid):
     if scale == 'smoke':
       budgets = {name: budget | {'batch': 4, 'steps': 4} for name, budget in budgets.items()}
     if scale == 'accelerator':
-      budgets = {'language': {'length': 512, 'batch': 32, 'steps': 8000}, 'recall': {'length': 256, 'batch': 64, 'steps': 20_000}}
+      budgets = {
+        'language': {'length': 512, 'batch': 32, 'steps': 8000},
+        'recall': {'length': 256, 'batch': 64, 'steps': 20_000},
+      }
     return [{'task': name, **budget} for name, budget in budgets.items()]
 
   def common(self, scale: Scale) -> Cell:
@@ -156,9 +159,10 @@ class AttentionShares(OfTwoTasks):
     return super().common(scale) | {'depth': 4}
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'pattern': pattern(cell['recurrence'], cell['attention_layers']), **(
-      {'position': 'rotary'} if cell['attention_layers'] else {'position': 'none'}
-    )}
+    return {
+      'pattern': pattern(cell['recurrence'], cell['attention_layers']),
+      **({'position': 'rotary'} if cell['attention_layers'] else {'position': 'none'}),
+    }
 
 
 def pattern(recurrence: str, attention: int) -> tuple[str, ...]:

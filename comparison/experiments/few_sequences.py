@@ -12,7 +12,11 @@ from tasks.language import Language
 from tasks.speech_recognition import SpeechRecognition
 
 # Domain → the data set of a smoke run, which is made up, and the real one.
-DATASETS = {'text': ('embedded', 'tinyshakespeare'), 'digits': ('dial_tones', 'spoken_digits'), 'series': ('seasonal', 'ETTh1')}
+DATASETS = {
+  'text': ('embedded', 'tinyshakespeare'),
+  'digits': ('dial_tones', 'spoken_digits'),
+  'series': ('seasonal', 'ETTh1'),
+}
 
 
 class FewSequences(Grid):

@@ -33,7 +33,8 @@ class Trials(Experiment):
   seeds, and only the best one is trained with all `seeds`. A trial that diverged has no score, and the row `diverged`
   is 1.
 
-  at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture whose cells also write the task's baselines, every metric of `baseline_metrics`.
+  at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture
+  whose cells also write the task's baselines, every metric of `baseline_metrics`.
   """
 
   takes_architectures = True

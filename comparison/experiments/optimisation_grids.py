@@ -1,15 +1,18 @@
 """Grids about optimisation: random settings, plateaus, skip connections, sizes of the state, memory of segments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 
-from comparison.experiments.base import Cell, Scale
+from comparison.experiments import program
+from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.grid import Score
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import GATED, OfLanguage
+from comparison.experiments.variants import Variant
 from seqmodels.models import Model
 from tasks.base import Evaluation, Task
 from tasks.language import Language
@@ -121,7 +124,7 @@ class StateSizes(OfLanguage):
   def variants(self, scale: Scale) -> Sequence[Cell]:
     linear = [{'architecture': 'linear_transformer', 'family': 'linear attention', 'heads': n} for n in (1, 2, 4, 8)]
     mamba = [{'architecture': 'mamba2', 'family': 'Mamba-2', 'state_width': n} for n in (4, 16, 64)]
-    return [linear[0], mamba[0]] if scale == 'smoke' else linear + mamba
+    return linear[:1] if scale == 'smoke' else linear + mamba
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     return [{'examples': 8 if scale == 'smoke' else 100}]
@@ -163,11 +166,25 @@ class SegmentMemory(OfLanguage):
     read = {'segment': cell['length'], 'memory': cell['memory']} if cell['memory'] else {}
     return replace(super().settings(cell), **read)
 
+  def run(self, cell: Cell) -> Iterable[Row]:
+    yield from super().run(cell)
+    if cell['memory']:
+      model = Variant(cell['architecture'], 'xla').build(self.task(cell).spec, params=cell['size'], depth=cell['depth'])
+      state = jax.eval_shape(lambda: model.init_state(1, cell['memory']))
+      tokens = jax.ShapeDtypeStruct((1, cell['length']), 'int32')
+      compiled = program.compile_program(model.apply, model.abstract_params, tokens, state)
+      steps = max(1, program.dependent_steps(compiled.text))
+      yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell)}
+
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     return -_loss(model, trial, task, 'validation', cell)
+
+
+def _flat(cell: Cell) -> Row:
+  return {name: cell[name] for name in ('architecture', 'size', 'depth', 'length', 'memory')}
 
 
 def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> float:

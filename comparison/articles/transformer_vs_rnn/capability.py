@@ -92,10 +92,10 @@ def _encoding_scores(records: Sequence[Row]) -> dict[str, dict[str, BySeed]]:
     'recall': ('accuracy', 'recall', 1),
     'recall at twice the length': ('accuracy_longer', 'recall', 1),
   }
-  found = {}
+  found: dict[str, dict[str, BySeed]] = {}
   for label, (metric, task, sign) in measures.items():
     rows = tuned(where(records, 'position_encodings', metric, task=task), 'position')
-    scores = {
+    scores: dict[str, BySeed] = {
       name: {seed: sign * value for seed, value in by_seed(rows, position=name).items()}
       for name in levels(rows, 'position')
     }
@@ -198,8 +198,16 @@ CLAIMS = (
     loses_long_lags,
     (
       _plot(
-        'Squared error over the length', 'long_lags', 'loss', 'length', 'steps', 'squared error',
-        series=('architecture',), log_x=True, log_y=True, baselines=True,
+        'Squared error over the length',
+        'long_lags',
+        'loss',
+        'length',
+        'steps',
+        'squared error',
+        series=('architecture',),
+        log_x=True,
+        log_y=True,
+        baselines=True,
       ),
     ),
     words='"information degrades over long sequences"; "hundreds of steps"',
@@ -219,7 +227,12 @@ CLAIMS = (
     (
       _plot('Loss by encoding', 'position_encodings', 'loss', 'position', 'encoding', 'nats', series=('task',)),
       _plot(
-        'Recall at twice the length', 'position_encodings', 'accuracy_longer', 'position', 'encoding', 'accuracy',
+        'Recall at twice the length',
+        'position_encodings',
+        'accuracy_longer',
+        'position',
+        'encoding',
+        'accuracy',
         series=('task',),
       ),
     ),
@@ -239,8 +252,15 @@ CLAIMS = (
     approximations_keep_quality,
     (
       _plot(
-        'Recall', 'approximations', 'accuracy', 'features', 'features', 'accuracy', where={'task': ('recall',)},
-        series=('architecture',), log_x=True,
+        'Recall',
+        'approximations',
+        'accuracy',
+        'features',
+        'features',
+        'accuracy',
+        where={'task': ('recall',)},
+        series=('architecture',),
+        log_x=True,
       ),
     ),
     words='"approximate attention efficiently"',
@@ -253,19 +273,31 @@ CLAIMS = (
     'Four layers, of which attention has none, one, two or four, beside LSTM or gated delta layers, at as many '
     'parameters: loss on characters of the embedded text, accuracy of recall, bytes of state at the length of '
     'training. Difference to the better of the two pure models, seed by seed.',
-    f'one mixture is within {NATS} nats and {SHARE} of the accuracy of the better pure model on both, with at most half '
-    'of the bytes of attention alone',
+    f'one mixture is within {NATS} nats and {SHARE} of the accuracy of the better pure model on both, with at most '
+    'half of the bytes of attention alone',
     'each mixture is worse than that on one of them, or keeps more than half of the bytes',
     ('attention_shares',),
     hybrids_combine,
     (
       _plot(
-        'Recall by layers of attention', 'attention_shares', 'accuracy', 'attention_layers', 'layers of attention',
-        'accuracy', where={'task': ('recall',)}, series=('recurrence',),
+        'Recall by layers of attention',
+        'attention_shares',
+        'accuracy',
+        'attention_layers',
+        'layers of attention',
+        'accuracy',
+        where={'task': ('recall',)},
+        series=('recurrence',),
       ),
       _plot(
-        'Loss by layers of attention', 'attention_shares', 'loss', 'attention_layers', 'layers of attention', 'nats',
-        where={'task': ('language',)}, series=('recurrence',),
+        'Loss by layers of attention',
+        'attention_shares',
+        'loss',
+        'attention_layers',
+        'layers of attention',
+        'nats',
+        where={'task': ('language',)},
+        series=('recurrence',),
       ),
     ),
     words='"the best overall system often combines multiple architectural paradigms"',
