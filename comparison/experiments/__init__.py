@@ -3,6 +3,7 @@
 from comparison.experiments.base import Experiment
 from comparison.experiments.baselines import Baselines
 from comparison.experiments.batching import Batching
+from comparison.experiments.capability_grids import Approximations, AttentionShares, LongLags, PositionEncodings
 from comparison.experiments.decoding import Decoding
 from comparison.experiments.few_sequences import FewSequences
 from comparison.experiments.forecasting_grids import LongSeries, TenThousandSteps
@@ -11,6 +12,7 @@ from comparison.experiments.generated_series import GrowingSeries
 from comparison.experiments.gradient_flow import GradientFlow
 from comparison.experiments.language_grids import GenerationCost, SmallLanguageModels
 from comparison.experiments.memory import AttentionScores, OptimizerBytes, StateBytes
+from comparison.experiments.optimisation_grids import Plateaus, RandomSettings, SegmentMemory, Skips, StateSizes
 from comparison.experiments.order import Order
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
@@ -46,6 +48,15 @@ _ALL: tuple[Experiment, ...] = (
   Clipping(),
   LearningRates(),
   SampleEfficiency(),
+  LongLags(),
+  PositionEncodings(),
+  Approximations(),
+  AttentionShares(),
+  RandomSettings(),
+  Plateaus(),
+  Skips(),
+  StateSizes(),
+  SegmentMemory(),
   FewSequences(),
   LongSeries(),
   TenThousandSteps(),

@@ -33,7 +33,8 @@ class Trials(Experiment):
   seeds, and only the best one is trained with all `seeds`. A trial that diverged has no score, and the row `diverged`
   is 1.
 
-  baselines_beside: the architecture whose cells also write the task's baselines, every metric of `baseline_metrics`.
+  at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture
+  whose cells also write the task's baselines, every metric of `baseline_metrics`.
   """
 
   takes_architectures = True
@@ -41,6 +42,7 @@ class Trials(Experiment):
   loss_unit = 'nats'
   baselines_beside = ''
   baseline_metrics: tuple[str, ...] = ('loss',)
+  at_laptop = True
 
   @abc.abstractmethod
   def task(self, cell: Cell) -> Task: ...
@@ -60,8 +62,9 @@ class Trials(Experiment):
     units = {'accuracy': 'share', 'loss': self.loss_unit}
     return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
 
-  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
+    del cell
     return -score(model, trial.params, task, 'validation')['loss']
 
   def cost(self, cell: Cell) -> float:
@@ -109,7 +112,7 @@ class Trials(Experiment):
 
     def tried(rate: float) -> tuple[Runs, float]:
       runs = {seed: trainer.run(rate, seed) for seed in tuning}
-      scores = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
+      scores = [self.selection(model, run, task, cell) if run.finite else -math.inf for run in runs.values()]
       return runs, float(np.mean(scores))
 
     found = {rate: tried(rate) for rate in cell['rates']}
@@ -144,6 +147,8 @@ class Grid(Trials):
     """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
 
   def cells(self, scale: Scale) -> list[Cell]:
+    if scale == 'laptop' and not self.at_laptop:
+      return []
     common = self.common(scale)
     pairs = itertools.product(self.variants(scale), self.points(scale))
     return [{'block': '', **common, **variant, **point} for variant, point in pairs]

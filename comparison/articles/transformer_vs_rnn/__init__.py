@@ -6,6 +6,8 @@ Adding a claim: write a module and add it to the list. Numbers are for good.
 from comparison.articles.transformer_vs_rnn import (
   architecture,
   attention,
+  capability,
+  convergence,
   decoding,
   latency,
   little_data,
@@ -26,6 +28,8 @@ from comparison.claims.article import Article, numbered
 _MODULES = (
   architecture,
   attention,
+  capability,
+  convergence,
   decoding,
   latency,
   little_data,
