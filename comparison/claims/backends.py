@@ -20,6 +20,7 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('parallel-scan RNN' + OUTSIDE, PARALLEL),
   ('window and linear attention' + OUTSIDE, NARROW),
 )
+NOT_JUDGED = 'Not in the verdict'  # notes begin with it that tell of other rungs
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
 # Label, architectures, backend and the rung they are compared with. The last two are in the verdict where one cell
 # holds the whole ladder.
@@ -148,7 +149,7 @@ def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0,
     for regime, grid in grids(mine).items():
       shown = [text for length in levels(grid, 'length') if (text := _to_reference(grid, rungs, length))]
       if shown:
-        notes.append(f'Not in the verdict: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
+        notes.append(f'{NOT_JUDGED}: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
   return tuple(notes)
 
 
