@@ -58,7 +58,7 @@ def parse(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     sys.exit(0)
   mode, arguments = flags.parse(argv)
   if mode.process:
-    runtime.prepare()  # before a config file imports JAX
+    runtime.prepare(arguments.pop('compilation_cache', ''))  # before a config file imports JAX
   if 'config' in arguments:
     arguments['config'] = arguments['config']()
   return mode, arguments

@@ -20,7 +20,7 @@ import seqmodels
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import exports, files, goodput, loop, processes, run_files, writers
+from training import cache, exports, files, goodput, loop, processes, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
 from training.goodput import Ledger
@@ -36,6 +36,7 @@ def main(
   config: Any, workdir: str, *, allow_schedule_change: bool = False, profile: tuple[int, int] | None = None
 ) -> None:
   """Train, or go on training; exit with 1 and one line if the loss diverges, the disk is full or memory runs out."""
+  cache.counts.start()
   ledger = Ledger(interrupts.begun)
   try:
     with leaving():

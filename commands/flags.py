@@ -14,9 +14,10 @@ from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_
 from training.plan import topology
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
+from training.waiting import IO_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
-PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
+PROCESS = ('platform', 'compilation_cache', *FOLDERS)  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
@@ -98,6 +99,8 @@ def define() -> flags.FlagValues:
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
+    'compilation_cache': 'folder, or URL such as gs://BUCKET/FOLDER, that keeps compiled programs; default: '
+    'JAX_COMPILATION_CACHE_DIR or ~/.cache/seqmodels/compilation',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'article': 'name of an article, or a folder that holds one, which is executed as Python; default: '
     'transformer_vs_rnn (compare, report, list)',
@@ -119,6 +122,11 @@ def define() -> flags.FlagValues:
       10,
       LARGEST,
       f'seconds without a sign of a process after which it is given up; default: {HEARTBEAT_TIMEOUT} (train, eval)',
+    ),
+    'io_timeout': (
+      1,
+      LARGEST,
+      f'seconds that reading and writing may take while other processes wait; default: {IO_TIMEOUT} (train, eval)',
     ),
     'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
     'budget': (1, LARGEST, 'draws, or trials of a product of values (sweep)'),
@@ -261,7 +269,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--temperature={value} must be 0 (greedy), or from {SMALLEST:g} to {MOST:g}')
   if flag == 'top_p' and not SMALLEST <= value <= 1:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
-  if flag in PATHS:
+  if flag in PATHS or (flag == 'compilation_cache' and '://' not in value):
     return files.local_path(flag, value)
   read = {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile, 'topology': topology.parse}
   return read[flag](value) if flag in read else value

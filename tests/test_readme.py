@@ -79,4 +79,4 @@ def test_the_readmes_mixer_is_compared_and_reported(decay, tmp_path):
   against, beside = [line for line in lines if line.startswith('| decay |')]
   assert re.search(r'\| (wins|tie|loses|open) \| [^|]* × \| (wins|tie|loses|open) \|$', against)  # both references
   assert beside.count('|') == 5  # its name, its block, its latency and its recall
-  assert '<td>decay</td>' in (tmp_path / 'report.html').read_text()
+  assert '>decay</td>' in (tmp_path / 'report.html').read_text()

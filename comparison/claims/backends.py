@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
+from comparison.claims.base import GATED, RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
 from comparison.claims.points import Point, above
 from comparison.records import FUSED_ATTENTION, Row
 from comparison.statistics import Interval
@@ -20,6 +20,7 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('parallel-scan RNN' + OUTSIDE, PARALLEL),
   ('window and linear attention' + OUTSIDE, NARROW),
 )
+NOT_JUDGED = 'Not in the verdict'  # notes begin with it that tell of other rungs
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
 # Label, architectures, backend and the rung they are compared with. The last two are in the verdict where one cell
 # holds the whole ladder.
@@ -27,6 +28,8 @@ BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
   ('parallel-scan RNN', PARALLEL, None, 'lstm xla'),
   ('window or linear attention', NARROW, None, 'transformer xla'),
   ('jax.nn.dot_product_attention, measured apart', (TRANSFORMER,), FUSED_ATTENTION, 'transformer xla'),
+  ("LSTM or GRU by Newton's method", GATED, 'newton', 'lstm xla'),
+  ("LSTM or GRU by Newton's method with Jacobians by unit", GATED, 'quasi_newton', 'lstm xla'),
   ("cuDNN's attention, measured apart", (TRANSFORMER,), 'cudnn', 'transformer xla'),
 )
 
@@ -146,7 +149,7 @@ def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0,
     for regime, grid in grids(mine).items():
       shown = [text for length in levels(grid, 'length') if (text := _to_reference(grid, rungs, length))]
       if shown:
-        notes.append(f'Not in the verdict: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
+        notes.append(f'{NOT_JUDGED}: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
   return tuple(notes)
 
 

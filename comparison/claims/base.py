@@ -80,11 +80,32 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Point:
+  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies.
+
+  threshold: where support begins, if one number says it; side: 1 if it supports above, -1 if below.
+  """
+
+  label: str
+  interval: Interval
+  supports: bool
+  contradicts: bool
+  unit: str = ''
+  p_against: float | None = None  # p-value of "it does not contradict"
+  p_for: float | None = None  # p-value of "it does not support"
+  threshold: float | None = None
+  side: Literal[-1, 0, 1] = 0
+
+  def __str__(self) -> str:
+    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
+
+
+@dataclass(frozen=True)
 class Verdict:
   """A status and the number that decided it, in `unit`, with its 95 % interval.
 
   here: the status on this device, of a statement about another kind of device. rule: the version of the rule that was
-  applied.
+  applied. points: all regimes that it was made of, where it was made of several.
   """
 
   status: Status
@@ -99,6 +120,7 @@ class Verdict:
   about: str = ''  # what the number is, and at which regime
   here: Status | None = None
   rule: int = 1
+  points: tuple[Point, ...] = ()
 
 
 Judge = Callable[[Sequence[Row]], Verdict]
@@ -129,7 +151,7 @@ class Claim:
   words: those of the article that a judge must heed. speaks_of: the devices that the statement is about. definition:
   whether it follows from a definition, so that support means a fact. beside: experiments that are run and shown with
   it, without which it can be judged all the same. version, since: of the rule; earlier: those that it replaced, the
-  first first. revised: why.
+  first first. revised: why. from_scale: the first one that measures it, but for smoke.
   """
 
   number: int
@@ -149,6 +171,7 @@ class Claim:
   definition: bool = False
   since: str = FIRST
   earlier: tuple[Rule, ...] = ()
+  from_scale: Literal['laptop', 'overnight'] = 'laptop'
 
   @property
   def rules(self) -> tuple[Rule, ...]:

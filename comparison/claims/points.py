@@ -2,30 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from comparison import statistics
-from comparison.claims.base import Status, Verdict, show
+from comparison.claims.base import Point, Status, Verdict
 from comparison.statistics import Interval
 
 Kind = Literal['each', 'always', 'often', 'can']
-
-
-@dataclass(frozen=True)
-class Point:
-  """One regime of a claim: its number, and on which side of the thresholds the whole interval lies."""
-
-  label: str
-  interval: Interval
-  supports: bool
-  contradicts: bool
-  unit: str = ''
-  p_against: float | None = None  # p-value of "it does not contradict"
-  p_for: float | None = None  # p-value of "it does not support"
-
-  def __str__(self) -> str:
-    return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()
 
 
 def above(
@@ -41,7 +24,7 @@ def above(
   samples: the repeats behind the interval, for tests of many regimes at once.
   """
   limit = threshold if otherwise is None else otherwise
-  point = Point(label, interval, interval.low >= threshold, interval.high < limit, unit)
+  point = Point(label, interval, interval.low >= threshold, interval.high < limit, unit, threshold=threshold, side=1)
   if not samples:
     return point
   below_limit = statistics.p_above([1 / sample for sample in samples], 1 / limit)
@@ -51,7 +34,8 @@ def above(
 def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:
   """Return a point that supports at or below `threshold` and contradicts above `otherwise`, by its whole interval."""
   limit = threshold if otherwise is None else otherwise
-  return Point(label, interval, interval.high <= threshold, interval.low > limit, unit)
+  supports, contradicts = interval.high <= threshold, interval.low > limit
+  return Point(label, interval, supports, contradicts, unit, threshold=threshold, side=-1)
 
 
 def combine(
@@ -91,7 +75,7 @@ def combine(
   order = {'supported': (favour,), 'undecided': (open_points,), 'contradicted': (against,)}
   number = next(side for side in (*order.get(status, ()), against, open_points, favour) if side)[0]
   value, low, high = number.interval
-  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
+  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label, points=tuple(points))
 
 
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:

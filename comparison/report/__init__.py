@@ -3,7 +3,7 @@
 import pathlib
 from typing import NamedTuple
 
-from comparison.report import exports, figures, headline, html, markdown
+from comparison.report import drawing, exports, figures, html, markdown
 from comparison.report.page import Page, assemble
 
 __all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'exports', 'verdict_table', 'write']
@@ -19,25 +19,17 @@ class Paths(NamedTuple):
 
 def write(page: Page, folder: pathlib.Path) -> Paths:
   """Write report.md with figures/*.svg, and report.html, which needs no other file."""
-  drawn = {
-    section.claim.number: [svg for plot in section.claim.plots if (svg := figures.draw(plot, page.records))]
-    for section in page.sections
-  }
-  place = folder / 'figures'
+  leading, drawn = drawing.leading(page), drawing.of_claims(page)
+  place = folder / drawing.FOLDER
   place.mkdir(exist_ok=True)
-  picture = headline.draw(page.records)
-  if picture:
-    (folder / HEADLINE).write_text(figures.on_paper(picture), encoding='utf-8')
-  names: dict[int, list[str]] = {}
-  for number, svgs in drawn.items():
-    for i, svg in enumerate(svgs):
-      name = f'claim-{number:02}-{i + 1}.svg'
-      (place / name).write_text(figures.on_paper(svg), encoding='utf-8')
-      names.setdefault(number, []).append(f'figures/{name}')
+  for old in place.glob('claim-*.svg'):  # of claims and plots that there were before
+    old.unlink()
+  for figure in (*leading, *(figure for shown in drawn.values() for figure in shown if figure.of is None)):
+    (folder / figure.path).write_text(figures.on_paper(figure.svg), encoding='utf-8')
   paths = Paths(folder / 'report.md', folder / 'report.html')
-  paths.markdown.write_text(markdown.render(page, names, HEADLINE if picture else None), encoding='utf-8')
-  on_page = {number: [figures.on_page(svg) for svg in svgs] for number, svgs in drawn.items()}
-  paths.html.write_text(html.render(page, on_page, figures.on_page(picture) if picture else None), encoding='utf-8')
+  paths.markdown.write_text(markdown.render(page, drawn, leading), encoding='utf-8')
+  files = sorted(path.name for path in folder.glob('records*.jsonl'))
+  paths.html.write_text(html.render(page, drawn, leading, files), encoding='utf-8')
   return paths
 
 

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -17,24 +17,40 @@ from comparison.records import Row
 
 Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in the order of x
 
-# Okabe & Ito's palette: told apart by readers with any colour vision.
-COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#CC79A7'}
-OTHERS = ('#E69F00', '#56B4E9', '#6f6f6f', '#8c6bb1')
+# Okabe & Ito's palette, told apart by readers with any colour vision; darker where its contrast to white is below 3.
+COLOURS = {'transformer': '#0072B2', 'lstm': '#D55E00', 'gru': '#009E73', 'rnn': '#B8629A'}
+OTHERS = ('#A87800', '#3A8FC0', '#757b83', '#8c6bb1')
 FEW = 6  # series whose names have room beside the axes
 PANELS, MOST_PANELS = ('size', 'batch'), 3  # columns that divide many series, and the most panels
-GREY, NO_MODEL = '#8b949e', ', no model'  # baselines
+GREY, NO_MODEL = '#7a828c', ', no model'  # baselines
 STYLES: tuple[Any, ...] = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+WORDS = {
+  'lstm': 'LSTM', 'gru': 'GRU', 'rnn': 'plain RNN', 'transformer': 'Transformer',
+  'dot_product_attention': 'attention of jax.nn',
+}  # fmt: skip
 RUNGS = {'cpu': '-', 'xla': '--', 'reference': ':', 'cudnn': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
 
 
+class Drawn(NamedTuple):
+  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does."""
+
+  svg: str
+  title: str
+  caption: str
+  path: str
+  of: int | None = None
+
+
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
   """Return the figure as an SVG element, or None without data."""
-  parts = panels(plot, records)
-  if not parts:
+  divided = divide(plot, records)
+  if not divided:
     return None
+  parts = [(title, gather(plot, rows)) for title, rows in divided]
+  seeds = [of_seeds(plot, rows) for _, rows in divided]
   labels = list(dict.fromkeys(label for _, series in parts for label in series))
   style: dict[Any, Any] = {
     'svg.fonttype': 'none',
@@ -49,17 +65,19 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
     figure = Figure(figsize=(6.4 if len(parts) == 1 else 8.4, 3.5 + 0.17 * rows), layout='constrained')
     known = looks(labels)
     handles: dict[str, Any] = {}
-    for axes, (title, series) in zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, strict=True):
+    drawn = zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, seeds, strict=True)
+    for axes, (title, series), scores in drawn:
       places = list(dict.fromkeys(p[0] for points in series.values() for p in points))
       if isinstance(places[0], str):
         bars(axes, series, places, known)
       else:
         lines(axes, series, known)
-      decorate(axes, plot, places)
+        dots(axes, scores, known)
+      decorate(axes, plot, places, len(parts))
       axes.set_title(title, fontsize=9)
       axes.label_outer()
       handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    legend = [handles[label] for label in labels], labels
+    legend = [handles[label] for label in labels], [in_words(label) for label in labels]
     if below:
       figure.legend(*legend, loc='outside lower center', ncols=columns, frameon=False, fontsize=8)
     elif len(labels) > 1:
@@ -71,7 +89,12 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
 
 
 def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
-  """Return titled panels: with many series one for each size, or else for each batch.
+  """Return titled panels with their series."""
+  return [(title, gather(plot, rows)) for title, rows in divide(plot, records)]
+
+
+def divide(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
+  """Return the title and the rows of each panel: with many series one for each size, or else for each batch.
 
   Few series, or series that no column divides, make one panel without a title; no rows make no panel.
   """
@@ -84,12 +107,12 @@ def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
       values = {row[column] for row in drawn if row.get(column) is not None}
       if not 1 < len(values) <= MOST_PANELS or column == plot.x:
         continue
-      parts = [
-        (text(v, column), gather(plot, [r for r in records if r.get(column) in (v, None)])) for v in sorted(values)
+      parts: list[tuple[str, Sequence[Row]]] = [
+        (text(v, column), [r for r in records if r.get(column) in (v, None)]) for v in sorted(values)
       ]
-      if all(0 < len(series) < len(whole) for _, series in parts):
+      if all(0 < len(gather(plot, rows)) < len(whole) for _, rows in parts):
         return parts
-  return [('', whole)]
+  return [('', records)]
 
 
 def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> None:
@@ -102,6 +125,12 @@ def lines(axes: Any, series: Series, known: dict[str, tuple[str, Any, str]]) -> 
     bounded = np.isfinite(low) & np.isfinite(high)
     if bounded.sum() > 1:
       axes.fill_between(x[bounded], low[bounded], high[bounded], color=colour, alpha=0.15, linewidth=0)
+
+
+def dots(axes: Any, scores: dict[str, list[tuple[Any, float]]], known: dict[str, tuple[str, Any, str]]) -> None:
+  """Draw the score of every seed."""
+  for label, points in scores.items():
+    axes.plot(*zip(*points, strict=True), '.', color=known[label][0], markersize=3.5, alpha=0.6, zorder=3)
 
 
 def bars(axes: Any, series: Series, places: Sequence[str], known: dict[str, tuple[str, Any, str]]) -> None:
@@ -123,6 +152,27 @@ def shown(plot: Plot, records: Sequence[Row]) -> list[Row]:
 
 def gather(plot: Plot, records: Sequence[Row]) -> Series:
   """Return label → (x, interval) in the order of x, at the best learning rate, averaged over seeds."""
+  series = grouped(plot, records)
+  named = any(isinstance(x, str) for points in series.values() for x in points)
+  found = {
+    label: [(x, interval(points[x])) for x in (points if named else sorted(points))]
+    for label, points in sorted(series.items())
+  }
+  return found | (beside(plot, records, found) if plot.baselines else {})
+
+
+def of_seeds(plot: Plot, records: Sequence[Row]) -> dict[str, list[tuple[Any, float]]]:
+  """Return label → (x, score) of every seed, where a point is the mean of several."""
+  series = grouped(plot, records)
+  found = {
+    label: [(x, row['value']) for x, rows in points.items() if len(rows) > 1 for row in rows]
+    for label, points in series.items()
+  }
+  return {label: points for label, points in found.items() if points}
+
+
+def grouped(plot: Plot, records: Sequence[Row]) -> dict[str, dict[Any, list[Row]]]:
+  """Return label → x → the rows of one point, at the best learning rate."""
   rows = shown(plot, records)
   if any('selection' in row for row in rows):
     rows = base.tuned(rows, *plot.series, plot.x)
@@ -136,12 +186,7 @@ def gather(plot: Plot, records: Sequence[Row]) -> Series:
     words = (text(row.get(column), column) for column in varying)
     label = ', '.join(word for word in words if word) or str(row.get('architecture', ''))
     series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
-  named = any(isinstance(row[plot.x], str) for row in rows)
-  found = {
-    label: [(x, interval(points[x])) for x in (points if named else sorted(points))]
-    for label, points in sorted(series.items())
-  }
-  return found | (beside(plot, records, found) if plot.baselines else {})
+  return series
 
 
 def beside(plot: Plot, records: Sequence[Row], series: Series) -> Series:
@@ -202,11 +247,16 @@ def look(label: str, index: int, taken: dict[str, list[Any]]) -> tuple[str, Any,
   return colour, styles[-1], MARKERS[(index + len(styles) - 1) % len(MARKERS)]
 
 
-def decorate(axes: Any, plot: Plot, xs: Sequence[Any]) -> None:
+def in_words(label: str) -> str:
+  """Return the name of a series as a legend writes it: `LSTM, xla, 1M parameters`."""
+  return ', '.join(WORDS.get(word, word.replace('_', ' ')) for word in label.split(', '))
+
+
+def decorate(axes: Any, plot: Plot, xs: Sequence[Any], panels: int) -> None:
   if plot.log_x and min(xs) > 0:
     axes.set_xscale('log', base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:,g}')
-    axes.set_xticks(apart(sorted(xs), 0.06 if len(xs) <= 9 else 0.13))
+    axes.set_xticks(apart(sorted(xs), 0.08 * panels if len(xs) <= 9 else max(0.13, 0.09 * panels)))
     axes.minorticks_off()
   elif all(isinstance(x, int) for x in xs) and len(xs) <= 9:
     axes.set_xticks(sorted(xs))

@@ -24,7 +24,7 @@ CAPTION = (
   'Bands: 95 % intervals. Decoding: one sequence.'
 )
 # Okabe & Ito's palette where it has a contrast of 3 to white.
-LOOKS = (('#0072B2', 'o'), ('#008060', 's'), ('#D55E00', '^'), ('#9b3a8f', 'D'), ('#6f6f6f', 'v'))
+LOOKS = (('#0072B2', 'o'), ('#008060', 's'), ('#D55E00', '^'), ('#b04fa3', 'D'), ('#6f6f6f', 'v'))
 TICKS = tuple(2.0**power for power in range(-10, 11))
 
 

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from comparison.claims.base import Status, Verdict, figure
+from comparison.claims.base import Status, Verdict, figure, show
 from comparison.claims.tables import Table
-from comparison.report.headline import TITLE
+from comparison.report.figures import Drawn
 from comparison.report.page import Page, Section
 
 MARKS: dict[Status, str] = {
@@ -19,10 +19,10 @@ MARKS: dict[Status, str] = {
 }
 
 
-def render(page: Page, figures: Mapping[int, Sequence[str]], headline: str | None = None) -> str:
-  """Return the whole report. figures: claim → paths of its plots, relative to the report; headline: the same."""
+def render(page: Page, figures: Mapping[int, Sequence[Drawn]], leading: Sequence[Drawn] = ()) -> str:
+  """Return the whole report. figures: claim → its plots; leading: those of the whole page."""
   parts = [f'# {page.article.title}', header(page)]
-  parts += [f'![{TITLE}]({headline})'] if headline else []
+  parts += [f'![{drawn.title}]({drawn.path})\n\n{drawn.caption}' for drawn in leading]
   parts += [table(t) for t in page.tables]
   parts += ['## Verdicts', verdicts(page)]
   for section in page.sections:
@@ -40,7 +40,7 @@ def header(page: Page) -> str:
 
 
 def table(content: Table, level: str = '####') -> str:
-  return f'{level} {content.title}\n\n{content.note}\n\n{grid(content.columns, content.rows)}'
+  return '\n\n'.join(filter(None, (f'{level} {content.title}', content.note, grid(content.columns, content.rows))))
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -62,27 +62,64 @@ def verdicts(page: Page) -> str:
   return grid(('', 'statement', 'verdict', 'deciding number [95 %]', 'of what'), rows)
 
 
-def claim(section: Section, figures: Sequence[str]) -> list[str]:
+def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
   about, verdict = section.claim, section.verdict
   parts: list[str] = [
     f'## {about.number}. {about.title}: {plain_status(verdict)}',
     f'> {about.statement}',
     f'The words of the article: {about.words}.' if about.words else '',
     f'**{number(verdict)}** {verdict.about}'.strip() if verdict.number is not None else '',
-    verdict.text,
   ]
+  regimes = points(verdict)
+  parts += [table(regimes)] if regimes else []
+  parts.append(folded('In words', verdict.text) if is_list(verdict) else verdict.text)
   if verdict.reason:
-    parts.append(f'*Why:* {verdict.reason}.')
+    parts.append(folded(f'Why: {sides(verdict)}', f'{verdict.reason}.') if regimes else f'*Why:* {verdict.reason}.')
   if verdict.notes:
     parts.append('\n'.join(f'- {note}.' for note in verdict.notes))
   parts += [table(t, '####') for t in section.tables]
-  parts += [f'![{about.title}]({path})' for path in figures]
+  parts += [
+    f'![{drawn.title}]({drawn.path})' if drawn.of is None else f'*{drawn.title}*: drawn at claim {drawn.of}.'
+    for drawn in figures
+  ]
   if verdict.ladder:
     parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
   parts.append(f'Protocol: {about.protocol}')
   parts.append('\n'.join(f'- {line}' for line in rules(section)))
   parts.append(f'```\n{section.command}\n```')
   return [part for part in parts if part]
+
+
+def points(verdict: Verdict) -> Table | None:
+  """Return the regimes of a verdict with their numbers and sides; None for fewer than two."""
+  if len(verdict.points) < 2:
+    return None
+  rows = []
+  for point in verdict.points:
+    side = 'supports' if point.supports else 'contradicts' if point.contradicts else 'neither'
+    limit = '' if point.threshold is None else f'{"≥" if point.side > 0 else "≤"} {figure(point.threshold)}'
+    rows.append((point.label, f'{show(point.interval)} {point.unit}'.strip(), limit, side))
+  columns = ['regime', 'number [95 %]', 'supported if', 'side']
+  if not any(row[2] for row in rows):
+    return Table('Regimes', '', ('regime', 'number [95 %]', 'side'), tuple((a, b, d) for a, b, _, d in rows))
+  return Table('Regimes', '', tuple(columns), tuple(rows))
+
+
+def sides(verdict: Verdict) -> str:
+  """Return how many regimes support and contradict the statement."""
+  support, against = (sum(getattr(p, name) for p in verdict.points) for name in ('supports', 'contradicts'))
+  neither = len(verdict.points) - support - against
+  counts = ((support, 'support'), (against, 'contradict'), (neither, 'do neither'))
+  return f'of {len(verdict.points)} regimes {", ".join(f"{count} {what}" for count, what in counts if count)}'
+
+
+def is_list(verdict: Verdict) -> bool:
+  """Return whether the text of a verdict names all its regimes, which a table shows better."""
+  return len(verdict.points) > 1 and all(str(point) in verdict.text for point in verdict.points)
+
+
+def folded(title: str, content: str) -> str:
+  return f'<details><summary>{title}</summary>\n\n{content}\n\n</details>'
 
 
 def status(verdict: Verdict) -> str:

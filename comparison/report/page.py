@@ -53,7 +53,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     Section(
       claims[n],
       judge(claims[n], records),
-      f'python main.py --mode=compare --scale={scale}{article.option} --claims={n} --workdir=W',
+      command(article, claims[n], scale),
       quality.tables(claims[n], records),
     )
     for n in chosen
@@ -73,6 +73,12 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   )
   first = tuple(table for table in leading if table.rows)
   return Page(article, header(records), first, sections, rest, failures, *beside, records)
+
+
+def command(article: Article, claim: Claim, scale: str) -> str:
+  """Return the command that measures a claim, at the scale of the page where that one does."""
+  chosen = claim.from_scale if scale == 'laptop' else scale
+  return f'python main.py --mode=compare --scale={chosen}{article.option} --claims={claim.number} --workdir=W'
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:

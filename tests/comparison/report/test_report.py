@@ -33,7 +33,10 @@ def test_the_page_needs_nothing_but_itself(written):
   text = written[1].html.read_text()
   assert text.count('<svg') > len(CLAIMS)
   assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
-  assert not re.findall(r'(?:src|href)\s*=\s*"(?!#)[^"]*"', text)
+  assert not re.findall(r'\bsrc\s*=', text)
+  links = set(re.findall(r'href\s*=\s*"(?!#)([^"]*)"', text))  # what is taken away: tables in themselves, and files
+  assert all((written[2] / link).is_file() for link in links if not link.startswith('data:text/plain'))
+  assert {'figures/headline.svg', 'figures/forest.svg'} <= links
   assert '@import' not in text
   assert not re.findall(r'url\((?!#)', text)
   ids = re.findall(r'\bid="([^"]+)"', text)
@@ -109,6 +112,9 @@ def test_plots_average_seeds_keep_sizes_apart_and_draw_names_as_bars():
   found = figures.gather(plot, rows)
   assert sorted(len(points) for points in found.values()) == [2, 2]
   assert sorted(points[0][1].value for points in found.values()) == [12.0, 22.0]
+  dots = figures.of_seeds(plot, rows)
+  assert sorted(value for points in dots.values() for x, value in points if x == 1) == [11, 12, 13, 21, 22, 23]
+  assert figures.of_seeds(plot, [row for row in rows if row['seed'] == 0]) == {}
   named = [{**row, 'x': f'part {row["x"]}'} for row in rows]
   assert figures.draw(plot, named).startswith('<svg')
   assert figures.draw(plot, []) is None
@@ -196,6 +202,12 @@ def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name()
     figures.look(label, 0, {})[0] for label in ('gru, xla', 'min_gru, reference', 'lstm, plain, 1M parameters')
   ]
   assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
+
+
+def test_legends_are_in_words():
+  assert figures.in_words('lstm, xla, 1M parameters') == 'LSTM, xla, 1M parameters'
+  assert figures.in_words('sliding_window') == 'sliding window'
+  assert figures.in_words('bigram, no model') == 'bigram, no model'
 
 
 def test_bars_begin_at_zero():

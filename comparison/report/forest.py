@@ -1,0 +1,210 @@
+"""The pictures of verdicts: a forest of all claims on one scale, and the regimes of one claim with its threshold."""
+
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from comparison.claims.base import Point, Verdict
+from comparison.report import markdown
+from comparison.report.figures import INK, INKED
+from comparison.report.page import Page, Section
+
+TITLE = 'All verdicts: how far the deciding number lies from its threshold'
+CAPTION = (
+  'Factor between the number that decided and the threshold of support, on a logarithmic scale: right of the line it '
+  'lies on the side that supports the statement, left of it on the other. Bars: 95 % intervals; small ticks: the other '
+  'regimes of the claim. Arrows: beyond 16 ×. A claim without a mark has no single threshold above zero, or no number '
+  'here.'
+)
+WIDEST = 4.0  # doublings that the scale shows on each side
+# Shape and colour of a status, with a contrast of 3 to white and to the dark page.
+LOOKS: dict[str, tuple[str, str]] = {
+  'supported': ('o', '#1f8f56'), 'contradicted': ('X', '#d0493c'), 'mixed': ('D', '#a87800'),
+  'undecided': ('s', '#7a828c'), 'fact': ('^', '#7a828c'), 'not judged': ('v', '#7a828c'),
+  'not measured here': ('', '#7a828c'),
+}  # fmt: skip
+SHADE = '#1f8f56'  # of the side that supports
+NAME = '-verdict'  # in the file of a claim's regimes
+MARKS = (' at ', ', ', ': ')  # where labels may be cut
+MOST = 20  # regimes that a figure has room for
+
+
+def draw(page: Page) -> str | None:
+  """Return the forest of all claims as an SVG element: a row each, grouped by section; None without a number."""
+  groups = by_section(page)
+  count = sum(len(sections) + 1 for sections in groups.values())
+  if not any(section.verdict.number is not None for section in page.sections):
+    return None
+  with mpl.rc_context(style(TITLE)):
+    figure = Figure(figsize=(8.4, 0.9 + 0.21 * count), layout='constrained')
+    axes = figure.subplots()
+    names: dict[float, str] = {}
+    y = 0.0
+    for title, sections in groups.items():
+      axes.text(-0.01, y, title, transform=axes.get_yaxis_transform(), ha='right', va='center', weight='bold')
+      y += 1
+      for section in sections:
+        row(axes, section.verdict, y)
+        names[y] = textwrap.shorten(f'{section.claim.number}. {section.claim.title}', 44, placeholder=' …')
+        names[y] += f'  {markdown.MARKS[section.verdict.here or section.verdict.status]}'
+        y += 1
+    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_yticks(list(names), list(names.values()))
+    axes.tick_params(axis='y', length=0)
+    axes.set_xlim(-WIDEST - 0.3, WIDEST + 0.3)
+    steps = range(-int(WIDEST), int(WIDEST) + 1)
+    axes.set_xticks(steps, [f'{2 ** abs(step)} ×' if step else '1' for step in steps])
+    axes.axvspan(0, WIDEST + 0.3, color=SHADE, alpha=0.08, linewidth=0)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_xlabel('← on the other side | factor to the threshold | on the side that supports →')
+    plain(axes)
+    return svg(figure)
+
+
+def by_section(page: Page) -> dict[str, list[Section]]:
+  """Return section of the article → claims; claims of no statement stand under the last."""
+  groups: dict[str, list[Section]] = {title: [] for title in page.article.sections}
+  for section in page.sections:
+    statement = page.article.statements.get(section.claim.number)
+    groups.setdefault(statement.section if statement else 'Further claims', []).append(section)
+  return {title: sections for title, sections in groups.items() if sections}
+
+
+def row(axes: Any, verdict: Verdict, y: float) -> None:
+  """Draw one claim: its regimes, the deciding number with its interval, and number and verdict in words."""
+  status = verdict.here or verdict.status
+  marker, colour = LOOKS[status]
+  decided = deciding(verdict)
+  for point in verdict.points:
+    at = signed(point, point.interval.value)
+    if at is not None and point is not decided:
+      axes.plot([clip(at)], [y], '|', color=colour, markersize=5, alpha=0.7)
+  if decided is not None and (at := signed(decided, decided.interval.value)) is not None:
+    ends = [signed(decided, x) for x in decided.interval[1:]]
+    low, high = (clip(math.copysign(WIDEST, e) if x is None else x) for x, e in zip(ends, (-1, 1), strict=True))
+    axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
+    beyond = abs(at) > WIDEST
+    axes.plot([clip(at)], [y], ('>' if at > 0 else '<') if beyond else marker, color=colour, markersize=5.5)
+  words = ': '.join(filter(None, (status, markdown.number(verdict))))
+  axes.text(1.01, y, textwrap.shorten(words, 46, placeholder=' …'), transform=axes.get_yaxis_transform(),
+            va='center', fontsize=8)  # fmt: skip
+
+
+def deciding(verdict: Verdict) -> Point | None:
+  """Return the regime that the number of a verdict is of."""
+  return next((point for point in verdict.points if point.label == verdict.about), None)
+
+
+def signed(point: Point, x: float) -> float | None:
+  """Return the doublings between x and the threshold, positive on the side that supports; None without a scale."""
+  if point.threshold is None or point.threshold <= 0 or x <= 0 or not math.isfinite(x):
+    return None
+  return point.side * math.log2(x / point.threshold)
+
+
+def clip(x: float) -> float:
+  return min(max(x, -WIDEST), WIDEST)
+
+
+def drawable(verdict: Verdict) -> list[Point]:
+  """Return the regimes that have the unit and the threshold of the deciding one, which a figure can show together."""
+  decided = deciding(verdict)
+  if decided is None or decided.threshold is None:
+    return []
+  same = [p for p in verdict.points if (p.unit, p.threshold, p.side) == (decided.unit, decided.threshold, decided.side)]
+  return [point for point in same if all(map(math.isfinite, point.interval))]
+
+
+def regimes(verdict: Verdict) -> str | None:
+  """Return the regimes of a verdict with its threshold and the shaded side that supports; None for fewer than two."""
+  points = drawable(verdict)
+  if len(points) < 2:
+    return None
+  shown, threshold, side = points[:MOST], points[0].threshold, points[0].side
+  assert threshold is not None
+  start, labels = shared([point.label for point in shown])
+  lines = ['\n'.join(textwrap.wrap(label, 46)) or '–' for label in labels]
+  with mpl.rc_context(style(verdict.about)):
+    figure = Figure(figsize=(6.4, 1.0 + 0.16 * sum(line.count('\n') + 1.5 for line in lines)), layout='constrained')
+    axes = figure.subplots()
+    ends = [threshold, *(end for point in shown for end in point.interval[1:])]
+    logarithmic = points[0].unit == '×' and min(ends) > 0 and max(ends) > 4 * min(ends)  # of less, powers are too few
+    for y, point in enumerate(shown):
+      status = 'supported' if point.supports else 'contradicted' if point.contradicts else 'undecided'
+      marker, colour = LOOKS[status]
+      axes.plot(point.interval[1:], [y, y], color=colour, linewidth=4, alpha=0.35, solid_capstyle='butt')
+      axes.plot([point.interval.value], [y], marker, color=colour, markersize=5.5)
+    if logarithmic:
+      axes.set_xscale('log', base=2)
+      axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}' if value >= 1 else f'1/{1 / value:g}')
+      axes.xaxis.set_major_locator(mpl.ticker.LogLocator(base=2, numticks=7))
+    low, high = room(axes.get_xlim(), threshold, is_logarithmic=logarithmic)
+    axes.axvspan(*((threshold, high) if side > 0 else (low, threshold)), color=SHADE, alpha=0.1, linewidth=0)
+    axes.axvline(threshold, color=INK, linewidth=1.2)
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_yticks(range(len(shown)), lines, fontsize=8)
+    axes.tick_params(axis='y', length=0)
+    axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
+    plain(axes)
+    return svg(figure)
+
+
+def room(limits: tuple[float, float], threshold: float, *, is_logarithmic: bool) -> tuple[float, float]:
+  """Return the ends of an axis that shows the threshold with room on both sides."""
+  low, high = limits
+  if is_logarithmic:
+    return min(low, threshold / 1.3), max(high, threshold * 1.3)
+  margin = 0.12 * (max(high, threshold) - min(low, threshold))
+  return min(low, threshold - margin), max(high, threshold + margin)
+
+
+def caption(verdict: Verdict) -> str:
+  """Return what the figure of the regimes shows."""
+  points = drawable(verdict)
+  more = f' The first {MOST} of {len(points)} regimes.' if len(points) > MOST else ''
+  return (
+    f'Deciding number by regime; the line is the threshold {points[0].threshold:g}, the shaded side supports. Bars: '
+    f'95 % intervals; ● supports, ✖ contradicts, ■ neither.{more}'
+  )
+
+
+def shared(labels: Sequence[str]) -> tuple[str, list[str]]:
+  """Return the words that all labels begin and end with, and the rest of each label."""
+  start = beginning(labels)
+  start = start[: max((start.rfind(mark) + len(mark) for mark in MARKS if mark in start), default=0)]
+  rest = [label[len(start) :] for label in labels]
+  end = beginning([label[::-1] for label in rest])[::-1]
+  end = end[min((end.find(mark) for mark in MARKS if mark in end), default=len(end)) :]
+  return f'{start}…{end}' if start and end else (start or end).strip(' ,:'), [r[: len(r) - len(end)] for r in rest]
+
+
+def beginning(texts: Sequence[str]) -> str:
+  """Return the letters that all texts begin with."""
+  first, last = min(texts), max(texts)
+  same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+  return first[:same]
+
+
+def style(salt: str) -> dict[Any, Any]:
+  common: dict[Any, Any] = {'svg.fonttype': 'none', 'svg.hashsalt': salt, 'font.family': 'sans-serif', 'font.size': 8.5}
+  return common | dict.fromkeys(INKED, INK)
+
+
+def plain(axes: Any) -> None:
+  axes.grid(axis='x', alpha=0.25, linewidth=0.6)
+  axes.set_axisbelow(True)
+  for side in ('top', 'right', 'left'):
+    axes.spines[side].set_visible(False)
+
+
+def svg(figure: Figure) -> str:
+  buffer = io.StringIO()
+  figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
+  text = buffer.getvalue()
+  return text[text.index('<svg') :]
