@@ -14,6 +14,8 @@ from comparison.claims.article import Article
 from configs import catalogue
 from seqmodels.errors import InputError, one_line, shown, unknown
 
+SPACE = 'space.json'  # in the workdir of a sweep
+
 
 def main(
   scale: str,
@@ -76,7 +78,7 @@ def main(
   if fixed and (experiments or len(fixed) == len(chosen)):
     takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
     raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
-  if (pathlib.Path(workdir) / 'space.json').exists():
+  if (pathlib.Path(workdir) / SPACE).exists():
     raise InputError(f'--workdir={workdir} is of a sweep; use another workdir')
   folder = writable(workdir)
   cache.counts.start()

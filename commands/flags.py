@@ -129,7 +129,7 @@ def define() -> flags.FlagValues:
       f'seconds that reading and writing may take while other processes wait; default: {IO_TIMEOUT} (train, eval)',
     ),
     'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
-    'budget': (1, LARGEST, 'number of draws, or of trials of a product of values (sweep)'),
+    'budget': (1, LARGEST, 'draws, or trials of a product of values (sweep)'),
     'sweep_seed': (0, LARGEST, 'of what is drawn; default: 0 (sweep)'),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),
   }

@@ -16,7 +16,7 @@ from configs import space as spaces
 from seqmodels.errors import InputError
 from training import files, runtime
 
-SPACE = 'space.json'  # what the records of a workdir are a sweep of
+SPACE = compare.SPACE  # what the records of a workdir are a sweep of
 FORMATS = ('markdown', 'latex', 'csv', 'json')
 Load = Callable[[Mapping[str, str]], Any]
 
@@ -205,7 +205,7 @@ def quiet() -> Iterator[None]:
     with held() as kept:
       yield
   except SystemExit:
-    shown = kept[-1:]
+    shown = [record for record in kept if runtime.command() in record.getMessage()]
     raise
   finally:
     for record in (*(r for r in kept if r.levelno > logging.INFO), *shown):

@@ -99,6 +99,29 @@ def test_killed_and_resumed_the_table_is_that_of_an_unbroken_sweep(whole, tmp_pa
   assert scores(workdir) == scores(whole)
 
 
+def test_a_signal_saves_the_trial_and_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
+  workdir = tmp_path / 'W'
+  advance = loop.Loop.advance
+
+  def stopped(self):
+    advance(self)
+    if self.step == 7 and self.settings.seed == 1:
+      signal.raise_signal(signal.SIGTERM)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(loop.Loop, 'advance', stopped)
+    with pytest.raises(SystemExit) as caught:
+      sweep(workdir, '--set=learning_rate=1e-1', SEEDS)
+  assert caught.value.code == 128 + signal.SIGTERM
+  (line,) = capsys.readouterr().err.splitlines()
+  assert 'SIGTERM: saved step 7; go on with: ' in line
+  assert len({row['cell'] for row in records.read_all(workdir)}) == 1
+  assert sweep(workdir, '--set=learning_rate=1e-1', SEEDS) == 0
+  (setting,) = scores(workdir)['settings']
+  assert setting == next(s for s in scores(whole)['settings'] if s['values'] == setting['values'])
+  assert scores(workdir)['verdict'].startswith('Best by validation')  # of one value, which has no edge
+
+
 def test_shards_make_one_table(whole, tmp_path, capsys):
   workdir = tmp_path / 'W'
   assert sweep(workdir, RATES, SEEDS, '--shard=0/2') == 0
