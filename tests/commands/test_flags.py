@@ -52,7 +52,7 @@ def parse(*arguments: str):
     ([*TRAIN, '--wokdir=3'], "flag='wokdir' is not known; nearest: workdir"),
     ([*TRAIN, '-'], "'-' is not expected"),
     (['--mode=report', '--workdir=W', '--platform=cpu'], '--platform has no effect with --mode=report'),
-    (['--mode=list', '--workdir=W'], '--workdir has no effect with --mode=list; allowed: none'),
+    (['--mode=list', '--workdir=W'], '--workdir has no effect with --mode=list; allowed: --article'),
     (['--mode=eval', '--workdir=W', '--allow_schedule_change'], '--allow_schedule_change has no effect with'),
     (['--mode=eval', '--workdir=gs://bucket/run'], '--workdir=gs://bucket/run must be a local folder'),
     (['--mode=eval', f'--workdir={"x" * 300}'], 'cannot be used: File name too long'),
