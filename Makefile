@@ -11,6 +11,11 @@ JOBS ?= 2
 NEXT_PYTHON ?= $(shell .ci/find-python 3.12 3.99)
 NEXT_VENV ?= .venv-next
 NEXT_TESTS ?= tests/mixers tests/kernels tests/models tests/decoding tests/training
+# What CI runs of it, in three minutes on two cores: a few mixers, kernels, decoding, a training step, and a real run that
+# is killed and resumed.
+NEXT_QUICK ?= tests/mixers/test_contract.py tests/kernels/test_attention.py tests/kernels/test_recurrent.py \
+  tests/kernels/test_lowering.py tests/decoding tests/training/test_step.py tests/test_resume.py
+NEXT_MIXERS ?= gru or attention or gated_delta
 # Arguments: interpreter, virtual environment, extras.
 define make_venv
 	@$(1) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 …")'
@@ -20,7 +25,7 @@ define make_venv
 	touch $(2)/.installed $@
 endef
 
-.PHONY: install report test test-next lint format lock clean
+.PHONY: install install-next report test test-next test-next-quick lint format lock clean
 
 install: $(INSTALLED)  ## What the programs need, as pinned. EXTRA=cuda, cuda12, tpu, tfds or peers adds an extra of pyproject.toml.
 
@@ -31,6 +36,8 @@ $(NEXT_VENV)/.installed: requirements.lock
 	$(if $(NEXT_PYTHON),,$(error no Python 3.12 or newer found; choose one: make test-next NEXT_PYTHON=…))
 	$(call make_venv,$(NEXT_PYTHON),$(NEXT_VENV))
 
+install-next: $(NEXT_VENV)/.installed  ## What `make test-next` needs, with a newer Python.
+
 report: install  ## The comparison: every experiment, every verdict, one page.
 	$(BIN)/python main.py --mode=compare --scale=$(SCALE) --workdir=$(WORKDIR)
 
@@ -39,6 +46,9 @@ test: install  ## The whole test suite, in JOBS processes.
 
 test-next: $(NEXT_VENV)/.installed  ## NEXT_TESTS with a newer Python and the newest JAX.
 	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(NEXT_TESTS)
+
+test-next-quick: $(NEXT_VENV)/.installed  ## NEXT_QUICK with a newer Python and the newest JAX, as in CI.
+	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -k 'not test_contract or $(NEXT_MIXERS)' $(NEXT_QUICK)
 
 lint: install  ## Format, types, one-way imports, words that docs/glossary.md replaces.
 	$(BIN)/ruff check .

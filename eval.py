@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from tasks.base import Task
-from training import files, processes
+from training import cache, files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
 from training.evaluate import evaluate, possible_evaluations
@@ -25,6 +25,7 @@ from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
 from training.sharding import param_shardings
+from training.waiting import each
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
@@ -33,6 +34,7 @@ def main(
   workdir: str, *, step: int | None = None, all_steps: bool = False, mesh: MeshSettings = MeshSettings()
 ) -> None:
   """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
+  cache.counts.start()
   folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
   for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh):
@@ -54,7 +56,7 @@ def evaluations(
 ) -> Iterator[tuple[int, Results, Task]]:
   """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
   devices = meshes.make_mesh(mesh)
-  for loaded in workdirs.load_steps(folder, None if all_steps else [step]):
+  for loaded in each('reading a checkpoint', workdirs.load_steps(folder, None if all_steps else [step])):
     processes.check_same('the checkpoint', {'step': loaded.step})
     settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
@@ -62,6 +64,7 @@ def evaluations(
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       what = loaded.model, params, loaded.task, evaluation, settings, devices
       results[name] = evaluate(*what) | free_running(*what)
+    cache.counts.say()
     if processes.is_first():
       keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task

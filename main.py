@@ -9,13 +9,15 @@
   python main.py --mode=plan     --config=configs/language.py:lstm --topology=v5e:4x4 [--mesh=fsdp:-1 | --search]
   python main.py --mode=compare  --scale=laptop --workdir=W [--claims=1,3,7] [--experiments=a,b] [--shard=0/4]
                         [--architectures=lstm,griffin] [--tasks=adding,copying] [--article=folder]
+  python main.py --mode=sweep    --config=configs/language.py:lstm --workdir=W --set=learning_rate=log:1e-4:1e-2:8
+                        --set=seed=0..4 [--set=model.width=64,128] [--budget=32] [--shard=0/4]
   python main.py --mode=export   --workdir=W --output=model.safetensors [--step=N]
   python main.py --mode=report   --workdir=W [--format=latex] [--article=folder]
   python main.py --mode=list     [--article=folder]
 
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value sets a field.
 Training in a workdir that holds checkpoints continues from the newest. --mode=report shows the verdicts of a
-comparison, or where the time of a run went. --mode=list names all there is to choose from.
+comparison, the table of a sweep, or where the time of a run went. --mode=list names all there is to choose from.
 """
 
 import sys
@@ -56,7 +58,7 @@ def parse(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     sys.exit(0)
   mode, arguments = flags.parse(argv)
   if mode.process:
-    runtime.prepare()  # before a config file imports JAX
+    runtime.prepare(arguments.pop('compilation_cache', ''))  # before a config file imports JAX
   if 'config' in arguments:
     arguments['config'] = arguments['config']()
   return mode, arguments

@@ -8,7 +8,6 @@ if __name__ == '__main__':  # `python train.py …` is `python main.py --mode=tr
   sys.exit(program.start('train'))
 
 import contextlib
-import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import seqmodels
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import exports, files, goodput, loop, processes, run_files, writers
+from training import cache, exports, files, goodput, loop, processes, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations
 from training.goodput import Ledger
@@ -30,20 +29,18 @@ from training.profiling import Profile
 from training.run import Run, build_run
 from training.run_files import Files
 from training.runtime import device_line
-from training.stop import Stop, is_compiling
+from training.stop import Stop, leaving
 
 
 def main(
   config: Any, workdir: str, *, allow_schedule_change: bool = False, profile: tuple[int, int] | None = None
 ) -> None:
   """Train, or go on training; exit with 1 and one line if the loss diverges, the disk is full or memory runs out."""
+  cache.counts.start()
+  ledger = Ledger(interrupts.begun)
   try:
-    train(config, workdir, allow_schedule_change=allow_schedule_change, profile=profile)
-  except SystemExit as stopped:
-    if is_compiling():  # of an evaluation that a signal has ended
-      sys.stdout.flush()
-      os._exit(int(stopped.code or 0))
-    raise
+    with leaving():
+      train(config, workdir, allow_schedule_change=allow_schedule_change, profile=profile, ledger=ledger)
   except loop.Failed as error:
     sys.exit(f'error: {error}')
   except jax.errors.JaxRuntimeError as error:
@@ -59,17 +56,20 @@ def train(
   *,
   allow_schedule_change: bool = False,
   profile: tuple[int, int] | None = None,
+  ledger: Ledger | None = None,
+  show: bool = True,
 ) -> dict[str, float]:
   """Train `config` in `workdir`, from its newest checkpoint if it has one; return {"split/metric": value} at the end.
 
   On the same devices, a run that was killed and started again ends with the same parameters and metrics, bit for bit,
   as one that was not. allow_schedule_change: more steps than before may move the learning rate. profile: the first and
-  the last step, counted from 1, of a trace in the workdir.
+  the last step, counted from 1, of a trace in the workdir. ledger: of the time; None: one that begins now.
+  show: whether progress is logged.
 
   Raises InputError before anything is written, Failed when the loss is not finite or a file cannot be written,
   SystemExit after SIGTERM or SIGINT (the state is saved first).
   """
-  config, folder, ledger = workdirs.plain(config), files.resolve('workdir', workdir), Ledger(interrupts.begun)
+  config, folder, ledger = workdirs.plain(config), files.resolve('workdir', workdir), ledger or Ledger()
   with held() as records:  # bad input is one line, and what the run is comes first
     run, params = processes.agreed('start', lambda: build(config, folder))
     processes.check_same('the configuration', fingerprint(config))
@@ -92,7 +92,7 @@ def train(
       log.info(note)
     trace = None if profile is None else Profile(folder / 'profile', *profile)
     with accounted(ledger, folder, step), run_files.open_files(folder, run, restored, config) as opened:
-      return fit(run, traced, opened, ledger, params, trace)
+      return fit(run, traced, opened, ledger, params, trace, show=show and processes.is_first())
 
 
 def build(config: Any, folder: pathlib.Path) -> tuple[Run, Params | None]:
@@ -151,9 +151,19 @@ def accounted(ledger: Ledger, folder: pathlib.Path, step: int) -> Iterator[None]
 
 
 def fit(
-  run: Run, traced: Any, opened: Files, ledger: Ledger, params: Params | None, profile: Profile | None
+  run: Run,
+  traced: Any,
+  opened: Files,
+  ledger: Ledger,
+  params: Params | None,
+  profile: Profile | None,
+  *,
+  show: bool,
 ) -> dict[str, float]:
-  """Compile the step, place the state, and train to the end. params: to start from, in place of drawn ones."""
+  """Compile the step, place the state, and train to the end. params: to start from, in place of drawn ones.
+
+  show: whether progress is logged.
+  """
   batches, restored = run.batches(), opened.restored
   if restored:
     batches.set_state(restored.extra['batches'])
@@ -176,7 +186,7 @@ def fit(
       stop=stop,
       ledger=ledger,
       profile=profile,
-      show=processes.is_first(),
+      show=show,
     )
     return training.fit()
 

@@ -63,6 +63,7 @@ def main(
 
   from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
   from comparison.experiments.task_quality import TaskQuality
+  from training import cache
   from training.files import WriteError
 
   if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
@@ -75,9 +76,15 @@ def main(
   if fixed and (experiments or len(fixed) == len(chosen)):
     takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
     raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
+  if (pathlib.Path(workdir) / 'space.json').exists():
+    raise InputError(f'--workdir={workdir} is of a sweep; use another workdir')
   folder = writable(workdir)
+  cache.counts.start()
   if fixed:
     print(f'{", ".join(fixed)}: measured with their own architectures')
+  empty = [experiment.name for experiment in chosen if not experiment.cells(scale)]
+  if empty:
+    print(f'{", ".join(empty)}: nothing to measure at --scale={scale}')
   try:
     rules = {experiment.name: judging.marks_of(experiment.name, judged.claims.values()) for experiment in chosen}
     tally = runner.run(

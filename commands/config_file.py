@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -21,6 +21,20 @@ from training.mesh_settings import MeshSettings
 
 ROOT = pathlib.Path(__file__).parent.parent
 OVERRIDE = re.compile(r'--?config\.([^=]*)(=?)(.*)', re.DOTALL)
+
+
+class Source(NamedTuple):
+  """Where a config comes from: `--config`, the fields that flags set, and the sizes of `--mesh`."""
+
+  flag: str
+  overrides: Mapping[str, str | None]
+  mesh: MeshSettings | None = None
+
+  def load(self, fields: Mapping[str, str | None] = {}) -> ConfigDict:
+    """Return the config, with these `fields` set too. Raises InputError."""
+    if twice := sorted(self.overrides.keys() & fields.keys()):
+      raise InputError(f'--config.{twice[0]} and --set={twice[0]} exclude each other: both set the field')
+    return load(self.flag, {**self.overrides, **fields}, self.mesh)
 
 
 def load(flag: str, overrides: Mapping[str, str | None], mesh: MeshSettings | None = None) -> ConfigDict:

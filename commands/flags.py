@@ -14,9 +14,10 @@ from training.mesh_settings import MESH_AXES, MeshSettings, mesh_settings, mesh_
 from training.plan import topology
 from training.processes import FLAGS as HOSTS
 from training.processes import HEARTBEAT_TIMEOUT, INIT_TIMEOUT
+from training.waiting import IO_TIMEOUT
 
 FOLDERS = ('downloads_dir', 'data_dir', 'tfds_data_dir')
-PROCESS = ('platform', *FOLDERS)  # settings of the process, not arguments of a mode
+PROCESS = ('platform', 'compilation_cache', *FOLDERS)  # settings of the process, not arguments of a mode
 PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
@@ -68,6 +69,7 @@ MODES = {
     ('scale', 'workdir'),
     ('article', 'claims', 'experiments', 'architectures', 'tasks', 'shard'),
   ),
+  'sweep': Mode('commands.sweep', 'main', ('config', 'workdir', 'set'), ('budget', 'sweep_seed', 'shard', 'mesh')),
   'export': Mode('commands.export', 'main', ('workdir', 'output'), ('step',)),
   'report': Mode('commands.report', 'report', ('workdir',), ('format', 'article'), process=()),
   'list': Mode('commands.list', 'main', optional=('article',), process=()),
@@ -75,13 +77,13 @@ MODES = {
 
 
 def define() -> flags.FlagValues:
-  """Return all flags. None of them may be given twice, but --prompt."""
+  """Return all flags. None of them may be given twice, but --prompt and --set."""
   values = flags.FlagValues()
   once: dict[str, Any] = {'flag_values': values, 'allow_overwrite': False}
   text = {
     'mode': f'what to do: {", ".join(MODES)}',
     'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
-    'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare)',
+    'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare, sweep)',
     'output': 'file of parameters, model.safetensors; model.json is written beside it (export); a .wav file or a folder'
     ' of them, default: samples in the workdir (generate, of speech)',
     'recogniser': 'workdir of a model of speech_recognition, which transcribes what is spoken (generate)',
@@ -92,17 +94,19 @@ def define() -> flags.FlagValues:
     'tfds_data_dir': 'folder in which TensorFlow Datasets prepares, for dataset=tfds:NAME; default: TFDS_DATA_DIR or '
     '~/tensorflow_datasets',
     'mesh': 'sizes of the mesh of devices, e.g. data:-1,fsdp:4,tensor:2; sequence:4 splits the tokens of each row; -1: '
-    'as many as remain; default: data:-1, but data:1 on CPU (train, eval, plan)',
+    'as many as remain; default: data:-1, but data:1 on CPU (train, eval, plan, sweep)',
     'topology': f'devices that need not be there, e.g. {topology.EXAMPLES} (plan)',
     'coordinator': 'HOST:PORT of process 0, where several processes train one model; found by itself on TPU pods, '
     'SLURM and Kubernetes (train, eval)',
     'platform': 'cpu, gpu (or cuda) or tpu; default: the best that JAX finds',
+    'compilation_cache': 'folder, or URL such as gs://BUCKET/FOLDER, that keeps compiled programs; default: '
+    'JAX_COMPILATION_CACHE_DIR or ~/.cache/seqmodels/compilation',
     'stop': 'end a text before the first place where it contains this; with --beam a single token (generate)',
     'article': 'name of an article, or a folder that holds one, which is executed as Python; default: '
     'transformer_vs_rnn (compare, report, list)',
     'scale': 'smoke, laptop, overnight or accelerator (compare)',
     'format': 'html, markdown, latex, csv or json; default: html and markdown (report)',
-    'shard': 'i/n: run only every n-th cell, beginning with the i-th, counted from 0 (compare)',
+    'shard': 'i/n: run only every n-th cell or trial, beginning with the i-th, counted from 0 (compare, sweep)',
   }
   for name, help_text in text.items():
     flags.DEFINE_string(name, None, help_text, **once)
@@ -119,7 +123,14 @@ def define() -> flags.FlagValues:
       LARGEST,
       f'seconds without a sign of a process after which it is given up; default: {HEARTBEAT_TIMEOUT} (train, eval)',
     ),
+    'io_timeout': (
+      1,
+      LARGEST,
+      f'seconds that reading and writing may take while other processes wait; default: {IO_TIMEOUT} (train, eval)',
+    ),
     'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
+    'budget': (1, LARGEST, 'number of draws, or of trials of a product of values (sweep)'),
+    'sweep_seed': (0, LARGEST, 'of what is drawn; default: 0 (sweep)'),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),
   }
   for name, (lowest, highest, help_text) in whole.items():
@@ -133,6 +144,11 @@ def define() -> flags.FlagValues:
     'as one batch of --beam (generate)'
   )
   flags.DEFINE_multi_string('prompt', None, prompt, flag_values=values)
+  space = (
+    'field=values of a config, several times: a,b,c; 0..4; log:lo:hi:n, linear:lo:hi:n; drawn: uniform:lo:hi, '
+    'loguniform:lo:hi. One of the fields must be seed (sweep)'
+  )
+  flags.DEFINE_multi_string('set', None, space, flag_values=values)
   flags.DEFINE_list('claims', None, 'numbers of the claims to judge; default: all (compare)', **once)
   flags.DEFINE_list('experiments', None, 'names of the experiments to run; default: all (compare)', **once)
   flags.DEFINE_list('architectures', None, 'names to measure beside an LSTM and a Transformer (compare)', **once)
@@ -187,7 +203,10 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
     mesh = parsed.pop('mesh', None)
     if mesh and (twice := [f'--config.mesh.{axis}' for axis in MESH_AXES if f'mesh.{axis}' in overrides]):
       raise InputError(f'--mesh and {twice[0]} exclude each other: both give sizes')
-    parsed['config'] = lambda: config_file.load(text, overrides, mesh)
+    source = config_file.Source(text, overrides, mesh)
+    parsed['config'] = source.load
+    if name == 'sweep':
+      parsed |= {'load': source.load, 'axes': parsed.pop('set')}
   return mode, parsed
 
 
@@ -238,7 +257,7 @@ def check_decoding(sampling: Mapping[str, Any], beam: int | None, length_penalty
 
 def _checked(flag: str, value: Any) -> Any:
   """Return the value of a flag as its mode takes it; InputError if it is not allowed."""
-  if flag in ('prompt', 'stop'):
+  if flag in ('prompt', 'stop', 'set'):
     return value
   if value == '':
     raise InputError(f'--{flag} is empty; give it a value, or leave it out')
@@ -250,7 +269,7 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--temperature={value} must be 0 (greedy), or from {SMALLEST:g} to {MOST:g}')
   if flag == 'top_p' and not SMALLEST <= value <= 1:
     raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
-  if flag in PATHS:
+  if flag in PATHS or (flag == 'compilation_cache' and '://' not in value):
     return files.local_path(flag, value)
   read = {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile, 'topology': topology.parse}
   return read[flag](value) if flag in read else value

@@ -223,7 +223,8 @@ def _is_number(value: Any) -> bool:
 def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
   """Leave out rows without a column, or with another type in it, that nine in ten of their metric's rows share.
 
-  An experiment of one version writes one form; `failed` and `gate` rows hold what their cell does.
+  An experiment of one version writes one form; `failed` and `gate` rows hold what their cell does, and columns with a
+  dot in their name, of a sweep, what the field of a config may be.
   """
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
@@ -235,7 +236,7 @@ def _of_one_form(rows: list[Row], left_out: dict[str, int]) -> list[Row]:
     usual = [column for column, count in counts.items() if count >= most]
     for row in group:
       problem = next((name for name, kind in usual if name not in row or _kind(row[name]) != kind), None)
-      is_open = problem in OPEN and row.get(problem) is None
+      is_open = problem is not None and ((problem in OPEN and row.get(problem) is None) or '.' in problem)
       if problem is None or is_open or metric in EVENTS or problem in (*NULLABLE, *ADDED):
         whole.append(row)
       else:

@@ -87,6 +87,32 @@ def mean(values: Sequence[float]) -> Interval:
   return Interval(centre, centre - half, centre + half)
 
 
+def expected_best(
+  scores: Sequence[float], k: int, *, higher: bool = False, reported: Sequence[float] | None = None
+) -> float:
+  """Return the mean score of the best of k trials over all subsets of k of the trials.
+
+  The curve over k is that of Dodge et al. (2019), without the bias of drawing the same trial twice (Tang et al., 2020).
+
+  Args:
+    scores: of all trials, by which the best is chosen; a trial that diverged has infinity, or minus infinity if higher.
+    k: from 1 to the number of trials.
+    higher: whether more is better.
+    reported: the scores that are averaged in place of `scores`, such as those of another split; trials of equal
+      `scores` are chosen equally often.
+  """
+  keys = np.asarray(scores, np.float64) * (-1 if higher else 1)
+  values = np.asarray(scores if reported is None else reported, np.float64)
+  order = np.argsort(keys, kind='stable')
+  keys, values = keys[order], values[order]
+  count, total = len(keys), 0.0
+  for place in range(count - k + 1):
+    tied = values[keys == keys[place]]
+    weight = math.comb(count - 1 - place, k - 1) / math.comb(count, k)
+    total += weight * float(tied.mean())
+  return total
+
+
 def p_above(samples: Sequence[float], threshold: float) -> float:
   """Return the one-sided p-value of "the ratio is at most `threshold`": Student's t of the logarithms.
 

@@ -93,12 +93,12 @@ def override(config: ConfigDict, overrides: Mapping[str, str | None]) -> None:
   with config.ignore_type():
     if texts := {patterns[path]: text or '' for path, text in overrides.items() if path in patterns}:
       for field in texts:
-        _section_of(config, f'model.{field}')
+        section_of(config, f'model.{field}')
       model = config.model.to_dict()
       _set_patterns(model, texts)
       config.model = ConfigDict(model)
     for path, text in overrides.items():
-      section, key = _section_of(config, path)
+      section, key = section_of(config, path)
       if text is None and not isinstance(section[key], bool):
         raise InputError(f'--config.{path} needs a value: --config.{path}=…')
       if path not in patterns:
@@ -126,18 +126,18 @@ def _drop_unread(train: Any, given: Collection[str]) -> None:
       train[name] = getattr(TrainSettings, name)
 
 
-def _section_of(config: ConfigDict, path: str) -> tuple[Any, str]:
-  """Return the section of a field's dotted name and the field's own name in it."""
+def section_of(config: ConfigDict, path: str, flag: str = '--config') -> tuple[Any, str]:
+  """Return the section of a field's dotted name and the field's own name in it. Raises InputError, about `flag`."""
   node: Any = config
   *parents, key = path.split('.')
   for i, part in enumerate([*parents, key]):
     if not isinstance(node, ConfigDict) or part not in node:
-      where = '.'.join(['--config', *path.split('.')[:i]])
+      where = '.'.join([flag, *path.split('.')[:i]])
       raise unknown(f'{where} field', part, node.keys() if isinstance(node, ConfigDict) else ())
     if i < len(parents):
       node = node[part]
   if isinstance(node[key], ConfigDict):
-    raise InputError(f'--config.{path} is a section; name one of its fields: {", ".join(sorted(node[key]))}')
+    raise InputError(f'{flag}.{path} is a section; name one of its fields: {", ".join(sorted(node[key]))}')
   return node, key
 
 
@@ -168,6 +168,12 @@ def _find(key: str, sections: Mapping[str, Section]) -> tuple[Section, str]:
   if key in mixer:
     return mixer, f'model.mixer.{key}'
   raise unknown('--config key', key, {*(k for section in sections.values() for k in section), *mixer} - {'mixer'})
+
+
+def kind_of(config: ConfigDict, path: str) -> Any:
+  """Return the type of the field that has a dotted name."""
+  section, key = section_of(config, path)
+  return _kind(path, section[key])
 
 
 def _kind(path: str, default: Any) -> Any:

@@ -10,7 +10,7 @@ from seqmodels.fields import checked_fields, parse_pattern
 
 __all__ = ['ModelConfig', 'checked_fields', 'from_dict', 'parse_pattern']
 
-BLOCKS = ('residual', 'plain')
+BLOCKS = ('residual', 'unskipped', 'plain')
 POSITIONS = ('none', 'sinusoidal', 'learned', 'rotary', 'relative', 't5', 'alibi', 'transformer_xl')
 DTYPES = ('float32', 'bfloat16')
 LAYERS = ('auto', 'unroll', 'scan')
@@ -38,8 +38,9 @@ class ModelConfig:
   depth          number of blocks; a multiple of the pattern's length
   width          model width d
   params         non-embedding parameters to solve the width for, within 2 %; 0: `width` stands
-  block          residual: x + mixer(norm(x)), x + feedforward(norm(x)) (Xiong et al. 2020); plain: a classical stack
-  norm           rms (Zhang & Sennrich 2019) or layer (Ba et al. 2016); residual blocks only
+  block          residual: x + mixer(norm(x)), x + feedforward(norm(x)) (Xiong et al. 2020); unskipped: the same
+                 without `x +`, to tell what the skips are worth; plain: a classical stack
+  norm           rms (Zhang & Sennrich 2019) or layer (Ba et al. 2016); not in plain blocks
   feedforward    hidden width of the feed-forward as a multiple of the width; 0: none. With `params` it is adjusted
                  a little, so that the budget is met at a hardware-friendly width
   encoder_pattern, encoder_depth
@@ -57,7 +58,7 @@ class ModelConfig:
                  block's program a layer; scan: one program, scanned over the depth, so that compile time does not grow
                  with it; auto: unroll up to 12 blocks (scanned layers are up to 1.4 times slower on CPU), else scan
   kernels        backend of the kernels: auto (the fastest known for platform, type and size), or a name of
-                 `seqmodels.kernels`, e.g. reference, xla, cpu
+                 `seqmodels.kernels`, e.g. reference, xla, cpu, newton
   mixer          options for mixers by name; each mixer takes those that it knows
   """
 

@@ -53,7 +53,7 @@ class Documents(NamedTuple):
 
   def count(self, length: int) -> int:
     """Return the number of all tokens of a row, of which `length` are here."""
-    return length if self.part is None else length * self.part.count
+    return length if self.part is None else length * self.part.count - self.part.padding
 
   def whole(self) -> 'Documents':
     """Return the documents of all parts."""

@@ -22,6 +22,7 @@ class Part:
   layout       pairs (name of an array's axis, mesh axes) that the compiler splits inside that region. Collectives are
                written out over these too: JAX 0.10.2 would gather the batch for each of them
   is_backward  the tokens are read from the end, as are the parts; each part has been flipped already
+  padding      tokens at the end of the sequence that are there to make the parts equal, masked like any padding
 
   Arrays of all tokens are called whole.
   """
@@ -30,6 +31,7 @@ class Part:
   count: int
   layout: tuple[tuple[str, tuple[str, ...]], ...] = ()
   is_backward: bool = False
+  padding: int = 0
 
   @property
   def number(self) -> jax.Array:

@@ -130,6 +130,14 @@ class Task(abc.ABC):
     """Return trivial baselines to print beside the models: name → metric → value on the test split."""
     return {}
 
+  def lengths(self) -> tuple[int, ...]:
+    """Return the lengths to which training batches are padded, the longest last; empty where all have one shape."""
+    return ()
+
+  def largest_row(self, seed: int = 0, segment: int | None = None) -> Batch:
+    """Return a batch of one training row, of the largest shape that training batches have."""
+    return next(iter(self.dataset('train', 1, seed=seed, segment=segment)))
+
   def identity(self) -> dict[str, Any]:
     """Return JSON values that are equal for equal data; cheap once the data are loaded.
 

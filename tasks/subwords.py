@@ -22,6 +22,7 @@ from seqmodels.errors import InputError, one_line
 log = logging.getLogger('seqmodels')
 
 SPACE = '▁'
+BYTES = 258  # pieces of every tokenizer: those of single bytes, `<unk>` and the line end
 LONGEST_LINE = 4000  # characters of a line that the trainer reads at once
 CHUNK = 1 << 20  # characters that are encoded at once, up to the next line end
 
@@ -92,6 +93,9 @@ def train(text: str, size: int) -> Subwords:
 
   Raises InputError for a size that the text does not allow.
   """
+  # A merge makes a text shorter. The trainer would find out after it has made all pieces that there are.
+  if size > (most := BYTES + len(set(text)) + len(text)):
+    raise InputError(f'task.vocabulary={size} does not fit the training text; allowed: at most {most}')
   if SPACE in text:
     log.warning('%d characters %s (U+2581) of the training text are read as spaces', text.count(SPACE), SPACE)
   model = io.BytesIO()

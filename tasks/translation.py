@@ -140,7 +140,7 @@ class Translation(TokenTask):
 
   def _bound(self, split: str, lengths: np.ndarray) -> int:
     """Return the padded length of a batch: the smallest bucket that its longest pair fits, else the split's longest."""
-    longest, limits = lengths.max(), bounds(longest_pair(self.corpus, self.length), self.buckets)
+    longest, limits = lengths.max(), self.lengths()
     return limits[int(bucket_of(longest, limits))] if longest <= self.length else int(self.corpus.lengths[split].max())
 
   def _padded(self, split: str, numbers: np.ndarray, length: int) -> Batch:
@@ -158,7 +158,7 @@ class Translation(TokenTask):
     whole, members = batch_size * shard.count, self._members(split)
     lengths = self.corpus.lengths[split][members]
     if split == 'train':
-      limits = bounds(longest_pair(self.corpus, self.length), self.buckets)
+      limits = self.lengths()
       which = bucket_of(lengths, limits)
       buckets = [members[which == bucket] for bucket in range(len(limits))]
       order = BucketOrder(tuple(map(len, buckets)), whole, seed)
@@ -177,6 +177,13 @@ class Translation(TokenTask):
       return batch._replace(weights=batch.weights * (own < len(members)).astype(np.float32)[:, None])
 
     return to_grain(in_order, -(-len(members) // whole))
+
+  def lengths(self) -> tuple[int, ...]:
+    return bounds(longest_pair(self.corpus, self.length), self.buckets)
+
+  def largest_row(self, seed: int = 0, segment: int | None = None) -> Batch:
+    check_request(self, 'train', 1, segment)
+    return self._padded('train', self._members('train')[:1], self.lengths()[-1])
 
   def evaluations(self) -> dict[str, Evaluation]:
     """Return one evaluation a split, long enough for all of its pairs."""

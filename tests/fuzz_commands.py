@@ -21,28 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS, BYTES = 5.0, 2**30
 PATIENCE = 60.0  # seconds that a process may take on a busy machine
-TASKS = (
-  'language',
-  'copying',
-  'adding',
-  'recall',
-  'reversal',
-  'forecasting',
-  'formal_languages',
-  'state_tracking',
-  'selective_copying',
-  'delay',
-  'induction_heads',
-  'classification',
-  'listops',
-  'temporal_order',
-)
 TINY = 'width=8,depth=1,length=8,batch_size=2,steps=1,unit=byte'
 
 NUMBERS = (
@@ -68,8 +52,12 @@ WORD_KEYS = (
 )  # fmt: skip
 FLAGS = (
   'mesh', 'step', 'length', 'top_k', 'beam', 'seed', 'temperature', 'top_p', 'length_penalty', 'claims', 'shard',
+  'profile', 'topology', 'init_timeout', 'io_timeout', 'compile_timeout', 'process_count',
 )  # fmt: skip
-WORD_FLAGS = ('platform', 'downloads_dir', 'stop', 'scale', 'experiments', 'architectures', 'config', 'mode', 'x')
+WORD_FLAGS = (
+  'platform', 'downloads_dir', 'stop', 'scale', 'experiments', 'architectures', 'config', 'mode', 'tasks', 'topology',
+  'init_from', 'recogniser', 'format', 'x',
+)  # fmt: skip
 
 # What went wrong once. {W}: the workdir of a small model of bytes.
 CASES = (
@@ -84,6 +72,13 @@ CASES = (
   )),
   *(f'--mode=train --workdir=new --config=copying.py:gru,{key}' for key in (
     'lag=2e9', 'items=2e9', 'symbols=2e9', 'evaluation_examples=2e9,lag=2e9', 'examples=2e9',
+  )),
+  *(f'--mode=train --workdir=new --config={config}' for config in (
+    'translation.py:transformer,length=2e9', 'translation.py:transformer,vocabulary=2e9',
+    'translation.py:transformer,buckets=1e9', 'speech_recognition.py:gru,seconds=1e12',
+    'speech_recognition.py:gru,rate=2e9', 'speech_recognition.py:gru,digits=1e9', 'speech_recognition.py:gru,mels=1e9',
+    'speech_synthesis.py:gru,block=2e9', 'speech_frames.py:seq2seq_gru,frames=1e9', 'video.py:gru,size=1e9',
+    'video.py:gru,frames=2e9', 'video.py:gru,digits=2e9', 'video_question.py:gru,patch=1e9',
   )),
   '--mode=train --workdir=new --config=recall.py:gru,pairs=2e9', '--mode=train --config= --workdir=new',
   '--mode=train --workdir=new --config=recall.py:gru,vocabulary=2e9,pairs=5e8',
@@ -105,6 +100,11 @@ CASES = (
   f'--mode=compare --scale=smoke --workdir=new --claims={"9" * 5000}',
   '--mode=compare --scale=smoke --workdir=new --shard=0/0',
   '--mode=compare --scale=smoke --workdir=new --experiments=state_bytes --architectures=griffin',
+  *(f'--mode=sweep --workdir=new --config=copying.py:gru --set=seed=0..1 {flag}' for flag in (
+    '--set=learning_rate=log:1e-4:1e-2:2000000000', '--set=seed=0..9', '--set=width=0..2000000000', '--budget=0',
+    '--set=learning_rate=loguniform:0:1 --budget=2', '--set=width=1e9,2e9', f'--set={"x" * 9000}=1',
+    '--set=steps=1..9999 --set=lag=1..9999', '--set=learning_rate=uniform:1:2 --budget=2000000000',
+  )),
   *(f'--mode=generate --workdir={{W}} --prompt=ab --length=3 {flag}' for flag in (
     '--beam=2000000000', '--temperature=inf', '--temperature=nan', '--temperature=1e-39', '--temperature=1e-5',
     '--top_p=1e-40', '--top_p=0', '--top_k=2147483647', '--seed=1 --seed=2', '--step=2147483647', '--stop=',
@@ -136,10 +136,10 @@ def lines(count: int, seed: int, workdir: str) -> list[Line]:
 
 def random_line(draws: random.Random, workdir: str) -> Line:
   mode = draws.choice(
-    ['train', 'train', 'train', 'describe', 'describe', 'generate', 'eval', 'compare', 'list', 'report']
+    ['train', 'train', 'train', 'describe', 'describe', 'generate', 'eval', 'compare', 'list', 'report', 'plan']
   )
   arguments = [f'--mode={mode}']
-  if mode in ('train', 'describe'):
+  if mode in ('train', 'describe', 'plan'):
     arguments.append(f'--config={config(draws)}')
     for _ in range(draws.choice([0, 0, 0, 1])):
       section = draws.choice(['train', 'model', 'task', 'eval', 'mesh', 'model.mixer', 'x', ''])
@@ -152,6 +152,8 @@ def random_line(draws: random.Random, workdir: str) -> Line:
     arguments += [f'--prompt={draws.choice(["ab", "", *WORDS])}', '--length=3']
   if mode == 'compare':
     arguments.append('--scale=smoke')
+  if mode == 'plan':
+    arguments.append('--topology=h100:8')
   for _ in range(draws.choice([0, 0, 0, 1, 2])):
     if draws.random() < 0.7:
       arguments.append(f'--{draws.choice(FLAGS)}={draws.choice(NUMBERS)}')
@@ -164,11 +166,15 @@ def config(draws: random.Random) -> str:
   from configs import architectures, catalogue
 
   task, name = draws.choice(catalogue.tasks()), draws.choice(architectures.names())
-  pairs = ','.join(pair(draws) for _ in range(draws.choice([0, 1, 1, 1, 2])))
+  options = list(catalogue.task_options(task))
+  pairs = ','.join(pair(draws, options) for _ in range(draws.choice([0, 1, 1, 1, 2])))
   return f'{ROOT}/configs/{task}.py:{name},width=16,depth=4,{pairs}'
 
 
-def pair(draws: random.Random) -> str:
+def pair(draws: random.Random, options: Sequence[str] = ()) -> str:
+  """Return a field with a value; options: those of the task, which half of the fields are."""
+  if options and draws.random() < 0.5:
+    return f'{draws.choice(options)}={draws.choice((*NUMBERS, *WORDS))}'
   kind = draws.random()
   if kind < 0.6:
     return f'{draws.choice(KEYS)}={draws.choice(NUMBERS)}'
@@ -241,6 +247,10 @@ def _run(line: Line) -> None:
       run = build_run(workdir.plain(arguments['config']))
       if run.settings.batch_size * run.task.spec.length * run.model.config.width < 2**20:
         run.trace_step()
+    elif mode.module == 'commands.sweep':
+      from configs import space
+
+      space.parse(arguments['config'], arguments['axes']).trials(arguments.get('budget'))
     elif mode.module in ('commands.describe', 'commands.generate', 'commands.list'):
       main.run(['main.py', *line.arguments])
 

@@ -1,8 +1,9 @@
 """Train the models of tests/training/meshes.py in one process and in several, and compare their loss curves.
 
-  python -m tests.host_curves [2x2 4x1 …]      (processes × devices of each; all cases, dropout off and on)
+  python -m tests.host_curves [2x2 4x1 2x2s …]
 
-Prints the largest relative difference from one process with one device.
+Processes × devices of each, all cases, dropout off and on. With an s: the cases whose tokens can be split, on a mesh
+that splits them over all devices. Prints the largest relative difference from one process with one device.
 """
 
 import json
@@ -16,13 +17,23 @@ DROPOUTS = (0.0, 0.1)
 Curves = dict[str, list[float]]
 
 
-def curves(processes: int, devices: int, cases: tuple[str, ...] = (), dropouts: tuple[float, ...] = DROPOUTS) -> Curves:
-  """Return the losses by "case dropout" of a group of processes that is started for this."""
+def curves(
+  processes: int,
+  devices: int,
+  cases: tuple[str, ...] = (),
+  dropouts: tuple[float, ...] = DROPOUTS,
+  *,
+  sequence: bool = False,
+) -> Curves:
+  """Return the losses by "case dropout" of a group of processes that is started for this.
+
+  sequence: split the tokens over all devices, instead of the rows and parameters.
+  """
   with socket.socket() as free:
     free.bind(('localhost', 0))
     address = f'localhost:{free.getsockname()[1]}'
   environ = os.environ | {'JAX_NUM_CPU_DEVICES': str(devices), 'JAX_PLATFORMS': 'cpu'}
-  what = json.dumps([cases, dropouts])
+  what = json.dumps([cases, dropouts, sequence])
   commands = [
     [sys.executable, '-m', 'tests.host_curves', 'member', address, str(i), str(processes), what]
     for i in range(processes)
@@ -41,7 +52,7 @@ def curves(processes: int, devices: int, cases: tuple[str, ...] = (), dropouts: 
   return json.loads(outputs[0][0].splitlines()[-1])
 
 
-def member(address: str, index: int, count: int, cases: list[str], dropouts: list[float]) -> None:
+def member(address: str, index: int, count: int, cases: list[str], dropouts: list[float], sequence: bool) -> None:
   """Train as one process of a group, on a mesh of all devices; the first prints the losses."""
   from training import processes, runtime
 
@@ -53,9 +64,11 @@ def member(address: str, index: int, count: int, cases: list[str], dropouts: lis
   from training.mesh import put_batch
 
   number = jax.device_count()
+  if sequence:
+    meshes.SEQUENCES['all'] = {'data': 1, 'sequence': number}
   meshes.MESHES['all'] = (number // 2, 2, 1) if number % 2 == 0 else (number, 1, 1)
   found: Curves = {}
-  for case in cases or list(meshes.CASES):
+  for case in cases or list(meshes.SPLIT if sequence else meshes.CASES):
     for dropout in dropouts:
       run: Any = meshes.make(case, 'all', dropout=dropout)
       state, batches, losses = run.initial_state(), run.batches(), []
@@ -78,11 +91,11 @@ def deviations(alone: Curves, group: Curves) -> dict[str, float]:
 
 if __name__ == '__main__':
   if sys.argv[1:2] == ['member']:
-    some, rates = json.loads(sys.argv[5])
-    member(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), some, rates)
+    member(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *json.loads(sys.argv[5]))
   else:
     reference = curves(1, 1)
     for text in sys.argv[1:] or ('2x2', '4x1'):
-      number, each = map(int, text.split('x'))
-      for name, value in deviations(reference, curves(number, each)).items():
+      number, each = map(int, text.removesuffix('s').split('x'))
+      found = curves(number, each, sequence=text.endswith('s'))
+      for name, value in deviations(reference, found).items():
         print(f'{text}  {name}  {value:.1e}', flush=True)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -28,8 +28,10 @@ CONFIG = (
 )
 
 
-def start(workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train') -> subprocess.Popen:
-  command = [sys.executable, 'main.py', f'--mode={mode}', '--platform=cpu', f'--workdir={workdir}', *flags]
+def start(
+  workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train', program: Sequence[str] = ('main.py',)
+) -> subprocess.Popen:
+  command = [sys.executable, *program, f'--mode={mode}', '--platform=cpu', f'--workdir={workdir}', *flags]
   if mode == 'train':
     command += [f'--config={CONFIG.format(steps=steps)}', '--config.eval.batch_size=512']
   return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -37,12 +39,19 @@ def start(workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train') -
 
 @contextlib.contextmanager
 def several(
-  count: int, workdir: pathlib.Path, steps: int, *flags: str, mode: str = 'train'
+  count: int,
+  workdir: pathlib.Path,
+  steps: int,
+  *flags: str,
+  mode: str = 'train',
+  programs: Sequence[Sequence[str]] = (['main.py'],) * 2,
 ) -> Iterator[list[subprocess.Popen]]:
   with socket.socket() as free:
     free.bind(('localhost', 0))
     hosts = [f'--coordinator=localhost:{free.getsockname()[1]}', f'--process_count={count}', '--init_timeout=60']
-  processes = [start(workdir, steps, *hosts, f'--process_index={i}', *flags, mode=mode) for i in range(count)]
+  processes = [
+    start(workdir, steps, *hosts, f'--process_index={i}', *flags, mode=mode, program=programs[i]) for i in range(count)
+  ]
   try:
     yield processes
   finally:
@@ -161,6 +170,25 @@ def test_a_process_that_dies_ends_the_other_within_seconds(tmp_path):
   assert line.startswith('error: another process of this run has ended')
 
 
+HANGS = """
+import sys, time
+from training import checksums
+checksums.of_share = lambda *_: time.sleep(600)
+import main
+sys.exit(main.main(['main.py', *sys.argv[1:]]))
+"""
+
+
+def test_a_process_that_hangs_while_it_saves_ends_both(tmp_path):
+  with several(2, tmp_path / 'run', 8, '--io_timeout=20', programs=(['main.py'], ['-c', HANGS])) as processes:
+    codes = ends(processes)
+  assert [code for code, _ in codes] == [1, 1], codes
+  expected = 'error: --io_timeout=20: saving checkpoint 4 takes longer, here or in another process of this run'
+  lines = [line for _, line in codes]
+  assert expected in lines
+  assert all(line == expected or line.startswith('error: another process of this run has ended') for line in lines)
+
+
 def wait_for_steps(workdir: pathlib.Path) -> None:
   end = time.monotonic() + 120
   while not (workdir / 'metrics.jsonl').exists() or len((workdir / 'metrics.jsonl').read_text().splitlines()) < 3:
@@ -198,6 +226,7 @@ def test_processes_that_do_not_meet_end_with_one_line(tmp_path, index):
 def test_loss_curves_of_several_processes_are_those_of_one():
   cases = ('transformer_xl', 'encoder_decoder')  # a carry with a cache and zero=1; `python -m tests.host_curves`: all
   alone = host_curves.curves(1, 1, cases, (0.1,))
-  found = host_curves.deviations(alone, host_curves.curves(2, 2, cases, (0.1,)))
-  assert len(found) == len(cases)
-  assert max(found.values()) < 1e-5, found
+  for some, sequence in ((cases, False), (cases[1:], True)):  # data:2,fsdp:2, then sequence:4 over both processes
+    found = host_curves.deviations(alone, host_curves.curves(2, 2, some, (0.1,), sequence=sequence))
+    assert len(found) == len(some)
+    assert max(found.values()) < 1e-5, found

@@ -1,11 +1,11 @@
-"""A few kills of tests/kill.py, and the damage of every kind of checkpoint file, read back in this process."""
+"""A few kills of tests/kill.py, a full disk, and the damage of every kind of checkpoint file, read in this process."""
 
 import gc
 import pathlib
 
 import pytest
 
-from tests import kill
+from tests import full_disk, kill
 from training.checkpoint import Checkpoints
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
@@ -33,3 +33,15 @@ def test_damaged_files_read_the_same_or_are_left_out(whole, tmp_path):
   assert {'meta/metadata', 'arrays/manifest.ocdbt'} <= files
   assert len(outcomes) == 3 * len(files) >= 18
   assert outcomes['meta/metadata', 'deleted'] == outcomes['arrays/manifest.ocdbt', 'deleted'] == 'goes back, says so'
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(whole, tmp_path):
+  try:
+    with full_disk.small_disk(tmp_path / 'disk') as disk:
+      ended = full_disk.once(disk, tmp_path / 'log', 70, 0)
+      assert ended is not None
+      assert ended.code == 1
+      assert ended.newest >= 40  # that of step 60 is written while the others are whole
+      full_disk.go_on(disk, ended.newest, whole[1])
+  except PermissionError as error:
+    pytest.skip(f'a file system cannot be mounted here: {error}')

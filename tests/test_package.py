@@ -132,6 +132,15 @@ def test_make_runs_the_second_suite_with_the_interpreter_it_is_given(tmp_path):
   assert lines[-1].endswith(' tests/x')
 
 
+def test_ci_runs_a_part_of_the_second_suite_that_exists(tmp_path):
+  lines = make('--dry-run', 'test-next-quick', f'NEXT_PYTHON={sys.executable}', f'NEXT_VENV={tmp_path}/next')
+  program, _, rest = lines[-1].partition(" -k 'not test_contract or gru or attention or gated_delta' ")
+  assert program.startswith(f'{tmp_path}/next/bin/python -m pytest -n ')
+  assert rest
+  assert all((ROOT / path).exists() for path in rest.split())
+  assert 'make test-next-quick' in (ROOT / '.ci' / 'run').read_text()
+
+
 def test_find_python_prints_an_interpreter_of_the_range_or_fails():
   script, minor = str(ROOT / '.ci' / 'find-python'), sys.version_info[1]
   found = run(script, f'3.{minor}', f'3.{minor}')

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.context import BATCH as ROWS
@@ -64,20 +65,20 @@ class Constrain:
     """Return apply(params, x, state, context), each device with its part of the tokens of x [b t …].
 
     Parameters, state, key and encoder output are whole on every device of `sequence`, and the state that is returned
-    must be the same on all of them. Raises InputError for tokens that cannot be split into equal parts.
+    must be the same on all of them. Where the parts would not be equal, padding is added at the end and cut off again.
     """
     count = self.mesh.shape[SEQUENCE]
     if count == 1:
       return apply(params, x, state, context)
-    if x.shape[1] % count:
-      raise InputError(f'mesh.{SEQUENCE}={count} must divide the length of the sequences; this one has {x.shape[1]}')
+    length, padding = x.shape[1], -x.shape[1] % count
+    x, flags = _padded(x, context, padding) if padding else (x, (context.reset, context.mask))
     # Axes of one device are written out too: foreign calls take no part in the compiler's splitting then.
     manual = frozenset(name for name, size in self.mesh.shape.items() if name == SEQUENCE or size == 1)
     inside = Constrain(self.mesh, manual)
     layout = tuple((name, left) for name, entry in ACTIVATIONS.items() if (left := inside._left(entry)))
 
     def part(params: Params, x: jax.Array, state: State | None, flags: Any, others: Any) -> Any:
-      here = context._replace(constrain=inside, part=Part(SEQUENCE, count, layout))
+      here = context._replace(constrain=inside, part=Part(SEQUENCE, count, layout, padding=padding))
       here = here._replace(reset=flags[0], mask=flags[1], key=others[0], encoder=others[1])
       return apply(params, x, state, here)
 
@@ -91,11 +92,19 @@ class Constrain:
       out_specs=(tokens, whole),
       check_vma=False,  # that the state is the same everywhere cannot be seen from the program
     )
-    return run(params, x, state, (context.reset, context.mask), (context.key, context.encoder))
+    y, state = run(params, x, state, flags, (context.key, context.encoder))
+    return y[:, :length], state
 
   def states(self, specs: Any) -> Any:
     """Return where the arrays of a tree of StateSpecs lie."""
     return jax.tree.map(lambda spec: self.sharding(spec.axes, spec.shape), specs)
+
+
+def _padded(x: jax.Array, context: Context, padding: int) -> tuple[jax.Array, tuple[jax.Array | None, jax.Array]]:
+  """Return tokens [b t …] with padding behind them, and their flags: reset and mask."""
+  behind = lambda a: jnp.pad(a, [(0, 0), (0, padding), *[(0, 0)] * (a.ndim - 2)])
+  mask = jnp.ones(x.shape[:2], bool) if context.mask is None else context.mask
+  return behind(x), (None if context.reset is None else behind(context.reset), behind(mask))
 
 
 def check_split(model: Model, mesh: Mesh) -> None:

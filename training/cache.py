@@ -1,7 +1,8 @@
 """The folder of compiled programs that JAX fills: how large it may become, and entries that went bad.
 
 JAX's own limit (`jax_compilation_cache_max_size`) takes a lock for every entry, lists the folder for every new one, and
-stops caching in a folder that it has not filled itself; so the folder is tidied once a process. Imports no JAX.
+stops caching in a folder that it has not filled itself; so the folder is tidied once a process. Imports no JAX before
+`counts.start()`.
 """
 
 import contextlib
@@ -12,9 +13,13 @@ import pathlib
 import zlib
 from typing import NamedTuple
 
+from seqmodels.errors import one_line
+from training import files
+
 MOST = 2 * 2**30  # bytes
 VARIABLE = 'SEQMODELS_CACHE_BYTES'  # another limit
 SUFFIX = '-cache'
+REQUEST, HIT = (f'/jax/compilation_cache/{name}' for name in ('compile_requests_use_cache', 'cache_hits'))  # of JAX
 log = logging.getLogger('seqmodels')
 
 
@@ -26,13 +31,60 @@ class Entry(NamedTuple):
   checksum: int
 
 
-def is_writable(path: pathlib.Path) -> bool:
-  """Return whether files can be made in a folder, after making it."""
+class Counts:
+  """Count the programs that JAX found in its cache and those that it had to compile, from `start` on."""
+
+  def __init__(self) -> None:
+    self.requests = self.hits = 0
+    self._has_started = self._is_said = False
+
+  def start(self) -> None:
+    """Begin to count; further calls do nothing."""
+    if not self._has_started:
+      import jax
+
+      self._has_started = True
+      jax.monitoring.register_event_listener(self._note)
+
+  def _note(self, event: str, **_: object) -> None:
+    self.requests += event == REQUEST
+    self.hits += event == HIT
+
+  def say(self) -> None:
+    """Log the folder, hits and misses, once a process; nothing where there is no cache or nothing was compiled."""
+    folder = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+    if folder and self.requests and not self._is_said:
+      self._is_said = True
+      log.info('compilation cache %s: %d hits, %d misses', folder, self.hits, self.requests - self.hits)
+
+
+counts = Counts()  # of this process
+
+
+def why_not(path: str) -> str:
+  """Return why no files can be made in a folder or under a URL, after making it; '' where they can."""
+  if '://' in path:
+    return _why_not_url(path)
   try:
-    path.mkdir(parents=True, exist_ok=True)
-  except OSError:
-    return False
-  return os.access(path, os.W_OK | os.X_OK)
+    pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    return files.reason(error)
+  return '' if os.access(path, os.W_OK | os.X_OK) else 'permission denied'
+
+
+def _why_not_url(url: str) -> str:
+  """Write a small file and delete it: a bucket has no permissions that could be asked for."""
+  from etils import epath  # what JAX reads and writes the cache with
+
+  try:
+    folder = epath.Path(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f'probe-{os.getpid()}'
+    probe.write_bytes(b'')
+    probe.unlink()
+  except Exception as error:  # whatever a client of a cloud raises
+    return one_line(error)[:200] or type(error).__name__
+  return ''
 
 
 def limit() -> int:

@@ -22,6 +22,7 @@ from training.mesh_settings import MeshSettings
 from training.programs import Shapes, shapes
 from training.settings import EvalSettings
 from training.stop import polled
+from training.waiting import each
 
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
@@ -78,7 +79,7 @@ def evaluate(
     carry = jax.device_put(model.init_state(settings.streams, settings.memory), shardings)
   results: list[dict[str, Sums]] = []
   seen: set[Shapes] = set()
-  for batch in stream:
+  for batch in each('reading a batch', stream):
     batch = meshes.put_batch(batch, mesh)
     call = partial(example_sums, model, task, params, batch, carry, constrain(mesh), settings.memory)
     is_new = shapes(batch) not in seen  # and has to be compiled
@@ -123,7 +124,7 @@ def batches(model: Model, task: Task, evaluation: Evaluation, settings: EvalSett
   """Return the evaluation's split in whole sequences or, with `settings.segment`, in segments of streams."""
   segment, shard = settings.segment, Shard(*meshes.share_of_batch(mesh))
   check_split(model, mesh)
-  meshes.check_lengths('eval.segment', segment, task.spec, mesh)
+  meshes.check_parts('eval.segment', segment, mesh)
   if not segment:
     size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size)
     shares = meshes.batch_shares(mesh)

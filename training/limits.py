@@ -35,7 +35,7 @@ def check_config(config: ModelConfig, optimizer: str = 'adamw', mesh: MeshSettin
   if config.params:
     _check_parameters(f'model.params={config.params:g}', config.params, optimizer, shares, mesh.zero)
     return
-  block = config.width**2 * (1 + (2 * config.feedforward if config.block == 'residual' else 0))
+  block = config.width**2 * (1 + (2 * config.feedforward if config.block != 'plain' else 0))
   what = f'model.width={config.width} and model.depth={config.depth}'
   if config.feedforward > 4:
     what += f' and model.feedforward={config.feedforward:g}'

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from tasks.base import Evaluation
-from training import goodput, norms, processes, runtime
+from training import cache, goodput, norms, processes, runtime
 from training import mesh as meshes
 from training.evaluate import NotFinite, evaluate
 from training.files import WriteError
@@ -28,6 +28,7 @@ from training.speed import Display
 from training.step import Metrics as StepMetrics
 from training.step import TrainState
 from training.stop import Stop
+from training.waiting import within
 
 LATE = 64  # a wish that is no signal
 APART = ('finite', 'squares', 'norms')  # metrics of the step that are no values of a row
@@ -133,6 +134,8 @@ class Loop:
     if self.profile is not None:
       self.profile.before(self.step + 1)
     self.state, metrics = self.programs(self.state, batch)
+    if self.show:
+      cache.counts.say()
     self.finish()
     self.step += 1
     self.ledger.step = self.step
@@ -154,7 +157,8 @@ class Loop:
   def _next_batch(self) -> tuple[Any, float]:
     """Return the next batch, and the seconds in which the device waited for it: none, where it is still at work."""
     self.ledger.switch(goodput.DATA)
-    batch = next(self.batches)
+    with within('reading a batch'):
+      batch = next(self.batches)
     if self.pending is not None and not self.pending[1]['finite'].is_ready():
       self.ledger.kind = goodput.STEP  # of the time since the last switch
       return batch, 0.0
@@ -226,7 +230,7 @@ class Loop:
     self.finish()
     if self.checkpoints is None:
       return
-    with self.ledger.during(goodput.SAVE):
+    with self.ledger.during(goodput.SAVE), within(f'saving checkpoint {self.step}'):
       self.metrics.sync()
       extra = {
         'batches': self.batches.get_state(),

@@ -10,7 +10,6 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.errors import InputError
-from seqmodels.spec import Spec
 from training import processes
 from training.mesh_settings import CHOSEN, MESH_AXES, REST, MeshSettings
 
@@ -80,14 +79,11 @@ def check_divisible(field: str, batch_size: int, mesh: Mesh, accumulate: int = 1
     raise InputError(f'{field}={batch_size} must be a multiple of {shares}')
 
 
-def check_lengths(field: str, segment: int, spec: Spec, mesh: Mesh) -> None:
-  """Raise InputError unless `sequence` divides what a call reads: a segment, or the sequences of `spec` in whole."""
+def check_parts(field: str, segment: int, mesh: Mesh) -> None:
+  """Raise InputError unless `sequence` divides the segments that are read. Whole sequences are padded (`in_parts`)."""
   count = mesh.shape[SEQUENCE]
-  read = [(f'{field}={segment}', segment) if segment else (f'the length {spec.length} of sequences', spec.length)]
-  read.append((f'the length {spec.source_length} of sources', spec.source_length))
-  for name, length in read:
-    if length % count:
-      raise InputError(f'mesh.{SEQUENCE}={count} must divide {name}')
+  if segment % count:
+    raise InputError(f'mesh.{SEQUENCE}={count} must divide {field}={segment}')
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -16,6 +16,7 @@ from typing import Any
 from seqmodels.errors import InputError
 from training import files
 from training.settings import TrainSettings
+from training.waiting import within
 from training.writers import METRICS, Writer, as_row, open_writers
 
 log = logging.getLogger('seqmodels')
@@ -104,8 +105,9 @@ class MetricsWriter(Metrics):
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> Row:
     row = super().write(step, split, values)
-    for writer in self.writers:
-      writer.metrics(step, split, values)
+    with within('writing metrics'):
+      for writer in self.writers:
+        writer.metrics(step, split, values)
     return row
 
   def write_timings(self, step: int, split: str, values: Mapping[str, float]) -> None:

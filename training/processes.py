@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, one_line
+from training.waiting import IO_TIMEOUT, within
+from training.waiting import start as watch
 
-FLAGS = ('coordinator', 'process_index', 'process_count', 'init_timeout', 'heartbeat_timeout')
+FLAGS = ('coordinator', 'process_index', 'process_count', 'init_timeout', 'heartbeat_timeout', 'io_timeout')
 INIT_TIMEOUT, HEARTBEAT_TIMEOUT = 300, 100  # seconds
 TPU_VM = 'the workers of this TPU VM'  # which the metadata of the machine names
 LATER = 60  # seconds by which JAX's timeout comes after ours
@@ -35,6 +37,7 @@ class Settings(NamedTuple):
   process_count: int | None = None
   init_timeout: int = INIT_TIMEOUT
   heartbeat_timeout: int = HEARTBEAT_TIMEOUT
+  io_timeout: int = IO_TIMEOUT
 
   @property
   def explicit(self) -> bool:
@@ -118,6 +121,7 @@ def start(asked: Settings) -> None:
   finally:
     clock.cancel()
   _met.append(name)
+  watch(asked.io_timeout, grace=2 if is_first() else 0)  # the others' runtime aborts them when the first is gone
   _check_count(count, name)
 
 
@@ -168,23 +172,24 @@ def is_first() -> bool:
   return index() == 0
 
 
-def gather(value: Any) -> list[Any]:
-  """Return every process's `value` (JSON), in their order."""
+def gather(value: Any, name: str = 'an exchange') -> list[Any]:
+  """Return every process's `value` (JSON), in their order. name: of what is gathered, for the line of a time-out."""
   if count() == 1:
     return [value]
   import numpy as np
   from jax.experimental import multihost_utils
 
   text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-  sizes = multihost_utils.process_allgather(np.int32(len(text)))
-  padded = np.pad(text, (0, int(sizes.max()) - len(text)))
-  rows = multihost_utils.process_allgather(padded)
+  with within(name):
+    sizes = multihost_utils.process_allgather(np.int32(len(text)))
+    padded = np.pad(text, (0, int(sizes.max()) - len(text)))
+    rows = multihost_utils.process_allgather(padded)
   return [json.loads(bytes(row[:size])) for row, size in zip(rows, sizes.tolist(), strict=True)]
 
 
 def check_same(name: str, values: Mapping[str, Any]) -> None:
   """Raise InputError unless all processes have the same values, by name."""
-  for other, theirs in enumerate(gather(dict(values))):
+  for other, theirs in enumerate(gather(dict(values), name)):
     for field in values.keys() | theirs.keys():
       if theirs.get(field) != values.get(field):
         here, there = values.get(field), theirs.get(field)
@@ -200,7 +205,7 @@ def together(name: str, problem: Exception | None) -> None:
     if problem is not None:
       raise problem
     return
-  problems = gather('' if problem is None else one_line(problem))
+  problems = gather('' if problem is None else one_line(problem), name)
   if problem is not None:
     raise problem
   for other, text in enumerate(problems):
@@ -212,7 +217,8 @@ def agreed(name: str, call: Callable[[], Any]) -> Any:
   """Return `call()` in every process, or raise in all of them where it raises InputError in one."""
   problem, result = None, None
   try:
-    result = call()
+    with within(name):
+      result = call()
   except InputError as error:
     problem = error
   together(name, problem)

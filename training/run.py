@@ -85,9 +85,9 @@ class Run:
     return jax.tree.map(placed, shapes, jax.tree.broadcast(self.shardings, shapes))
 
   def abstract_batch(self) -> Batch:
-    """Return the shapes of a batch, as those of one row of the data, and where it lies."""
+    """Return the shapes of a batch, the largest that the task has, and where it lies; one row of the data is read."""
     settings = self.settings
-    row = next(iter(self.task.dataset('train', 1, seed=settings.seed, segment=settings.segment or None)))
+    row = self.task.largest_row(settings.seed, settings.segment or None)
     rows, sharding = settings.batch_size, meshes.split(self.mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=sharding), row)
 
@@ -147,7 +147,7 @@ def make_run(
     limits.check_training(model, task.spec, settings, evaluation.for_task(task), mesh, mesh_settings.zero)
   evaluating.check_segment('train', settings.segment, settings.memory, model, task)
   meshes.check_divisible('train.batch_size', settings.batch_size, mesh, settings.accumulate)
-  meshes.check_lengths('train.segment', settings.segment, task.spec, mesh)
+  meshes.check_parts('train.segment', settings.segment, mesh)
   if settings.segment and model.stochastic:
     raise InputError(f'train.segment={settings.segment} must be 0 with mixer.redraw=True: a state keeps its features')
   optimizer = make_optimizer(settings, model.axes)

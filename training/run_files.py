@@ -10,6 +10,7 @@ from training.checkpoint import Checkpoints, Restored
 from training.metrics import Metrics, MetricsWriter
 from training.run import Run
 from training.shared_checkpoints import SharedCheckpoints
+from training.waiting import within
 
 
 class Files(NamedTuple):
@@ -44,7 +45,8 @@ def open_files(
   """
   checkpoints = _checkpoints(folder, run)
   step, rows = (restored.step, restored.extra['rows']) if restored else (0, 0)
-  writer = MetricsWriter(folder, step, rows, run.settings.writers, config) if processes.is_first() else Metrics()
+  with within('opening the files of metrics'):
+    writer = MetricsWriter(folder, step, rows, run.settings.writers, config) if processes.is_first() else Metrics()
   writer.rows = processes.gather(writer.rows)[0]
   try:
     yield Files(checkpoints, writer, restored)

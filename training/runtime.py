@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 from seqmodels.cache import cache_folder
-from seqmodels.errors import InputError, unknown
+from seqmodels.errors import InputError, cut, unknown
 from training import cache
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
@@ -23,10 +23,10 @@ MOST_DEVICES = 1024  # a CPU host split into 4,096 takes 3 s and 0.6 GB to start
 log = logging.getLogger('seqmodels')
 
 
-def prepare() -> dict[str, Any]:
+def prepare(cache_path: str = '') -> dict[str, Any]:
   """Set memory, compiler, cache and output options of this process; return them, for benchmarks to report.
 
-  Call it first, before JAX is imported.
+  Call it first, before JAX is imported. cache_path: of compiled programs, see `compilation_cache`.
   """
   _log_to_stderr()
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -36,7 +36,7 @@ def prepare() -> dict[str, Any]:
   # On CPU a program runs where it is called: programs that overlap share one thread pool, and library calls in two of
   # them (QR) have been seen to wait for each other for ever (JAX 0.10.2, two cores). Accelerators are not affected.
   _option('jax_cpu_enable_async_dispatch', False)
-  folder = compilation_cache()
+  folder = compilation_cache(cache_path)
   if folder:
     _option('jax_compilation_cache_dir', folder)
     # An entry that cannot be read or written is a program that is compiled again.
@@ -44,11 +44,18 @@ def prepare() -> dict[str, Any]:
   return {'malloc': _keep_freed_memory(), 'xla_flags': _vector_width(), 'compilation_cache': folder}
 
 
-def compilation_cache() -> str:
-  """Return the folder of compiled programs: JAX_COMPILATION_CACHE_DIR, else this project's, else '' for none."""
+def compilation_cache(asked: str = '') -> str:
+  """Return the folder or URL of compiled programs: `asked`, else JAX_COMPILATION_CACHE_DIR, else this project's.
+
+  Return '' where none can be written. Raises InputError where the one that was asked for cannot be.
+  """
+  if asked:
+    if reason := cache.why_not(asked):
+      raise InputError(f'--compilation_cache={cut(asked)} cannot be written: {reason}')
+    return asked if '://' in asked else os.path.abspath(asked)
   given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   if given:
-    if '://' in given or cache.is_writable(pathlib.Path(given)):
+    if '://' in given or not cache.why_not(given):
       return given
     del os.environ['JAX_COMPILATION_CACHE_DIR']
     log.info('JAX_COMPILATION_CACHE_DIR=%s cannot be written: every start compiles anew', given)

@@ -19,6 +19,7 @@ from training import checksums, processes
 from training.checkpoint import Checkpoints, Restored, described, flatten
 from training.checksums import Damaged
 from training.files import WriteError
+from training.waiting import within
 
 
 class SharedCheckpoints(Checkpoints):
@@ -46,12 +47,13 @@ class SharedCheckpoints(Checkpoints):
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
     """See `Checkpoints`. The leaves of `like` have shardings; the tree that is returned is of global arrays."""
     damaged: dict[int, str] = {}
-    for step in reversed(processes.gather(self.steps())[0]):
-      problem, whole = self._examine(step, like)
-      if problem := next(filter(None, processes.gather(problem)), ''):
-        damaged[step] = problem
-        continue
-      restored = self._restore(step, like, whole)
+    for step in reversed(processes.gather(self.steps(), 'the list of checkpoints')[0]):
+      with within(f'reading checkpoint {step}'):
+        problem, whole = self._examine(step, like)
+        if problem := next(filter(None, processes.gather(problem)), ''):
+          damaged[step] = problem
+          continue
+        restored = self._restore(step, like, whole)
       self._pass_over(damaged, step, discard=discard)
       return restored
     self._refuse(damaged)

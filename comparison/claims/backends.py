@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
+from comparison.claims.base import GATED, RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
 from comparison.claims.points import Point, above
 from comparison.records import FUSED_ATTENTION, Row
 from comparison.statistics import Interval
@@ -28,6 +28,8 @@ BESIDE: tuple[tuple[str, Sequence[str], str | None, str], ...] = (
   ('parallel-scan RNN', PARALLEL, None, 'lstm xla'),
   ('window or linear attention', NARROW, None, 'transformer xla'),
   ('jax.nn.dot_product_attention, measured apart', (TRANSFORMER,), FUSED_ATTENTION, 'transformer xla'),
+  ("LSTM or GRU by Newton's method", GATED, 'newton', 'lstm xla'),
+  ("LSTM or GRU by Newton's method with Jacobians by unit", GATED, 'quasi_newton', 'lstm xla'),
   ("cuDNN's attention, measured apart", (TRANSFORMER,), 'cudnn', 'transformer xla'),
 )
 

@@ -151,7 +151,7 @@ class Claim:
   words: those of the article that a judge must heed. speaks_of: the devices that the statement is about. definition:
   whether it follows from a definition, so that support means a fact. beside: experiments that are run and shown with
   it, without which it can be judged all the same. version, since: of the rule; earlier: those that it replaced, the
-  first first. revised: why.
+  first first. revised: why. from_scale: the first one that measures it, but for smoke.
   """
 
   number: int
@@ -171,6 +171,7 @@ class Claim:
   definition: bool = False
   since: str = FIRST
   earlier: tuple[Rule, ...] = ()
+  from_scale: Literal['laptop', 'overnight'] = 'laptop'
 
   @property
   def rules(self) -> tuple[Rule, ...]:

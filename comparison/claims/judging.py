@@ -21,7 +21,8 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   """
   for experiment in claim.experiments:
     if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
-      return dataclasses.replace(not_measured(experiment), rule=claim.rules[-1].version)
+      verdict = not_measured(experiment, _failure(experiment, records))
+      return dataclasses.replace(verdict, rule=claim.rules[-1].version)
   if all(row.get('scale') == NUMBERS_ONLY for row in records):
     verdict = _apply(claim, claim.rules[-1], records)
     reason = f'{NUMBERS_ONLY} shows that the measurement runs; its sizes say nothing about the statement'
@@ -44,6 +45,12 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   if elsewhere:
     verdict = dataclasses.replace(verdict, status='not measured here', here=verdict.status)
   return verdict
+
+
+def _failure(experiment: str, records: Sequence[Row]) -> str:
+  """Return why a cell of an experiment failed; empty where none did."""
+  failed = (row for row in records if row['experiment'] == experiment and row['metric'] == 'failed')
+  return next((str(row.get('error', '')) for row in failed), '')
 
 
 def _apply(claim: Claim, rule: Rule, records: Sequence[Row]) -> Verdict:

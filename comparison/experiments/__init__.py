@@ -3,20 +3,29 @@
 from comparison.experiments.base import Experiment
 from comparison.experiments.baselines import Baselines
 from comparison.experiments.batching import Batching
+from comparison.experiments.capability_grids import Approximations, AttentionShares, LongLags, PositionEncodings
 from comparison.experiments.decoding import Decoding
+from comparison.experiments.few_sequences import FewSequences
+from comparison.experiments.forecasting_grids import LongSeries, TenThousandSteps
 from comparison.experiments.forward_latency import ForwardLatency
+from comparison.experiments.generated_series import GrowingSeries
 from comparison.experiments.gradient_flow import GradientFlow
+from comparison.experiments.language_grids import GenerationCost, SmallLanguageModels
 from comparison.experiments.memory import AttentionScores, OptimizerBytes, StateBytes
+from comparison.experiments.optimisation_grids import Plateaus, RandomSettings, SegmentMemory, Skips, StateSizes
 from comparison.experiments.order import Order
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
 from comparison.experiments.serving import Serving
+from comparison.experiments.speech_grids import AcousticSplit, Recognition, SampleModels
 from comparison.experiments.task_quality import TaskQuality
 from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.training_bytes import TrainingBytes
 from comparison.experiments.training_grids import Clipping, LearningRates, PositionsOfRecurrence, SampleEfficiency
 from comparison.experiments.training_time import TrainingTime
+from comparison.experiments.translation_grids import Translations
 from comparison.experiments.truncation import Truncation
+from comparison.experiments.video_grids import VideoForms
 
 _ALL: tuple[Experiment, ...] = (
   Baselines(),
@@ -39,6 +48,26 @@ _ALL: tuple[Experiment, ...] = (
   Clipping(),
   LearningRates(),
   SampleEfficiency(),
+  LongLags(),
+  PositionEncodings(),
+  Approximations(),
+  AttentionShares(),
+  RandomSettings(),
+  Plateaus(),
+  Skips(),
+  StateSizes(),
+  SegmentMemory(),
+  FewSequences(),
+  LongSeries(),
+  TenThousandSteps(),
+  GrowingSeries(),
+  SmallLanguageModels(),
+  GenerationCost(),
+  Recognition(),
+  SampleModels(),
+  AcousticSplit(),
+  Translations(),
+  VideoForms(),
   TaskQuality(),
 )
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

@@ -4,7 +4,7 @@ import abc
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator']
+Scale = Literal['smoke', 'laptop', 'overnight', 'accelerator', 'config']  # config: that of a config, in a sweep
 SCALES: tuple[Scale, ...] = ('smoke', 'laptop', 'overnight', 'accelerator')
 
 REFERENCES = ('lstm', 'transformer')  # one a side, beside which named architectures are measured
@@ -26,7 +26,8 @@ class Experiment(abc.ABC):
   takes_architectures: bool = False  # a cell has an `architecture`, or a `ladder` of them, that may be any other
 
   @abc.abstractmethod
-  def cells(self, scale: Scale) -> list[Cell]: ...
+  def cells(self, scale: Scale) -> list[Cell]:
+    """Return the grid of a scale; empty where the scale is too small for the measurement."""
 
   def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
     """Return the grid with these architectures beside the REFERENCES, each in the block of its own.
@@ -35,7 +36,7 @@ class Experiment(abc.ABC):
     that is in both grids is the same cell. An experiment that does not take architectures keeps its grid.
     """
     own = self.cells(scale)
-    if not self.takes_architectures:
+    if not self.takes_architectures or not own:
       return own
     own = [cell for cell in own if not self.adds(cell)]
     names = list(dict.fromkeys((*REFERENCES, *architectures)))
@@ -47,7 +48,7 @@ class Experiment(abc.ABC):
   @staticmethod
   def adds(cell: Cell) -> bool:
     """Whether a cell adds to what others of the grid measure: further rungs, or a second budget."""
-    return cell.get('ladder') in ('others', 'device_others', 'named') or 'matched' in cell
+    return cell.get('ladder') in ('others', 'newton', 'device_others', 'named') or 'matched' in cell
 
   @abc.abstractmethod
   def run(self, cell: Cell) -> Iterable[Row]: ...

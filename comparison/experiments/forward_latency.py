@@ -32,6 +32,8 @@ class ForwardLatency(Experiment):
         (4e6, (*short, *middle, 2048, 8192), 'full', 'float32', 6.0, 8192),
         (2e5, (96, 512, 1000, 4096, 16384), 'others', 'float32', 6.0, 4096),
         (4e6, (96, 1000, 8192), 'others', 'float32', 6.0, 4096),
+        (2e5, (96, 1000, 4096), 'newton', 'float32', 6.0, 4096),
+        (4e6, (1000,), 'newton', 'float32', 6.0, 4096),
       ],
       'accelerator': [  # what tells most comes first, where time on a device is short
         (size, lengths, ladder, 'bfloat16', 2.0, 8192)
@@ -41,6 +43,7 @@ class ForwardLatency(Experiment):
           ((4096, 8192), 'device'),
           ((1024, 8192), 'device_others'),
           ((16, 16384), 'device'),
+          ((1024, 8192), 'newton'),
         )
         for size in (1e7, 5e7)
       ],

@@ -19,6 +19,7 @@ from training.settings import TrainSettings
 STEP = math.sqrt(10)  # from one learning rate to the next
 MOST_ADDED = 2  # rates in all, beyond the edges of a grid
 Runs = dict[int, Trial]  # by seed
+Score = tuple[float, str] | tuple[float, str, Row]  # value, unit, and columns beside them
 LAST = 0.05  # share of the updates whose mean loss is the training loss
 
 
@@ -28,11 +29,20 @@ class Trials(Experiment):
   A cell has `architecture`, `block`, `size` (parameters), `depth`, `batch`, `steps`, `rates` and `seeds`. Every rate is
   trained and written, with its score of validation as `selection`, so that a judge picks the best (`claims.base.tuned`)
   or looks at all. While the best rate ends the grid, the next one is tried too, up to MOST_ADDED:
-  all variants of a comparison get the same rule. A trial that diverged has no score, and the row `diverged` is 1.
+  all variants of a comparison get the same rule. With `tuning_seeds` in the cell, the rates are compared with these
+  seeds, and only the best one is trained with all `seeds`. A trial that diverged has no score, and the row `diverged`
+  is 1.
+
+  at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture
+  whose cells also write the task's baselines, every metric of `baseline_metrics`.
   """
 
   takes_architectures = True
   extends = True
+  loss_unit = 'nats'
+  baselines_beside = ''
+  baseline_metrics: tuple[str, ...] = ('loss',)
+  at_laptop = True
 
   @abc.abstractmethod
   def task(self, cell: Cell) -> Task: ...
@@ -46,19 +56,21 @@ class Trials(Experiment):
     del cell
     return {}
 
-  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
-    """Return metric → value and unit of a trained model; by default what the task says of its test split."""
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    """Return metric → value, unit and further columns of a trained model; by default what the task says of its test."""
     del cell
-    units = {'accuracy': 'share', 'loss': 'nats'}
+    units = {'accuracy': 'share', 'loss': self.loss_unit}
     return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
 
-  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
+    del cell
     return -score(model, trial.params, task, 'validation')['loss']
 
   def cost(self, cell: Cell) -> float:
     tokens = cell['steps'] * cell['batch'] * cell.get('length', 128)
-    return 5 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
+    tuning = len(_tuning_seeds(cell))
+    return 5 + 2.5e-10 * tokens * cell['size'] * (len(cell['rates']) * tuning + len(cell['seeds']) - tuning)
 
   def run(self, cell: Cell) -> Iterable[Row]:
     variant = Variant(cell['architecture'], '', cell['block'], fields={**cell.get('fields', {}), **self.fields(cell)})
@@ -80,20 +92,27 @@ class Trials(Experiment):
       for seed, run in runs.items():
         yield {'metric': 'diverged', 'value': int(not run.finite), 'unit': '', **row, 'seed': seed}
         if run.finite:
-          for metric, (value, unit) in self.of_trial(model, run, task, cell).items():
-            yield {'metric': metric, 'value': value, 'unit': unit, **row, 'seed': seed}
+          for metric, (value, unit, *beside) in self.of_trial(model, run, task, cell).items():
+            yield {'metric': metric, 'value': value, 'unit': unit, **row, 'seed': seed, **(beside[0] if beside else {})}
+    if cell['architecture'] == self.baselines_beside:
+      for name, values in task.baselines().items():
+        for metric in self.baseline_metrics:
+          if metric in values:
+            point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}
+            yield {**point, 'metric': 'baseline', 'scored': metric, 'value': values[metric], 'baseline': name}
 
-  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, tuple[float, str]]:
+  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))
     train = float(np.mean(run.losses[-last:]))
-    return {'train_loss': (train, 'nats'), **self.scores(model, run, task, cell)}
+    return {'train_loss': (train, self.loss_unit), **self.scores(model, run, task, cell)}
 
   def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, tuple[Runs, float]]:
     """Return rate → its runs and their mean score of validation, with the rates that were added at an edge."""
+    tuning = _tuning_seeds(cell)
 
     def tried(rate: float) -> tuple[Runs, float]:
-      runs = {seed: trainer.run(rate, seed) for seed in cell['seeds']}
-      scores = [self.selection(model, run, task) if run.finite else -math.inf for run in runs.values()]
+      runs = {seed: trainer.run(rate, seed) for seed in tuning}
+      scores = [self.selection(model, run, task, cell) if run.finite else -math.inf for run in runs.values()]
       return runs, float(np.mean(scores))
 
     found = {rate: tried(rate) for rate in cell['rates']}
@@ -103,7 +122,13 @@ class Trials(Experiment):
         break
       rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
       found[rate] = tried(rate)
+    best = max(found, key=lambda rate: found[rate][1])
+    found[best][0].update({seed: trainer.run(best, seed) for seed in cell['seeds'] if seed not in tuning})
     return dict(sorted(found.items()))
+
+
+def _tuning_seeds(cell: Cell) -> Sequence[int]:
+  return cell['tuning_seeds'] if 'tuning_seeds' in cell else cell['seeds']
 
 
 class Grid(Trials):
@@ -122,6 +147,8 @@ class Grid(Trials):
     """Return what all cells share: size (parameters), depth, batch, steps, rates, seeds, options of the task."""
 
   def cells(self, scale: Scale) -> list[Cell]:
+    if scale == 'laptop' and not self.at_laptop:
+      return []
     common = self.common(scale)
     pairs = itertools.product(self.variants(scale), self.points(scale))
     return [{'block': '', **common, **variant, **point} for variant, point in pairs]

@@ -11,6 +11,7 @@ import jax
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from training import cache
 from training.files import Lock, writing
 from training.provenance import device_kind, machine_identity, package_versions
 
@@ -95,6 +96,7 @@ def _run(
       start = time.time()
       rows = measure(planned, ready.pop(0))  # so that its programs' memory is free afterwards
       taken = time.time() - start + waited
+      cache.counts.say()
       failed += rows[0]['metric'] == 'failed'
       identity = {**row_identity(planned, scale), **shared, 'rules': rules.get(planned.experiment.name, '')}
       identity |= {'time': time.time(), 'seconds': round(taken, 2)}

@@ -76,7 +76,7 @@ class TaskQuality(Trials):
     fields = {'steps': cell['steps'], 'batch_size': cell['batch'], 'checkpoint_every': 0, 'eval_every': 0, 'segment': 0}
     return train_settings({**own, **fields, 'writers': ('jsonl',)})
 
-  def selection(self, model: Model, trial: Trial, task: Task) -> float:
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     return -evaluate(model, trial.params, task, possible_evaluations(model, task)['validation'], TOGETHER)['loss']
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:

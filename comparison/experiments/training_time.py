@@ -18,6 +18,7 @@ from comparison.experiments.variants import (
   FULL_LADDER,
   LADDER,
   LONG_LADDER,
+  NEWTON_RUNGS,
   OTHER_RUNGS,
   REFERENCES,
   VOCABULARY,
@@ -38,6 +39,7 @@ LADDERS: dict[str, Sequence[Variant]] = {
   'full': FULL_LADDER,
   'long': LONG_LADDER,
   'others': (*REFERENCES, *OTHER_RUNGS),
+  'newton': (*REFERENCES, *NEWTON_RUNGS),
   'device': DEVICE_LADDER,
   'device_others': DEVICE_OTHERS,
 }
@@ -56,7 +58,7 @@ def ladder(cell: Cell) -> Sequence[Variant]:
 
 def is_reference(variant: Variant, cell: Cell) -> bool:
   """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
-  return cell['ladder'] in ('others', 'device_others') and variant in REFERENCES
+  return cell['ladder'] in ('others', 'newton', 'device_others') and variant in REFERENCES
 
 
 class TrainingTime(Experiment):
@@ -80,6 +82,7 @@ class TrainingTime(Experiment):
         (1e7, 16384, (16384,), 'long', 'float32', 240.0),
         (1e6, 8192, (64, 1024, 2048), 'others', 'float32', 20.0),
         (1e7, 2048, (1024,), 'others', 'float32', 30.0),
+        (1e6, 8192, (64, 1024), 'newton', 'float32', 20.0),
       ],
       'accelerator': [  # what tells most comes first, where time on a device is short
         (size, 65536, lengths, ladder, 'bfloat16', 4.0)
@@ -89,6 +92,7 @@ class TrainingTime(Experiment):
           ((4096, 8192), 'device'),
           ((64,), 'device'),
           ((1024, 8192), 'device_others'),
+          ((1024, 8192), 'newton'),
         )
         for size in (1e7, 5e7)
       ],
@@ -139,10 +143,9 @@ class TrainingTime(Experiment):
         continue
       if not compiled.seen_by_the_compiler:
         continue
-      more = {
-        'temporary_bytes': (compiled.temporary_bytes, 'B'),
-        'sequential_steps': (max(1, program.dependent_steps(compiled.text)), 'steps'),
-      }
+      more: dict[str, tuple[float, str]] = {'temporary_bytes': (compiled.temporary_bytes, 'B')}
+      if variant not in NEWTON_RUNGS:  # whose iterations depend on the data
+        more['sequential_steps'] = (max(1, program.dependent_steps(compiled.text)), 'steps')
       for metric, (value, unit) in more.items():
         yield {'metric': metric, 'value': value, 'unit': unit, **beside[variant.name]}
     measured = timing.interleave(steps, repeats=30, seconds=cell['seconds'])

@@ -119,9 +119,13 @@ OTHER_RUNGS = (
   Variant('sliding_window', 'auto'),
   Variant('linear_transformer', 'xla'),
 )
-# Rungs of LADDER that are measured again beside OTHER_RUNGS, so that these have pairs to form ratios with.
+# Gated RNNs in parallel over time by Newton's method, in cells of their own; where the width is too large for whole
+# Jacobians, that rung leaves a row which says so.
+NEWTON_RUNGS = tuple(Variant(cell, method) for cell in ('lstm', 'gru') for method in ('newton', 'quasi_newton'))
+# Rungs of LADDER that are measured again beside OTHER_RUNGS or NEWTON_RUNGS, so that these have pairs to form ratios
+# with.
 REFERENCES = (Variant('lstm', 'xla'), Variant('transformer', 'xla'))
-WHOLE_LADDER = (*FULL_LADDER, Variant('lstm', 'cudnn'), *OTHER_RUNGS)
+WHOLE_LADDER = (*FULL_LADDER, Variant('lstm', 'cudnn'), *OTHER_RUNGS, *NEWTON_RUNGS)
 # What is worth compiling on an accelerator, where compiling takes longer than measuring.
 DEVICE_LADDER = (
   Variant('lstm', 'reference'),

@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from comparison.claims import judging
@@ -35,7 +36,7 @@ def write(page: Page, folder: pathlib.Path, kind: str) -> list[pathlib.Path]:
     return [path]
   place = folder / FOLDER
   place.mkdir(exist_ok=True)
-  made = {'csv': as_csv, 'latex': lambda table: as_latex(table, page)}[kind]
+  made = {'csv': as_csv, 'latex': lambda table: as_latex(table, page.header)}[kind]
   suffix = {'csv': 'csv', 'latex': 'tex'}[kind]
   paths = []
   for name, table in tables(page).items():
@@ -129,13 +130,13 @@ def as_csv(table: Table) -> str:
   return text.getvalue()
 
 
-def as_latex(table: Table, page: Page) -> str:
+def as_latex(table: Table, header: Sequence[tuple[str, str]]) -> str:
   r"""Return a `table` to \input, which needs the packages booktabs and graphicx; the best scores are bold.
 
   The caption is the title; below the table stand its note, the device, the scale and the seeds. A wide table is made
   as small as the line is wide.
   """
-  head = dict(page.header)
+  head = dict(header)
   about = ', '.join(f'{name}: {head[name]}' for name in ('device', 'scale', 'seeds of trained models') if name in head)
   lines = [
     ' & '.join(_cell(cell, (i, j) in table.best) for j, cell in enumerate(row)) for i, row in enumerate(table.rows)

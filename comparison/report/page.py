@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import headline, named, quality, tables, task_quality
+from comparison.report import across_tasks, headline, named, quality, tables, task_quality
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -53,7 +53,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     Section(
       claims[n],
       judge(claims[n], records),
-      f'python main.py --mode=compare --scale={scale}{article.option} --claims={n} --workdir=W',
+      command(article, claims[n], scale),
       quality.tables(claims[n], records),
     )
     for n in chosen
@@ -65,9 +65,20 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   )
   rest = tuple(statement for number, statement in article.statements.items() if number not in claims)
   beside = named.table(records), tables.side_by_side(records), tables.models(records)
-  leading = headline.table(records), *article.tables(records), task_quality.table(records)
+  leading = (
+    headline.table(records),
+    *article.tables(records),
+    task_quality.table(records),
+    *across_tasks.tables(records),
+  )
   first = tuple(table for table in leading if table.rows)
   return Page(article, header(records), first, sections, rest, failures, *beside, records)
+
+
+def command(article: Article, claim: Claim, scale: str) -> str:
+  """Return the command that measures a claim, at the scale of the page where that one does."""
+  chosen = claim.from_scale if scale == 'laptop' else scale
+  return f'python main.py --mode=compare --scale={chosen}{article.option} --claims={claim.number} --workdir=W'
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:

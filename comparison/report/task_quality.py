@@ -33,7 +33,7 @@ def table(records: Sequence[Row]) -> Table:
         rows.append((*lead, *_line(names, group)))
         lead = ('', '')
       if len(means) > 1:
-        best.add(((max if _higher(metric) else min)(means, key=lambda row: means[row]), MEAN))
+        best.add(((max if is_higher(metric) else min)(means, key=lambda row: means[row]), MEAN))
       for row in base.where(records, NAME, 'baseline', task=task, scored=metric):
         rows.append((*lead, f'no model: {row["baseline"]}', base.figure(row['value']), '', '', '', ''))
         lead = ('', '')
@@ -41,7 +41,7 @@ def table(records: Sequence[Row]) -> Table:
   return Table(TITLE, NOTE, columns, tuple(rows), frozenset(best))
 
 
-def _higher(metric: str) -> bool:
+def is_higher(metric: str) -> bool:
   """Return whether more of a metric is better."""
   return any(word in metric for word in ('accuracy', 'match', 'ssim', 'bleu', 'skill', 'state_bits'))
 
@@ -61,7 +61,7 @@ def _line(names: tuple[str, ...], group: Sequence[Row]) -> tuple[str, ...]:
   edge = ' (the only one)' if len(rates) == 1 else ' (edge)' if rate in (min(rates), max(rates)) else ''
   mean = base.seeds(kept)
   values = [row['value'] for row in kept]
-  higher = _higher(kept[0]['metric'])
+  higher = is_higher(kept[0]['metric'])
   return (
     ', '.join(filter(None, names)),
     base.show(mean) if len(kept) > 1 else base.figure(mean.value),

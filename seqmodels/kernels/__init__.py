@@ -13,6 +13,9 @@ operation takes `backend`:
   reference    the definition, which the tests hold the others to
   xla          with backward passes of its own, in blocks or chunks
   associative  of diagonal recurrences: log2(t) passes
+  newton       of LSTM and GRU: parallel over time by Newton's method, with whole Jacobians, for layers of 64 units or
+               fewer; where it does not converge, as `xla`
+  quasi_newton  the same with the Jacobians of each unit alone, for any width
   cpu          C++ for CPUs, in float32, where it has been built (`cpu/`)
   cudnn        NVIDIA's library
 

@@ -17,7 +17,7 @@ from seqmodels.kernels.auto import AUTO, Case
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
 _traced_for: ContextVar[tuple[str, ...]] = ContextVar('traced_for', default=PLATFORMS)
-BACKENDS = dict.fromkeys(('auto', 'reference', 'xla', 'associative'), PLATFORMS) | {
+BACKENDS = dict.fromkeys(('auto', 'reference', 'xla', 'associative', 'newton', 'quasi_newton'), PLATFORMS) | {
   'cpu': ('cpu',),
   'cudnn': ('cuda',),
 }

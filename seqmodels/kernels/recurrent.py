@@ -18,6 +18,7 @@ from seqmodels.kernels import dispatch
 from seqmodels.kernels.cpu import recurrent as cpu
 from seqmodels.kernels.dispatch import Form, Op
 from seqmodels.kernels.gpu import recurrent as gpu
+from seqmodels.kernels.newton import recurrent as newton
 from seqmodels.kernels.reference import recurrent as reference
 from seqmodels.kernels.xla import recurrent as xla
 from seqmodels.notation import Activations
@@ -39,6 +40,8 @@ LSTM = Op(
   (
     ('reference', Form(reference.lstm)),
     ('xla', Form(xla.lstm)),
+    ('newton', Form(newton.lstm, why_not=newton.why_not)),
+    ('quasi_newton', Form(newton.quasi_lstm)),
     ('cpu', Form(cpu.lstm, ('cpu',), cpu.covers, cpu.why_not)),
     ('cudnn', Form(gpu.lstm, ('cuda',), gpu.covers, gpu.why_not)),
   ),
@@ -48,6 +51,8 @@ GRU = Op(
   (
     ('reference', Form(reference.gru)),
     ('xla', Form(xla.gru)),
+    ('newton', Form(newton.gru, why_not=newton.why_not)),
+    ('quasi_newton', Form(newton.quasi_gru)),
     ('cpu', Form(cpu.gru, ('cpu',), cpu.covers, cpu.why_not)),
   ),
 )
@@ -143,6 +148,6 @@ def _layer(
   x, projected = documents.keep(x), None if projected is None else documents.keep(projected)
   arrays = (x, carry, (*flat, *others), projected, documents)
   # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
-  if backend in ('auto', 'xla') and (projected is not None or x.shape[1] == 1):
+  if backend in ('auto', 'xla', 'newton', 'quasi_newton') and (projected is not None or x.shape[1] == 1):
     backend = 'reference'
   return dispatch.run(op, backend, arrays, dtype=jnp.dtype(dtype))

@@ -16,5 +16,7 @@ def dropout(x: jax.Array, rate: float, context: Context) -> jax.Array:
   if key is None or rate == 0.0:
     return x
   batch, length, *others = x.shape
-  kept = jax.random.bernoulli(key, 1.0 - rate, (batch, length * (part.count if part else 1), *others))
-  return jnp.where(part.own(kept) if part else kept, x / (1.0 - rate), jnp.zeros((), x.dtype))
+  kept = jax.random.bernoulli(key, 1.0 - rate, (batch, context.documents.count(length), *others))
+  if part is not None:
+    kept = part.own(jnp.pad(kept, [(0, 0), (0, part.padding), *[(0, 0)] * len(others)]))
+  return jnp.where(kept, x / (1.0 - rate), jnp.zeros((), x.dtype))

@@ -1,4 +1,4 @@
-"""A block: a mixer and what stands around it, residual (pre-norm) or plain."""
+"""A block: a mixer and what stands around it, residual (pre-norm), the same without its skips, or plain."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Block(nnx.Module):
   """One mixer and what stands around it. It keeps the mixer contract itself.
 
   residual: x + mixer(norm(x)), then x + cross(norm(x)) if there is cross-attention, then x + mlp(norm(x)) if there is a
-  feed-forward; plain: the same without norms and sums.
+  feed-forward; unskipped: the same without sums; plain: without norms and sums.
   """
 
   def __init__(
@@ -41,6 +41,7 @@ class Block(nnx.Module):
     """length, image: see `mixers.base.Form`."""
     d, dtype = config.width, jnp.dtype(config.dtype)
     self.residual = config.block == 'residual'
+    normed = config.block != 'plain'
     self.rate = config.dropout
     form = Form(d, causal=causal, dtype=config.dtype, kernels=config.kernels, length=length, image=image)
     options = dict(config.mixer) | {'heads': config.heads, 'kv_heads': config.kv_heads, 'position': config.position}
@@ -50,7 +51,7 @@ class Block(nnx.Module):
     # The last layer of each branch starts small, so that the residual stream's variance does not grow with depth
     # (Radford et al. 2019).
     scale = (2 * config.depth) ** -0.5 if self.residual else 1.0
-    norm = lambda there: Norm({'embed': d}, config.norm) if self.residual and there else None
+    norm = lambda there: Norm({'embed': d}, config.norm) if normed and there else None
     self.mlp = MLP(d, hidden, rngs=rngs, dtype=dtype, scale=scale, kernels=config.kernels) if hidden else None
     heads: dict[str, Any] = {'heads': config.heads, 'kv_heads': config.kv_heads}
     self.cross = CrossAttention(d, rngs=rngs, dtype=dtype, **heads) if cross_attention else None

@@ -44,7 +44,7 @@ class Network(nnx.Module):
     image = spec.input.image if isinstance(spec.input, Vectors) else (1, 1)
     form: dict[str, Any] = {'causal': causal, 'cross_attention': cross_attention, 'image': image}
     self.stack = Stack(config, rngs=rngs, length=spec.length, **form)
-    self.norm = Norm({'embed': d}, config.norm) if config.block == 'residual' else None
+    self.norm = Norm({'embed': d}, config.norm) if config.block != 'plain' else None
     if head and not config.tie_embeddings:
       # A small output layer: the first loss is that of the uniform distribution (or of predicting zero).
       outputs = {'vocab': spec.output.size}
@@ -107,7 +107,7 @@ class Network(nnx.Module):
     context: Context = DETERMINISTIC,
     table: Float[Array, 'v *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
-    """Return what the output layer reads: the stack's outputs, normalised where the blocks are residual."""
+    """Return what the output layer reads: the stack's outputs, normalised where the blocks are."""
     x = inputs
     if isinstance(self.spec.input, Tokens):
       with jax.named_scope('embed'):

@@ -70,6 +70,19 @@ def test_gpus_are_estimated_and_every_line_says_so(capsys):
   assert 'of 80.00 GiB' in out
 
 
+def test_the_largest_bucket_is_planned(capsys):
+  """The text of 24 sub-words is one bucket of several; its batch is that of a task with one bucket alone."""
+  made = f'--config={config_file.ROOT}/configs/translation.py:transformer,width=16,heads=2,depth=1,length=24'
+  needed = []
+  for buckets in (1, 3):
+    code, out, _ = run(capsys, f'{made},buckets={buckets},batch_size=8', '--topology=h100:1')
+    assert code == 0
+    rows = dict(line.removesuffix('  (estimate)').split(maxsplit=1) for line in out.splitlines()[1:])
+    needed.append((rows['peak'], rows['activations'], rows.get('batch')))
+  assert needed[0][2] is None
+  assert needed[1] == (*needed[0][:2], '24 tokens a row, the largest bucket; others: 6, 12')
+
+
 @pytest.mark.skipif(HAS_LIBTPU, reason='libtpu is installed')
 def test_without_libtpu_one_line_names_the_command(capsys):
   code, out, err = run(capsys, f'--config={CONFIG}:gru,{SMALL}', '--topology=v5e:2x2')

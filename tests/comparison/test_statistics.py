@@ -1,5 +1,7 @@
 """Intervals against closed forms and against their own coverage."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -100,3 +102,27 @@ def test_growth_is_relative_to_the_mean():
 )
 def test_crossing_is_where_the_ratio_stays_above_one(ratios, expected):
   assert statistics.crossing({x: [r] for x, r in ratios.items()}).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('higher', [False, True])
+@pytest.mark.parametrize('count', [1, 2, 5, 7])
+def test_the_best_of_k_trials_is_the_mean_over_all_subsets(count, higher):
+  rng = np.random.default_rng(count)
+  scores, others = rng.normal(size=count), rng.normal(size=count)
+  best = np.argmax if higher else np.argmin
+  for k in range(1, count + 1):
+    subsets = [list(subset) for subset in itertools.combinations(range(count), k)]
+    picked = [subset[best(scores[subset])] for subset in subsets]
+    found = statistics.expected_best(scores, k, higher=higher)
+    assert found == pytest.approx(np.mean(scores[picked]))
+    found = statistics.expected_best(scores, k, higher=higher, reported=others)
+    assert found == pytest.approx(np.mean(others[picked]))
+
+
+def test_trials_that_diverged_or_tie():
+  scores = [np.inf, 1.0, np.inf, 3.0]
+  assert statistics.expected_best(scores, 2) == np.inf  # two of four may both have diverged
+  assert statistics.expected_best(scores, 3) == pytest.approx((1 + 1 + 1 + 3) / 4)
+  # Of two trials with the lowest score, either is chosen in half of the cases, in whichever order they stand.
+  for reported in ([10.0, 20.0, 0.0], [20.0, 10.0, 0.0]):
+    assert statistics.expected_best([1.0, 1.0, 2.0], 3, reported=reported) == pytest.approx(15)

@@ -15,7 +15,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 GATHERS = ('all-gather', 'all-to-all', 'collective-permute')
 
 
-@pytest.mark.parametrize(('name', 'backend'), [(n, b) for n, b in PAIRS if b in ('auto', 'xla', 'cpu')])
+@pytest.mark.parametrize(
+  ('name', 'backend'), [(n, b) for n, b in PAIRS if b in ('auto', 'xla', 'cpu', 'newton', 'quasi_newton')]
+)
 def test_a_split_batch_has_the_results_of_one_device(name, backend):
   skip_without(backend)
   case = make(name, 13, flagged=True)

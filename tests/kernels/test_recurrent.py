@@ -205,7 +205,9 @@ def test_outputs_have_the_dtype_of_the_computation(name, length, backend):
 def test_refuses_what_it_does_not_have():
   x, carry, weights, _ = draw('rnn')
   layer = functools.partial(recurrent.rnn, x, *carry, *by_gate('rnn', weights))
-  with pytest.raises(InputError, match=r"kernels='xlaa'.*allowed: associative, auto, cpu, cudnn, reference, xla"):
+  with pytest.raises(
+    InputError, match=r"kernels='xlaa'.*allowed: associative, auto, cpu, cudnn, newton, quasi_newton, reference, xla"
+  ):
     layer(backend='xlaa')
   if library.load():
     with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* float32, not bfloat16'):

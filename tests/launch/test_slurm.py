@@ -178,3 +178,11 @@ def test_outside_of_slurm_they_say_how_they_are_started(cluster, name, missing):
   done = run('bash', cluster / name, *TRAIN, env=env)
   assert done.returncode != 0
   assert f'SLURM_{missing}: is not set: ' in done.stderr
+
+
+def test_a_sweep_is_split_like_a_comparison(cluster):
+  words = ('--mode=sweep', '--config=configs/copying.py:lstm', '--workdir=/shared/sweep', '--set=seed=0..4')
+  done = run('bash', cluster / 'slurm_array.sbatch', *words, env=variables(cluster, **array(1, last=3)))
+  assert done.returncode == 0, done.stderr
+  mode, parsed = flags.parse(['main.py', *step(cluster)[2]])
+  assert (mode, parsed['shard'], parsed['axes']) == (flags.MODES['sweep'], (1, 4), ['seed=0..4'])

@@ -44,6 +44,8 @@ CASES = [
   ('attention', GROUPED, 'xla'),
   ('attention', RELATIVE, 'auto'),
   *((name, (), 'cpu') for name in ('rnn', 'lstm', 'gru')),
+  ('lstm', (), 'newton'),
+  ('gru', (), 'quasi_newton'),
   ('attention', GROUPED, 'cpu'),
 ]
 # Every encoding that acts inside a mixer, and none, where no case has it.
@@ -62,8 +64,13 @@ def test_contract(name, options, kernels, check):
   check(case(name, options, kernels))
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('name', CAUSAL)
+@pytest.mark.parametrize(
+  ('name', 'backend'),
+  [
+    *((name, backend) for name in CAUSAL for backend in BACKENDS),
+    *((name, backend) for name in ('lstm', 'gru') for backend in ('newton', 'quasi_newton')),
+  ],
+)
 def test_backends_agree(name, backend):
   contract.check_backends_agree(case(name, SMALL.get(name, ())), backend)
 

@@ -49,6 +49,25 @@ def test_one_call_is_any_split_with_resets_and_padding(config):
   np.testing.assert_allclose(whole[1:][mask[1:]], short[0], atol=2e-6)
 
 
+@pytest.mark.parametrize('block', ['residual', 'unskipped'])
+def test_without_skips_nothing_passes_beside_a_branch(block):
+  """With the last layer of every branch at zero, only a skip can carry the input."""
+  model = build(TRANSFORMER.replace(block=block), SPEC)
+  assert model.axes == build(TRANSFORMER, SPEC).axes  # the same parameters
+  params = model.init(jax.random.key(0))
+
+  def silenced(path, leaf):
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    return jnp.zeros_like(leaf) if 'mlp/down' in name or 'mixer/output' in name else leaf
+
+  silent = jax.tree_util.tree_map_with_path(silenced, params)
+  outputs, _ = model.apply(silent, tokens(1, 8))
+  assert np.ptp(outputs, axis=1).max() == pytest.approx(0.0, abs=1e-6) or block == 'residual'
+  assert np.ptp(outputs, axis=1).max() > 1e-3 or block == 'unskipped'
+  outputs, _ = model.apply(params, tokens(1, 8))
+  assert np.ptp(outputs, axis=1).max() > 1e-3
+
+
 def test_scanned_layers_are_the_unrolled_ones():
   unrolled = build(HYBRID.replace(layers='unroll', dropout=0.2), SPEC)
   scanned = build(HYBRID.replace(layers='scan', remat='block', dropout=0.2), SPEC)

@@ -177,3 +177,8 @@ def test_the_sign_for_a_space_is_said_to_be_read_as_one(caplog):
     log.removeHandler(caplog.handler)
   assert '3 characters ▁ (U+2581) of the training text are read as spaces' in caplog.text
   assert found.decode(found.encode('a▁b')) == 'a b'
+
+
+def test_more_pieces_than_a_text_can_have_are_refused_before_it_is_read():
+  with pytest.raises(InputError, match=r'vocabulary=2000000000 does not fit the training text; allowed: at most 264$'):
+    subwords.train('abc', 2_000_000_000)

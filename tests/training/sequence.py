@@ -3,6 +3,7 @@
 Started by `test_sequence.py`, since the number of devices is fixed when JAX starts.
 """
 
+import dataclasses
 import functools
 import json
 import sys
@@ -122,7 +123,14 @@ def models() -> Iterator[tuple[str, Any, ModelConfig]]:
   yield 'mean', Spec('encode', vectors, vectors, length, readout='mean'), sinusoids
   source = Spec('seq2seq', vectors, vectors, 4, source=vectors, source_length=length)
   yield 'source', source, ModelConfig(pattern=('attention',), position='rotary', dropout=0.3, **fields)
-  yield 'no attention', source, ModelConfig(pattern=('min_gru',), cross_attention=False, **fields)
+  bottleneck = ModelConfig(pattern=('min_gru',), cross_attention=False, **fields)
+  yield 'no attention', source, bottleneck
+  # Two parts are made of these with padding.
+  yield 'odd', Spec('causal', vectors, vectors, 7, readout='last'), dropped
+  yield 'odd mean', Spec('encode', vectors, vectors, 7, readout='mean'), sinusoids
+  source = dataclasses.replace(source, length=5, source_length=7)
+  yield 'odd source', source, ModelConfig(pattern=('attention',), position='rotary', dropout=0.3, **fields)
+  yield 'odd no attention', source, bottleneck
 
 
 def compare_model(spec: Spec, config: ModelConfig, mesh: Mesh) -> float:
@@ -132,7 +140,7 @@ def compare_model(spec: Spec, config: ModelConfig, mesh: Mesh) -> float:
   params = jax.tree.map(lambda leaf: 0.5 * normal(*leaf.shape), model.abstract_params)
   flag = lambda length, share: random.random((4, length)) < share
   inputs, reset, mask = normal(4, spec.length, 3), flag(spec.length, 0.2), flag(spec.length, 0.8)
-  source = (normal(4, 8, 3), flag(8, 0.7)) if spec.source else (None, None)
+  source = (normal(4, spec.source_length, 3), flag(spec.source_length, 0.7)) if spec.source else (None, None)
 
   def run(constrain: Any, params: Any) -> Any:
     context = Context(reset, mask, jax.random.key(0), constrain=constrain)

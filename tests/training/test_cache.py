@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import zlib
 
 import pytest
 
+import main
 from training import cache
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -84,18 +86,25 @@ def test_the_limit_follows_the_environment(monkeypatch):
 PROGRAM = """
 import sys
 from training import runtime
-print(repr(runtime.prepare()['compilation_cache']))
+print(repr(runtime.prepare(*sys.argv[1:])['compilation_cache']))
 runtime.select('cpu')
 import jax
+from training.cache import counts
+counts.say()  # nothing was compiled yet
+counts.start()
+counts.start()
 f = jax.jit(lambda x: x * 3)
 print(f(2.0))
+if sys.argv[1:]:
+  counts.say()
+  counts.say()
 runtime.log.info('a line × of the log')
 """
 
 
-def run(**environment):
+def run(*arguments, **environment):
   kept = {name: value for name, value in os.environ.items() if not name.startswith(('JAX_', 'XDG_'))}
-  command = [sys.executable, '-c', PROGRAM]
+  command = [sys.executable, '-c', PROGRAM, *arguments]
   done = subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, check=False)
   assert done.returncode == 0, done.stderr
   return done
@@ -113,3 +122,41 @@ def test_log_lines_have_the_time_where_there_is_no_terminal(tmp_path):
   assert done.stderr.decode().count('\n') == 1
   date, clock, rest = done.stderr.decode().split(' ', 2)
   assert (len(date), len(clock), rest) == (10, 8, 'a line × of the log\n')
+
+
+def test_hits_and_misses_are_said_once(tmp_path):
+  folder = tmp_path / 'programs'
+  for line in (f'compilation cache {folder}: 0 hits, 1 misses', f'compilation cache {folder}: 1 hits, 0 misses'):
+    done = run(str(folder), JAX_COMPILATION_CACHE_DIR='/proc/x')  # the argument comes first
+    assert done.stdout.decode().startswith(f'{str(folder)!r}\n6.0\n')
+    assert [text.split(' ', 2)[2] for text in done.stderr.decode().splitlines()] == [line, 'a line × of the log']
+
+
+def test_training_and_evaluation_say_what_the_cache_had(tmp_path):
+  config = f'--config={ROOT}/configs/copying.py:min_gru,width=8,depth=1,lag=3,items=2,batch_size=4,steps=2'
+  examples = '--config.task.evaluation_examples=8'
+  for mode, flags in (('train', [config, examples]), ('eval', [])):
+    common = ['--workdir=run', '--platform=cpu', '--compilation_cache=programs']
+    command = [sys.executable, str(ROOT / 'main.py'), f'--mode={mode}', *common, *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if 'compilation cache' in line]
+    found = re.search(rf'compilation cache {tmp_path}/programs: (\d+) hits, (\d+) misses$', line)
+    assert found, line
+    hits, misses = map(int, found.groups())
+    assert misses > 0 if mode == 'train' else hits > 0
+
+
+@pytest.mark.parametrize(
+  ('path', 'reason'),
+  [
+    ('/proc/x', r'No such file or directory'),
+    ('gs://nowhere/x', r'Please install gcsfs .*'),
+    ('', None),
+    ('~nosuchuser/x', None),
+  ],
+)
+def test_a_cache_that_cannot_be_written_is_refused(path, reason, capsys):
+  assert main.main(['main.py', '--mode=eval', '--workdir=x', f'--compilation_cache={path}']) == 2
+  expected = rf'error: --compilation_cache={path} cannot be written: {reason}\n' if reason else 'error: --compil.*\n'
+  assert re.fullmatch(expected, capsys.readouterr().err)

@@ -40,6 +40,8 @@ COLLECTIVES = {
   'min_gru both ways': (5, 4), 'conv both ways': (5, 2), 'linformer-16 both ways': (12, 8),
   'sliding_window-3 both ways': (6, 4), 'sparse-3 both ways': (6, 4),
 }  # fmt: skip
+if jax.__version_info__ >= (0, 12):  # as its compiler counts them
+  COLLECTIVES['linformer-16 both ways'] = (8, 8)
 
 
 two_devices = pytest.mark.skipif(
@@ -74,7 +76,9 @@ def test_every_mixer_that_can_be_split_is_here():
   assert {name for name in MIXERS if not MIXERS[name].can_be_split} == {'rnn', 'lstm', 'gru', 'slstm', 'conv_lstm'}
 
 
-@pytest.mark.parametrize('name', ['last', 'mean', 'source', 'no attention'])
+@pytest.mark.parametrize(
+  'name', ['last', 'mean', 'source', 'no attention', 'odd', 'odd mean', 'odd source', 'odd no attention']
+)
 def test_a_model_on_two_by_two_devices_is_one_on_one(found, name):
   assert found['models'][name] < 1e-5
 
@@ -85,7 +89,6 @@ def test_what_cannot_be_split_is_one_line():
   allowed = f'allowed: mesh.sequence=1, or a pattern of {names}'
   for mixer, length, settings, expected in (
     ('lstm', 8, {}, f'mesh.sequence=2: lstm cannot be split over time; {allowed}'),
-    ('attention', 7, {}, 'mesh.sequence=2 must divide the length 7 of sequences'),
     ('attention', 8, {'segment': 3, 'memory': 8}, 'mesh.sequence=2 must divide train.segment=3'),
   ):
     train = TrainSettings(batch_size=2, **settings)
@@ -127,8 +130,7 @@ def test_a_mixer_that_cannot_be_split_is_refused_in_a_call_too():
   assert traced(toy.model('lstm'), sequence=1).shape == traced(toy.model('min_gru'), sequence=4).shape
   with pytest.raises(InputError, match='mixer LSTM needs all tokens on one device'):
     traced(toy.model('lstm'), sequence=4)
-  with pytest.raises(InputError, match=r'mesh\.sequence=3 must divide the length of the sequences; this one has 8'):
-    traced(toy.model('min_gru'), sequence=3)
+  assert traced(toy.model('min_gru'), sequence=3).shape == (4, 8, toy.SIZE)  # nine, of which one is padding
 
 
 @pytest.mark.skipif(not library.load(), reason='the kernels for CPUs are not built')

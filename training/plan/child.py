@@ -66,6 +66,7 @@ def compiled(run: Run, memory: int) -> Figures:
   params = estimate.local_bytes(state.params, run.layout.params)
   optimizer = estimate.local_bytes(state.opt_state, run.layout.opt_state)
   known = Figures(meshes.words(run.mesh), False, params, optimizer, 0, 0, 0, memory, estimate.flops(run))
+  known = dataclasses.replace(known, lengths=run.task.lengths())
   start = time.perf_counter()
   lowered = run.step.trace(state, run.abstract_batch()).lower()
   try:

@@ -78,6 +78,7 @@ def estimate(run: Run, platform: str, memory: int) -> Figures:
     memory=memory,
     flops=flops(run),
     collectives=collectives(run),
+    lengths=run.task.lengths(),
   )
 
 

@@ -18,6 +18,7 @@ class Figures:
   compiler_flops  of the program; the compilers count the body of a loop once. None: not known
   collectives     bytes moved by kind; those of loops as often as they run
   seconds         to compile; None for an estimate
+  lengths         to which batches are padded, of which the largest is planned; empty where all have one shape
   refusal         why the compiler gave up, where the program does not fit; collectives and other are then unknown
   """
 
@@ -33,6 +34,7 @@ class Figures:
   compiler_flops: float | None = None
   collectives: dict[str, int] = field(default_factory=dict)
   seconds: float | None = None
+  lengths: tuple[int, ...] = ()
   refusal: str = ''
 
   @property
@@ -74,5 +76,8 @@ def lines(figures: Figures) -> list[str]:
     rows.append(('compiler', figures.refusal))
   if figures.seconds is not None:
     rows.append(('compile time', f'{figures.seconds:.1f} s'))
+  if len(figures.lengths) > 1:
+    *others, largest = figures.lengths
+    rows.append(('batch', f'{largest} tokens a row, the largest bucket; others: {", ".join(map(str, others))}'))
   mark = '  (estimate)' if figures.is_estimate else ''
   return [f'{name:<18} {value}{mark}' for name, value in rows]

@@ -23,7 +23,7 @@ Inputs = Float[Array, 't b z']
 Carry = Float[Array, 'b e']
 
 
-def _layer(
+def layer(
   cell: Callable[..., Any],
   is_sigmoid: tuple[bool, ...],
   x: jax.Array,
@@ -35,17 +35,23 @@ def _layer(
   dtype: np.dtype,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   """Return (all h, the last carry), batch first. is_sigmoid: of every gate."""
-  w, u, bias, *others = weights
-  half = gate_scale(is_sigmoid, carry[0].shape[-1]) if any(is_sigmoid) else None
-  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
-  if projected is None:
-    w, bias = scale(w), scale(bias)
-    # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
-    z = _dot(x.swapaxes(0, 1), w.astype(dtype)) + bias[None, None, :]
-  else:
-    z = scale(projected.swapaxes(0, 1))
-  hs, *last = cell(z, *carry, scale(u), *others, documents.time_major(), dtype)
+  z, u, others = projections(is_sigmoid, x, weights, projected, dtype)
+  hs, *last = cell(z, *carry, u, *others, documents.time_major(), dtype)
   return hs.astype(dtype).swapaxes(0, 1), tuple(last)
+
+
+def projections(
+  is_sigmoid: tuple[bool, ...], x: jax.Array, weights: tuple[jax.Array, ...], projected: jax.Array | None, dtype: Any
+) -> tuple[Inputs, jax.Array, list[jax.Array]]:
+  """Return the input's share of the gates, time first, and the recurrent weights, with the halves of sigmoid gates."""
+  w, u, bias, *others = weights
+  half = gate_scale(is_sigmoid, u.shape[0]) if any(is_sigmoid) else None
+  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
+  if projected is not None:
+    return scale(projected.swapaxes(0, 1)), scale(u), others
+  # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
+  z = _dot(x.swapaxes(0, 1), scale(w).astype(dtype)) + scale(bias)[None, None, :]
+  return z, scale(u), others
 
 
 def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
@@ -62,8 +68,8 @@ def sigmoid_slope(tanh_of_half: jax.Array) -> jax.Array:
   return 0.5 * (1 - tanh_of_half * tanh_of_half)
 
 
-def _before(first: jax.Array, all_after: jax.Array, documents: Documents) -> jax.Array:
-  """The carry that each position started from."""
+def states_before(first: jax.Array, all_after: jax.Array, documents: Documents) -> jax.Array:
+  """Return the carry that each position started from."""
   return documents.forget(jnp.concatenate([first[None], all_after[:-1]]))
 
 
@@ -79,7 +85,7 @@ def _dot(a: jax.Array, u: jax.Array) -> jax.Array:
   return jnp.dot(a.astype(u.dtype), u, preferred_element_type=jnp.float32)
 
 
-def _weight_gradient(h_before: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
+def weight_gradient(h_before: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
   # Time and batch stay two axes: where the batch is split over devices, joining them would gather it.
   product = lambda a, b: jax.lax.dot_general(a, b, (((0, 1), (0, 1)), ((), ())), preferred_element_type=jnp.float32)
   return product(h_before.astype(dtype), dz.astype(dtype))
@@ -131,7 +137,7 @@ def _rnn_backward(dtype, saved, gradients):
     return (documents.forget(before), _put(buffer, dz, t)), None
 
   (dh, dz), _ = jax.lax.scan(step, (dh, dhs), (jnp.arange(hs.shape[0]), hs, documents), reverse=True)
-  return dz, dh, _weight_gradient(_before(h, hs, documents), dz, dtype), None
+  return dz, dh, weight_gradient(states_before(h, hs, documents), dz, dtype), None
 
 
 _rnn.defvjp(_rnn_forward, _rnn_backward)
@@ -165,7 +171,7 @@ def _lstm(
   return hs, h, c
 
 
-def _lstm_forward(z, h, c, u, documents, dtype):
+def lstm_forward(z, h, c, u, documents, dtype):
   low = u.astype(dtype)
 
   def step(carry, now):
@@ -176,7 +182,7 @@ def _lstm_forward(z, h, c, u, documents, dtype):
   return (hs, h_last, c_last), (h, c, u, documents, hs, cs, gates)
 
 
-def _lstm_backward(dtype, saved, gradients):
+def lstm_backward(dtype, saved, gradients):
   h, c, u, documents, hs, cs, gates = saved
   dhs, dh, dc = gradients
   i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -185,7 +191,7 @@ def _lstm_backward(dtype, saved, gradients):
   # What a gradient at c (input, forget, cell gates) or at h (output gate) is multiplied by to reach the gate's input.
   of_cell = tuple(
     documents.keep(a)
-    for a in (g * sigmoid_slope(i), _before(c, cs, documents) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
+    for a in (g * sigmoid_slope(i), states_before(c, cs, documents) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
   )
   of_output = documents.keep(tanh_c * sigmoid_slope(o))
   forget = documents.keep(sigmoid(f), 1.0)
@@ -202,10 +208,10 @@ def _lstm_backward(dtype, saved, gradients):
 
   xs = (dhs, through_cell, of_cell, of_output, forget, documents)
   (dh, dc), dz = jax.lax.scan(step, (dh, dc), xs, reverse=True)
-  return dz, dh, dc, _weight_gradient(_before(h, hs, documents), dz, dtype), None
+  return dz, dh, dc, weight_gradient(states_before(h, hs, documents), dz, dtype), None
 
 
-_lstm.defvjp(_lstm_forward, _lstm_backward)
+_lstm.defvjp(lstm_forward, lstm_backward)
 
 
 # --- GRU ---
@@ -238,7 +244,7 @@ def _gru(
   return hs, h
 
 
-def _gru_forward(z, h, u, b_n, documents, dtype):
+def gru_forward(z, h, u, b_n, documents, dtype):
   low = u.astype(dtype)
 
   def step(carry, now):
@@ -257,7 +263,7 @@ def _gru_forward(z, h, u, b_n, documents, dtype):
   return (hs, last), (h, u, documents._replace(mask=None), hs, factors, r, straight)
 
 
-def _gru_backward(dtype, saved, gradients):
+def gru_backward(dtype, saved, gradients):
   h, u, documents, hs, factors, r, straight = saved
   dhs, dh = gradients
   size = h.shape[-1]
@@ -278,13 +284,13 @@ def _gru_backward(dtype, saved, gradients):
 
   xs = (jnp.arange(hs.shape[0]), dhs, r, straight, documents)
   (dh, dz), d_n = jax.lax.scan(step, (dh, factors), xs, reverse=True)
-  before = _before(h, hs, documents)
-  du = [_weight_gradient(before, dz[..., : 2 * size], dtype), _weight_gradient(before, d_n, dtype)]
+  before = states_before(h, hs, documents)
+  du = [weight_gradient(before, dz[..., : 2 * size], dtype), weight_gradient(before, d_n, dtype)]
   return dz, dh, jnp.concatenate(du, axis=1), d_n.sum((0, 1)), None
 
 
-_gru.defvjp(_gru_forward, _gru_backward)
+_gru.defvjp(gru_forward, gru_backward)
 
-rnn = functools.partial(_layer, _rnn, (False,))
-lstm = functools.partial(_layer, _lstm, (True, True, False, True))
-gru = functools.partial(_layer, _gru, (True, True, False))
+rnn = functools.partial(layer, _rnn, (False,))
+lstm = functools.partial(layer, _lstm, (True, True, False, True))
+gru = functools.partial(layer, _gru, (True, True, False))

@@ -72,6 +72,13 @@ def test_smoke_has_numbers_and_no_verdict():
     assert not re.search('supported(?! if)|contradicted(?! if)|undecided|mixed', text.lower())
 
 
+def test_a_cell_that_failed_says_why_nothing_was_measured():
+  failed = {'metric': 'failed', 'value': None, 'error': 'InputError: x.csv is in no folder'}
+  verdict = judging.judge(CLAIM, [row(NEW, **failed)])
+  assert verdict.status == 'not measured here'
+  assert verdict.reason == 'no records of the experiment timing (InputError: x.csv is in no folder)'
+
+
 def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
   claim = dataclasses.replace(CLAIM, speaks_of='GPUs')
   verdict = judging.judge(claim, [row(NEW)])
@@ -105,15 +112,22 @@ RULES = {
   5: {1: '8fe93da5c135'},
   6: {1: '28d92cb7a624'},
   7: {1: '31ebfffddc39', 2: '789f69b43fe9'},
+  8: {1: '8f5b011f4f0e'},
   9: {1: '5af1b1de2a72', 2: 'af45cbfbdbe5'},
   10: {1: '49225bca0d68', 2: '1a9b112d0097'},
   11: {1: 'd626ed6c3193'},
   12: {1: '535a2878b468'},
+  13: {1: 'f323a7efbe08'},
   14: {1: '1a872e10aaa7', 2: '57547a7d0615'},
   15: {1: '634c056f66ff'},
   16: {1: '9c6563d39ca2'},
+  17: {1: '85601443c76e'},
+  18: {1: '47fd5589c0af'},
+  19: {1: 'daaac25e9e55'},
   20: {1: '34088a46c5a8', 2: '1a9f3572758c'},
   21: {1: '9f488b09e453', 2: '0d521563a147'},
+  22: {1: 'a2630f452784'},
+  23: {1: '2ba9c877804c'},
   24: {1: '48846fa052bb', 2: '7b2fd5012c0e'},
   25: {1: 'eb49ad0c4580', 2: '60426f5b3fa8'},
   26: {1: '98bb644c2768', 2: 'f55aad3790b6'},
@@ -126,6 +140,15 @@ RULES = {
   33: {1: '361398cf3ec8'},
   34: {1: '97000f116f21'},
   35: {1: '8680a4c95dbf', 2: '9dbdeee7fc91'},
+  36: {1: '2b2d433b2f2a'},
+  38: {1: 'cdc00830a0fa'},
+  39: {1: 'c4b678a0a108'},
+  40: {1: '8e370bd0dd59'},
+  41: {1: 'f18d32e65204'},
+  42: {1: '88f4ea72761f'},
+  43: {1: 'fcb0eea707ee'},
+  44: {1: '9177f6efe27e'},
+  46: {1: '03ea24b9638d'},
   47: {1: '25a209f28573'},
   48: {1: '0b23254728ae', 2: '8435a6d27145', 3: 'b8929389b126'},
   50: {1: '9eacdf007703'},
@@ -134,7 +157,10 @@ RULES = {
   53: {1: 'b06a5dbbf784'},
   54: {1: 'dc9e561df695'},
   55: {1: '5c1b4b39cddb'},
+  56: {1: '5703c96a242e'},
   57: {1: '30b3b2d95c0e'},
+  58: {1: '2adde5cacf48'},
+  59: {1: 'ede1f3e7c7e0'},
   60: {1: 'fd56a3b55984'},
 }
 

@@ -9,7 +9,7 @@ from comparison.experiments import EXPERIMENTS, gate, reach, recall_capacity, to
 from comparison.experiments.base import SCALES
 from comparison.experiments.trained import metric, updates
 from comparison.experiments.training_time import LADDERS, is_reference
-from comparison.experiments.variants import LADDER, OTHER_RUNGS, REFERENCES, Variant, token_spec
+from comparison.experiments.variants import LADDER, NEWTON_RUNGS, OTHER_RUNGS, REFERENCES, Variant, token_spec
 from seqmodels.kernels.cpu import library
 from seqmodels.models import sizing
 from tasks.copying import Copying
@@ -79,7 +79,8 @@ def test_a_second_budget_spends_the_flops_of_the_lstm(experiment):
 def test_other_rungs_are_measured_beside_rungs_of_the_ladder():
   assert all(rung in LADDER for rung in REFERENCES)
   assert not any(rung in LADDERS['full'] for rung in OTHER_RUNGS)
-  for name in ('others', 'device_others'):
+  assert not any(rung in LADDERS['full'] for rung in NEWTON_RUNGS)
+  for name in ('others', 'newton', 'device_others'):
     assert [rung for rung in LADDERS[name] if is_reference(rung, {'ladder': name})] == list(REFERENCES)
   assert not any(is_reference(rung, {'ladder': 'device'}) for rung in LADDERS['device'])
   assert all(len({rung.name for rung in rungs}) == len(rungs) for rungs in LADDERS.values())
@@ -140,3 +141,16 @@ def test_a_cell_without_any_rung_fails(monkeypatch):
   monkeypatch.setattr(training_time, 'training_step', lambda *arguments: failing(None))
   with pytest.raises(RuntimeError, match='no kernel'):
     list(EXPERIMENTS['training_time'].run(EXPERIMENTS['training_time'].cells('smoke')[0]))
+
+
+def test_newton_rungs_are_timed_and_where_the_width_is_too_large_they_say_so():
+  experiment = EXPERIMENTS['forward_latency']
+  newton = [cell for cell in experiment.cells('overnight') if cell['ladder'] == 'newton']
+  assert newton
+  assert all(experiment.adds(cell) for cell in newton)
+  rows = list(experiment.run({**newton[0], 'depth': 1, 'size': 4e4, 'length': 8, 'seconds': 0.0}))
+  names = lambda metric: [f'{r["architecture"]} {r["backend"]}' for r in rows if r['metric'] == metric]
+  assert names('reference_seconds') == [rung.name for rung in REFERENCES]
+  assert names('forward_seconds') == ['lstm quasi_newton', 'gru quasi_newton']
+  assert names('unavailable') == ['lstm newton', 'gru newton']
+  assert all('which is too wide' in row['error'] for row in rows if row['metric'] == 'unavailable')

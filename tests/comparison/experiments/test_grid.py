@@ -1,6 +1,7 @@
 """Grids of trials: every trial is written, rates are added at the edge, a trial that diverged has no score."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -91,6 +92,17 @@ def test_a_trial_that_diverged_has_no_score(monkeypatch):
   assert {row['selection'] for row in rows if row['learning_rate'] == 1e-1} == {None}
 
 
+@pytest.mark.usefixtures('made_up')
+def test_only_the_best_rate_is_trained_with_all_seeds_where_some_tune(monkeypatch):
+  monkeypatch.setattr(Copies, 'common', lambda self, scale: {**COMMON, 'seeds': [0, 1, 2], 'tuning_seeds': [1]})
+  rows = losses(run(Copies()))
+  tried = {rate: {row['seed'] for row in rows if row['learning_rate'] == rate} for rate in rows[0]['rates']}
+  assert tried == {1e-3: {1}, 3e-3: {1}, 9.49e-3: {0, 1, 2}, 3e-2: {1}}
+  kept = tuned(rows, 'architecture')
+  assert {(row['learning_rate'], row['seed']) for row in kept} == {(9.49e-3, seed) for seed in (0, 1, 2)}
+  assert len({row['selection'] for row in kept}) == 1  # of the seed that tuned
+
+
 COMMON = Copies().common('smoke')
 
 
@@ -106,13 +118,19 @@ def test_tasks_are_measured_with_the_architectures_that_can(task, kind):
   ]
 
 
+REAL = ('ptb', 'tinyshakespeare', 'ETTh1', 'ETTm1', 'spoken_digits', 'multi30k', 'moving_mnist')
+
+
 @pytest.mark.parametrize('experiment', [e for e in EXPERIMENTS.values() if isinstance(e, Trials)], ids=lambda e: e.name)
 def test_every_size_can_be_met_by_every_architecture(experiment):
   sizes = {}
   for cell in (cell for scale in SCALES for cell in experiment.cells(scale)):
     sizes[cell['architecture'], cell['block'], cell['size'], cell['depth']] = cell
   for cell in sizes.values():
-    variant = Variant(cell['architecture'], '', cell['block'], fields=dict(experiment.fields(cell)))
+    fields = {**cell.get('fields', {}), **experiment.fields(cell)}
+    variant = Variant(cell['architecture'], '', cell['block'], fields=fields)
+    if cell.get('dataset') in REAL and not os.environ.get('SEQMODELS_DOWNLOADS_DIR'):
+      continue
     model = variant.build(experiment.task(cell).spec, params=cell['size'], depth=cell['depth'])
     assert count_parameters(model, embedding=False) == pytest.approx(cell['size'], rel=0.02)
 

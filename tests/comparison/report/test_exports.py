@@ -64,7 +64,7 @@ def test_latex_has_a_row_a_line_and_nothing_that_it_would_read_as_a_command(page
 
 def test_the_best_score_is_bold(page):
   table = Table('T', 'N.', ('model', 'loss'), (('a_b', '1.0'), ('c', '0.9')), frozenset({(1, 1)}))
-  text = exports.as_latex(table, page)
+  text = exports.as_latex(table, page.header)
   assert r'a\_b & 1.0 \\' in text
   assert r'c & \textbf{0.9} \\' in text
   scores = next(table for name, table in exports.tables(page).items() if name.startswith('claim-35'))

@@ -1,0 +1,243 @@
+"""--mode=sweep: train one config with other values of some fields and several seeds, and rank the settings."""
+
+import json
+import logging
+import os
+import pathlib
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from commands import compare, interrupts
+from comparison import records
+from configs import space as spaces
+from seqmodels.errors import InputError
+from training import files, runtime
+
+SPACE = 'space.json'  # what the records of a workdir are a sweep of
+FORMATS = ('markdown', 'latex', 'csv', 'json')
+Load = Callable[[Mapping[str, str]], Any]
+
+
+def main(
+  config: Any,
+  workdir: str,
+  axes: Sequence[str],
+  load: Load,
+  budget: int | None = None,
+  sweep_seed: int = 0,
+  shard: tuple[int, int] = (0, 1),
+) -> None:
+  """Train the trials that are not finished, then print the table and write it into the workdir.
+
+  Args:
+    config: what the trials have in common.
+    workdir: folder of the records, and of a folder for each trial.
+    axes: `field=form`; see `configs.space`.
+    load: makes the config with other fields, dotted name → text.
+    budget: draws, or trials of a product; None: the whole product.
+    sweep_seed: of what is drawn.
+    shard: (i, n): every n-th trial, beginning with the i-th.
+
+  Raises:
+    InputError: a field, a value, a range or a budget that is not allowed, a model that cannot be made, or a workdir of
+      another sweep. Nothing is written.
+  """
+  space = spaces.parse(config, axes)
+  trials = space.trials(budget, sweep_seed)
+  made = [load(trial.overrides) for trial in trials]
+  folder = pathlib.Path(workdir)
+  interrupts.hint = f'; go on with: {runtime.command()}'
+
+  import train  # imports JAX, which takes seconds
+  from comparison.experiments import runner
+  from comparison.experiments.sweep import Sweep
+  from training.goodput import Ledger
+  from training.stop import leaving
+  from training.workdir import plain
+
+  cells = [{**trial.values, 'seed': trial.seed, 'config': plain(own)} for trial, own in zip(trials, made, strict=True)]
+  check_models([made[i] for i in distinct(space, trials)])
+  about = describe(space, plain(config), budget, sweep_seed, len(trials), load)
+
+  def fit(own: dict[str, Any], place: pathlib.Path) -> Mapping[str, float]:
+    with quiet():
+      return train.train(own, place, ledger=Ledger(), show=False)
+
+  sweep = Sweep(cells, folder, fit)
+  about['cells'] = [planned.content for planned in runner.plan([sweep], 'config')]
+  check_folder(folder, about)
+  if about['part']:
+    print(about['part'])
+  write_space(compare.writable(workdir), about)
+  try:
+    with leaving():
+      tally = runner.run([sweep], 'config', folder, shard)
+  except files.WriteError as error:
+    sys.exit(f'error: {error}; the trials that had finished are kept')
+  print(f'{tally.run} trials run, {tally.skipped} were finished already, {tally.failed} failed')
+  publish(folder)
+
+
+def distinct(space: spaces.Space, trials: Sequence[spaces.Trial]) -> list[int]:
+  """Return the indices of trials whose models are made before any is trained.
+
+  They are the first trial, and the first ones with each value of each axis; of grids and draws, their ends.
+  """
+  found = {0}
+  for axis in space.axes:
+    values = [trial.values[axis.path] for trial in trials]
+    is_spaced = axis.form in (*spaces.GRIDS, *spaces.DRAWN)
+    ends = (min(values), max(values)) if is_spaced else dict.fromkeys(values)
+    if axis.path != 'train.learning_rate':  # which no model depends on
+      found |= {values.index(value) for value in ends}
+  return sorted(found)
+
+
+def check_models(configs: Sequence[Any]) -> None:
+  """Raise InputError for a config whose run cannot be made."""
+  from training.metrics import held
+  from training.run import build_run
+  from training.workdir import plain
+
+  with held():
+    for config in configs:
+      build_run(plain(config))
+
+
+def describe(
+  space: spaces.Space, config: dict[str, Any], budget: int | None, sweep_seed: int, count: int, load: Load
+) -> dict[str, Any]:
+  """Return what space.json holds: the config without the swept fields, the axes with what lies beyond them, the part.
+
+  `below` and `above` are null where the axis has no further values, such as a dropout below 0.
+  """
+  shown = []
+  for axis in space.axes:
+    ends = axis.beyond() or (None, None)
+    below, above = (None if end is None or not is_possible(load, axis.path, end) else end for end in ends)
+    shown.append({'field': axis.path, 'text': axis.text, 'numeric': axis.is_numeric, 'below': below, 'above': above})
+  part = ''
+  if space.is_drawn:
+    settings = count // len(space.seeds.values)
+    part = f'{budget} draws of sweep_seed {sweep_seed} ({settings} different), each with every seed'
+  elif count < space.size:
+    part = f'--budget={budget}: {count} of the {space.size} trials of the product, drawn with sweep_seed {sweep_seed}'
+  from training.workdir import flat
+
+  swept = {spaces.SEED, *(axis.path for axis in space.axes)}
+  return {
+    'config': {name: value for name, value in flat(config).items() if name not in swept},
+    'axes': shown,
+    'seeds': {'field': spaces.SEED, 'text': space.seeds.text},
+    'part': part,
+  }
+
+
+def is_possible(load: Load, path: str, value: spaces.Value) -> bool:
+  """Return whether a field may have the value."""
+  try:
+    load({path: spaces.as_text(value)})
+  except InputError:
+    return False
+  return True
+
+
+def check_folder(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
+  """Raise InputError where a workdir holds another config, other swept fields or other records."""
+  if not (folder / SPACE).exists():
+    others = {row['experiment'] for row in records.read_all(folder, quiet=True)} - {'sweep'}
+    if others or (folder / 'config.json').exists():
+      name = f'records of {min(others)}' if others else 'config.json of a run'
+      raise InputError(f'--workdir={folder} is not of a sweep: it holds {name}; use another workdir')
+    return
+  before = read_space(folder)
+  old, new = ({axis['field'] for axis in one['axes']} for one in (before, about))
+  if old != new:
+    fields = '; now: '.join(', '.join(sorted(names)) or 'the seed alone' for names in (old, new))
+    raise InputError(f'--workdir={folder} is of a sweep over other fields ({fields}); use another workdir')
+  names = before['config'].keys() | about['config'].keys()
+  differing = [name for name in sorted(names) if before['config'].get(name) != about['config'].get(name)]
+  if differing:
+    was, now = before['config'], about['config']
+    values = '; '.join(f'{name} is {was.get(name)!r} there and {now.get(name)!r} now' for name in differing)
+    raise InputError(f'--workdir={folder} is of a sweep of another config: {values}; use another workdir')
+
+
+def read_space(folder: pathlib.Path) -> dict[str, Any]:
+  """Return space.json of a workdir. Raises InputError where it is damaged."""
+  path = folder / SPACE
+  try:
+    found = json.loads(path.read_text(encoding='utf-8'))
+    assert isinstance(found['config'], dict)
+    for axis in (*found['axes'], found['seeds']):
+      assert isinstance(axis['field'], str)
+      assert isinstance(axis['text'], str)
+    assert all({'numeric', 'below', 'above'} <= axis.keys() for axis in found['axes'])
+    assert all(isinstance(key, str) for key in found['cells'])
+  except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    raise InputError(f'{path} is damaged; delete it and run the same --mode=sweep again') from error
+  return found
+
+
+def write_space(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
+  """Write space.json where it differs; several shards may do so at a time. Raises WriteError."""
+  text = json.dumps(about, indent=1) + '\n'
+  path = folder / SPACE
+  if path.exists() and path.read_text(encoding='utf-8') == text:
+    return
+  own = folder / f'{SPACE}.{socket.gethostname()}.{os.getpid()}'
+  files.write_text(own, text)
+  with files.writing(path):
+    own.replace(path)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+  """Keep back what a trial logs: only warnings are shown, and after a signal how to go on."""
+  from training.metrics import held, log
+
+  kept: list[logging.LogRecord] = []
+  shown: list[logging.LogRecord] = []
+  try:
+    with held() as kept:
+      yield
+  except SystemExit:
+    shown = kept[-1:]
+    raise
+  finally:
+    for record in (*(r for r in kept if r.levelno > logging.INFO), *shown):
+      log.handle(record)
+
+
+def report(folder: pathlib.Path, kind: str | None = None) -> None:
+  """Print and write the tables of a sweep again, from its records alone."""
+  if not records.read_all(folder, quiet=True):
+    raise InputError(f'--workdir={folder} is of a sweep without a finished trial; run it first')
+  publish(compare.writable(str(folder)), kind)
+
+
+def publish(folder: pathlib.Path, kind: str | None = None) -> None:
+  """Print the tables of a sweep and write them; kind: markdown, latex, csv or json, in place of the terminal's."""
+  from comparison.report import exports, page, sweep
+
+  if kind is not None and kind not in FORMATS:
+    raise InputError(f'--format={kind} has no effect on a sweep: --workdir={folder}; allowed: {", ".join(FORMATS)}')
+  about = read_space(folder)
+  found = records.select(records.read_all(folder))
+  result, header = sweep.summary(found, about), page.header(found)
+  for number, line in enumerate(sweep.lines(result, found)):
+    print(line if number == 0 else f'\n{line}')
+  made = {
+    'markdown': lambda: sweep.as_markdown(result, header),
+    'csv': lambda: exports.as_csv(result.table),
+    'json': lambda: json.dumps(sweep.as_json(result, header, about), indent=1, ensure_ascii=False) + '\n',
+    'latex': lambda: ''.join(exports.as_latex(table, header) for table in (result.table, result.curve)),
+  }
+  suffixes = {'markdown': 'md', 'latex': 'tex'}
+  for name in FORMATS if kind is None else (kind,):
+    path = folder / f'sweep.{suffixes.get(name, name)}'
+    files.write_text(path, made[name]())
+    print(path.resolve())

@@ -1,0 +1,63 @@
+"""Scores of two trained models, compared seed by seed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from comparison import statistics
+from comparison.claims.base import figure, levels, seeds
+from comparison.records import Row
+from comparison.statistics import Interval
+
+FEWEST = 2  # pairs without which nothing is concluded
+
+
+def of(rows: Iterable[Row], architecture: str) -> list[Row]:
+  return [row for row in rows if row['architecture'] == architecture]
+
+
+def best_on_validation(rows: Sequence[Row], architectures: Sequence[str]) -> str | None:
+  """Return the one of some architectures with the best mean selection; None without rows of any."""
+  found = {name: [row.get('selection') or 0.0 for row in of(rows, name)] for name in architectures}
+  measured = {name: float(np.mean(scores)) for name, scores in found.items() if scores}
+  return max(measured, key=lambda name: measured[name], default=None)
+
+
+def paired(rows: Sequence[Row], first: str, second: str, column: str = 'seed') -> dict[Any, tuple[float, float]]:
+  """Return value of a column → the values of two architectures that both have it; means where there are several."""
+  values: dict[str, dict[Any, list[float]]] = {first: {}, second: {}}
+  for name in (first, second):
+    for row in of(rows, name):
+      values[name].setdefault(row.get(column), []).append(row['value'])
+  both = [key for key in values[first] if key in values[second]]
+  return {key: (float(np.mean(values[first][key])), float(np.mean(values[second][key]))) for key in both}
+
+
+def ratios(found: Mapping[Any, tuple[float, float]]) -> list[float]:
+  return [a / b for a, b in found.values()]
+
+
+def differences(found: Mapping[Any, tuple[float, float]]) -> list[float]:
+  """Return what the second of each pair has more than the first."""
+  return [b - a for a, b in found.values()]
+
+
+def geometric(samples: Sequence[float]) -> Interval:
+  """Return the geometric mean of ratios, with Student's t interval of their logarithms."""
+  return Interval(*(float(np.exp(x)) for x in statistics.mean(np.log(samples).tolist())))
+
+
+def baselines(rows: Iterable[Row], scored: str) -> str:
+  """Return the trivial baselines of some rows, their means over the points, for a text; empty without any."""
+  found: dict[str, list[float]] = {}
+  for row in rows:
+    if row.get('scored') == scored:
+      found.setdefault(row['baseline'], []).append(row['value'])
+  shown = ', '.join(f'{name} {figure(float(np.mean(values)))}' for name, values in found.items())
+  return f' Without a model: {shown}.' if shown else ''
+
+
+def means(rows: Sequence[Row], unit: str = '') -> str:
+  """Return the mean of each architecture for a text."""
+  return ', '.join(f'{name} {figure(seeds(of(rows, name)).value)}{unit}' for name in levels(rows, 'architecture'))

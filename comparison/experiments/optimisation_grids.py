@@ -1,0 +1,193 @@
+"""Grids about optimisation: random settings, plateaus, skip connections, sizes of the state, memory of segments."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from comparison.experiments import program
+from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.grid import Score
+from comparison.experiments.trained import Trial
+from comparison.experiments.training_grids import GATED, OfLanguage
+from comparison.experiments.variants import Variant
+from seqmodels.models import Model
+from tasks.base import Evaluation, Task
+from tasks.language import Language
+from training.evaluate import evaluate
+from training.settings import EvalSettings, TrainSettings
+
+DRAWS = 24
+
+
+class RandomSettings(OfLanguage):
+  """Random settings of training from one range for all: rate, optimizer, clipping, warm-up, dropout, depth."""
+
+  name = 'random_settings'
+  at_laptop = False
+  extends = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return GATED[:2] if scale == 'smoke' else GATED
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    if scale == 'smoke':
+      return [{'draw': 0, **settings_of(0), 'depth': 1}]
+    return [{'draw': number, **settings_of(number)} for number in range(DRAWS)]
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    chosen = {name: cell[name] for name in ('clip', 'optimizer')}
+    return replace(super().settings(cell), warmup_steps=round(cell['warmup'] * cell['steps']), **chosen)
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    return {'dropout': cell['dropout']}
+
+
+def settings_of(number: int) -> Cell:
+  """Return the settings of a draw: the same for every architecture, drawn independently of each other.
+
+  Rates of SGD are those of AdamW times 100, as in `clipping`: both ranges are centred on usual values.
+  """
+  draw = np.random.default_rng(number)
+  rate, optimizer = 10 ** draw.uniform(-4, -1), str(draw.choice(['adamw', 'sgd']))
+  return {
+    'rates': [float(f'{rate * (100 if optimizer == "sgd" else 1):.3g}')],
+    'seeds': [number],
+    'optimizer': optimizer,
+    'clip': float(draw.choice([0.0, 0.1, 1.0, 5.0])),
+    'warmup': float(draw.choice([0.0, 0.1])),
+    'dropout': float(draw.choice([0.0, 0.1, 0.2])),
+    'depth': int(draw.choice([1, 2, 3])),
+  }
+
+
+class Plateaus(OfLanguage):
+  """Training on a short text, until the training loss falls no more."""
+
+  name = 'plateaus'
+  at_laptop = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    return GATED[:2] if scale == 'smoke' else GATED
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    if scale == 'smoke':
+      return [{'examples': 8}]
+    return [{'examples': 150, 'steps': 3000, 'rates': [1e-3, 3e-3, 1e-2], 'seeds': [0, 1, 2]}]
+
+  def task(self, cell: Cell) -> Task:
+    return Language(length=cell['length'], train_examples=cell['examples'])
+
+  def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
+    """Add `fall`: by how much the training loss still fell, from the last tenth but one to the last."""
+    before, last = np.array_split(run.losses, 10)[-2:]
+    fall = float(before.mean() - last.mean())
+    return {**super().of_trial(model, run, task, cell), 'fall': (fall, 'nats')}
+
+
+class Skips(OfLanguage):
+  """The same blocks with skip connections and without, norms and feed-forward kept; beside them the stacked LSTM."""
+
+  name = 'skips'
+  at_laptop = False
+  takes_architectures = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    if scale == 'smoke':
+      return [{'architecture': 'transformer', 'block': 'residual', 'skips': 0}]
+    pairs = [
+      {'architecture': name, 'block': 'residual', 'skips': skips}
+      for name in ('transformer', 'lstm')
+      for skips in (1, 0)
+    ]
+    return [*pairs, {'architecture': 'lstm', 'block': '', 'skips': 0}]
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    return [{'depth': depth} for depth in ((2,) if scale == 'smoke' else (2, 6))]
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    return {'block': 'unskipped'} if cell['block'] and not cell['skips'] else {}
+
+
+class StateSizes(OfLanguage):
+  """A larger and a smaller state at as many parameters, on few windows of text.
+
+  Linear attention keeps width²/heads numbers, whatever its parameters; Mamba-2 keeps `state_width` numbers a channel.
+  """
+
+  name = 'state_sizes'
+  at_laptop = False
+  takes_architectures = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    linear = [{'architecture': 'linear_transformer', 'family': 'linear attention', 'heads': n} for n in (1, 2, 4, 8)]
+    mamba = [{'architecture': 'mamba2', 'family': 'Mamba-2', 'state_width': n} for n in (4, 16, 64)]
+    return linear[:1] if scale == 'smoke' else linear + mamba
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    return [{'examples': 8 if scale == 'smoke' else 100}]
+
+  def task(self, cell: Cell) -> Task:
+    return Language(length=cell['length'], train_examples=cell['examples'])
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    return {'heads': cell['heads']} if 'heads' in cell else {'mixer': {'state_width': cell['state_width']}}
+
+
+class SegmentMemory(OfLanguage):
+  """Transformer-XL over the length of its memory; beside it, windows of as many tokens without any memory.
+
+  All are scored on every token of the test split, read in windows, or in segments with the memory carried on.
+  """
+
+  name = 'segment_memory'
+  at_laptop = False
+  takes_architectures = False
+
+  def variants(self, scale: Scale) -> Sequence[Cell]:
+    del scale
+    return [{'architecture': 'transformer_xl'}]
+
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    segment = 16 if scale == 'smoke' else 64
+    memories = (0, segment) if scale == 'smoke' else (0, segment, 4 * segment)
+    return [{'length': segment, 'memory': memory} for memory in memories]
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    cells = super().cells(scale)
+    if scale == 'smoke' or not cells:
+      return cells
+    longest = {**cells[0], 'architecture': 'transformer', 'length': 4 * cells[0]['length'], 'memory': 0}
+    return [*cells, {**longest, 'batch': cells[0]['batch'] // 4}]  # as many tokens an update
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    read = {'segment': cell['length'], 'memory': cell['memory']} if cell['memory'] else {}
+    return replace(super().settings(cell), **read)
+
+  def run(self, cell: Cell) -> Iterable[Row]:
+    yield from super().run(cell)
+    if cell['memory']:
+      model = Variant(cell['architecture'], 'xla').build(self.task(cell).spec, params=cell['size'], depth=cell['depth'])
+      state = jax.eval_shape(lambda: model.init_state(1, cell['memory']))
+      tokens = jax.ShapeDtypeStruct((1, cell['length']), 'int32')
+      compiled = program.compile_program(model.apply, model.abstract_params, tokens, state)
+      steps = max(1, program.dependent_steps(compiled.text))
+      yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell)}
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
+
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
+    return -_loss(model, trial, task, 'validation', cell)
+
+
+def _flat(cell: Cell) -> Row:
+  return {name: cell[name] for name in ('architecture', 'size', 'depth', 'length', 'memory')}
+
+
+def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> float:
+  memory = cell['memory']
+  read = EvalSettings(segment=cell['length'], memory=memory) if memory else EvalSettings(100)
+  return evaluate(model, trial.params, task, Evaluation(split), read)['loss']

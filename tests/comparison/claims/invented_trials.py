@@ -1,0 +1,163 @@
+"""Invented trials of trained models, and the verdict that each must lead to."""
+
+from tests.comparison.claims.invented import rows
+
+SEEDS = [0, 1, 2]
+
+
+def spread(value, seed):
+  """Seeds differ by little."""
+  return value * (1 + 1e-3 * seed) + 1e-5 * seed
+
+
+def trials(experiment, metric, value, **columns):
+  """Rows at one learning rate; value: a number, or a function of the columns."""
+  number = value if callable(value) else lambda **_: value
+  selection = {'selection': -1.0, 'learning_rate': 1e-3}
+  return rows(
+    experiment, metric, seed=SEEDS, value=lambda seed, **other: spread(number(**other), seed), **selection, **columns
+  )
+
+
+def lags(lstm, transformer, gru=None, lengths=(50, 600)):
+  error = {'lstm': lstm, 'gru': lstm if gru is None else gru, 'transformer': transformer}
+  return trials(
+    'long_lags',
+    'loss',
+    lambda architecture, length, **_: 1e-4 if length < 500 else error[architecture],
+    architecture=list(error),
+    length=list(lengths),
+  )
+
+
+def encodings(**scores):
+  """Encoding → loss of language, accuracy of recall, and at twice the length."""
+  found = []
+  for place, (metric, task) in enumerate([('loss', 'language'), ('accuracy', 'recall'), ('accuracy_longer', 'recall')]):
+    found += trials(
+      'position_encodings', metric, lambda position, i=place, **_: scores[position][i], task=task, position=list(scores)
+    )
+  return found
+
+
+def approximations(loss, accuracy):
+  """What a Performer and Linformer lose of the language, and the Performer of recall."""
+  found = []
+  for metric, task, lost, reference in (('loss', 'language', loss, 1.5), ('accuracy', 'recall', -accuracy, 0.99)):
+    who = {'task': task, 'architecture': ['transformer', 'performer']}
+    found += trials(
+      'approximations',
+      metric,
+      lambda architecture, add=lost, whole=reference, **_: whole + add * (architecture == 'performer'),
+      **who,
+    )
+  for name, lost in (('encoder', 0.0), ('linformer_encoder', loss)):
+    found += trials('approximations', 'loss', 1.5 + lost, task='masked', architecture=name)
+  return found
+
+
+def shares(loss, accuracy, state=0.3):
+  """One mixture, beside pure models of which one is good at language and the other at recall."""
+  models = {('none', 4): (1.5, 0.99, 1.0), ('lstm', 0): (1.45, 0.5, 0.05), ('lstm', 1): (loss, accuracy, state)}
+  found = []
+  for (kind, layers), values in models.items():
+    who = {'recurrence': kind, 'attention_layers': layers, 'state_bytes': round(1e5 * values[2])}
+    found += trials('attention_shares', 'loss', values[0], task='language', **who)
+    found += trials('attention_shares', 'accuracy', values[1], task='recall', **who)
+  return found
+
+
+def draws(rnn, transformer, count=24):
+  """Random settings, of which the first is the best: the others are `rnn` and `transformer` nats worse on average."""
+  found = []
+  for name, worse in (('lstm', rnn), ('gru', rnn), ('transformer', transformer)):
+    for draw in range(count):
+      loss = 1.5 + worse * 2 * draw / max(1, count - 1)
+      who = {'architecture': name, 'draw': draw, 'seed': draw, 'learning_rate': 1e-3, 'selection': -loss}
+      found += rows('random_settings', 'loss', value=loss, **who)
+      found += rows('random_settings', 'diverged', value=0, **who)
+  return found
+
+
+def plateaus(rnn, transformer, fall=0.001):
+  loss = {'lstm': rnn, 'gru': rnn, 'transformer': transformer}
+  who = {'architecture': list(loss)}
+  return trials('plateaus', 'train_loss', lambda architecture, **_: loss[architecture], **who) + trials(
+    'plateaus', 'fall', fall, **who
+  )
+
+
+def skips(transformer, lstm):
+  """What the loss is worse by without skips."""
+  worse = {'transformer': transformer, 'lstm': lstm}
+  return trials(
+    'skips',
+    'loss',
+    lambda architecture, skips, **_: 1.5 + (0 if skips else worse[architecture]),
+    architecture=list(worse),
+    skips=[0, 1],
+    block=['residual'],
+    depth=[2, 6],
+  )
+
+
+def states(linear, mamba):
+  """Test losses that grow by so much with each doubling of the state; two rates that reach the same training losses."""
+  found = []
+  for family, growth in (('linear attention', linear), ('Mamba-2', mamba)):
+    for doublings in range(3):
+      for rate, train in ((1e-3, 1.0), (1e-2, 0.5)):
+        for metric, value in (('train_loss', train), ('loss', 3.0 - train + growth * doublings)):
+          found += rows(
+            'state_sizes', metric, family=family, state_bytes=1024 * 2**doublings, learning_rate=rate, seed=SEEDS,
+            value=lambda seed, v=value, m=metric, d=doublings, **_: v + 1e-4 * seed * d * (m == 'loss'),
+          )  # fmt: skip
+  return found
+
+
+def memories(first, second, steps=1):
+  """What the loss falls by with a memory of 64 and of 256 tokens."""
+  lower = {0: 0.0, 64: first, 256: second}
+  return trials(
+    'segment_memory',
+    'loss',
+    lambda memory, **_: 1.8 - lower[memory],
+    architecture='transformer_xl',
+    memory=list(lower),
+    length=64,
+  ) + rows('segment_memory', 'dependent_steps', architecture='transformer_xl', memory=[64, 256], value=steps)
+
+
+ROTARY, ALIBI, NONE = (1.5, 0.99, 0.4), (1.55, 0.99, 0.99), (1.9, 0.5, 0.3)
+CASES = [
+  (8, 'supported', lags(0.15, 0.002)),
+  (8, 'contradicted', lags(0.002, 0.002)),
+  (8, 'mixed', lags(0.15, 0.002, gru=0.002)),
+  (8, 'undecided', lags(0.15, 0.15)),  # the Transformer has not solved it either
+  (8, 'undecided', lags(0.05, 0.002)),
+  (13, 'supported', encodings(rotary=ROTARY, alibi=ALIBI, none=NONE)),
+  (13, 'contradicted', encodings(rotary=(1.5, 0.99, 0.99), none=NONE)),
+  (13, 'undecided', encodings(rotary=(1.5, 0.95, 0.99), alibi=(1.53, 0.97, 0.99))),
+  (17, 'supported', draws(1.0, 0.1)),
+  (17, 'contradicted', draws(0.1, 1.0)),
+  (17, 'undecided', draws(1.0, 0.1, count=8)),
+  (18, 'supported', plateaus(0.5, 0.1)),
+  (18, 'contradicted', plateaus(0.1, 0.5)),
+  (18, 'undecided', plateaus(0.5, 0.1, fall=0.1)),
+  (19, 'supported', skips(0.2, 0.2)),
+  (19, 'contradicted', skips(0.0, 0.0)),
+  (19, 'mixed', skips(0.2, 0.0)),
+  (22, 'supported', states(0.05, 0.0)),
+  (22, 'contradicted', states(-0.05, -0.05)),
+  (56, 'supported', memories(0.05, 0.1)),
+  (56, 'contradicted', memories(0.0, 0.0, steps=64)),
+  (56, 'mixed', memories(0.05, 0.1, steps=64)),
+  (58, 'supported', approximations(0.0, 0.0)),
+  (58, 'contradicted', approximations(0.5, 0.5)),
+  (58, 'mixed', approximations(0.01, 0.5)),
+  (58, 'undecided', approximations(0.05, 0.05)),
+  (59, 'supported', shares(1.45, 0.99)),
+  (59, 'contradicted', shares(1.6, 0.6)),
+  (59, 'contradicted', shares(1.45, 0.99, state=0.8)),
+  (59, 'undecided', shares(1.47, 0.99)),
+]  # fmt: skip
