@@ -117,7 +117,7 @@ def table(content: Table, page: Page, level: str = 'h2') -> str:
 def take(content: Table, page: Page, files: Sequence[str] = ()) -> str:
   """Return links that save a table as CSV and LaTeX, and the records behind it."""
   file = exports.slug(content.title)
-  kinds = (('CSV', 'csv', exports.as_csv(content)), ('LaTeX', 'tex', exports.as_latex(content, page)))
+  kinds = (('CSV', 'csv', exports.as_csv(content)), ('LaTeX', 'tex', exports.as_latex(content, page.header)))
   links = [
     f'<a href="data:text/plain;charset=utf-8,{quote(text)}" download="{file}.{suffix}">{kind}</a>'
     for kind, suffix, text in kinds
