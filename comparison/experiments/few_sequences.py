@@ -27,6 +27,7 @@ class FewSequences(Grid):
   """
 
   name = 'few_sequences'
+  at_laptop = False
   baselines_beside = 'transformer'
   baseline_metrics = ('loss', 'accuracy')
 
@@ -54,9 +55,6 @@ class FewSequences(Grid):
       },
       {'size': 1e6, 'length': 256, 'batch': 32, 'steps': 3000, 'tuning_seeds': [0, 1]},
     )  # fmt: skip
-
-  def cells(self, scale: Scale) -> list[Cell]:
-    return [] if scale == 'laptop' else super().cells(scale)
 
   def task(self, cell: Cell) -> Task:
     count, length = cell['examples'], cell['length']

@@ -38,14 +38,12 @@ class Sampled(Forecasting):
 class Forecasts(Grid):
   """Forecasts of each variable of a series by itself, windows normalised by their own mean and deviation."""
 
+  at_laptop = False
   loss_unit = ''  # squared errors of scaled values
   baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     return GATED
-
-  def cells(self, scale: Scale) -> list[Cell]:
-    return [] if scale == 'laptop' else super().cells(scale)
 
   def task(self, cell: Cell) -> Task:
     return Sampled(

@@ -22,13 +22,11 @@ class OfSpeech(Grid):
   """Recordings of spoken digits; telephone dial tones in a smoke run."""
 
   takes_architectures = False  # both ways, or with a source
+  at_laptop = False
   baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     return GATED[:2] if scale == 'smoke' else GATED
-
-  def cells(self, scale: Scale) -> list[Cell]:
-    return [] if scale == 'laptop' else super().cells(scale)
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     return {'dropout': cell['dropout']}

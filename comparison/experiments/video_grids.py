@@ -31,6 +31,7 @@ class VideoForms(Grid):
   """
 
   name = 'video_forms'
+  at_laptop = False
   takes_architectures = False
   loss_unit = ''
 
@@ -49,9 +50,6 @@ class VideoForms(Grid):
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale
     return [{}]
-
-  def cells(self, scale: Scale) -> list[Cell]:
-    return [] if scale == 'laptop' else super().cells(scale)
 
   def common(self, scale: Scale) -> Cell:
     return common(

@@ -212,6 +212,7 @@ CLAIMS = (
     ),
     words='"information degrades over long sequences"; "hundreds of steps"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     13,
@@ -238,6 +239,7 @@ CLAIMS = (
     ),
     words='"various position representations optimized for different tasks"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     58,
@@ -265,6 +267,7 @@ CLAIMS = (
     ),
     words='"approximate attention efficiently"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     59,
@@ -302,5 +305,6 @@ CLAIMS = (
     ),
     words='"the best overall system often combines multiple architectural paradigms"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
 )

@@ -226,6 +226,7 @@ CLAIMS = (
     (_plot('Loss of each setting', 'random_settings', 'loss', 'draw', 'random setting', series=('architecture',)),),
     words='"extensive hyperparameter tuning"; "transformers are more forgiving"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     18,
@@ -251,6 +252,7 @@ CLAIMS = (
     ),
     words='"often converges to suboptimal solutions"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     19,
@@ -275,6 +277,7 @@ CLAIMS = (
     ),
     words='"skip connections in attention blocks provide direct gradient paths"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     22,
@@ -300,6 +303,7 @@ CLAIMS = (
     ),
     words='"can help generalization on limited data"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
   Claim(
     56,
@@ -315,5 +319,6 @@ CLAIMS = (
     (_plot('Loss over the memory', 'segment_memory', 'loss', 'memory', 'tokens of memory', series=('architecture',)),),
     words='"captures transformers’ parallelism within segments while handling indefinitely long sequences"',
     since=WRITTEN,
+    from_scale='overnight',
   ),
 )

@@ -170,7 +170,6 @@ CASES = [
   (60, 'contradicted', everything(2.0, -0.2)),
   (60, 'mixed', everything(2.0, 0.2)),
   (60, 'undecided', latency(linear, flat)),
-  *TRIALS,
 ]  # fmt: skip
 # Of rules that were replaced: claim, version, status, records.
 EARLIER = [
@@ -194,7 +193,7 @@ EARLIER = [
   (48, 1, 'mixed', scores(1.05, 0.01)),
   (48, 2, 'contradicted', scores(1.05, 0.01)),
 ]  # fmt: skip
-CASES += REAL
+CASES += TRIALS + REAL
 ALL = [row for _, _, records in CASES for row in records]
 
 

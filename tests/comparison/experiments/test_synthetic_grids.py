@@ -1,0 +1,132 @@
+"""Grids without data files: what each cell builds, what it reads, and what its rows hold. Trials are not trained."""
+
+import jax
+import numpy as np
+import pytest
+
+from comparison.experiments import EXPERIMENTS, grid
+from comparison.experiments.capability_grids import pattern
+from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.trained import Trial
+
+RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
+NAMES = (*RANDOM, 'long_lags', 'position_encodings', 'approximations', 'attention_shares')
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+  """Trainers whose trials keep the first parameters."""
+  made = []
+
+  class Trainer:
+    def __init__(self, model, task, settings):
+      self.model = model
+      made.append((model, task, settings))
+
+    def run(self, rate, seed):
+      params = self.model.init(jax.random.key(seed))
+      return Trial(params, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
+
+  monkeypatch.setattr(grid, 'Trainer', Trainer)
+  return made
+
+
+def run(name, made, number=-1, scale='smoke'):
+  cell = {**EXPERIMENTS[name].cells(scale)[number], 'seeds': [0], 'rates': [1e-3]}
+  cell.pop('tuning_seeds', None)
+  rows = list(EXPERIMENTS[name].run(cell))
+  return cell, rows, made[-1]
+
+
+def value(rows, metric):
+  (row,) = [row for row in rows if row['metric'] == metric]
+  return row['value']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_nothing_of_them_runs_within_minutes(name):
+  assert EXPERIMENTS[name].cells('laptop') == []
+  assert EXPERIMENTS[name].cells('overnight')
+
+
+def test_blocks_without_skips_are_trained(untrained):
+  _, rows, (model, *_) = run('skips', untrained)
+  assert model.config.block == 'unskipped'
+  assert {row['skips'] for row in rows} == {0}
+  whole = {(c['architecture'], c['block'], c['skips']) for c in EXPERIMENTS['skips'].cells('overnight')}
+  assert whole == {
+    ('transformer', 'residual', 1), ('transformer', 'residual', 0), ('lstm', 'residual', 1), ('lstm', 'residual', 0),
+    ('lstm', '', 0),
+  }  # fmt: skip
+
+
+def test_a_memory_is_read_in_training_and_in_evaluation(untrained):
+  cell, rows, (_, _, settings) = run('segment_memory', untrained)
+  assert (settings.segment, settings.memory) == (16, 16) == (cell['length'], cell['memory'])
+  assert value(rows, 'dependent_steps') == 1
+  with_memory = value(rows, 'loss')
+  (cell,) = [c for c in EXPERIMENTS['segment_memory'].cells('smoke') if not c['memory']]
+  alone = list(EXPERIMENTS['segment_memory'].run({**cell, 'seeds': [0], 'rates': [1e-3]}))
+  assert untrained[-1][2].segment == 0
+  assert value(alone, 'loss') != with_memory  # of the same parameters
+
+
+def test_states_differ_and_parameters_do_not(untrained):
+  bytes_, parameters = set(), set()
+  for number in range(4):
+    _, rows, _ = run('state_sizes', untrained, number, 'overnight')
+    bytes_.add(rows[0]['state_bytes'])
+    parameters.add(rows[0]['parameters'])
+  assert len(bytes_) == 4
+  assert len(parameters) == 1
+
+
+def test_random_settings_are_the_same_for_all_and_do_not_depend_on_the_others(untrained):
+  cell, rows, (model, _, settings) = run('random_settings', untrained)
+  assert settings.optimizer == cell['optimizer'] == settings_of(0)['optimizer']
+  assert settings.clip == cell['clip']
+  assert model.config.dropout == cell['dropout']
+  assert rows[0]['draw'] == 0
+  cells = EXPERIMENTS['random_settings'].cells('overnight')
+  own = lambda cell: {name: cell[name] for name in settings_of(0)}
+  for number in (0, 7, 23):
+    assert [own(cell) for cell in cells if cell['draw'] == number] == [settings_of(number)] * 3
+  assert len({str(own(cell)) for cell in cells}) == 24
+
+
+def test_a_plateau_says_how_much_the_loss_still_fell(untrained):
+  _, rows, _ = run('plateaus', untrained)
+  assert value(rows, 'fall') == pytest.approx(2 / 19, rel=1e-5)  # of the line from 2 to 1
+
+
+def test_encodings_are_also_tested_beyond_the_length_of_training(untrained):
+  cell, rows, (model, task, _) = run('position_encodings', untrained)
+  assert model.config.position == cell['position'] == 'rotary'
+  assert {'accuracy', 'accuracy_longer'} <= {row['metric'] for row in rows}
+  learned = {**EXPERIMENTS['position_encodings'].cells('smoke')[-1], 'position': 'learned', 'seeds': [0]}
+  rows = list(EXPERIMENTS['position_encodings'].run(learned))  # whose table ends there
+  assert 'accuracy_longer' not in {row['metric'] for row in rows}
+  assert task.length == 32
+
+
+def test_linformer_reads_masked_text_beside_an_encoder(untrained):
+  cells = EXPERIMENTS['approximations'].cells('smoke')
+  assert {c['architecture'] for c in cells if c['task'] == 'masked'} == {'encoder', 'linformer_encoder'}
+  assert {c['features'] for c in EXPERIMENTS['approximations'].cells('overnight') if 'features' in c} == {16, 64, 256}
+  _, rows, (model, task, _) = run('approximations', untrained, 3)
+  assert model.config.mixer == {'features': 16}
+  assert rows[0]['features'] == 16
+  assert task.spec.kind == 'causal'
+
+
+def test_shares_of_attention_are_patterns_of_four_layers(untrained):
+  _, rows, (model, *_) = run('attention_shares', untrained)
+  assert model.config.pattern == ('lstm', 'lstm', 'lstm', 'attention')
+  assert {row['attention_layers'] for row in rows} == {1}
+  assert [pattern('lstm', count).count('attention') for count in (0, 1, 2, 4)] == [0, 1, 2, 4]
+
+
+def test_long_lags_write_the_constant_answer_beside(untrained):
+  cell, rows, _ = run('long_lags', untrained, 0)
+  assert cell['architecture'] == 'transformer'
+  assert value(rows, 'baseline') == pytest.approx(1 / 6)
