@@ -184,7 +184,7 @@ def grouped(plot: Plot, records: Sequence[Row]) -> dict[str, dict[Any, list[Row]
   series: dict[str, dict[Any, list[Row]]] = {}
   for row in rows:
     words = (text(row.get(column), column) for column in varying)
-    label = ', '.join(word for word in words if word) or str(row.get('architecture', ''))
+    label = ', '.join(word for word in words if word) or str(row.get('architecture') or plot.title)
     series.setdefault(label, {}).setdefault(row[plot.x], []).append(row)
   return series
 

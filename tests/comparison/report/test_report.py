@@ -204,6 +204,13 @@ def test_only_an_architecture_has_its_colour_not_one_whose_name_holds_its_name()
   assert colours == [figures.COLOURS['gru'], figures.OTHERS[0], figures.COLOURS['lstm']]
 
 
+def test_rows_of_no_architecture_are_named_by_their_figure():
+  rows = [{'experiment': 'e', 'metric': 'm', 'x': x, 'value': 1.0} for x in (1, 2)]
+  plot = Plot('All of them', 'e', 'm', 'x', series=('architecture',))
+  assert list(figures.gather(plot, rows)) == ['All of them']
+  assert figures.draw(plot, rows).startswith('<svg')
+
+
 def test_legends_are_in_words():
   assert figures.in_words('lstm, xla, 1M parameters') == 'LSTM, xla, 1M parameters'
   assert figures.in_words('sliding_window') == 'sliding window'
