@@ -33,8 +33,7 @@ def need_more_tuning(records: Sequence[Row]) -> Verdict:
     points.append(Point(f'{name} − Transformer, loss above the best after {FEW} trials', more, more.low > MARGIN,
                         more.high < MARGIN, 'nats'))  # fmt: skip
   spread = ', '.join(
-    f'{name}: best {values.min():.3g}, after {FEW} trials {expected_best(values, FEW):.3g}, after one '
-    f'{values.mean():.3g}'
+    f'{name}: best {values.min():.3g}, after {FEW} trials {expected(values):.3g}, after one {values.mean():.3g}'
     for name, values in table.items()
   )
   failed = where(records, 'random_settings', 'diverged')
@@ -44,6 +43,11 @@ def need_more_tuning(records: Sequence[Row]) -> Verdict:
   )
   text = f'{"; ".join(map(str, points))}. {len(draws)} random settings, the same for all. {spread}. Diverged: {lost}.'
   return combine(points, text)
+
+
+def expected(losses: np.ndarray) -> float:
+  """Return the expected lowest loss of FEW of the trials."""
+  return statistics.expected_best(losses.tolist(), FEW)
 
 
 def _losses_by_draw(records: Sequence[Row]) -> dict[str, dict[int, float]]:
@@ -59,21 +63,10 @@ def _losses_by_draw(records: Sequence[Row]) -> dict[str, dict[int, float]]:
   return found
 
 
-def expected_best(losses: np.ndarray, trials: int) -> float:
-  """Return the expected least loss of so many different ones of `losses`, drawn evenly."""
-  ordered = np.sort(losses)
-  count, places = len(ordered), np.arange(len(ordered))
-  # P(the least of `trials` is the i-th) = C(count − 1 − i, trials − 1) / C(count, trials), as a running product.
-  left = np.ones(count)
-  for used in range(trials):
-    left *= np.clip(count - places - used, 0, None) / (count - used)
-  return float((left - np.append(left[1:], 0.0)) @ ordered)
-
-
 def _bootstrap(rnn: np.ndarray, transformer: np.ndarray) -> Interval:
   """Return how much further the RNN is from its best after FEW trials; the draws are resampled for both together."""
   draw = np.random.default_rng(0)
-  missing = lambda values: expected_best(values, FEW) - values.min()
+  missing = lambda values: expected(values) - values.min()
   resampled = []
   for _ in range(RESAMPLES):
     chosen = draw.integers(len(rnn), size=len(rnn))

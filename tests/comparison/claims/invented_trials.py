@@ -41,7 +41,7 @@ def encodings(**scores):
 
 
 def approximations(loss, accuracy):
-  """Give a Performer and Linformer so much more loss, and the Performer so much less accuracy of recall."""
+  """Give a Performer and Linformer more loss, and the Performer less accuracy of recall."""
   found = []
   for metric, task, lost, reference in (('loss', 'language', loss, 1.5), ('accuracy', 'recall', -accuracy, 0.99)):
     who = {'task': task, 'architecture': ['transformer', 'performer']}
@@ -88,7 +88,7 @@ def plateaus(rnn, transformer, fall=0.001):
 
 
 def skips(transformer, lstm):
-  """Add so much to the loss without skips."""
+  """Add to the loss without skips."""
   worse = {'transformer': transformer, 'lstm': lstm}
   return trials(
     'skips',
@@ -116,7 +116,7 @@ def states(linear, mamba):
 
 
 def memories(first, second, steps=1):
-  """Take so much from the loss with a memory of 64 and of 256 tokens."""
+  """Lower the loss with a memory of 64 and of 256 tokens."""
   lower = {0: 0.0, 64: first, 256: second}
   return trials(
     'segment_memory',
