@@ -20,7 +20,9 @@ from tests.independent.verdicts.differences import ALLOWED, largest
 from tests.independent.verdicts.statements import STATEMENTS, verdict
 
 RESULTS = pathlib.Path(__file__).parents[2] / 'results'
-FOLDERS = [path for path in sorted({path.parent for path in RESULTS.rglob('records*.jsonl')}) if reading.comparison(path)]
+FOLDERS = [
+  path for path in sorted({path.parent for path in RESULTS.rglob('records*.jsonl')}) if reading.comparison(path)
+]
 UNCOVERED = 'claims with a verdict that tests/independent/verdicts/statements.py does not have'
 
 

@@ -1,5 +1,6 @@
 """Numbers with their 95 % intervals, from SciPy's distributions."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -84,7 +85,7 @@ def in_blocks(samples: Samples) -> tuple[np.ndarray, list[np.ndarray]]:
   for block in range(count):
     ends.append(ends[-1] + length + (block < longer))
   return x, [
-    np.array([np.median(column[first:last]) for column in columns]) for first, last in zip(ends, ends[1:], strict=False)
+    np.array([np.median(column[first:last]) for column in columns]) for first, last in itertools.pairwise(ends)
   ]
 
 

@@ -89,9 +89,7 @@ def claim_12(rows: Sequence[Row]) -> Outcome:
 def claim_14(rows: Sequence[Row]) -> Outcome:
   every = of(take(rows, 'gradient_flow', 'decades'), *RECURRENT)
   found = []
-  for (name, _), here in sorted(
-    grouped(at(every, lag=200), lambda row: (row['architecture'], row['update'])).items()
-  ):
+  for (name, _), here in sorted(grouped(at(every, lag=200), lambda row: (row['architecture'], row['update'])).items()):
     size = estimates.mean([abs(row['value']) for row in here])
     found.append(Regime(name, size, size.low > (4 if name == ELMAN else 1), size.high < 1))
   return each(found) if every else ABSENT

@@ -11,7 +11,15 @@ REQUIRED = ('experiment', 'version', 'cell', 'content', 'scale', 'device_kind', 
 # Backends as records of earlier programs name them, and their present names.
 RENAMED = dict(
   pair.split(':')
-  for pair in ['scan:reference', 'materialised:reference', 'fused:xla', 'blockwise:xla', 'chunked:xla', 'native:cpu', 'vendor:cudnn']
+  for pair in [
+    'scan:reference',
+    'materialised:reference',
+    'fused:xla',
+    'blockwise:xla',
+    'chunked:xla',
+    'native:cpu',
+    'vendor:cudnn',
+  ]
 )
 TRANSFORMER, LSTM, GRU, ELMAN = 'transformer', 'lstm', 'gru', 'rnn'
 GATED, RECURRENT, COMPARED = (LSTM, GRU), (LSTM, GRU, ELMAN), (LSTM, GRU, ELMAN, TRANSFORMER)

@@ -25,7 +25,9 @@ class Statement:
   definition: bool = False
 
 
-def _one(rule: Rule, since: str, *experiments: str, version: int = 1, definition: bool = False, gpus: bool = False) -> Statement:
+def _one(
+  rule: Rule, since: str, *experiments: str, version: int = 1, definition: bool = False, gpus: bool = False
+) -> Statement:
   return Statement(experiments, ((version, since, rule),), gpus, definition)
 
 

@@ -95,7 +95,8 @@ def claim_16(rows: Sequence[Row]) -> Outcome:
     return UNDECIDED
   largest = [math.log10(ranges[0][seed][1] / ranges[1][seed][1]) for seed in both]
   width = [math.log10(ranges[0][s][1] / ranges[0][s][0] / (ranges[1][s][1] / ranges[1][s][0])) for s in both]
-  return each([at_least('largest', estimates.mean(largest), 1e-9, 0.0), at_least('width', estimates.mean(width), 1e-9, 0.0)])
+  sides = (('largest', largest), ('width', width))
+  return each([at_least(label, estimates.mean(logs), 1e-9, 0.0) for label, logs in sides])
 
 
 def good_rates(losses: Sequence[Row], unigram: float) -> dict[int, tuple[float, float]]:
