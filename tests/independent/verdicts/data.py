@@ -148,7 +148,7 @@ def claim_42(rows: Sequence[Row]) -> Outcome:
     rival = best_of(here, GATED)
     if rival:
       ahead[count] = {speaker: b - a for speaker, (a, b) in pairs(here, TRANSFORMER, rival, 'speaker').items()}
-  speakers = sorted(set.intersection(*(set(of_count) for of_count in ahead.values()))) if ahead else []  # type: ignore[type-var]
+  speakers = sorted(set.intersection(*(set(of_count) for of_count in ahead.values()))) if ahead else []
   if len(speakers) < 2 or len(ahead) < 2:
     return UNDECIDED
   slopes = [

@@ -7,12 +7,12 @@ from typing import Any
 from tests.independent.verdicts.outcome import Outcome
 
 ALLOWED = 1e-6  # relative difference of a number or of an end of its interval
-ZERO = 1e-11  # a smaller absolute difference is none: slopes of equal numbers are rounded to 12 places
+ZERO = 1e-11  # smaller numbers are none: slopes of equal numbers are rounded to 12 places
 
 
 def apart(first: float, second: float) -> float:
   """Return the relative difference of two numbers; infinity where one of them is not finite or missing."""
-  if first == second or abs(first - second) < ZERO:
+  if first == second or max(abs(first), abs(second)) < ZERO:
     return 0.0
   if not (math.isfinite(first) and math.isfinite(second)):
     return math.inf
@@ -29,7 +29,7 @@ def largest(verdict: Any, outcome: Outcome) -> float:
   theirs = (verdict.number, verdict.low, verdict.high)
   if not same or (None in ours) != (None in theirs) or len(verdict.points) != len(outcome.regimes):
     return math.inf
-  found = [] if None in ours else list(map(apart, ours, theirs))  # type: ignore[arg-type]
+  found = [] if None in ours else list(map(apart, ours, theirs))
   pairs = zip(
     _sorted((point.interval, point.supports, point.contradicts) for point in verdict.points),
     _sorted((regime.estimate, regime.supports, regime.contradicts) for regime in outcome.regimes),

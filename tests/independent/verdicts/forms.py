@@ -48,8 +48,8 @@ def claim_13(rows: Sequence[Row]) -> Outcome:
   for name in names:
     others = [[more(s[name], s[other]) for other in s if other != name] if name in s else [None] for s in scores]
     if all(interval and interval.low >= -MARGIN for of_measure in others for interval in of_measure):
-      least = min(others[0], key=lambda interval: interval.low)  # type: ignore[union-attr]
-      return each([Regime('one that is never worse', least, False, True)])  # type: ignore[arg-type]
+      least = min(others[0], key=lambda interval: interval.low)
+      return each([Regime('one that is never worse', least, False, True)])
   return UNDECIDED
 
 
@@ -131,9 +131,9 @@ def claim_59(rows: Sequence[Row]) -> Outcome:
     costs: list[Estimate | None] = [more(losses[mixed], losses.get(p, {})) for p in pure]
     gains: list[Estimate | None] = [more(scores.get(mixed, {}), scores.get(p, {})) for p in pure]
     if all(costs) and all(gains):
-      cost, gain = max(costs, key=lambda c: c.value), min(gains, key=lambda g: g.value)  # type: ignore[union-attr]
+      cost, gain = max(costs, key=lambda c: c.value), min(gains, key=lambda g: g.value)
       share = state[mixed] / state[whole]
-      keeps = gain.low >= -MARGIN and cost.high <= MARGIN and share <= 0.5  # type: ignore[union-attr]
-      loses = gain.high < -MARGIN or cost.low > MARGIN or share > 0.5  # type: ignore[union-attr]
-      found.append(Regime(f'{kind}, {layers}', cost, keeps, loses))  # type: ignore[arg-type]
+      keeps = gain.low >= -MARGIN and cost.high <= MARGIN and share <= 0.5
+      loses = gain.high < -MARGIN or cost.low > MARGIN or share > 0.5
+      found.append(Regime(f'{kind}, {layers}', cost, keeps, loses))
   return can(found)

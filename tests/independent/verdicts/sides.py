@@ -42,7 +42,7 @@ def both(rows: Iterable[Row], first: Side, second: Side) -> tuple[tuple[Row, lis
   """Return the best of two sides in one cell; None where no cell has both."""
   cell = one_cell(rows, first, second)
   sides = best(of(cell, *first)), best(of(cell, *second))
-  return sides if all(sides) else None  # type: ignore[return-value]
+  return sides if all(sides) else None
 
 
 def rounds_of(rows: Iterable[Row], numerator: Side, denominator: Side) -> list[float]:
