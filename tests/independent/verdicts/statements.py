@@ -116,7 +116,7 @@ def seconds(since: str) -> float:
 
 
 def verdict(number: int, rows: Sequence[Row]) -> Outcome:
-  """Return the outcome of a claim by the newest rule that is as old as its first record, or by its oldest rule.
+  """Return the outcome of a claim by the newest rule older than its first measurement, or by its oldest rule.
 
   Records that are older than that one, and records of scale smoke, have a number and are not judged. A statement about
   GPUs has no verdict from another device.
@@ -125,7 +125,7 @@ def verdict(number: int, rows: Sequence[Row]) -> Outcome:
   needed = [row for row in rows if row['experiment'] in statement.experiments]
   if {row['experiment'] for row in needed if row.get('value') is not None} != set(statement.experiments):
     return ABSENT
-  begun = min(row['time'] for row in needed)
+  begun = min(row['time'] - row.get('seconds', 0) for row in needed)  # the time of a record is when its cell ended
   bound = [rule for rule in statement.rules if seconds(rule[1]) <= begun] or [statement.rules[0]]
   version, since, judge = bound[-1]
   if is_smoke := all(row['scale'] == 'smoke' for row in rows):
