@@ -162,7 +162,7 @@ def quadratic_part(rows: Sequence[Row]) -> Estimate | None:
 
 
 def claim_26_of_crossing(rows: Sequence[Row]) -> Outcome:
-  """A crossing below 1,000 tokens meets neither threshold; the claim's first page called that `mixed`."""
+  """Judge where the curves cross. Below 1,000 tokens neither threshold is met; the first judge calls that `mixed`."""
   times = take(rows, 'forward_latency', 'forward_seconds')
   if not times:
     return ABSENT
