@@ -229,12 +229,12 @@ def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
     groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)
   kept = []
   for group in groups.values():
-    top = max(map(_selection, group))
-    kept += [row for row in group if _selection(row) == top]
+    top = max(map(selection, group))
+    kept += [row for row in group if selection(row) == top]
   return kept
 
 
-def _selection(row: Row) -> float:
+def selection(row: Row) -> float:
   """Return the score of validation; minus infinity for a learning rate at which a trial diverged."""
   score = row.get('selection', 0.0)
   return -float('inf') if score is None else score

@@ -74,8 +74,9 @@ def in_force(claim: Claim, records: Iterable[Row]) -> Rule:
 
 
 def _begun(claim: Claim, records: Iterable[Row]) -> float | None:
-  """Return when the first record of the claim's experiments was measured, if the records tell."""
-  times = (row['time'] for row in records if row['experiment'] in claim.experiments and row.get('time'))
+  """Return when the first cell of the claim's experiments began, if the records tell. Their time is that of its end."""
+  mine = (row for row in records if row['experiment'] in claim.experiments and row.get('time'))
+  times = (row['time'] - row.get('seconds', 0.0) for row in mine)
   return min(times, default=None)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import figure, levels, seeds
+from comparison.claims.base import figure, levels, seeds, selection
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -19,7 +19,7 @@ def of(rows: Iterable[Row], architecture: str) -> list[Row]:
 
 def best_on_validation(rows: Sequence[Row], architectures: Sequence[str]) -> str | None:
   """Return the one of some architectures with the best mean selection; None without rows of any."""
-  found = {name: [row.get('selection') or 0.0 for row in of(rows, name)] for name in architectures}
+  found = {name: [selection(row) for row in of(rows, name)] for name in architectures}
   measured = {name: float(np.mean(scores)) for name, scores in found.items() if scores}
   return max(measured, key=lambda name: measured[name], default=None)
 

@@ -6,6 +6,7 @@ import sys
 import jax
 
 from seqmodels.kernels.cpu import library
+from tests.independent import verdict_table
 from tests.independent.everything import ALL
 
 
@@ -25,6 +26,7 @@ def main(path: str) -> None:
   for check in ALL:
     what = f'`{check.name}`' if check.kind == 'mixer' else f'position `{check.name}`'
     lines.append(f'| {what} | {check.against} | {check.deviation():.1e} | {check.tolerance:.0e} |')
+  lines += verdict_table.lines()
   pathlib.Path(path).write_text('\n'.join(lines) + '\n')
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.cases import draw_input
-from tests.independent import LENGTH, Check, drawn, in_float64, mixer_deviation, packed_deviation, positions
+from tests.independent import positions
 from tests.independent.attention_loop import Sees, attention, causal
+from tests.independent.checks import LENGTH, Check, drawn, in_float64, mixer_deviation, packed_deviation
 
 
 def windowed(window: int, both: bool = False) -> Sees:

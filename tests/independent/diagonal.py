@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.independent import Check, Direction, both_ways, mixer_deviation, one_way
+from tests.independent.checks import Check, Direction, both_ways, mixer_deviation, one_way
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from seqmodels.context import Context
 from tests.cases import Case, draw_input
-from tests.independent import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
+from tests.independent.checks import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
 
 HEADS = 2
 QKV = ('query', 'key', 'value')

@@ -11,8 +11,8 @@ from seqmodels.config import ModelConfig
 from seqmodels.models import build
 from seqmodels.spec import Spec, Vectors
 from tests.cases import D, draw_input
-from tests.independent import LENGTH, Check, mixer_deviation
 from tests.independent.attention_loop import attention
+from tests.independent.checks import LENGTH, Check, mixer_deviation
 
 HEADS, K = 2, D // 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import correlate2d
 
-from tests.independent import Check, both_ways, mixer_deviation, one_way
+from tests.independent.checks import Check, both_ways, mixer_deviation, one_way
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

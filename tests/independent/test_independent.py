@@ -7,6 +7,7 @@ import pytest
 
 from seqmodels.config import POSITIONS
 from tests.independent.everything import ALL
+from tests.independent.verdicts.statements import STATEMENTS
 
 
 @pytest.mark.parametrize('check', ALL, ids=str)
@@ -21,3 +22,8 @@ def test_the_documented_table_has_every_check():
   documented = {('position' if position else 'mixer', name) for position, name in rows}
   assert {(check.kind, check.name) for check in ALL} == documented
   assert {('position', name) for name in POSITIONS if name != 'none'} <= documented
+
+
+def test_the_documented_table_has_every_claim():
+  table = pathlib.Path(__file__).parents[2] / 'docs' / 'independent-checks.md'
+  assert [int(number) for number in re.findall(r'^\| (\d+) \|', table.read_text(), re.MULTILINE)] == list(STATEMENTS)

@@ -16,6 +16,7 @@ from comparison.claims.base import (
   Verdict,
   levels,
   seeds,
+  selection,
   show,
   tuned,
   where,
@@ -90,7 +91,8 @@ def direct_reach(records: Sequence[Row]) -> Verdict:
   if not norms:
     return not_measured('reach')
   lag = max(levels(norms, 'lag'))
-  far = {a: seeds(r for r in norms if (r['architecture'], r['lag']) == (a, lag)) for a in levels(norms, 'architecture')}
+  norms = [r for r in norms if r['lag'] == lag]
+  far = {a: seeds(r for r in norms if r['architecture'] == a) for a in levels(norms, 'architecture')}
   recurrent = [a for a in far if a in RECURRENT]
   if TRANSFORMER not in far or not recurrent:
     return undecided('gradient norms are missing for one of the sides')
@@ -99,9 +101,7 @@ def direct_reach(records: Sequence[Row]) -> Verdict:
     above(f'Transformer, decades of gradient at lag {lag} relative to lag 1', far[TRANSFORMER], -1.0),
     below(f'{least}, decades of gradient at lag {lag} relative to lag 1', far[least], -1.0),
   ]
-  rival = max(
-    (r for r in accuracy if r['architecture'] in RECURRENT), key=lambda r: r.get('selection', 0), default=None
-  )
+  rival = max((r for r in accuracy if r['architecture'] in RECURRENT), key=selection, default=None)
   for row in {r['length']: r for r in accuracy if r['architecture'] == TRANSFORMER}.values():
     found = {
       a: seeds(same)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from comparison import statistics
 from comparison.claims import pairs
-from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, tuned, where
+from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, selection, tuned, where
 from comparison.claims.points import Point, above, combine, not_measured, undecided
 from comparison.records import Row
 
@@ -100,7 +100,7 @@ def cheap_lstm(records: Sequence[Row]) -> Verdict:
     return not_measured('small_language_models' if not rows else 'generation_cost')
   if not attention:
     return undecided('no Transformer was measured')
-  reference = max(attention, key=lambda row: row.get('selection') or 0.0)['size']  # the best on validation
+  reference = max(attention, key=selection)['size']  # the best on validation
   dear = (TRANSFORMER, reference)
   points, text = [], []
   for size in levels(pairs.of(rows, 'lstm'), 'size'):

@@ -15,6 +15,7 @@ from comparison.claims.base import (
   Rule,
   Verdict,
   levels,
+  selection,
   tuned,
   where,
 )
@@ -37,7 +38,7 @@ def long_context(records: Sequence[Row]) -> Verdict:
   recurrent = [r for r in rows if r['architecture'] in RECURRENT and r.get('block') == 'plain']
   if not recurrent or not any(r['architecture'] == TRANSFORMER for r in rows):
     return undecided('the loss of one of the sides is missing')
-  rival = max(recurrent, key=lambda r: r.get('selection', 0.0))['architecture']  # the better one on validation
+  rival = max(recurrent, key=selection)['architecture']  # the better one on validation
   gaps = {index: _gaps(rows, rival, index) for index in indices}
   both = sorted(set.intersection(*(set(gap) for gap in gaps.values())))
   if len(both) < 2:

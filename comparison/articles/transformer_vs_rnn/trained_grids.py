@@ -161,7 +161,7 @@ def data_for_equal_loss(records: Sequence[Row]) -> Verdict:
 def examples_needed(transformer: Mapping[float, float], rnn: Mapping[float, float]) -> float | None:
   """Return the geometric mean over losses that both reach of N of the Transformer ÷ N of the RNN; None without any.
 
-  Losses are made monotone: more examples are at least as good.
+  Losses are made monotone: more examples are at least as good. Of equal losses, the fewest examples count.
   """
   curves = []
   for curve in (transformer, rnn):
@@ -172,7 +172,7 @@ def examples_needed(transformer: Mapping[float, float], rnn: Mapping[float, floa
   if not low < high:
     return None
   grid = np.linspace(low, high, 9)
-  needed = [np.interp(-grid, -losses, counts) for counts, losses in curves]
+  needed = [np.interp(grid, losses[::-1], counts[::-1]) for counts, losses in curves]
   return float(np.exp(np.mean(needed[0] - needed[1])))
 
 

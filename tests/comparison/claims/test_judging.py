@@ -32,6 +32,12 @@ def row(when, **columns):
   }  # fmt: skip
 
 
+def test_a_rule_that_was_written_while_a_cell_ran_does_not_bind_it():
+  hours = {**row(NEW), 'seconds': 3600.0}  # which ended a second after the rule was written
+  assert judging.judge(CLAIM, [hours]).rule == 1  # the second has no judge
+  assert judging.judge(CLAIM, [{**hours, 'seconds': 0.5}]).rule == 3
+
+
 def test_the_rule_in_force_when_the_first_record_was_measured_judges():
   verdict = judging.judge(CLAIM, [row(OLD), row(NEW)])
   assert (verdict.status, verdict.rule, verdict.number) == ('supported', 1, 1.0)

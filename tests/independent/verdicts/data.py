@@ -1,0 +1,218 @@
+"""Verdicts about real data: claims 23, 36, 38 to 44, 46."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.independent.verdicts import estimates
+from tests.independent.verdicts.estimates import Estimate
+from tests.independent.verdicts.outcome import (
+  ABSENT,
+  UNDECIDED,
+  Outcome,
+  Regime,
+  at_least,
+  at_most,
+  can,
+  each,
+  often,
+)
+from tests.independent.verdicts.reading import (
+  GATED,
+  LSTM,
+  TRANSFORMER,
+  Row,
+  at,
+  chosen_on_validation,
+  grouped,
+  of,
+  repeats,
+  take,
+  validation,
+  values,
+)
+
+
+def best_of(rows: Sequence[Row], names: Sequence[str]) -> str:
+  """Return the architecture with the best mean score of validation; empty without any."""
+  means = {name: float(np.mean([validation(row) for row in of(rows, name)])) for name in names if of(rows, name)}
+  return max(means, key=lambda name: means[name], default='')
+
+
+def pairs(rows: Sequence[Row], first: str, second: str, column: str = 'seed') -> dict[object, tuple[float, float]]:
+  """Return value of a column → the mean values of two architectures that both have it."""
+  sides = [grouped(of(rows, name), lambda row: row.get(column)) for name in (first, second)]
+  means = [{key: float(np.mean([row['value'] for row in own])) for key, own in side.items()} for side in sides]
+  return {key: (means[0][key], means[1][key]) for key in means[0] if key in means[1]}
+
+
+def ratio_of(rows: Sequence[Row], first: str, second: str, threshold: float) -> list[Regime]:
+  """Return the geometric mean of the ratios, seed by seed, as a regime; none with fewer than two seeds."""
+  ratios = [a / b for a, b in pairs(rows, first, second).values()]
+  if len(ratios) < 2:
+    return []
+  return [at_least(f'{first} ÷ {second}', estimates.geometric_mean(ratios), threshold, rounds=ratios)]
+
+
+def of_regimes(rows: Sequence[Row], columns: tuple[str, str], threshold: float) -> list[Regime]:
+  """Return the error of the Transformer ÷ that of the RNN that is best on validation, in each regime."""
+  cells = grouped(rows, lambda row: tuple(row[column] for column in columns))
+  return [
+    regime
+    for _, cell in sorted(cells.items())
+    for regime in ratio_of(cell, TRANSFORMER, best_of(cell, GATED), threshold)
+  ]
+
+
+def claim_23(rows: Sequence[Row]) -> Outcome:
+  few = [row for row in take(rows, 'few_sequences', 'loss') if row['examples'] < 10_000]
+  if not few:
+    return ABSENT
+  return can(of_regimes(chosen_on_validation(few, 'architecture', 'domain', 'examples'), ('domain', 'examples'), 0.99))
+
+
+def claim_39(rows: Sequence[Row]) -> Outcome:
+  return _of_series(take(rows, 'long_series', 'loss'), 300)
+
+
+def claim_40(rows: Sequence[Row]) -> Outcome:
+  return _of_series(take(rows, 'ten_thousand_steps', 'loss'), 10_000)
+
+
+def _of_series(every: Sequence[Row], shortest: int) -> Outcome:
+  long = [row for row in every if row['lookback'] >= shortest]
+  chosen = chosen_on_validation(long, 'architecture', 'lookback', 'examples')
+  return often(of_regimes(chosen, ('lookback', 'examples'), 1.01)) if every else ABSENT
+
+
+def claim_41(rows: Sequence[Row]) -> Outcome:
+  every = take(rows, 'growing_series', 'loss')
+  most = max((row['examples'] for row in every), default=0)
+  many = chosen_on_validation(at(every, examples=most), 'architecture', 'family') if most >= 10_000 else []
+  families = [own for _, own in sorted(grouped(many, lambda row: row['family']).items())]
+  found = [regime for own in families for regime in ratio_of(own, best_of(own, GATED), TRANSFORMER, 1.01)]
+  return can(found) if every else ABSENT
+
+
+def claim_38(rows: Sequence[Row]) -> Outcome:
+  losses = chosen_on_validation(take(rows, 'small_language_models', 'loss'), 'architecture', 'size')
+  model = lambda row: (row['architecture'], row['size'])
+  flops = {model(row): row['value'] for row in take(rows, 'generation_cost', 'token_flops')}
+  seconds = {model(row): repeats(row) for row in take(rows, 'generation_cost', 'token_seconds')}
+  attention = of(losses, TRANSFORMER)
+  if not losses or not seconds:
+    return ABSENT
+  if not attention:
+    return UNDECIDED
+  best = model(max(attention, key=validation))
+  found = []
+  for size in values(of(losses, LSTM), 'size'):
+    cheap = LSTM, size
+    if not all(which in costs for costs in (flops, seconds) for which in (cheap, best)):
+      continue
+    time = estimates.median(estimates.over(seconds[cheap], seconds[best]))
+    pair = pairs([row for row in losses if model(row) in (cheap, best)], TRANSFORMER, LSTM)
+    if flops[cheap] <= 0.5 * flops[best] and time.high <= 0.5 and len(pair) > 1:
+      perplexities = [math.exp(a) / math.exp(b) for a, b in pair.values()]
+      found.append(at_least(f'{size}', estimates.geometric_mean(perplexities), 1 / 1.05, rounds=perplexities))
+  return can(found)
+
+
+def claim_36(rows: Sequence[Row]) -> Outcome:
+  """Judge the difference of BLEU; its variances by seeds and by resampled sentences add up."""
+  scores = chosen_on_validation(take(rows, 'translations', 'bleu'), 'architecture')
+  if not scores:
+    return ABSENT
+  rival = best_of(scores, ('rnn_attention', 'lstm_attention'))
+  sides = [{row['seed']: row for row in of(scores, name)} for name in ('encoder_decoder', rival)]
+  both = sorted(set(sides[0]) & set(sides[1]))
+  if len(both) < 2:
+    return UNDECIDED
+  seeds = estimates.mean([sides[0][seed]['value'] - sides[1][seed]['value'] for seed in both])
+  drawn = [np.array([side[seed].get('resampled', [0.0]) for seed in both]) for side in sides]
+  sentences = 1.96 * float((drawn[0] - drawn[1]).mean(axis=0).std())
+  half = math.sqrt((seeds.high - seeds.value) ** 2 + sentences**2)
+  return each([at_least('BLEU', Estimate(seeds.value, seeds.value - half, seeds.value + half), 2.0)])
+
+
+def claim_42(rows: Sequence[Row]) -> Outcome:
+  errors = chosen_on_validation(
+    take(rows, 'recognition', 'label_error_rate'), 'architecture', 'examples', 'speaker'
+  )  # fmt: skip
+  if not errors:
+    return ABSENT
+  ahead: dict[int, dict[object, float]] = {}  # recordings → speaker → how far the Transformer is ahead
+  for count in values(errors, 'examples'):
+    here = at(errors, examples=count)
+    rival = best_of(here, GATED)
+    if rival:
+      ahead[count] = {speaker: b - a for speaker, (a, b) in pairs(here, TRANSFORMER, rival, 'speaker').items()}
+  speakers = sorted(set.intersection(*(set(of_count) for of_count in ahead.values()))) if ahead else []
+  if len(speakers) < 2 or len(ahead) < 2:
+    return UNDECIDED
+  slopes = [
+    float(np.polyfit(np.log2(list(ahead)), [of_count[who] for of_count in ahead.values()], 1)[0]) for who in speakers
+  ]
+  last = estimates.mean(list(ahead[max(ahead)].values()))
+  return each([at_least('ahead', last, 1e-9, 0.0), at_least('growth', estimates.mean(slopes), 1e-9, 0.0)])
+
+
+def claim_43(rows: Sequence[Row]) -> Outcome:
+  tokens = take(rows, 'decoding', 'token_seconds', batch=1)
+  bits = chosen_on_validation(take(rows, 'sample_models', 'bits'), 'architecture')
+  if not tokens or not bits:
+    return ABSENT
+  rival = best_of(bits, GATED)
+  needed = [b - a for a, b in pairs(bits, TRANSFORMER, rival).values()]
+  found: list[Regime] = []
+  for size in values(tokens, 'size'):
+    cached = at(of(tokens, TRANSFORMER), size=size, backend='cached')
+    slowest = [
+      max((real_time(row) for row in own), key=lambda time: time.value)
+      for name in GATED
+      if (own := at(of(tokens, name), size=size))
+    ]
+    if slowest and cached:
+      last = max(cached, key=lambda row: row['position'])
+      found += [
+        at_most('RNN', min(slowest, key=lambda time: time.value), 1.0), at_least('cache', real_time(last), 1.0),
+      ]  # fmt: skip
+  if not found or len(needed) < 2:
+    return UNDECIDED
+  return each([*found, at_most('bits', estimates.mean(needed), 0.05)])
+
+
+def real_time(row: Row) -> Estimate:
+  """Return the seconds of computing for a second of sound of 16,000 samples."""
+  return estimates.median([16_000 * seconds for seconds in repeats(row)])
+
+
+def claim_44(rows: Sequence[Row]) -> Outcome:
+  errors = chosen_on_validation(take(rows, 'acoustic_split', 'mse'), 'architecture')
+  rival = best_of(errors, ('encoder_decoder', 'lstm_attention'))
+  ratios = [a / b for a, b in pairs(errors, 'transformer_to_lstm', rival).values()]
+  if len(ratios) < 2:
+    return UNDECIDED if errors else ABSENT
+  return each([at_most('error', estimates.geometric_mean(ratios), 1 - 1e-9, 1.0)])
+
+
+def claim_46(rows: Sequence[Row]) -> Outcome:
+  errors = chosen_on_validation(take(rows, 'video_forms', 'mse'), 'form')
+  needed = take(rows, 'video_forms', 'training_bytes')
+  longest = max(values(needed, 'frames'), default=0)
+  memory = {row['form']: row['value'] for row in at(needed, frames=longest)}
+  by_seed = {form: {row['seed']: row['value'] for row in own} for form, own in grouped(errors, _form).items()}
+  found = []
+  for form in ('factorised', 'hierarchical', 'recurrent_patches'):
+    joint, own = by_seed.get('joint', {}), by_seed.get(form, {})
+    both = sorted(set(joint) & set(own))
+    if len(both) > 1 and form in memory and 'joint' in memory:
+      ratio = estimates.geometric_mean([own[seed] / joint[seed] for seed in both])
+      is_less = memory[form] < memory['joint']
+      found.append(Regime(form, ratio, is_less and ratio.high <= 1.01, not is_less or ratio.low > 1.01))
+  return often(found) if errors else ABSENT
+
+
+def _form(row: Row) -> str:
+  return row['form']

@@ -1,0 +1,145 @@
+"""Verdicts about recall, reach, order, gradients and context: claims 7, 9, 12, 14, 35."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.independent.verdicts import estimates
+from tests.independent.verdicts.decoding import over_seeds
+from tests.independent.verdicts.estimates import Estimate
+from tests.independent.verdicts.outcome import ABSENT, UNDECIDED, Outcome, Regime, always, at_least, at_most, each
+from tests.independent.verdicts.reading import (
+  COMPARED,
+  ELMAN,
+  RECURRENT,
+  TRANSFORMER,
+  Row,
+  at,
+  chosen_on_validation,
+  grouped,
+  of,
+  take,
+  validation,
+  values,
+)
+
+
+def claim_7_every_rnn(rows: Sequence[Row]) -> Outcome:
+  return _claim_7(rows, every=True)
+
+
+def claim_7_of_those_that_learned(rows: Sequence[Row]) -> Outcome:
+  return _claim_7(rows, every=False)
+
+
+def _claim_7(rows: Sequence[Row], *, every: bool) -> Outcome:
+  scores = of(take(rows, 'recall_capacity', 'accuracy'), *COMPARED)
+  if not scores:
+    return ABSENT
+  scores = chosen_on_validation(scores, 'architecture', 'block', 'size', 'pairs')
+  counts = values(scores, 'pairs')
+  fewest, most = min((count for count in counts if count > 1), default=counts[-1]), counts[-1]
+  attention = of(at(scores, pairs=most), TRANSFORMER)
+  models = grouped(of(scores, *RECURRENT), lambda row: (row['architecture'], row['block'], row['size']))
+  models = {key: model for key, model in sorted(models.items()) if at(model, pairs=most)}
+  if not attention or not models or over_seeds(attention).low < 0.99:
+    return UNDECIDED
+  learned = {key for key, model in models.items() if over_seeds(at(model, pairs=fewest)).low >= 0.9}
+  found = []
+  for key in sorted(models if every and learned else learned):
+    hard = at(models[key], pairs=most)
+    accuracy = over_seeds(hard)
+    is_smaller = hard[0]['state_bytes'] <= attention[0]['state_bytes']
+    found.append(Regime(str(key), accuracy, accuracy.high < 0.9, is_smaller and accuracy.low >= 0.99))
+  return always(sorted(found, key=lambda regime: regime.estimate.value, reverse=True))
+
+
+def claim_9(rows: Sequence[Row]) -> Outcome:
+  gradients = of(take(rows, 'reach', 'gradient_decades'), *COMPARED)
+  if not gradients:
+    return ABSENT
+  far = at(gradients, lag=max(values(gradients, 'lag')))
+  decades = {name: over_seeds(model) for name, model in grouped(far, lambda row: row['architecture']).items()}
+  recurrent = [decades[name] for name in sorted(decades) if name in RECURRENT]
+  if TRANSFORMER not in decades or not recurrent:
+    return UNDECIDED
+  found = [
+    at_least('gradient, Transformer', decades[TRANSFORMER], -1.0),
+    at_most('gradient, RNN', max(recurrent, key=lambda decade: decade.value), -1.0),
+  ]
+  scores = chosen_on_validation(of(take(rows, 'reach', 'accuracy'), *COMPARED), 'architecture', 'size')
+  rival = max(of(scores, *RECURRENT), key=validation, default={}).get('architecture', '')
+  for length in dict.fromkeys(row['length'] for row in of(scores, TRANSFORMER)):
+    here = at(scores, length=length)
+    found.append(at_least(f'accuracy, Transformer, {length}', over_seeds(of(here, TRANSFORMER)), 0.99, 0.9))
+    if of(here, rival):
+      found.append(at_most(f'accuracy, {rival}, {length}', over_seeds(of(here, rival)), 0.9, 0.99))
+  return each(found)
+
+
+def claim_12(rows: Sequence[Row]) -> Outcome:
+  changes = of(take(rows, 'order', 'reordering', position='none'), TRANSFORMER)
+  found = []
+  for _, here in sorted(grouped(changes, lambda row: (row['kind'], row['depth'])).items()):
+    numbers = [row['value'] for row in here]
+    found.append(at_most('change', Estimate(float(np.median(numbers)), min(numbers), max(numbers)), 1e-4, 1e-3))
+  return each(found) if changes else ABSENT
+
+
+def claim_14(rows: Sequence[Row]) -> Outcome:
+  every = of(take(rows, 'gradient_flow', 'decades'), *RECURRENT)
+  found = []
+  for (name, _), here in sorted(grouped(at(every, lag=200), lambda row: (row['architecture'], row['update'])).items()):
+    size = estimates.mean([abs(row['value']) for row in here])
+    found.append(Regime(name, size, size.low > (4 if name == ELMAN else 1), size.high < 1))
+  return each(found) if every else ABSENT
+
+
+def claim_35_at_the_end(rows: Sequence[Row]) -> Outcome:
+  """Judge the gap at the last tokens and what it grew since the first; the RNN is the one with the lowest last loss."""
+  losses = _losses(rows)
+  if not losses:
+    return ABSENT
+  bands = values(losses, 'index')
+  plain = at(of(losses, *RECURRENT), block='plain')
+  if not plain or not of(losses, TRANSFORMER):
+    return UNDECIDED
+  last = at(plain, index=bands[-1])
+  rival = (min(last, key=lambda row: row['value']) if last else plain[0])['architecture']
+  gaps = _gaps(losses, rival, (bands[0], bands[-1]))
+  if len(gaps) < 2:
+    return UNDECIDED
+  end, grown = estimates.mean([gap[-1] for gap in gaps]), estimates.mean([gap[-1] - gap[0] for gap in gaps])
+  return each([at_least('gap at the end', end, 1e-9, 0.01), at_least('growth', grown, 1e-9, 0.01)])
+
+
+def claim_35_by_slope(rows: Sequence[Row]) -> Outcome:
+  losses = _losses(rows)
+  if not losses:
+    return ABSENT
+  bands = [index for index in values(losses, 'index') if index >= 4]
+  plain = at(of(losses, *RECURRENT), block='plain')
+  if len(bands) < 2 or not plain or not of(losses, TRANSFORMER):
+    return UNDECIDED
+  gaps = _gaps(losses, max(plain, key=validation)['architecture'], bands)
+  if len(gaps) < 2:
+    return UNDECIDED
+  end = at_least('gap at the end', estimates.mean([gap[-1] for gap in gaps]), 1e-9, 0.01)
+  slopes = [float(np.polyfit(np.log2(bands), gap, 1)[0]) for gap in gaps]
+  growth = at_least('growth for each doubling', estimates.mean(slopes), 1e-9, 0.0)
+  return each([end] if end.contradicts else [end, growth])
+
+
+def _losses(rows: Sequence[Row]) -> list[Row]:
+  return chosen_on_validation(take(rows, 'token_index', 'loss'), 'architecture', 'block', 'size')
+
+
+def _gaps(losses: Sequence[Row], rival: str, bands: Sequence[float]) -> list[list[float]]:
+  """Return, for each seed that has all bands of both sides, loss of the plain RNN − that of the Transformer."""
+  sides = [
+    {(row['seed'], row['index']): row['value'] for row in of(at(losses, block=block), name)}
+    for name, block in ((rival, 'plain'), (TRANSFORMER, 'residual'))
+  ]
+  keys = set(sides[0]) & set(sides[1])
+  seeds = [seed for seed in values(losses, 'seed') if all((seed, band) in keys for band in bands)]
+  return [[sides[0][seed, band] - sides[1][seed, band] for band in bands] for seed in seeds]

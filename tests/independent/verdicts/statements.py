@@ -1,0 +1,142 @@
+"""All claims: the experiments that each needs, its rules with the time that they were written, and one verdict."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.independent.verdicts import data, decoding, forms, learned, memory, timing, trials
+from tests.independent.verdicts.outcome import ABSENT, Outcome, Rule
+from tests.independent.verdicts.reading import Row
+
+# When rules were written, UTC.
+FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-11-25 19:41', '2026-11-25 22:03'
+WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '2026-11-29 03:10', '2026-11-29 03:20'
+ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
+TASKS, SERIES, COURSE = '2026-11-29 08:40', '2026-11-29 08:43', '2026-11-29 08:50'
+
+
+@dataclass(frozen=True)
+class Statement:
+  """Experiments of a claim, and its rules: version, time, judge. No records are bound by the versions left out."""
+
+  experiments: tuple[str, ...]
+  rules: tuple[tuple[int, str, Rule], ...]
+  about_gpus: bool = False
+  definition: bool = False
+
+
+def _one(
+  rule: Rule, since: str, *experiments: str, version: int = 1, definition: bool = False, gpus: bool = False
+) -> Statement:
+  return Statement(experiments, ((version, since, rule),), gpus, definition)
+
+
+STATEMENTS: dict[int, Statement] = {
+  1: Statement(
+    ('training_time',), ((2, EVENING, timing.claim_1_of_steps_and_times), (3, WORDS, timing.claim_1_of_steps))
+  ),
+  3: Statement(
+    ('training_time',), ((1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_twice_as_fast)), True
+  ),
+  5: _one(timing.claim_5, BYTES, 'training_bytes'),
+  6: _one(timing.claim_6, BYTES, 'training_time'),
+  7: Statement(
+    ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
+  ),
+  8: _one(trials.claim_8, TASKS, 'long_lags'),
+  9: _one(learned.claim_9, REVIEW, 'reach', version=2),
+  10: Statement(
+    ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
+  ),
+  11: _one(trials.claim_11, OPTIMISED, 'positions_of_recurrence'),
+  12: _one(learned.claim_12, FIRST, 'order'),
+  13: _one(forms.claim_13, TASKS, 'position_encodings'),
+  14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
+  15: _one(trials.claim_15, OPTIMISED, 'clipping'),
+  16: _one(trials.claim_16, OPTIMISED, 'learning_rates'),
+  17: _one(trials.claim_17, COURSE, 'random_settings'),
+  18: _one(trials.claim_18, COURSE, 'plateaus'),
+  19: _one(trials.claim_19, COURSE, 'skips'),
+  20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
+  21: _one(trials.claim_21, FITTED, 'sample_efficiency', version=2),
+  22: _one(forms.claim_22, COURSE, 'state_sizes'),
+  23: _one(data.claim_23, REAL, 'few_sequences'),
+  24: Statement(
+    ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))
+  ),
+  25: Statement(('forward_latency',), ((1, FIRST, timing.claim_25_everywhere), (2, WORDS, timing.claim_25_mostly))),
+  26: Statement(
+    ('forward_latency',), ((1, FIRST, timing.claim_26_of_crossing), (2, WORDS, timing.claim_26_of_exponents))
+  ),
+  27: _one(decoding.claim_27, EVENING, 'decoding', version=2),
+  28: _one(decoding.claim_28, FIRST, 'decoding'),
+  29: _one(decoding.claim_29, FIRST, 'state_bytes', 'decoding', definition=True),
+  30: _one(decoding.claim_30, EXISTING, 'decoding'),
+  31: Statement(('batching',), ((1, BYTES, memory.claim_31_every_size), (2, ROOM, memory.claim_31_with_room))),
+  32: _one(memory.claim_32, BYTES, 'batching'),
+  33: _one(memory.claim_33, BYTES, 'serving'),
+  34: _one(decoding.claim_34, EXISTING, 'forward_latency'),
+  35: Statement(
+    ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
+  ),
+  36: _one(data.claim_36, REAL, 'translations'),
+  38: _one(data.claim_38, REAL, 'small_language_models', 'generation_cost'),
+  39: _one(data.claim_39, REAL, 'long_series'),
+  40: _one(data.claim_40, REAL, 'ten_thousand_steps'),
+  41: _one(data.claim_41, SERIES, 'growing_series'),
+  42: _one(data.claim_42, REAL, 'recognition'),
+  43: _one(data.claim_43, REAL, 'decoding', 'sample_models'),
+  44: _one(data.claim_44, REAL, 'acoustic_split'),
+  46: _one(data.claim_46, REAL, 'video_forms'),
+  47: _one(memory.claim_47, FIRST, 'state_bytes'),
+  48: Statement(
+    ('attention_scores',),
+    (
+      (1, FIRST, memory.claim_48_every_backend), (2, SECOND, memory.claim_48_leanest),
+      (3, WORDS, memory.claim_48_growth),
+    ),
+  ),
+  50: _one(memory.claim_50, FIRST, 'optimizer_bytes', definition=True),
+  51: _one(memory.claim_51, BYTES, 'training_bytes'),
+  52: _one(memory.claim_52, FIRST, 'truncation'),
+  53: _one(memory.claim_53, BYTES, 'training_bytes'),
+  54: _one(memory.claim_54, BYTES, 'batching', gpus=True),
+  55: _one(timing.claim_55, EXISTING, 'forward_latency'),
+  56: _one(forms.claim_56, COURSE, 'segment_memory'),
+  57: _one(timing.claim_57, EXISTING, 'forward_latency'),
+  58: _one(forms.claim_58, TASKS, 'approximations'),
+  59: _one(forms.claim_59, TASKS, 'attention_shares'),
+  60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', gpus=True),
+}  # fmt: skip
+
+
+def seconds(since: str) -> float:
+  """Return a time in UTC in seconds since 1970."""
+  return (datetime.datetime.fromisoformat(since) - datetime.datetime(1970, 1, 1)).total_seconds()
+
+
+def verdict(number: int, rows: Sequence[Row]) -> Outcome:
+  """Return the outcome of a claim by the newest rule older than its first measurement, or by its oldest rule.
+
+  Records that are older than that one, and records of scale smoke, have a number and are not judged. A statement about
+  GPUs has no verdict from another device.
+  """
+  statement = STATEMENTS[number]
+  needed = [row for row in rows if row['experiment'] in statement.experiments]
+  if {row['experiment'] for row in needed if row.get('value') is not None} != set(statement.experiments):
+    return ABSENT
+  begun = min(row['time'] - row.get('seconds', 0) for row in needed)  # the time of a record is when its cell ended
+  bound = [rule for rule in statement.rules if seconds(rule[1]) <= begun] or [statement.rules[0]]
+  version, since, judge = bound[-1]
+  if is_smoke := all(row['scale'] == 'smoke' for row in rows):
+    version, since, judge = statement.rules[-1]
+  outcome = judge(rows)._replace(rule=version)
+  if outcome.status == ABSENT.status and not is_smoke:
+    return outcome
+  if is_smoke or seconds(since) > begun:
+    return outcome._replace(status='not judged')
+  if statement.definition and outcome.status == 'supported':
+    outcome = outcome._replace(status='fact')
+  if statement.about_gpus and not any(row.get('device') == 'gpu' for row in rows):
+    return outcome._replace(status=ABSENT.status, here=outcome.status)
+  return outcome

@@ -1,0 +1,242 @@
+"""Verdicts about training on synthetic tasks and text: claims 8, 11, 15 to 21."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tests.independent.verdicts import estimates
+from tests.independent.verdicts.decoding import over_seeds
+from tests.independent.verdicts.estimates import Estimate
+from tests.independent.verdicts.outcome import ABSENT, UNDECIDED, Outcome, Regime, at_least, at_most, each
+from tests.independent.verdicts.reading import (
+  GATED,
+  LSTM,
+  RECURRENT,
+  TRANSFORMER,
+  Row,
+  at,
+  chosen_on_validation,
+  grouped,
+  of,
+  take,
+  values,
+)
+
+MARGIN = 0.02  # nats
+BySeed = Mapping[int, float]
+
+
+def by_seed(rows: Sequence[Row], **columns: object) -> BySeed:
+  return {row['seed']: row['value'] for row in at(rows, **columns)}
+
+
+def more(first: BySeed, second: BySeed) -> Estimate | None:
+  """Return how much more the first has than the second, seed by seed; None with fewer than two seeds."""
+  both = sorted(set(first) & set(second))
+  return estimates.mean([first[seed] - second[seed] for seed in both]) if len(both) > 1 else None
+
+
+def claim_8(rows: Sequence[Row]) -> Outcome:
+  errors = chosen_on_validation(take(rows, 'long_lags', 'loss'), 'architecture', 'length')
+  longest = max(values(errors, 'length'), default=0)
+  if longest < 500:
+    return ABSENT
+  far = at(errors, length=longest)
+  if not of(far, TRANSFORMER):
+    return UNDECIDED
+  attention = over_seeds(of(far, TRANSFORMER))
+  found = []
+  for name in GATED:
+    if of(far, name):
+      error = over_seeds(of(far, name))
+      found.append(Regime(name, error, error.low > 0.1 and attention.high < 0.01, error.high < 0.01))
+  outcome = each(found)
+  return UNDECIDED if outcome.status == 'undecided' and attention.low > 0.01 else outcome
+
+
+def claim_11(rows: Sequence[Row]) -> Outcome:
+  scores = chosen_on_validation(take(rows, 'positions_of_recurrence', 'accuracy'), 'architecture', 'position')
+  found: list[Regime] = []
+  for name in sorted(GATED):
+    plain, encoded = (at(of(scores, name), position=position) for position in ('none', 'sinusoidal'))
+    if plain and encoded:
+      without, with_them = over_seeds(plain), over_seeds(encoded)
+      added = Estimate(
+        with_them.value - without.value, with_them.low - without.high, with_them.high - without.low
+      )  # fmt: skip
+      found += [at_least(f'{name}, accuracy', without, 0.99, 0.9), at_most(f'{name}, added', added, 0.01, 0.05)]
+  return each(found) if found else ABSENT
+
+
+def claim_15(rows: Sequence[Row]) -> Outcome:
+  losses = chosen_on_validation(take(rows, 'clipping', 'loss'), 'architecture', 'optimizer', 'clip')
+  found = []
+  cells = grouped(losses, lambda row: (row['optimizer'], row['architecture']))
+  for (_, name), cell in sorted(cells.items()):
+    gained = more(by_seed(cell, clip=0.0), by_seed(cell, clip=1.0))
+    if gained and name in (*RECURRENT, TRANSFORMER):
+      found.append((at_most if name == TRANSFORMER else at_least)(f'{name}, gain', gained, MARGIN))
+  return each(found) if losses else ABSENT
+
+
+def claim_16(rows: Sequence[Row]) -> Outcome:
+  losses = take(rows, 'learning_rates', 'loss')
+  unigram = take(rows, 'learning_rates', 'baseline', baseline='unigram')
+  warm = [row for row in losses if row['warmup']]
+  ranges = [
+    good_rates(at(of(warm, name), block=block), unigram[0]['value']) if unigram else {}
+    for name, block in ((TRANSFORMER, 'residual'), (LSTM, 'plain'))
+  ]
+  if not all(ranges):
+    return ABSENT
+  both = sorted(set(ranges[0]) & set(ranges[1]))
+  if len(both) < 2:
+    return UNDECIDED
+  largest = [math.log10(ranges[0][seed][1] / ranges[1][seed][1]) for seed in both]
+  width = [math.log10(ranges[0][s][1] / ranges[0][s][0] / (ranges[1][s][1] / ranges[1][s][0])) for s in both]
+  sides = (('largest', largest), ('width', width))
+  return each([at_least(label, estimates.mean(logs), 1e-9, 0.0) for label, logs in sides])
+
+
+def good_rates(losses: Sequence[Row], unigram: float) -> dict[int, tuple[float, float]]:
+  """Return seed → least and largest rate with a loss within 5 % of the way from the best loss to the unigram."""
+  found = {}
+  for seed in values(losses, 'seed'):
+    own = {row['learning_rate']: row['value'] for row in at(losses, seed=seed)}
+    best = min(own.values())
+    good = [rate for rate, loss in own.items() if loss <= best + 0.05 * max(0.0, unigram - best)]
+    found[seed] = min(good), max(good)
+  return found
+
+
+def claim_17(rows: Sequence[Row]) -> Outcome:
+  """Judge what is missing to the best after four trials; 2,000 resamples of the settings, from the generator of seed 0.
+
+  A trial that diverged has the worst loss of all.
+  """
+  losses: dict[str, dict[int, float]] = {}
+  for row in take(rows, 'random_settings', 'loss'):
+    if row.get('selection') is not None:
+      losses.setdefault(row['architecture'], {})[row['draw']] = -row['selection']
+  worst = max((loss for model in losses.values() for loss in model.values()), default=0.0)
+  for row in take(rows, 'random_settings', 'diverged'):
+    if row['value'] and row['architecture'] in losses:
+      losses[row['architecture']][row['draw']] = worst
+  if TRANSFORMER not in losses or not set(losses) & set(GATED):
+    return ABSENT
+  shared = sorted(set.intersection(*(set(model) for model in losses.values())))
+  if len(shared) < 12:
+    return UNDECIDED
+  table = {name: np.array([model[draw] for draw in shared]) for name, model in losses.items()}
+  missing = lambda values: estimates.best_of(values, 4) - values.min()
+  found = []
+  for name in GATED:
+    if name in table:
+      generator = np.random.default_rng(0)
+      drawn = [generator.integers(len(shared), size=len(shared)) for _ in range(2000)]
+      resampled = [missing(table[name][chosen]) - missing(table[TRANSFORMER][chosen]) for chosen in drawn]
+      low, high = np.quantile(resampled, (0.025, 0.975))
+      interval = Estimate(missing(table[name]) - missing(table[TRANSFORMER]), float(low), float(high))
+      found.append(Regime(name, interval, bool(low > MARGIN), bool(high < MARGIN)))
+  return each(found)
+
+
+def claim_18(rows: Sequence[Row]) -> Outcome:
+  """Judge the training losses at the rate with the lowest one, of the rates with all seeds; none may still fall."""
+  losses, falls = take(rows, 'plateaus', 'train_loss'), take(rows, 'plateaus', 'fall')
+  best: dict[str, list[Row]] = {}
+  for name, model in grouped(losses, lambda row: row['architecture']).items():
+    by_rate = list(grouped(model, lambda row: row['learning_rate']).values())
+    complete = [trials for trials in by_rate if len(trials) == max(map(len, by_rate))]
+    best[name] = min(complete, key=lambda trials: np.mean([row['value'] for row in trials]))
+  if TRANSFORMER not in best or len(best) < 2:
+    return ABSENT
+  for name, trials in best.items():
+    if any(row['value'] > MARGIN for row in at(of(falls, name), learning_rate=trials[0]['learning_rate'])):
+      return UNDECIDED
+  found = [(name, more(by_seed(best[name]), by_seed(best[TRANSFORMER]))) for name in GATED if name in best]
+  return each([at_least(name, difference, MARGIN) for name, difference in found if difference])
+
+
+def claim_19(rows: Sequence[Row]) -> Outcome:
+  losses = chosen_on_validation(take(rows, 'skips', 'loss'), 'architecture', 'block', 'skips', 'depth')
+  if not losses:
+    return ABSENT
+  deepest = max(values(losses, 'depth'))
+  blocks = [row for row in losses if row['block'] != 'plain' and row['depth'] == deepest]
+  found = []
+  for name in (TRANSFORMER, LSTM):
+    worse = more(by_seed(of(blocks, name), skips=0), by_seed(of(blocks, name), skips=1))
+    found += [at_least(name, worse, MARGIN)] if worse else []
+  return each(found) if len(found) == 2 else UNDECIDED
+
+
+def fits(rows: Sequence[Row]) -> dict[str, dict[int, np.ndarray]]:
+  """Return model → seed → training and test loss, sorted, of all rates on the fewest examples without dropout."""
+  plain = at(take(rows, 'sample_efficiency', 'train_loss'), dropout=0.0)
+  fewest = min(values(plain, 'examples'), default=0)
+  key = lambda row: (row['architecture'], row['seed'], row['learning_rate'])
+  tests = {
+    key(row): row['value'] for row in at(take(rows, 'sample_efficiency', 'loss'), dropout=0.0, examples=fewest)
+  }  # fmt: skip
+  found: dict[str, dict[int, list[tuple[float, float]]]] = {}
+  for row in at(plain, examples=fewest):
+    if key(row) in tests:
+      found.setdefault(row['architecture'], {}).setdefault(row['seed'], []).append((row['value'], tests[key(row)]))
+  return {name: {seed: np.array(sorted(pairs)) for seed, pairs in model.items()} for name, model in found.items()}
+
+
+def has_learned(model: Mapping[int, np.ndarray]) -> bool:
+  """Return whether every seed reaches a training loss of 1 nat at some rate."""
+  return all(curve[0, 0] <= 1.0 for curve in model.values())
+
+
+def claim_20(rows: Sequence[Row]) -> Outcome:
+  every = take(rows, 'sample_efficiency', 'loss')
+  if not all(map(has_learned, fits(rows).values())):
+    return UNDECIDED
+  curves = {}
+  for name, model in grouped(every, lambda row: row['architecture']).items():
+    chosen = chosen_on_validation(model, 'examples')
+    curves[name] = {
+      seed: {row['examples']: row['value'] for row in at(chosen, seed=seed)} for seed in values(chosen, 'seed')
+    }  # fmt: skip
+  found = []
+  for name in GATED:
+    attention, own = curves.get(TRANSFORMER, {}), curves.get(name, {})
+    needed = [examples_ratio(attention[seed], own[seed]) for seed in attention if seed in own]
+    ratios = [ratio for ratio in needed if ratio is not None]
+    found += [at_least(name, estimates.geometric_mean(ratios), 1.0)] if len(ratios) > 1 else []
+  return each(found) if found or curves.get(TRANSFORMER) else ABSENT
+
+
+def examples_ratio(first: Mapping[float, float], second: Mapping[float, float]) -> float | None:
+  """Return the geometric mean, over nine losses that both reach, of the examples that they need, first ÷ second."""
+  lines = [(np.log(sorted(c)), np.minimum.accumulate([c[n] for n in sorted(c)])) for c in (first, second)]
+  low, high = max(loss[-1] for _, loss in lines), min(loss[0] for _, loss in lines)
+  if low >= high:
+    return None
+  losses = [low + (high - low) * step / 8 for step in range(9)]
+  logs = [[np.interp(loss, falling[::-1], count[::-1]) for loss in losses] for count, falling in lines]
+  return math.exp(np.mean(logs[0]) - np.mean(logs[1]))
+
+
+def claim_21(rows: Sequence[Row]) -> Outcome:
+  models = fits(rows)
+  if TRANSFORMER not in models or len(models) < 2:
+    return ABSENT
+  if not all(map(has_learned, models.values())):
+    return UNDECIDED
+  found = []
+  for name in GATED:
+    both = [seed for seed in models[TRANSFORMER] if seed in models.get(name, {})]
+    if len(both) > 1:
+      gaps = []
+      for seed in sorted(both):
+        curves = models[TRANSFORMER][seed], models[name][seed]
+        equal = max(curve[0, 0] for curve in curves)
+        gaps.append(float(np.subtract(*(np.interp(equal, *curve.T) for curve in curves))))
+      gap = estimates.mean(gaps)
+      found.append(Regime(name, gap, gap.low > 0, gap.high < MARGIN))
+  return each(found)
