@@ -41,7 +41,7 @@ def read(folder, text):
 
 def test_pages_are_made_whatever_a_row_holds(tmp_path):
   draws, rows = random.Random(0), whole(ALL)
-  for _ in range(12):
+  for _ in range(6):
     report.assemble(read(tmp_path, changed(rows, draws)))
 
 
