@@ -99,11 +99,16 @@ def best_rounds(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequ
 
 
 def ratios(
-  rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str, threshold: float = 1.0
+  rows: Sequence[Row],
+  numerator: Sequence[str],
+  denominator: Sequence[str],
+  label: str,
+  threshold: float = 1.0,
+  otherwise: float = 1.0,
 ) -> list[Point]:
   """Return the ratio of the best of two sides at every length and size, lowest first.
 
-  A ratio supports from `threshold` on and contradicts below 1.
+  A ratio supports from `threshold` on and contradicts below `otherwise`.
   """
   points = []
   for regime, grid in grids(rows).items():
@@ -111,15 +116,20 @@ def ratios(
       rounds = best_rounds([r for r in grid if r['length'] == length], numerator, denominator)
       if rounds:
         at = f'{label} at T = {length:,}, {regime}'
-        points.append(above(at, statistics.median(rounds), threshold, 1.0, '×', rounds))
+        points.append(above(at, statistics.median(rounds), threshold, otherwise, '×', rounds))
   return sorted(points, key=lambda point: point.interval.value)
+
+
+def spread(points: Sequence[Point]) -> str:
+  """Return the first and the last of some points for a text; a single one alone."""
+  return str(points[0]) if len(points) == 1 else f'from {points[0]} to {points[-1]}'
 
 
 def gated(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> str:
   """Return the range of the same ratios without the Elman network; empty where that was not measured."""
   over, under = ([name for name in side if name != 'rnn'] for side in (numerator, denominator))
   points = ratios(rows, over, under, label) if any(row.get('architecture') == 'rnn' for row in rows) else []
-  return f' With gated RNNs alone (LSTM, GRU): from {points[0]} to {points[-1]}.' if points else ''
+  return f' With gated RNNs alone (LSTM, GRU): {spread(points)}.' if points else ''
 
 
 def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from comparison import statistics
 from comparison.records import Row
@@ -19,6 +19,24 @@ GATED = ('lstm', 'gru')
 TRANSFORMER = 'transformer'
 COMPARED = (*RECURRENT, TRANSFORMER)
 FIRST = '2026-11-22 19:43'  # when the first rules were written
+
+
+class Device(NamedTuple):
+  """A kind of device that statements speak of.
+
+  of_records: the `device` of the records that measure it; None: none can. where: `on a GPU`. needs: what measures it.
+  """
+
+  of_records: str | None
+  where: str
+  needs: str
+
+
+SpeaksOf = Literal['any device', 'GPUs', 'phones']
+DEVICES: Mapping[SpeaksOf, Device] = {  # those that a statement may be about alone
+  'GPUs': Device('gpu', 'on a GPU', 'the same command on a GPU'),
+  'phones': Device(None, 'on a phone', 'a phone, on which this program does not run'),
+}
 
 
 @dataclass(frozen=True)
@@ -104,8 +122,9 @@ class Point:
 class Verdict:
   """A status and the number that decided it, in `unit`, with its 95 % interval.
 
-  here: the status on this device, of a statement about another kind of device. rule: the version of the rule that was
-  applied. points: all regimes that it was made of, where it was made of several.
+  here: the status on this device, of a statement about another kind of device. elsewhere: on which one it was not
+  measured then, `on a GPU`. rule: the version of the rule that was applied. points: all regimes that it was made of,
+  where it was made of several.
   """
 
   status: Status
@@ -119,6 +138,7 @@ class Verdict:
   notes: tuple[str, ...] = ()  # what one must know beside the verdict, and what is no part of it
   about: str = ''  # what the number is, and at which regime
   here: Status | None = None
+  elsewhere: str = ''
   rule: int = 1
   points: tuple[Point, ...] = ()
 
@@ -167,7 +187,7 @@ class Claim:
   quality: Quality | None = None
   revised: str = ''
   words: str = ''
-  speaks_of: Literal['any device', 'GPUs'] = 'any device'
+  speaks_of: SpeaksOf = 'any device'
   definition: bool = False
   since: str = FIRST
   earlier: tuple[Rule, ...] = ()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from comparison.claims import quality
-from comparison.claims.base import Claim, Rule, Status, Verdict, figure
+from comparison.claims.base import DEVICES, Claim, Rule, Status, Verdict, figure
 from comparison.claims.points import not_measured
 from comparison.records import Row
 
@@ -16,8 +16,8 @@ NUMBERS_ONLY = 'smoke'  # the scale that shows that everything runs, and judges 
 def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   """Return the verdict; `not measured here` if an experiment of the claim has no number.
 
-  A statement about GPUs has no verdict from another device: `here` says what it would be there. Records that are older
-  than every rule have numbers and no verdict.
+  A statement about one kind of device has no verdict from another: `here` says what it would be there. Records that are
+  older than every rule have numbers and no verdict.
   """
   for experiment in claim.experiments:
     if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
@@ -41,10 +41,16 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
       f'{verdict.status}, and binds new measurements'
     )
     return dataclasses.replace(verdict, status='not judged', reason=reason)
-  elsewhere = claim.speaks_of == 'GPUs' and not any(row.get('device') == 'gpu' for row in records)
-  if elsewhere:
-    verdict = dataclasses.replace(verdict, status='not measured here', here=verdict.status)
-  return verdict
+  device = DEVICES.get(claim.speaks_of)
+  if device is None or any(row.get('device') == device.of_records for row in records if row.get('device')):
+    return verdict
+  return dataclasses.replace(
+    verdict,
+    status='not measured here',
+    here=verdict.status,
+    elsewhere=device.where,
+    notes=(*verdict.notes, f'Not measured {device.where}: needs {device.needs}'),
+  )
 
 
 def _failure(experiment: str, records: Sequence[Row]) -> str:

@@ -2,26 +2,28 @@
 
 from collections.abc import Sequence
 
-from comparison.claims.backends import beside, gated, ladder, ratios
+from comparison.claims.backends import beside, gated, ladder, ratios, spread
 from comparison.claims.base import RECURRENT, TRANSFORMER, Verdict, levels, where
 from comparison.claims.points import Kind, combine, not_measured, undecided
 from comparison.records import Row
 
 
-def speed_of_training(records: Sequence[Row], longest: int, threshold: float, kind: Kind) -> Verdict:
-  """Judge the ratio of the step times of the best backends, at every length and size."""
-  rows = [r for r in where(records, 'training_time', 'step_seconds') if r['length'] <= longest]
+def speed_of_training(
+  records: Sequence[Row], longest: int, threshold: float, kind: Kind, *, shortest: int = 0, otherwise: float = 1.0
+) -> Verdict:
+  """Judge the ratio of the step times of the best backends, at every length from shortest to longest and size."""
+  rows = [r for r in where(records, 'training_time', 'step_seconds') if shortest <= r['length'] <= longest]
   if not rows:
-    return not_measured('training_time')
+    return not_measured('training_time', f'no length of {shortest:,} … {longest:,}' if shortest else '')
   label = 'RNN ÷ Transformer step time'
-  points = ratios(rows, RECURRENT, [TRANSFORMER], label, threshold)
+  points = ratios(rows, RECURRENT, [TRANSFORMER], label, threshold, otherwise)
   if not points:
     return undecided('no length was measured for both sides')
   last = max(levels(rows, 'length'))
-  text = f'The ratio of the best backends goes from {points[0]} to {points[-1]}.'
+  text = f'With the best backend of each side, {spread(points)}.'
   text += gated(rows, RECURRENT, [TRANSFORMER], label)
   rungs = ladder([r for r in rows if r['length'] == last], f'ms at T = {last:,}', 1e3)
-  notes = beside(records, 'training_time', 'step_seconds', high=longest)
+  notes = beside(records, 'training_time', 'step_seconds', shortest, longest)
   return combine(points, text, kind=kind, ladder=rungs, notes=notes)
 
 
@@ -37,9 +39,7 @@ def speed_of_reading(records: Sequence[Row], low: int, high: int, rnn_first: boo
   points = ratios(rows, numerator, denominator, label)
   if not points:
     return undecided(f'no length of {low} … {high} was measured for both sides')
-  text = (
-    f'With the best backend of each side, from {points[0]} to {points[-1]}.{gated(rows, numerator, denominator, label)}'
-  )
+  text = f'With the best backend of each side, {spread(points)}.{gated(rows, numerator, denominator, label)}'
   longest = max(levels(rows, 'length'))
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
   notes = beside(records, 'forward_latency', 'forward_seconds', low, high)

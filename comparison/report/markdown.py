@@ -123,14 +123,14 @@ def folded(title: str, content: str) -> str:
 
 
 def status(verdict: Verdict) -> str:
-  """Return the verdict with its mark; of a statement about GPUs, what this device says."""
+  """Return the verdict with its mark; of a statement about another device, what this one says."""
   if verdict.here is None:
     return f'{MARKS[verdict.status]} {verdict.status}'
-  return f'here: {MARKS[verdict.here]} {verdict.here}; on a GPU: not measured'
+  return f'here: {MARKS[verdict.here]} {verdict.here}; {verdict.elsewhere}: not measured'
 
 
 def plain_status(verdict: Verdict) -> str:
-  return verdict.status if verdict.here is None else f'{verdict.here} on this device, not measured on a GPU'
+  return verdict.status if verdict.here is None else f'{verdict.here} on this device, not measured {verdict.elsewhere}'
 
 
 def rules(section: Section) -> list[str]:

@@ -73,12 +73,13 @@ def compared(folders: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Page]:
 def tally(page: Page) -> str:
   """Return one sentence: how many statements have which verdict."""
   verdicts = [section.verdict for section in page.sections]
-  elsewhere = sum(verdict.here is not None for verdict in verdicts)
+  elsewhere = [section.claim.speaks_of for section in page.sections if section.verdict.here is not None]
   found = [verdict.status for verdict in verdicts if verdict.status not in ('not measured here', 'not judged')]
   older = sum(verdict.status == 'not judged' for verdict in verdicts)
   counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
-  speak = 'speaks' if elsewhere == 1 else 'speak'
-  more = f' {elsewhere} more {speak} of GPUs, with a number from this device alone.' if elsewhere else ''
+  speak = 'speaks' if len(elsewhere) == 1 else 'speak'
+  devices = ' or '.join(sorted(set(elsewhere)))
+  more = f' {len(elsewhere)} more {speak} of {devices}, with a number from this device alone.' if elsewhere else ''
   more += f' {older} more have numbers that were measured before their rule was written.' if older else ''
   return f'{len(found)} of the {len(page.article.statements)} statements are judged: {", ".join(counts)}.{more}'
 

@@ -39,7 +39,7 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
   ('arguments', 'words'),
   [
     ({'scale': 'laptops'}, ('--scale', 'laptops', 'nearest: laptop')),
-    ({'scale': 'smoke', 'claims': [2]}, ('--claims', '2', '52')),
+    ({'scale': 'smoke', 'claims': [61]}, ('--claims', '61', '52')),
     ({'scale': 'smoke', 'experiments': ['ordr']}, ('--experiments', 'ordr', 'nearest: order')),
     ({'scale': 'smoke', 'architectures': ['lstm', 'grifin']}, ("architecture='grifin'", 'nearest: griffin')),
     ({'scale': 'smoke', 'architectures': ['linformer']}, ('linformer', 'cannot be causal')),

@@ -38,7 +38,7 @@ QUICK = [
   (['--mode=generate', '--workdir=nowhere', '--prompt=a', '--beam=2', '--top_k=3'], 2),
   (['--mode=compare', '--scale=huge', '--workdir=W'], 2),
   (['--mode=compare', '--scale=smoke', '--experiments=ordr', '--workdir=W'], 2),
-  (['--mode=compare', '--scale=smoke', '--claims=2', '--workdir=W'], 2),
+  (['--mode=compare', '--scale=smoke', '--claims=61', '--workdir=W'], 2),
   (['--mode=compare', '--scale=smoke', '--architectures=lsmt', '--workdir=W'], 2),
 ]
 

@@ -127,6 +127,7 @@ def _plot(title: str, experiment: str, x: str, x_label: str, *series: str, log_x
   return Plot(title, experiment, 'loss', x, series=names, log_x=log_x, x_label=x_label, y_label='test loss')
 
 
+LOSS_BY_SIZE = _plot('Test loss by size', 'small_language_models', 'size', 'parameters')
 CONTROLS = 'Parameters matched within 2 %, as many updates and learning rates for all, chosen on validation'
 CLAIMS = (
   Claim(
@@ -158,7 +159,7 @@ CLAIMS = (
     f'every LSTM that takes at most {COST:.0%} of both has more than {WORSE:.0%} more perplexity',
     ('small_language_models', 'generation_cost'),
     cheap_lstm,
-    (_plot('Test loss by size', 'small_language_models', 'size', 'parameters'),),
+    (LOSS_BY_SIZE,),
     words='"well-tuned LSTM models can still provide respectable performance at a fraction of the computational cost"',
     since=WRITTEN,
     from_scale='overnight',

@@ -8,7 +8,7 @@ import pytest
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims import judging
 from comparison.claims.base import FIRST, Claim, Rule, Verdict
-from comparison.report import html, markdown
+from comparison.report import html, markdown, readme
 from comparison.report.page import Section
 
 OLD, MIDDLE, NEW = '2026-01-01 10:00', '2026-02-01 10:00', '2026-03-01 10:00'
@@ -94,6 +94,25 @@ def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
   assert judging.judge(claim, [row(NEW, device='gpu')]).status == 'contradicted'
 
 
+def test_a_statement_about_phones_has_no_verdict_from_any_device():
+  claim = dataclasses.replace(CLAIM, speaks_of='phones')
+  for device in ('cpu', 'gpu', None):
+    verdict = judging.judge(claim, [row(NEW, device=device)])
+    assert (verdict.status, verdict.here, verdict.number) == ('not measured here', 'contradicted', 3.0)
+    assert verdict.notes[-1] == 'Not measured on a phone: needs a phone, on which this program does not run'
+    for text in words(claim, verdict):
+      assert 'here: ✘ contradicted; on a phone: not measured' in text
+
+
+def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
+  found = Verdict('not measured here', here='supported', elsewhere='somewhere')
+  about = [Section(dataclasses.replace(CLAIM, speaks_of=of), found, '') for of in ('phones', 'GPUs', 'GPUs')]
+  page = type('Page', (), {'sections': about, 'article': type('Article', (), {'statements': (1, 2, 3)})})
+  assert '3 more speak of GPUs or phones, with a number from this device alone' in readme.tally(page)
+  page.sections = about[:1]
+  assert '1 more speaks of phones, with' in readme.tally(page)
+
+
 def test_what_follows_from_a_definition_is_a_fact():
   claim = dataclasses.replace(CLAIM, definition=True)
   assert judging.judge(claim, [row(OLD)]).status == 'fact'
@@ -114,7 +133,9 @@ def words(claim, verdict):
 # A rule that changes gets a new version, and a checksum here. Records keep that of the rule they were measured under.
 RULES = {
   1: {1: '57ce9cd494e6', 2: '25e8148d5d1b', 3: 'bd09a9830af2'},
+  2: {1: 'f5d9c3316fb8'},
   3: {1: '6c0cd40f19c4', 2: '4c57250abfe8'},
+  4: {1: 'b7b3d6dab23b'},
   5: {1: '8fe93da5c135'},
   6: {1: '28d92cb7a624'},
   7: {1: '31ebfffddc39', 2: '789f69b43fe9'},
@@ -147,6 +168,7 @@ RULES = {
   34: {1: '97000f116f21'},
   35: {1: '8680a4c95dbf', 2: '9dbdeee7fc91'},
   36: {1: '2b2d433b2f2a'},
+  37: {1: '884d858e335a'},
   38: {1: 'cdc00830a0fa'},
   39: {1: 'c4b678a0a108'},
   40: {1: '8e370bd0dd59'},
@@ -154,9 +176,11 @@ RULES = {
   42: {1: '88f4ea72761f'},
   43: {1: 'fcb0eea707ee'},
   44: {1: '9177f6efe27e'},
+  45: {1: '1a4f89264155'},
   46: {1: '03ea24b9638d'},
   47: {1: '25a209f28573'},
   48: {1: '0b23254728ae', 2: '8435a6d27145', 3: 'b8929389b126'},
+  49: {1: 'b4e0ce1c1430'},
   50: {1: '9eacdf007703'},
   51: {1: '1fc02379c859'},
   52: {1: 'ffdd05475b79'},

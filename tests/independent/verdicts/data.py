@@ -1,4 +1,4 @@
-"""Verdicts about real data: claims 23, 36, 38 to 44, 46."""
+"""Verdicts about real data: claims 23, 36 to 44, 46."""
 
 import math
 from collections.abc import Sequence
@@ -134,6 +134,21 @@ def claim_36(rows: Sequence[Row]) -> Outcome:
   sentences = 1.96 * float((drawn[0] - drawn[1]).mean(axis=0).std())
   half = math.sqrt((seeds.high - seeds.value) ** 2 + sentences**2)
   return each([at_least('BLEU', Estimate(seeds.value, seeds.value - half, seeds.value + half), 2.0)])
+
+
+def claim_37(rows: Sequence[Row]) -> Outcome:
+  """Judge the slope of the gap of the losses over the decades of parameters, for the seeds that have all sizes."""
+  losses = chosen_on_validation(take(rows, 'small_language_models', 'loss'), 'architecture', 'size')
+  gaps = {size: pairs(at(losses, size=size), LSTM, TRANSFORMER) for size in values(losses, 'size')}
+  table = {size: {seed: a - b for seed, (a, b) in both.items()} for size, both in gaps.items() if both}
+  seeds = sorted(set.intersection(*(set(row) for row in table.values()))) if table else []
+  if len(seeds) < 2 or len(table) < 2:
+    return UNDECIDED if losses else ABSENT
+  decades = np.log10(np.array(list(table)))
+  centred = decades - decades.mean()
+  slopes = [float(centred @ [row[seed] for row in table.values()] / (centred @ centred)) for seed in seeds]
+  slope, last = estimates.mean(slopes), estimates.mean(list(table[max(table)].values()))
+  return each([Regime('slope', slope, slope.low >= 0.02 and last.low > 0, slope.high < 0.02)])
 
 
 def claim_42(rows: Sequence[Row]) -> Outcome:

@@ -1,4 +1,4 @@
-"""Verdicts about decoding and about shares of cells that a side wins: claims 27 to 30, 34, 60."""
+"""Verdicts about decoding and about shares of cells that a side wins: claims 27 to 30, 34, 49, 60."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -6,7 +6,17 @@ import numpy as np
 
 from tests.independent.verdicts import estimates
 from tests.independent.verdicts.estimates import Estimate
-from tests.independent.verdicts.outcome import ABSENT, UNDECIDED, Outcome, Regime, at_least, each, number, ratio
+from tests.independent.verdicts.outcome import (
+  ABSENT,
+  UNDECIDED,
+  Outcome,
+  Regime,
+  at_least,
+  at_most,
+  each,
+  number,
+  ratio,
+)
 from tests.independent.verdicts.reading import (
   GATED,
   RECURRENT,
@@ -22,7 +32,7 @@ from tests.independent.verdicts.reading import (
   take,
   values,
 )
-from tests.independent.verdicts.sides import mapped, rounds_of
+from tests.independent.verdicts.sides import best, mapped, rounds_of
 
 RNN, ATTENTION, OPEN = 'RNN', 'Transformer', ''
 COSTS = {
@@ -156,6 +166,25 @@ def band(rows: Sequence[Row], low: float, high: float, winner: str) -> Regime | 
     return None
   share = share_of(wins, winner)
   return number(f'{low} to {high} tokens', share, share >= 0.8, share < 0.5)
+
+
+def claim_49(rows: Sequence[Row]) -> Outcome:
+  """Judge the slowest token of an LSTM, and every token beyond 1,000 from a cache, against 50 milliseconds."""
+  tokens = take(rows, 'decoding', 'token_seconds', batch=1)
+  found = []
+  for grid in regimes(tokens):
+    recurrent = _by_position(of(grid, 'lstm'))
+    cached = _by_position([row for row in at(of(grid, TRANSFORMER), backend='cached') if row['position'] > 1000])
+    if recurrent and cached:
+      found.append(at_most('LSTM', max(recurrent, key=lambda time: time.value), 50.0))
+      found += [at_least('cache', time, 50.0) for time in cached]
+  return (each(found) if found else UNDECIDED) if tokens else ABSENT
+
+
+def _by_position(rows: Sequence[Row]) -> list[Estimate]:
+  """Return the milliseconds of the best backend at every position."""
+  chosen = [best(at(rows, position=position)) for position in values(rows, 'position')]
+  return [estimates.median([1000 * seconds for seconds in found[1]]) for found in chosen if found]
 
 
 def claim_34(rows: Sequence[Row]) -> Outcome:

@@ -1,4 +1,4 @@
-"""Verdicts about bytes and batches: claims 31 to 33, 47, 48, 50 to 54."""
+"""Verdicts about bytes and batches: claims 5, 31 to 33, 45, 47, 48, 50 to 54."""
 
 from collections.abc import Sequence
 
@@ -22,6 +22,26 @@ from tests.independent.verdicts.sides import best, both, rounds_of
 ATTENTION = (TRANSFORMER,)
 REFERENCE = 'reference'
 FORMS = (REFERENCE, f'{REFERENCE}, remat', 'xla', 'xla, remat')  # of the Transformer
+
+
+def claim_5(rows: Sequence[Row]) -> Outcome:
+  """Judge the most gigabytes of training with stored scores at 2,000 to 4,096 tokens against cards of 24 and 8."""
+  plain = take(rows, 'training_bytes', 'training_bytes')
+  needed = [row['value'] / 1e9 for row in at(plain, form=REFERENCE) if 2000 <= row['length'] <= 4096]
+  if not plain:
+    return ABSENT
+  return each([number('GB', max(needed), max(needed) >= 24, max(needed) < 8)]) if needed else UNDECIDED
+
+
+def claim_45(rows: Sequence[Row]) -> Outcome:
+  """Judge the gigabytes of training with stored scores on 256 frames of 64 patches, at every size."""
+  stored = at(take(rows, 'training_bytes', 'training_bytes'), form=REFERENCE, length=256 * 64)
+  needed = {row['size']: row['value'] / 1e9 for row in stored}
+  return (
+    each([number(f'{size}', needed[size], needed[size] >= 80, needed[size] < 24) for size in sorted(needed)])
+    if needed
+    else ABSENT
+  )
 
 
 def claim_47(rows: Sequence[Row]) -> Outcome:

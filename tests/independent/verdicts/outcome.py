@@ -22,7 +22,7 @@ class Regime(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """A status, and the number that decided it. here: the status on this device, of a statement about GPUs."""
+  """A status, and the number that decided it. here: the status on this device, of a statement about another."""
 
   status: str
   number: Estimate | None = None

@@ -51,14 +51,16 @@ def rounds_of(rows: Iterable[Row], numerator: Side, denominator: Side) -> list[f
   return estimates.over(pair[0][1], pair[1][1]) if pair else []
 
 
-def over_lengths(rows: Sequence[Row], numerator: Side, denominator: Side, threshold: float = 1.0) -> list[Regime]:
-  """Return the ratio of two sides at every size and length, the least first; below 1 it contradicts."""
+def over_lengths(
+  rows: Sequence[Row], numerator: Side, denominator: Side, threshold: float = 1.0, limit: float = 1.0
+) -> list[Regime]:
+  """Return the ratio of two sides at every size and length, the least first; below the limit it contradicts."""
   found = []
   for grid in regimes(rows):
     for length in values(grid, 'length'):
       rounds = rounds_of(at(grid, length=length), numerator, denominator)
       if rounds:
-        found.append(ratio(f'T = {length}, {grid[0].get("size")}', rounds, threshold, 1.0))
+        found.append(ratio(f'T = {length}, {grid[0].get("size")}', rounds, threshold, limit))
   return sorted(found, key=lambda regime: regime.estimate.value)
 
 

@@ -13,6 +13,9 @@ FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-1
 WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '2026-11-29 03:10', '2026-11-29 03:20'
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 TASKS, SERIES, COURSE = '2026-11-29 08:40', '2026-11-29 08:43', '2026-11-29 08:50'
+LAST = '2026-11-29 09:40'
+# What a statement may be about alone, and the device of the records that measure it; None: none can.
+DEVICES = {'GPUs': 'gpu', 'phones': None}
 
 
 @dataclass(frozen=True)
@@ -21,24 +24,26 @@ class Statement:
 
   experiments: tuple[str, ...]
   rules: tuple[tuple[int, str, Rule], ...]
-  about_gpus: bool = False
+  about: str = 'any device'
   definition: bool = False
 
 
 def _one(
-  rule: Rule, since: str, *experiments: str, version: int = 1, definition: bool = False, gpus: bool = False
+  rule: Rule, since: str, *experiments: str, version: int = 1, definition: bool = False, about: str = 'any device'
 ) -> Statement:
-  return Statement(experiments, ((version, since, rule),), gpus, definition)
+  return Statement(experiments, ((version, since, rule),), about, definition)
 
 
 STATEMENTS: dict[int, Statement] = {
   1: Statement(
     ('training_time',), ((2, EVENING, timing.claim_1_of_steps_and_times), (3, WORDS, timing.claim_1_of_steps))
   ),
+  2: _one(timing.claim_2, LAST, 'training_time', about='GPUs'),
   3: Statement(
-    ('training_time',), ((1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_twice_as_fast)), True
+    ('training_time',), ((1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_twice_as_fast)), 'GPUs'
   ),
-  5: _one(timing.claim_5, BYTES, 'training_bytes'),
+  4: _one(timing.claim_4, LAST, 'training_time', about='GPUs'),
+  5: _one(memory.claim_5, BYTES, 'training_bytes'),
   6: _one(timing.claim_6, BYTES, 'training_time'),
   7: Statement(
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
@@ -80,6 +85,7 @@ STATEMENTS: dict[int, Statement] = {
     ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
   ),
   36: _one(data.claim_36, REAL, 'translations'),
+  37: _one(data.claim_37, LAST, 'small_language_models'),
   38: _one(data.claim_38, REAL, 'small_language_models', 'generation_cost'),
   39: _one(data.claim_39, REAL, 'long_series'),
   40: _one(data.claim_40, REAL, 'ten_thousand_steps'),
@@ -87,6 +93,7 @@ STATEMENTS: dict[int, Statement] = {
   42: _one(data.claim_42, REAL, 'recognition'),
   43: _one(data.claim_43, REAL, 'decoding', 'sample_models'),
   44: _one(data.claim_44, REAL, 'acoustic_split'),
+  45: _one(memory.claim_45, LAST, 'training_bytes'),
   46: _one(data.claim_46, REAL, 'video_forms'),
   47: _one(memory.claim_47, FIRST, 'state_bytes'),
   48: Statement(
@@ -96,17 +103,18 @@ STATEMENTS: dict[int, Statement] = {
       (3, WORDS, memory.claim_48_growth),
     ),
   ),
+  49: _one(decoding.claim_49, LAST, 'decoding', about='phones'),
   50: _one(memory.claim_50, FIRST, 'optimizer_bytes', definition=True),
   51: _one(memory.claim_51, BYTES, 'training_bytes'),
   52: _one(memory.claim_52, FIRST, 'truncation'),
   53: _one(memory.claim_53, BYTES, 'training_bytes'),
-  54: _one(memory.claim_54, BYTES, 'batching', gpus=True),
+  54: _one(memory.claim_54, BYTES, 'batching', about='GPUs'),
   55: _one(timing.claim_55, EXISTING, 'forward_latency'),
   56: _one(forms.claim_56, COURSE, 'segment_memory'),
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
   58: _one(forms.claim_58, TASKS, 'approximations'),
   59: _one(forms.claim_59, TASKS, 'attention_shares'),
-  60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', gpus=True),
+  60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', about='GPUs'),
 }  # fmt: skip
 
 
@@ -119,7 +127,7 @@ def verdict(number: int, rows: Sequence[Row]) -> Outcome:
   """Return the outcome of a claim by the newest rule older than its first measurement, or by its oldest rule.
 
   Records that are older than that one, and records of scale smoke, have a number and are not judged. A statement about
-  GPUs has no verdict from another device.
+  one kind of device has no verdict from another.
   """
   statement = STATEMENTS[number]
   needed = [row for row in rows if row['experiment'] in statement.experiments]
@@ -137,6 +145,7 @@ def verdict(number: int, rows: Sequence[Row]) -> Outcome:
     return outcome._replace(status='not judged')
   if statement.definition and outcome.status == 'supported':
     outcome = outcome._replace(status='fact')
-  if statement.about_gpus and not any(row.get('device') == 'gpu' for row in rows):
+  device = DEVICES.get(statement.about)
+  if statement.about in DEVICES and (device is None or device not in {row.get('device') for row in rows}):
     return outcome._replace(status=ABSENT.status, here=outcome.status)
   return outcome

@@ -1,4 +1,4 @@
-"""Verdicts about the time and memory of training and of reading a sequence: claims 1, 3, 6, 10, 24 to 26, 55, 57."""
+"""Verdicts about the time and memory of training and of reading a sequence: claims 1 to 4, 6, 10, 24 to 26, 55, 57."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,6 @@ from tests.independent.verdicts.outcome import (
   at_most,
   can,
   each,
-  number,
   often,
   ratio,
 )
@@ -84,18 +83,26 @@ def claim_1_of_steps_and_times(rows: Sequence[Row]) -> Outcome:
 
 def training(
   low: float, high: float, numerator: Sequence[str], denominator: Sequence[str], threshold: float,
-  made: Callable[[Sequence[Regime]], Outcome],
+  made: Callable[[Sequence[Regime]], Outcome], limit: float = 1.0,
 ) -> Callable[[Sequence[Row]], Outcome]:  # fmt: skip
   def judge(rows: Sequence[Row]) -> Outcome:
     times = within(take(rows, 'training_time', 'step_seconds'), low, high)
-    return made(over_lengths(times, numerator, denominator, threshold)) if times else ABSENT
+    return made(over_lengths(times, numerator, denominator, threshold, limit)) if times else ABSENT
 
   return judge
 
 
+claim_2 = training(512, 512, RECURRENT, ATTENTION, 10.0, often, 5.0)
 claim_3_everywhere = training(0, 1024, RECURRENT, ATTENTION, 1.0, always)
 claim_3_twice_as_fast = training(0, 999, RECURRENT, ATTENTION, 2.0, often)
 claim_6 = training(10_000, float('inf'), ATTENTION, RECURRENT, 1.0, can)
+
+
+def claim_4(rows: Sequence[Row]) -> Outcome:
+  times = within(take(rows, 'training_time', 'step_seconds'), 256, 2048)
+  sizes = values(of(times, *COMPARED), 'size')
+  largest = at(times, size=sizes[-1]) if sizes else []
+  return each(over_lengths(largest, RECURRENT, ATTENTION, 10.0, 3.0)) if largest else ABSENT
 
 
 def latency(
@@ -207,12 +214,3 @@ def claim_57(rows: Sequence[Row]) -> Outcome:
   times = of(take(rows, 'forward_latency', 'forward_seconds'), 'linear_transformer')
   slopes = [exponent_of_best(grid, ('linear_transformer',)) for grid in regimes(within(times, 512))]
   return each([at_most('linear attention', slope, 1.1, 1.5) for slope in slopes if slope]) if times else ABSENT
-
-
-def claim_5(rows: Sequence[Row]) -> Outcome:
-  """Judge the most gigabytes of training with stored scores at 2,000 to 4,096 tokens against cards of 24 and 8."""
-  plain = take(rows, 'training_bytes', 'training_bytes')
-  needed = [row['value'] / 1e9 for row in within(plain, 2000, 4096) if row['form'] == REFERENCE]
-  if not plain:
-    return ABSENT
-  return each([number('GB', max(needed), max(needed) >= 24, max(needed) < 8)]) if needed else UNDECIDED
