@@ -4,6 +4,7 @@ from comparison.experiments.base import Experiment
 from comparison.experiments.baselines import Baselines
 from comparison.experiments.batching import Batching
 from comparison.experiments.capability_grids import Approximations, AttentionShares, LongLags, PositionEncodings
+from comparison.experiments.capacity_map import CapacityMap
 from comparison.experiments.decoding import Decoding
 from comparison.experiments.few_sequences import FewSequences
 from comparison.experiments.forecasting_grids import LongSeries, TenThousandSteps
@@ -52,6 +53,7 @@ _ALL: tuple[Experiment, ...] = (
   PositionEncodings(),
   Approximations(),
   AttentionShares(),
+  CapacityMap(),
   RandomSettings(),
   Plateaus(),
   Skips(),

@@ -21,6 +21,7 @@ MOST_ADDED = 2  # rates in all, beyond the edges of a grid
 Runs = dict[int, Trial]  # by seed
 Score = tuple[float, str] | tuple[float, str, Row]  # value, unit, and columns beside them
 LAST = 0.05  # share of the updates whose mean loss is the training loss
+BINS = 16  # means of equal parts of the updates, which a row keeps of the losses of training
 
 
 class Trials(Experiment):
@@ -104,7 +105,8 @@ class Trials(Experiment):
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))
     train = float(np.mean(run.losses[-last:]))
-    return {'train_loss': (train, self.loss_unit), **self.scores(model, run, task, cell)}
+    curve = [float(f'{part.mean():.4g}') for part in np.array_split(run.losses, min(BINS, len(run.losses)))]
+    return {'train_loss': (train, self.loss_unit, {'curve': curve}), **self.scores(model, run, task, cell)}
 
   def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, tuple[Runs, float]]:
     """Return rate → its runs and their mean score of validation, with the rates that were added at an edge."""

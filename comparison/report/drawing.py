@@ -1,6 +1,6 @@
 """All figures of a page: those that lead it and those of the claims, each once."""
 
-from comparison.report import figures, forest, headline
+from comparison.report import capacity, figures, forest, headline
 from comparison.report.figures import Drawn
 from comparison.report.page import Page
 
@@ -9,10 +9,11 @@ WINNERS = 'Who wins by size and length'
 
 
 def leading(page: Page) -> list[Drawn]:
-  """Return who wins by size and length, and the forest of all verdicts; those that there are numbers for."""
+  """Return who wins by size and length, all verdicts, the capacity map; those that there are numbers for."""
   found = (
     (headline.draw(page.records), WINNERS, f'{headline.TITLE}. {headline.CAPTION}', 'headline'),
     (forest.draw(page), forest.TITLE, forest.CAPTION, 'forest'),
+    (capacity.draw(page.records), capacity.TITLE, f'{capacity.TITLE}. {capacity.CAPTION}', 'capacity'),
   )
   return [Drawn(svg, title, caption, f'{FOLDER}/{name}.svg') for svg, title, caption, name in found if svg]
 

@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import across_tasks, headline, named, quality, tables, task_quality
+from comparison.report import across_tasks, capacity, headline, named, quality, tables, task_quality
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -68,6 +68,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   leading = (
     headline.table(records),
     *article.tables(records),
+    capacity.table(records),
     task_quality.table(records),
     *across_tasks.tables(records),
   )

@@ -59,6 +59,7 @@ def details(folders: Sequence[pathlib.Path]) -> str:
     '### Verdicts',
     tally(page),
     markdown.verdicts(page),
+    *others(folders, folder),
     *map(run_table, runs),
   ]
   return '\n\n'.join(parts) + '\n'
@@ -66,8 +67,27 @@ def details(folders: Sequence[pathlib.Path]) -> str:
 
 def compared(folders: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Page]:
   """Return the folder of the comparison that is shown, and its page."""
-  folder = next(path for place in folders for scale in SCALES if (path := place / scale).is_dir())
-  return folder, report.assemble(records.select(records.read_all(folder), folder.name))
+  folder = comparisons(folders)[0]
+  return folder, assembled(folder)
+
+
+def comparisons(folders: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+  return [path for place in folders for scale in SCALES if (path := place / scale).is_dir()]
+
+
+def assembled(folder: pathlib.Path) -> Page:
+  return report.assemble(records.select(records.read_all(folder), folder.name))
+
+
+def others(folders: Sequence[pathlib.Path], shown: pathlib.Path) -> list[str]:
+  """Return a section of the comparisons that are not shown, a line each; nothing without any."""
+  lines = []
+  for folder in comparisons(folders):
+    if folder != shown:
+      page = assembled(folder)
+      where = f'[{page.records[0]["device_kind"]}, {folder.name}](../{folder}/report.md)'
+      lines.append(f'- {where}: {tally(page)}')
+  return ['### Other comparisons', '\n'.join(lines)] if lines else []
 
 
 def tally(page: Page) -> str:

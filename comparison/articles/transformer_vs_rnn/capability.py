@@ -303,6 +303,7 @@ CLAIMS = (
         series=('recurrence',),
       ),
     ),
+    beside=('capacity_map',),
     words='"the best overall system often combines multiple architectural paradigms"',
     since=WRITTEN,
     from_scale='overnight',

@@ -80,6 +80,14 @@ def test_every_trial_is_written_and_rates_are_added_while_the_best_ends_the_grid
 
 
 @pytest.mark.usefixtures('made_up')
+def test_a_trial_keeps_the_course_of_its_training_loss():
+  rows = [row for row in run(Copies()) if row['metric'] == 'train_loss']
+  for row in rows:
+    assert row['curve'] == [pytest.approx(row['value'], rel=1e-3)] * grid.BINS
+  assert not any('curve' in row for row in run(Copies()) if row['metric'] != 'train_loss')
+
+
+@pytest.mark.usefixtures('made_up')
 def test_a_trial_that_diverged_has_no_score(monkeypatch):
   monkeypatch.setattr(Copies, 'best', 1.0)
   monkeypatch.setattr(Copies, 'common', lambda self, scale: {**COMMON, 'rates': [1e-2, 3e-2, 1e-1]})

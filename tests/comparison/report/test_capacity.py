@@ -1,0 +1,66 @@
+"""The capacity map: shares between the trivial answer and all right, of architectures that have every task."""
+
+import pytest
+
+from comparison.experiments import EXPERIMENTS
+from comparison.report import capacity
+from tests.comparison.claims.invented import rows
+
+TRIVIAL = {'recall': 0.25, 'parity': 0.5, 'copying': 0.125}
+
+
+def trials(name, accuracy, longer, tasks=tuple(TRIVIAL), **columns):
+  found = []
+  for task in tasks:
+    who = {'architecture': name, 'task': task, 'state_bytes': 1024, 'selection': -1.0, 'learning_rate': 1e-3, **columns}
+    for metric, value in (('accuracy', accuracy), ('accuracy_longer', longer)):
+      found += rows(capacity.EXPERIMENT, metric, value=lambda seed, v=value, **_: v + 0.02 * seed, seed=[0, 1], **who)
+    worse = {**who, 'selection': -2.0, 'learning_rate': 1e-2}
+    found += rows(capacity.EXPERIMENT, 'accuracy', value=0.99, seed=[0, 1], **worse)  # not the best on validation
+  return found
+
+
+def baselines():
+  return [
+    row
+    for task, value in TRIVIAL.items()
+    for row in rows(capacity.EXPERIMENT, 'baseline', value=value, scored='accuracy', task=task)
+  ]
+
+
+def test_scores_are_shares_of_the_way_from_the_best_trivial_answer():
+  found = capacity.entries(baselines() + trials('lstm', 0.74, 0.1))
+  assert found['lstm'].scores['recall', 'accuracy'] == pytest.approx((0.75 - 0.25) / 0.75)
+  assert found['lstm'].scores['parity', 'accuracy'] == pytest.approx(0.5)
+  assert found['lstm'].scores['parity', 'accuracy_longer'] == 0.0  # below the trivial answer
+  assert found['lstm'].mean('accuracy') == pytest.approx((0.5 / 0.75 + 0.5 + 0.625 / 0.875) / 3)
+
+
+def test_an_architecture_without_one_of_the_tasks_is_not_shown():
+  records = baselines() + trials('lstm', 0.9, 0.5) + trials('gru', 0.9, 0.5, tasks=('recall',))
+  assert set(capacity.entries(records)) == {'lstm'}
+  assert capacity.draw(records) is None  # one is no map
+  assert capacity.entries([]) == {}
+  assert capacity.table([]).rows == ()
+
+
+def test_the_map_and_the_table_name_every_form():
+  records = baselines() + trials('lstm', 0.7, 0.5) + trials('gated_deltanet', 0.8, 0.5)
+  records += trials('gated_deltanet', 0.9, 0.9, reflecting=1)
+  svg = capacity.draw(records)
+  for name in ('lstm', 'gated_deltanet', 'gated_deltanet, reflecting'):
+    assert f'>{name}</text>' in svg
+  table = capacity.table(records)
+  assert [row[0] for row in table.rows] == ['gated_deltanet, reflecting', 'gated_deltanet', 'lstm']
+  assert table.columns[:2] == ('architecture', 'state')
+  assert {row[1] for row in table.rows} == {'1 KiB'}
+
+
+def test_every_cell_has_the_scores_of_the_map():
+  """Smoke cells are trained for a few updates: what they write is what the map reads."""
+  found = []
+  for cell in EXPERIMENTS[capacity.EXPERIMENT].cells('smoke'):
+    found += [{'experiment': capacity.EXPERIMENT, **row} for row in EXPERIMENTS[capacity.EXPERIMENT].run(cell)]
+  (entry,) = capacity.entries(found).values()
+  assert {task for task, _ in entry.scores} == set(TRIVIAL)
+  assert {metric for _, metric in entry.scores} == {'accuracy', 'accuracy_longer'}
