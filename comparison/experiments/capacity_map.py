@@ -1,4 +1,4 @@
-"""What every mixer can do for the bytes of its state: recall, parity, copying, and each beyond the training length."""
+"""Measure each mixer for the bytes of its state: recall, parity, copying, and each beyond the training length."""
 
 from collections.abc import Mapping, Sequence
 
