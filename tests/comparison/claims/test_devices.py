@@ -1,4 +1,4 @@
-"""Check what is said beside the verdicts about devices: every backend, days of training, other forms; and at which sizes."""
+"""Check what is said beside the verdicts about devices: backends, days of training, other forms, and the sizes."""
 
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from tests.comparison.claims.invented import training_bytes
