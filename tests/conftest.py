@@ -53,3 +53,12 @@ def logged(caplog, monkeypatch):
   caplog.set_level(logging.INFO, logger='seqmodels')
   yield caplog
   log.removeHandler(caplog.handler)
+
+
+@pytest.fixture(scope='module')
+def frozen_garbage():
+  """Leave what is there before a module out of its collections, which take seconds each in a process of many tests."""
+  gc.collect()
+  gc.freeze()
+  yield
+  gc.unfreeze()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(autouse=True)
-def collected():
+def collected(frozen_garbage):
   yield
   gc.collect()
 

@@ -56,7 +56,7 @@ def test_a_page_of_minutes_names_the_scale_that_measures_a_claim():
   claims = articles.load().claims
   for claim in claims.values():
     measured = all(EXPERIMENTS[name].cells('laptop') for name in claim.experiments)
-    assert (claim.from_scale == 'laptop') == measured, claim.number
+    assert claim.from_scale != 'laptop' or measured, claim.number  # what is measured may be too short, too
     assert all(EXPERIMENTS[name].cells(claim.from_scale) for name in claim.experiments)
   sections = {section.claim.number: section.command for section in report.assemble([], [12, 39]).sections}
   assert '--scale=laptop' in sections[12]
