@@ -48,7 +48,7 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
     ({'scale': 'smoke', 'experiments': []}, ('--experiments is empty',)),
     (
       {'scale': 'smoke', 'experiments': ['state_bytes'], 'architectures': ['griffin']},
-      ('--architectures has no effect on state_bytes; experiments that take them: batching, clipping, decoding',),
+      ('--architectures has no effect on state_bytes; experiments that take them: batching, capacity_map, clipping',),
     ),
     (
       {'scale': 'smoke', 'experiments': ['forward_latency', 'order'], 'architectures': ['griffin']},

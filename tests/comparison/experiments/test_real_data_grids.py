@@ -14,6 +14,7 @@ from comparison.experiments.translation_grids import RESAMPLES, resampled
 from seqmodels.errors import InputError
 from tasks.datasets import source
 from tasks.forecasting import Forecasting
+from tests.comparison.experiments.readable import misfits
 
 # Experiment → the cell of its smoke run that is tried, the metrics that its claim reads, and the baselines.
 SMOKE = {
@@ -38,6 +39,7 @@ def test_a_smoke_run_needs_no_data_and_has_the_scores_that_are_judged(name):
   assert len(cells) == 1
   rows = list(EXPERIMENTS[name].run(cells[0]))
   assert metrics <= {row['metric'] for row in rows}
+  assert not misfits(rows)
   assert all(math.isfinite(row['value']) for row in rows)
   assert {row['scored'] for row in rows if row['metric'] == 'baseline'} == baselines
   if name == 'translations':

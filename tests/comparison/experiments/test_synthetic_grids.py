@@ -8,6 +8,7 @@ from comparison.experiments import EXPERIMENTS, grid
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
 from comparison.experiments.trained import Trial
+from tests.comparison.experiments.readable import misfits
 
 RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
 NAMES = (*RANDOM, 'long_lags', 'position_encodings', 'approximations', 'attention_shares')
@@ -35,6 +36,7 @@ def run(name, made, number=-1, scale='smoke'):
   cell = {**EXPERIMENTS[name].cells(scale)[number], 'seeds': [0], 'rates': [1e-3]}
   cell.pop('tuning_seeds', None)
   rows = list(EXPERIMENTS[name].run(cell))
+  assert not misfits(rows)
   return cell, rows, made[-1]
 
 
