@@ -11,6 +11,19 @@ from comparison.records import Row
 from comparison.statistics import Interval
 
 FEWEST = 2  # pairs without which nothing is concluded
+TIE = 0.01  # of a loss: a smaller relative difference is none
+BySeed = Mapping[int, float]
+
+
+def by_seed(rows: Sequence[Row], **columns: object) -> BySeed:
+  """Return seed → value of the rows whose columns have these values."""
+  return {r['seed']: r['value'] for r in rows if all(r.get(name) == value for name, value in columns.items())}
+
+
+def gain(better: BySeed, worse: BySeed) -> Interval | None:
+  """Return the mean of `better` − `worse` over the seeds of both; None with fewer than FEWEST."""
+  both = sorted(better.keys() & worse.keys())
+  return statistics.mean([better[seed] - worse[seed] for seed in both]) if len(both) >= FEWEST else None
 
 
 def of(rows: Iterable[Row], architecture: str) -> list[Row]:

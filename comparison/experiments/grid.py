@@ -21,6 +21,10 @@ MOST_ADDED = 2  # rates in all, beyond the edges of a grid
 Runs = dict[int, Trial]  # by seed
 Score = tuple[float, str] | tuple[float, str, Row]  # value, unit, and columns beside them
 LAST = 0.05  # share of the updates whose mean loss is the training loss
+# Of what the tasks score; of `loss`, an experiment says it. An error rate is no share: insertions count too.
+UNITS = {
+  'accuracy': 'share', 'bits': 'bits', 'bleu': 'BLEU', 'label_error_rate': 'errors a label', 'wer': 'errors a word',
+}  # fmt: skip
 BINS = 16  # means of equal parts of the updates, which a row keeps of the losses of training
 
 
@@ -60,8 +64,10 @@ class Trials(Experiment):
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     """Return metric → value, unit and further columns of a trained model; by default what the task says of its test."""
     del cell
-    units = {'accuracy': 'share', 'loss': self.loss_unit}
-    return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
+    return {name: (value, self.unit(name)) for name, value in score(model, trial.params, task, 'test').items()}
+
+  def unit(self, metric: str) -> str:
+    return self.loss_unit if metric == 'loss' else UNITS.get(metric, '')
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
@@ -100,7 +106,8 @@ class Trials(Experiment):
         for metric in self.baseline_metrics:
           if metric in values:
             point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}
-            yield {**point, 'metric': 'baseline', 'scored': metric, 'value': values[metric], 'baseline': name}
+            beside = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
+            yield {**point, 'metric': 'baseline', 'value': values[metric], **beside}
 
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))

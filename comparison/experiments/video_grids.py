@@ -1,6 +1,6 @@
 """Predicting frames by attention to all patches so far, to some of them, and by recurrence; and the memory of each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -8,12 +8,9 @@ import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Row, Scale
-from comparison.experiments.grid import Grid, Score
-from comparison.experiments.trained import Trial
+from comparison.experiments.grid import Grid
 from comparison.experiments.training_grids import common
 from comparison.experiments.variants import Variant, columns
-from seqmodels.models import Model
-from tasks.base import Task
 from tasks.video import Video
 from training.optimizer import make_optimizer
 from training.settings import TrainSettings
@@ -78,14 +75,11 @@ class VideoForms(Grid):
       patch=cell['patch'], history=cell['history'], evaluation_examples=cell['scored'],
     )  # fmt: skip
 
-  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
-    return {name: (value, '') for name, (value, *_) in super().scores(model, trial, task, cell).items()}
-
   def run(self, cell: Cell) -> Iterable[Row]:
     yield from super().run(cell)
     if cell['form'] == 'joint':
       yield from (
-        {'metric': 'baseline', 'scored': 'mse', 'value': values['mse'], 'baseline': name}
+        {'metric': 'baseline', 'scored': 'mse', 'unit': self.unit('mse'), 'value': values['mse'], 'baseline': name}
         for name, values in self.task(cell).baselines().items()
       )
     for frames in (cell['frames'], cell['many_frames']):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from comparison import statistics
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, selection, tuned, where
+from comparison.claims.pairs import TIE
 from comparison.claims.points import Point, above, combine, not_measured, undecided
 from comparison.records import Row
 
 WRITTEN, WRITTEN_LATER = '2026-11-29 08:32', '2026-11-29 08:43'
-TIE = 0.01  # of a loss: a smaller relative difference is none
 MOST = 10_000  # training sequences
 LONG, VERY_LONG = 300, 10_000  # steps of a series
 WORSE, COST = 0.05, 0.5  # of the perplexity; of the FLOPs and the time

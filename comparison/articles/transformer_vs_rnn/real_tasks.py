@@ -9,12 +9,12 @@ from comparison import statistics
 from comparison.articles.transformer_vs_rnn.little_data import CONTROLS
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, seeds, tuned, where
+from comparison.claims.pairs import TIE
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.records import Row
 from comparison.statistics import Interval
 
 WRITTEN = '2026-11-29 08:32'
-TIE = 0.01  # of a loss: a smaller relative difference is none
 RATE = 16_000  # samples a second
 BITS = 0.05  # a sample: a smaller difference is none
 AHEAD = 2.0  # BLEU
@@ -140,7 +140,7 @@ def video_forms(records: Sequence[Row]) -> Verdict:
   needed = where(records, 'video_forms', 'training_bytes')
   frames = max(levels(needed, 'frames'), default=0)
   memory = {r['form']: r['value'] for r in needed if r['frames'] == frames}
-  errors = {form: {r['seed']: r['value'] for r in rows if r['form'] == form} for form in levels(rows, 'form')}
+  errors = {form: pairs.by_seed(rows, form=form) for form in levels(rows, 'form')}
   points = []
   for form in SPARSE:
     joint, own = errors.get('joint', {}), errors.get(form, {})

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from comparison import statistics
+from comparison.claims import pairs
 from comparison.claims.base import (
   GATED,
   RECURRENT,
@@ -62,24 +63,20 @@ def clipping_matters(records: Sequence[Row]) -> Verdict:
   for optimizer in levels(rows, 'optimizer'):
     for architecture in levels(rows, 'architecture'):
       here = [r for r in rows if (r['optimizer'], r['architecture']) == (optimizer, architecture)]
-      loss = {clip: {r['seed']: r['value'] for r in here if r['clip'] == clip} for clip in (0.0, 1.0)}
-      both = sorted(loss[0.0].keys() & loss[1.0].keys())
-      if len(both) < 2:
-        continue
-      gain = statistics.mean([loss[0.0][seed] - loss[1.0][seed] for seed in both])
+      lost = pairs.gain(pairs.by_seed(here, clip=0.0), pairs.by_seed(here, clip=1.0))
       label = f'{architecture} by {optimizer}: loss without clipping − with'
-      if architecture in RECURRENT:
-        points.append(above(label, gain, MARGIN, unit='nats'))
-      elif architecture == TRANSFORMER:
-        points.append(below(label, gain, MARGIN, unit='nats'))
+      if lost is not None and architecture in RECURRENT:
+        points.append(above(label, lost, MARGIN, unit='nats'))
+      elif lost is not None and architecture == TRANSFORMER:
+        points.append(below(label, lost, MARGIN, unit='nats'))
   if not points:
     return undecided('fewer than two seeds were measured with clipping and without')
   failures = where(records, 'clipping', 'diverged')
-  lost = ', '.join(
+  shares = ', '.join(
     f'{a} {100 * np.mean([r["value"] for r in failures if (r["architecture"], r["clip"]) == (a, 0.0)]):.0f} %'
     for a in levels(failures, 'architecture')
   )
-  return combine(points, f'{"; ".join(map(str, points))}. Diverged without clipping, of all learning rates: {lost}.')
+  return combine(points, f'{"; ".join(map(str, points))}. Diverged without clipping, of all learning rates: {shares}.')
 
 
 def larger_rates(records: Sequence[Row]) -> Verdict:
@@ -184,8 +181,8 @@ def _fits(records: Sequence[Row]) -> dict[str, dict[int, list[tuple[float, float
   found: dict[str, dict[int, list[tuple[float, float]]]] = {}
   for row in rows:
     if row['examples'] == fewest and _trial(row) in tests:
-      pairs = found.setdefault(row['architecture'], {}).setdefault(row['seed'], [])
-      pairs.append((row['value'], tests[_trial(row)]))
+      own = found.setdefault(row['architecture'], {}).setdefault(row['seed'], [])
+      own.append((row['value'], tests[_trial(row)]))
   return found
 
 
@@ -196,8 +193,8 @@ def _trial(row: Row) -> tuple[object, ...]:
 def _unfitted(records: Sequence[Row]) -> str:
   """Return why the updates were too few to speak of data: a model that has not learned the fewest examples."""
   least = {
-    model: max(min(train for train, _ in pairs) for pairs in by_seed.values())
-    for model, by_seed in _fits(records).items()
+    model: max(min(train for train, _ in own) for own in of_model.values())
+    for model, of_model in _fits(records).items()
   }
   slow = [f'{model} {loss:.3g}' for model, loss in least.items() if loss > FITTED]
   if not slow:
@@ -229,8 +226,8 @@ def gap_at_equal_fit(transformer: Sequence[tuple[float, float]], rnn: Sequence[t
 
   Both: (training loss, test loss) of each learning rate, interpolated.
   """
-  equal = max(min(train for train, _ in pairs) for pairs in (transformer, rnn))
-  curves = [np.array(sorted(pairs)).T for pairs in (transformer, rnn)]
+  equal = max(min(train for train, _ in own) for own in (transformer, rnn))
+  curves = [np.array(sorted(own)).T for own in (transformer, rnn)]
   losses = [float(np.interp(equal, train, test)) for train, test in curves]
   return losses[0] - losses[1]
 
