@@ -13,7 +13,7 @@ FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-1
 WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '2026-11-29 03:10', '2026-11-29 03:20'
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 TASKS, SERIES, COURSE = '2026-11-29 08:40', '2026-11-29 08:43', '2026-11-29 08:50'
-LAST = '2026-11-29 09:40'
+LAST, REVIEWED = '2026-11-29 09:40', '2026-11-29 11:05'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -57,13 +57,13 @@ STATEMENTS: dict[int, Statement] = {
   12: _one(learned.claim_12, FIRST, 'order'),
   13: _one(forms.claim_13, TASKS, 'position_encodings'),
   14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
-  15: _one(trials.claim_15, OPTIMISED, 'clipping'),
-  16: _one(trials.claim_16, OPTIMISED, 'learning_rates'),
+  15: _one(trials.claim_15, REVIEWED, 'clipping', version=2),
+  16: _one(trials.claim_16, REVIEWED, 'learning_rates', version=2),
   17: _one(trials.claim_17, COURSE, 'random_settings'),
   18: _one(trials.claim_18, COURSE, 'plateaus'),
   19: _one(trials.claim_19, COURSE, 'skips'),
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
-  21: _one(trials.claim_21, FITTED, 'sample_efficiency', version=2),
+  21: _one(trials.claim_21, REVIEWED, 'sample_efficiency', version=3),
   22: _one(forms.claim_22, COURSE, 'state_sizes'),
   23: _one(data.claim_23, REAL, 'few_sequences'),
   24: Statement(
