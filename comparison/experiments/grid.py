@@ -106,8 +106,8 @@ class Trials(Experiment):
         for metric in self.baseline_metrics:
           if metric in values:
             point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}
-            beside = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
-            yield {**point, 'metric': 'baseline', 'value': values[metric], **beside}
+            labels = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
+            yield {**point, 'metric': 'baseline', 'value': values[metric], **labels}
 
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))

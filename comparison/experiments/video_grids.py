@@ -54,7 +54,7 @@ class VideoForms(Grid):
       scale,
       {
         'dataset': 'moving_segments', 'reading': 'patches', 'pixels': 16, 'patch': 8, 'frames': 6, 'history': 3,
-        'many_frames': 12, 'depth': 2, 'size': 1.2e4, 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0],
+        'many_frames': 12, 'depth': 2, 'size': 1.95e4, 'batch': 4, 'steps': 4, 'rates': [3e-3], 'seeds': [0],
         'scored': 20,
       },
       {},

@@ -46,7 +46,7 @@ def _gains_of_clipping(records: Sequence[Row], optimizer: str) -> dict[str, pair
   rows = tuned(where(records, 'clipping', 'loss', optimizer=optimizer), 'architecture', 'clip')
   unigram = _unigram(records, 'clipping')
   every = where(records, 'clipping', 'diverged', optimizer=optimizer)
-  found = {}
+  found: dict[str, pairs.BySeed] = {}
   for name in levels(every, 'architecture'):
     loss = [pairs.by_seed(rows, architecture=name, clip=clip) for clip in (0.0, 1.0)]
     tried = [any((r['architecture'], r['clip']) == (name, clip) for r in every) for clip in (0.0, 1.0)]
@@ -127,7 +127,7 @@ def _good_rates(
     limit = best + BAND * max(0.0, (unigram or 0.0) - best)
     good = [place for place, value in enumerate(losses) if value <= limit]
     ends = [_leaves(rates, losses, limit, place, step) for place, step in ((good[0], -1), (good[-1], 1))]
-    found[seed] = Band(*ends, good[0] == 0, good[-1] == len(rates) - 1)
+    found[seed] = Band(ends[0], ends[1], good[0] == 0, good[-1] == len(rates) - 1)
   return found
 
 

@@ -130,6 +130,19 @@ def words(claim, verdict):
   ]
 
 
+def test_learning_rates_at_the_edge_are_counted_by_cells():
+  cell = lambda name, architecture, best: [
+    row(NEW, architecture=architecture, cell=name, learning_rate=rate, rates=[1e-3, 3e-3, 1e-2], seed=seed,
+        selection=None if rate == 1e-2 and best != 1e-2 else -abs(rate - best))
+    for rate in (1e-3, 3e-3, 1e-2) for seed in (0, 1)
+  ]  # fmt: skip
+  records = cell('a', 'lstm', 1e-2) + cell('b', 'lstm', 3e-3) + cell('c', 'transformer', 3e-3) + cell('d', 'gru', 1e-3)
+  (note,) = (note for note in judging.judge(CLAIM, records).notes if 'learning rate' in note)
+  assert note.endswith(': gru 1 of 1, lstm 1 of 2')
+  alone = [{**r, 'rates': [r['learning_rate']]} for r in records]
+  assert not any('learning rate' in note for note in judging.judge(CLAIM, alone).notes)
+
+
 # A rule that changes gets a new version, and a checksum here. Records keep that of the rule they were measured under.
 RULES = {
   1: {1: '57ce9cd494e6', 2: '25e8148d5d1b', 3: 'bd09a9830af2'},
