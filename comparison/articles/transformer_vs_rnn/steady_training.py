@@ -153,7 +153,7 @@ CLAIMS = (
     ('clipping',),
     clipping_matters,
     (plot('Test loss with and without clipping', 'clipping', 'loss', 'clip', 'clip (0: none)', 'nats', 'optimizer'),),
-    revised='version 2 compares the gains: by version 1 the statement could not fail where clipping helps nobody, and '
+    revised='version 2 compares the gains: by version 1 the statement could not fail where clipping helps no model, and '
     f'models that diverged did not count. {SEEN}',
     words='"requires careful gradient clipping"',
     since=REVIEWED,

@@ -169,7 +169,7 @@ CASES = [
   (41, 'contradicted', growing(1.0, 1.0, (1.0, 0.9))),
   (41, 'undecided', growing(1.0, 1.01, (1.0, 0.9))),
   (41, 'undecided', growing(0.8, 1.0, (1.0, 0.9), most=2000)),  # which is not abundant
-  (41, 'contradicted', growing(0.8, 1.0, (1.0, 0.9), trivial=0.83)),  # which nobody has learned
+  (41, 'contradicted', growing(0.8, 1.0, (1.0, 0.9), trivial=0.83)),  # which no model has learned
   (41, 'supported', growing(0.8, 1.0, (1.0, 0.9), trivial=0.85)),
   (42, 'supported', recognised(0.1, -0.1)),
   (42, 'contradicted', recognised(0.05, 0.2)),
