@@ -9,6 +9,7 @@ Gates are those of `xla/recurrent.py`: tanhs, with the half of sigmoid gates fol
 state is the one before.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ from seqmodels.kernels.xla.recurrent import sigmoid, sigmoid_slope
 
 Carry = tuple[Float[Array, 'b e'], ...]
 Weights = tuple[jax.Array, ...]  # u [e z], and the GRU's second bias
-EXACT = jax.lax.Precision.HIGHEST  # rounded to TF32, a cell is a step function, and Newton's method ends at its steps
+# Rounded to TF32, a cell is a step function, and Newton's method ends at its steps.
+exactly = functools.partial(jax.default_matmul_precision, 'highest')
 
 
 class Slopes(NamedTuple):
@@ -77,7 +79,8 @@ def dense(slopes: Slopes, u: Float[Array, 'e z'], documents: Documents) -> Matri
 
 
 def _product(h: Part, u: jax.Array) -> jax.Array:
-  return jnp.dot(h, u, precision=EXACT, preferred_element_type=jnp.float32)
+  with exactly():
+    return jnp.dot(h, u, preferred_element_type=jnp.float32)
 
 
 # --- LSTM ---

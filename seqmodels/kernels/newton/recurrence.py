@@ -17,13 +17,12 @@ Matrix = Float[Array, 't b n n']
 ByUnit = tuple[tuple[Part, ...], ...]
 
 
-def dense(a: Matrix, b: Parts, reverse: bool = False, precision: Any = None) -> Parts:
+def dense(a: Matrix, b: Parts, reverse: bool = False) -> Parts:
   """Return all v; with `reverse`, of v_t = A_t v_{t+1} + b_t."""
-  product = lambda a, b: jnp.matmul(a, b, precision=precision)
 
   def join(earlier: Any, later: Any) -> Any:
     (a, v), (a_later, v_later) = earlier, later
-    return product(a_later, a), product(a_later, v) + v_later
+    return jnp.matmul(a_later, a), jnp.matmul(a_later, v) + v_later
 
   _, v = jax.lax.associative_scan(join, (a, jnp.concatenate(b, axis=-1)[..., None]), reverse=reverse)
   return tuple(jnp.split(v[..., 0], len(b), axis=-1))
