@@ -38,12 +38,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.kernels.newton import cells, recurrence
-from seqmodels.kernels.newton.cells import Carry, Cell, Slopes, Weights, exactly
-from seqmodels.kernels.newton.recurrence import Parts
+from seqmodels.kernels.newton.cells import Carries, Cell, Slopes, Weights, exactly
+from seqmodels.kernels.newton.recurrence import Components
 from seqmodels.kernels.xla import recurrent as xla
+from seqmodels.kernels.xla.gates import IS_SIGMOID
 
-# At most. From orthogonal recurrent weights (e 8 and 32, t 256 and 2,048) `newton` needs 5 and `quasi_newton` 14 to 19;
-# from twice such weights 6 to 10, and 27 to more than 64 (JAX 0.10.2 on CPU).
+# At most. From orthogonal recurrent weights (e 8 and 32, t 256 and 2,048) `newton` needs 5 or 6 and `quasi_newton` 15
+# to 20; from twice such weights of an LSTM 7 to 11, and more than 32 (JAX 0.10.2 on CPU).
 ITERATIONS, QUASI_ITERATIONS = 16, 32
 TOLERANCE = 1e-6  # of a residual, in relation to states above 1; rounding leaves 2e-7 to 5e-7
 WIDEST = 64  # units of whole Jacobians
@@ -52,7 +53,6 @@ COPIES = 3  # of all Jacobians that a layer keeps at a time, 2.6 to 3.2 (compile
 
 NEWTON, QUASI_NEWTON = 'newton', 'quasi_newton'
 CELLS = {'lstm': cells.LSTM, 'gru': cells.GRU}
-IS_SIGMOID = {'lstm': (True, True, False, True), 'gru': (True, True, False)}
 
 
 class Solution(NamedTuple):
@@ -65,7 +65,7 @@ class Solution(NamedTuple):
   has_converged  whether the residuals of all rows were within the tolerance before and after the last iteration
   """
 
-  states: Parts
+  states: Components
   saved: Any
   residuals: Float[Array, ' b']
   iterations: Int[Array, '']
@@ -89,11 +89,11 @@ class Method(NamedTuple):
     u, *others = weights
     return u.astype(self.dtype).astype(jnp.float32), *others
 
-  def step(self, slopes: Slopes, residuals: Parts, u: jax.Array, documents: Documents) -> Parts:
+  def step(self, slopes: Slopes, residuals: Components, u: jax.Array, documents: Documents) -> Components:
     """Return what an iteration adds to the states."""
     if self.whole:
-      return recurrence.dense(cells.dense(slopes, u, documents), residuals)
-    return recurrence.by_unit(cells.by_unit(slopes, u, documents), residuals)
+      return recurrence.solve_whole(cells.whole_jacobian(slopes, u, documents), residuals)
+    return recurrence.solve_by_unit(cells.unit_jacobian(slopes, u, documents), residuals)
 
 
 def why_not(x: Any, carry: Any, weights: Any, projected: Any, documents: Documents, *, dtype: Any) -> str | None:
@@ -117,7 +117,7 @@ def why_not(x: Any, carry: Any, weights: Any, projected: Any, documents: Documen
 def solve(
   method: Method,
   z: Float[Array, 't b z'],
-  carry: Carry,
+  carries: Carries,
   weights: Weights,
   documents: Documents,
   iterations: int | None = None,
@@ -132,10 +132,10 @@ def solve(
   cell, most = CELLS[method.cell], method.iterations if iterations is None else iterations
   # An output is a mean of numbers within ±1, or less; a cell state grows by at most 1 in a step.
   steps = jnp.arange(1, z.shape[0] + 1, dtype=jnp.float32)[:, None, None]
-  limits = [jnp.maximum(jnp.abs(carry[0]), 1)[None], *(jnp.abs(c)[None] + steps for c in carry[1:])]
+  limits = [jnp.maximum(jnp.abs(carries[0]), 1)[None], *(jnp.abs(c)[None] + steps for c in carries[1:])]
 
-  def evaluate(states: Parts) -> tuple[Parts, Any, jax.Array]:
-    new, saved = cell.evaluate(z, _before(carry, states, documents), weights, documents)
+  def evaluate(states: Components) -> tuple[Components, Any, jax.Array]:
+    new, saved = cell.evaluate(z, _before(carries, states, documents), weights, documents)
     off = [jnp.max(jnp.abs(n - s) / jnp.maximum(jnp.abs(n), 1), axis=(0, 2)) for n, s in zip(new, states, strict=True)]
     return new, saved, functools.reduce(jnp.maximum, off)
 
@@ -149,7 +149,7 @@ def solve(
 
   def iterate(now: Any) -> Any:
     count, _, states, (new, saved, _) = now
-    slopes = cell.slopes(_before(carry, states, documents), new, saved, documents)
+    slopes = cell.slopes(_before(carries, states, documents), new, saved, documents)
     residuals = tuple(n - s for n, s in zip(new, states, strict=True))
     added = method.step(slopes, residuals, weights[0], documents)
     # A step that leaves the numbers goes to the next state of the cell instead.
@@ -157,7 +157,7 @@ def solve(
     states = tuple(jnp.clip(s, -limit, limit) for s, limit in zip(moved, limits, strict=True))
     return count + 1, is_near(now), states, evaluate(states)
 
-  guess = tuple(jnp.zeros((z.shape[0], *a.shape), jnp.float32) for a in carry)
+  guess = tuple(jnp.zeros((z.shape[0], *a.shape), jnp.float32) for a in carries)
   guess, _, _ = evaluate(guess)
   start = jnp.zeros((), jnp.int32), jnp.zeros((), bool), guess, evaluate(guess)
   last = jax.lax.while_loop(is_unfinished, iterate, start)
@@ -165,31 +165,31 @@ def solve(
   return Solution(states, saved, residuals, count, was_near & is_near(last))
 
 
-def _before(carry: Carry, states: Parts, documents: Documents) -> Parts:
-  return tuple(xla.states_before(first, a, documents) for first, a in zip(carry, states, strict=True))
+def _before(carries: Carries, states: Components, documents: Documents) -> Components:
+  return tuple(xla.states_before(first, a, documents) for first, a in zip(carries, states, strict=True))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(
-  method: Method, z: Float[Array, 't b z'], carry: Carry, weights: Weights, documents: Documents
-) -> tuple[Float[Array, 't b e'], Carry]:
-  """Return (all h, the last carry). Rounds the weights itself: outside, the gradient would be rounded with them."""
-  return _forward(method, z, carry, weights, documents)[0]
+  method: Method, z: Float[Array, 't b z'], carries: Carries, weights: Weights, documents: Documents
+) -> tuple[Float[Array, 't b e'], Carries]:
+  """Return (all h, the last carries). Rounds the weights itself: outside, the gradient would be rounded with them."""
+  return _forward(method, z, carries, weights, documents)[0]
 
 
-def _forward(method: Method, z: jax.Array, carry: Carry, weights: Weights, documents: Documents) -> Any:
+def _forward(method: Method, z: jax.Array, carries: Carries, weights: Weights, documents: Documents) -> Any:
   weights = method.round(weights)
-  solution = solve(method, z, carry, weights, documents)
-  scan = functools.partial(CELLS[method.cell].scan, z, carry, weights, documents)
+  solution = solve(method, z, carries, weights, documents)
+  scan = functools.partial(CELLS[method.cell].scan, z, carries, weights, documents)
   with exactly():
     states, saved = jax.lax.cond(solution.has_converged, lambda: (solution.states, solution.saved), scan)
-  kept = carry, weights, documents, states, saved, solution.has_converged
+  kept = carries, weights, documents, states, saved, solution.has_converged
   return (states[0], tuple(a[-1] for a in states)), kept
 
 
 def _backward(method: Method, kept: Any, gradients: Any) -> Any:
-  carry, weights, documents, states, saved, has_converged = kept
-  known = carry, weights, documents, states, saved
+  carries, weights, documents, states, saved, has_converged = kept
+  known = carries, weights, documents, states, saved
   cell = CELLS[method.cell]
   sequential = lambda: cell.scan_back(*known, gradients)
 
@@ -206,23 +206,23 @@ def _backward(method: Method, kept: Any, gradients: Any) -> Any:
 
 
 def _adjoint(
-  cell: Cell, carry: Carry, weights: Weights, documents: Documents, states: Parts, saved: Any, gradients: Any
-) -> tuple[jax.Array, Carry, Weights]:
-  """Return the gradients of z, carry and weights by the adjoint recurrence."""
+  cell: Cell, carries: Carries, weights: Weights, documents: Documents, states: Components, saved: Any, gradients: Any
+) -> tuple[jax.Array, Carries, Weights]:
+  """Return the gradients of z, carries and weights by the adjoint recurrence."""
   d_hs, d_last = gradients
-  before = _before(carry, states, documents)
+  before = _before(carries, states, documents)
   slopes = cell.slopes(before, states, saved, documents)
-  transposed = cells.dense(slopes, weights[0], documents).swapaxes(-1, -2)
+  transposed = cells.whole_jacobian(slopes, weights[0], documents).swapaxes(-1, -2)
   of_next = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
-  direct = [d_hs, *(jnp.zeros_like(d_hs) for _ in carry[1:])]
+  direct = [d_hs, *(jnp.zeros_like(d_hs) for _ in carries[1:])]
   direct = [d.at[-1].add(last) for d, last in zip(direct, d_last, strict=True)]
-  adjoint = recurrence.dense(of_next, tuple(direct), reverse=True)
+  adjoint = recurrence.solve_whole(of_next, tuple(direct), reverse=True)
   dz, d_product = cell.gradients(slopes, adjoint, saved)
   du = xla.weight_gradient(before[0], d_product, jnp.float32)
-  of_bias = d_product[..., -carry[0].shape[-1] :].sum((0, 1))
+  of_bias = d_product[..., -carries[0].shape[-1] :].sum((0, 1))
   first = jnp.concatenate([a[0] for a in adjoint], axis=-1)
-  d_carry = jnp.matmul(transposed[0], first[..., None])[..., 0]
-  return dz, tuple(jnp.split(d_carry, len(carry), axis=-1)), (du, *(of_bias for _ in weights[1:]))
+  d_carries = jnp.matmul(transposed[0], first[..., None])[..., 0]
+  return dz, tuple(jnp.split(d_carries, len(carries), axis=-1)), (du, *(of_bias for _ in weights[1:]))
 
 
 _run.defvjp(_forward, _backward)
@@ -231,7 +231,7 @@ _run.defvjp(_forward, _backward)
 def progress(
   cell: str,
   x: Float[Array, 'b t d'],
-  carry: Carry,
+  carries: Carries,
   weights: Weights,
   documents: Documents = ONE_DOCUMENT,
   *,
@@ -247,14 +247,14 @@ def progress(
   """
   method = Method(cell, whole, jnp.dtype(dtype))
   z, u, others = xla.projections(IS_SIGMOID[cell], x, weights, None, method.dtype)
-  return solve(method, z, carry, method.round((u, *others)), documents.time_major(), iterations, tolerance)
+  return solve(method, z, carries, method.round((u, *others)), documents.time_major(), iterations, tolerance)
 
 
 def _cell(method: Method, z: jax.Array, *rest: Any) -> tuple[jax.Array, ...]:
-  """Return (all h, *the last carry), as `xla.layer` calls its cells."""
+  """Return (all h, *the last carries), as `xla.layer` calls its cells."""
   *arrays, documents, dtype = rest
-  carries = 2 if method.cell == 'lstm' else 1
-  hs, last = _run(method._replace(dtype=dtype), z, tuple(arrays[:carries]), tuple(arrays[carries:]), documents)
+  count = 2 if method.cell == 'lstm' else 1
+  hs, last = _run(method._replace(dtype=dtype), z, tuple(arrays[:count]), tuple(arrays[count:]), documents)
   return hs, *last
 
 
