@@ -13,6 +13,8 @@ from seqmodels.kernels import recurrent
 from seqmodels.kernels.auto import AUTO
 from seqmodels.kernels.newton import recurrent as newton
 from seqmodels.kernels.newton.recurrent import TOLERANCE, Method
+from seqmodels.kernels.xla import recurrent as xla
+from seqmodels.kernels.xla.gates import IS_SIGMOID
 
 B, D, E = 2, 3, 4
 GATES = {'lstm': 4, 'gru': 3}
@@ -106,14 +108,18 @@ def test_the_errors_are_those_of_the_scan_where_little_is_forgotten(backend):
   x, carry, (w, u, bias) = draw('lstm', 2048)
   bias[E : 2 * E] = 6
   weights = w, u, bias
-  hs, cs = float64_lstm(x, carry, weights)
   found = progress('lstm', x, carry, weights, whole=backend == 'newton')
   assert bool(found.has_converged)
-  scan = both('lstm', 'xla', x, carry, weights)[0]
-  assert np.abs(found.states[0] - hs).max() < 3 * np.abs(scan[0].swapaxes(0, 1) - hs).max()
-  # Of c the scan returns the last; all the others are compared by their rounding.
-  assert np.abs(found.states[1][-1] - cs[-1]).max() < 3 * np.abs(scan[2] - cs[-1]).max()
-  assert np.abs(found.states[1] / cs - 1).max() < 3e-5
+
+  @jax.jit
+  def scan_states(x, carry, weights):
+    z, u, _ = xla.projections(IS_SIGMOID['lstm'], x, weights, None, np.dtype('float32'))
+    _, (*_, hs, cs, _) = xla.lstm_forward(z, *carry, u, ONE_DOCUMENT, jnp.float32)
+    return hs, cs
+
+  hs, cs = scan_states(x, carry, weights)
+  for state, scan, exact in zip(found.states, (hs, cs), float64_lstm(x, carry, weights), strict=True):
+    assert 0 < np.abs(state - exact).max() <= 3 * np.abs(scan - exact).max()
 
 
 @pytest.mark.parametrize('whole', [True, False])
@@ -216,6 +222,21 @@ def test_gradients_are_finite_where_products_of_jacobians_overflow():
   assert all(np.isfinite(a).all() for a in jax.tree.leaves((found, expected)))
   jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5), found, expected)
   assert np.abs(found[0][:, :6]).min() > 0
+
+
+@pytest.mark.parametrize('cell', GATES)
+def test_the_scan_and_the_gradients_have_float32_products_on_every_device(cell):
+  """As the iterations have; the input's projection is the same for all, and outside."""
+  z, carry = jnp.zeros((8, B, GATES[cell] * E)), (jnp.zeros((B, E)),) * (2 if cell == 'lstm' else 1)
+  weights = jnp.zeros((E, GATES[cell] * E)), *((jnp.zeros(E),) if cell == 'gru' else ())
+
+  def loss(*arrays):
+    return jnp.sum(newton._run(Method(cell, whole=False), *arrays, ONE_DOCUMENT)[0])
+
+  program = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(z, carry, weights).as_text()
+  products = [line for line in program.splitlines() if 'dot_general' in line]
+  assert len(products) >= 5  # two of the iterations, one of the scan, two of the backward pass
+  assert all('precision = [HIGHEST, HIGHEST]' in line for line in products)
 
 
 def test_nothing_chooses_it_by_itself():

@@ -51,7 +51,6 @@ WIDEST = 64  # units of whole Jacobians
 MOST_BYTES = 2**30  # of all whole Jacobians of a call
 COPIES = 3  # of all Jacobians that a layer keeps at a time, 2.6 to 3.2 (compiled by JAX 0.10.2 for CPU)
 
-NEWTON, QUASI_NEWTON = 'newton', 'quasi_newton'
 CELLS = {'lstm': cells.LSTM, 'gru': cells.GRU}
 
 
