@@ -3,7 +3,7 @@
 import pathlib
 from typing import NamedTuple
 
-from comparison.report import drawing, exports, figures, html, markdown
+from comparison.report import canvas, drawing, exports, html, markdown
 from comparison.report.page import Page, assemble
 
 __all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'exports', 'verdict_table', 'write']
@@ -25,7 +25,7 @@ def write(page: Page, folder: pathlib.Path) -> Paths:
   for old in place.glob('claim-*.svg'):  # of claims and plots that there were before
     old.unlink()
   for figure in (*leading, *(figure for shown in drawn.values() for figure in shown if figure.of is None)):
-    (folder / figure.path).write_text(figures.on_paper(figure.svg), encoding='utf-8')
+    (folder / figure.path).write_text(canvas.on_paper(figure.svg), encoding='utf-8')
   paths = Paths(folder / 'report.md', folder / 'report.html')
   paths.markdown.write_text(markdown.render(page, drawn, leading), encoding='utf-8')
   files = sorted(path.name for path in folder.glob('records*.jsonl'))

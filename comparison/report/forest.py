@@ -1,6 +1,5 @@
 """The pictures of verdicts: a forest of all claims on one scale, and the regimes of one claim with its threshold."""
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from comparison.claims.base import Point, Verdict
-from comparison.report import markdown
-from comparison.report.figures import INK, INKED
+from comparison.report import canvas, markdown
 from comparison.report.page import Page, Section
 
 TITLE = 'All verdicts: how far the deciding number lies from its threshold'
@@ -31,6 +29,7 @@ LOOKS: dict[str, tuple[str, str]] = {
 SHADE = '#1f8f56'  # of the side that supports
 NAME = '-verdict'  # in the file of a claim's regimes
 MARKS = (' at ', ', ', ': ')  # where labels may be cut
+SIZE = 8.5  # of letters, in points
 MOST = 20  # regimes that a figure has room for
 
 
@@ -40,7 +39,7 @@ def draw(page: Page) -> str | None:
   count = sum(len(sections) + 1 for sections in groups.values())
   if not any(section.verdict.number is not None for section in page.sections):
     return None
-  with mpl.rc_context(style(TITLE)):
+  with mpl.rc_context(canvas.style(TITLE, SIZE)):
     figure = Figure(figsize=(8.4, 0.9 + 0.21 * count), layout='constrained')
     axes = figure.subplots()
     names: dict[float, str] = {}
@@ -60,10 +59,11 @@ def draw(page: Page) -> str | None:
     steps = range(-int(WIDEST), int(WIDEST) + 1)
     axes.set_xticks(steps, [f'{2 ** abs(step)} ×' if step else '1' for step in steps])
     axes.axvspan(0, WIDEST + 0.3, color=SHADE, alpha=0.08, linewidth=0)
-    axes.axvline(0, color=INK, linewidth=1)
+    axes.axvline(0, color=canvas.INK, linewidth=1)
     axes.set_xlabel('← on the other side | factor to the threshold | on the side that supports →')
-    plain(axes)
-    return svg(figure)
+    axes.grid(axis='x', alpha=0.25, linewidth=0.6)
+    canvas.bare(axes, 'left')
+    return canvas.svg(figure)
 
 
 def by_section(page: Page) -> dict[str, list[Section]]:
@@ -129,7 +129,7 @@ def regimes(verdict: Verdict) -> str | None:
   assert threshold is not None
   start, labels = shared([point.label for point in shown])
   lines = ['\n'.join(textwrap.wrap(label, 46)) or '–' for label in labels]
-  with mpl.rc_context(style(verdict.about)):
+  with mpl.rc_context(canvas.style(verdict.about, SIZE)):
     figure = Figure(figsize=(6.4, 1.0 + 0.16 * sum(line.count('\n') + 1.5 for line in lines)), layout='constrained')
     axes = figure.subplots()
     ends = [threshold, *(end for point in shown for end in point.interval[1:])]
@@ -145,14 +145,15 @@ def regimes(verdict: Verdict) -> str | None:
       axes.xaxis.set_major_locator(mpl.ticker.LogLocator(base=2, numticks=7))
     low, high = room(axes.get_xlim(), threshold, is_logarithmic=logarithmic)
     axes.axvspan(*((threshold, high) if side > 0 else (low, threshold)), color=SHADE, alpha=0.1, linewidth=0)
-    axes.axvline(threshold, color=INK, linewidth=1.2)
+    axes.axvline(threshold, color=canvas.INK, linewidth=1.2)
     axes.set_xlim(low, high)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_yticks(range(len(shown)), lines, fontsize=8)
     axes.tick_params(axis='y', length=0)
     axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
-    plain(axes)
-    return svg(figure)
+    axes.grid(axis='x', alpha=0.25, linewidth=0.6)
+    canvas.bare(axes, 'left')
+    return canvas.svg(figure)
 
 
 def room(limits: tuple[float, float], threshold: float, *, is_logarithmic: bool) -> tuple[float, float]:
@@ -189,22 +190,3 @@ def beginning(texts: Sequence[str]) -> str:
   first, last = min(texts), max(texts)
   same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
   return first[:same]
-
-
-def style(salt: str) -> dict[Any, Any]:
-  common: dict[Any, Any] = {'svg.fonttype': 'none', 'svg.hashsalt': salt, 'font.family': 'sans-serif', 'font.size': 8.5}
-  return common | dict.fromkeys(INKED, INK)
-
-
-def plain(axes: Any) -> None:
-  axes.grid(axis='x', alpha=0.25, linewidth=0.6)
-  axes.set_axisbelow(True)
-  for side in ('top', 'right', 'left'):
-    axes.spines[side].set_visible(False)
-
-
-def svg(figure: Figure) -> str:
-  buffer = io.StringIO()
-  figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from comparison.claims import backends
 from comparison.claims.base import STATUSES
 from comparison.claims.tables import Table
-from comparison.report import exports, forest, markdown
-from comparison.report.figures import Drawn, on_page
+from comparison.report import canvas, exports, forest, markdown
+from comparison.report.figures import Drawn
 from comparison.report.markdown import number
 from comparison.report.page import Page, Section
 from comparison.report.style import STYLE
@@ -94,7 +94,7 @@ def figure(drawn: Drawn) -> str:
   if drawn.of is not None:
     return f'<p class="note">{escape(drawn.title)}: <a href="#{name(drawn)}">drawn at claim {drawn.of}</a>.</p>'
   title = escape(drawn.title)
-  head, rest = scoped(on_page(drawn.svg), f'{name(drawn)}-').split('>', 1)
+  head, rest = scoped(canvas.on_page(drawn.svg), f'{name(drawn)}-').split('>', 1)
   svg = f'{head.replace("<svg ", f"""<svg role="img" aria-label="{title}" """, 1)}><title>{title}</title>{rest}'
   file = f'<a href="{drawn.path}" download>SVG</a>'
   return f'<figure id="{name(drawn)}">{svg}<figcaption>{escape(drawn.caption)} {file}</figcaption></figure>'
