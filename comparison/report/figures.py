@@ -33,13 +33,17 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 
 
 class Drawn(NamedTuple):
-  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does."""
+  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does.
+
+  is_regimes: whether it shows the regimes of a verdict.
+  """
 
   svg: str
   title: str
   caption: str
   path: str
   of: int | None = None
+  is_regimes: bool = False
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:

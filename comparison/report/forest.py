@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 
 from comparison.claims.base import Point, Verdict
 from comparison.report import canvas, markdown
-from comparison.report.page import Page, Section
+from comparison.report.page import Page, by_section
 
 TITLE = 'All verdicts: how far the deciding number lies from its threshold'
 CAPTION = (
   'Factor between the number that decided and the threshold of support, on a logarithmic scale: right of the line it '
   'lies on the side that supports the statement, left of it on the other. Bars: 95 % intervals; small ticks: the other '
-  'regimes of the claim. Arrows: beyond 16 ×. A claim without a mark has no single threshold above zero, or no number '
-  'here.'
+  'regimes of the claim. Arrows: beyond 16 ×, or not above zero. A claim without a mark has no single threshold above '
+  'zero, or no number here.'
 )
 WIDEST = 4.0  # doublings that the scale shows on each side
 # Shape and colour of a status, with a contrast of 3 to white and to the dark page.
@@ -27,7 +27,6 @@ LOOKS: dict[str, tuple[str, str]] = {
   'not measured here': ('', '#7a828c'),
 }  # fmt: skip
 SHADE = '#1f8f56'  # of the side that supports
-NAME = '-verdict'  # in the file of a claim's regimes
 MARKS = (' at ', ', ', ': ')  # where labels may be cut
 SIZE = 8.5  # of letters, in points
 MOST = 20  # regimes that a figure has room for
@@ -66,15 +65,6 @@ def draw(page: Page) -> str | None:
     return canvas.svg(figure)
 
 
-def by_section(page: Page) -> dict[str, list[Section]]:
-  """Return section of the article → claims; claims of no statement stand under the last."""
-  groups: dict[str, list[Section]] = {title: [] for title in page.article.sections}
-  for section in page.sections:
-    statement = page.article.statements.get(section.claim.number)
-    groups.setdefault(statement.section if statement else 'Further claims', []).append(section)
-  return {title: sections for title, sections in groups.items() if sections}
-
-
 def row(axes: Any, verdict: Verdict, y: float) -> None:
   """Draw one claim: its regimes, the deciding number with its interval, and number and verdict in words."""
   status = verdict.here or verdict.status
@@ -85,9 +75,8 @@ def row(axes: Any, verdict: Verdict, y: float) -> None:
     if at is not None and point is not decided:
       axes.plot([clip(at)], [y], '|', color=colour, markersize=5, alpha=0.7)
   if decided is not None and (at := signed(decided, decided.interval.value)) is not None:
-    ends = [signed(decided, x) for x in decided.interval[1:]]
-    low, high = (clip(math.copysign(WIDEST, e) if x is None else x) for x, e in zip(ends, (-1, 1), strict=True))
-    axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
+    ends = [clip(end) for x in decided.interval[1:] if (end := signed(decided, x)) is not None]
+    axes.plot(ends, [y] * len(ends), color=colour, linewidth=1.6)
     beyond = abs(at) > WIDEST
     axes.plot([clip(at)], [y], ('>' if at > 0 else '<') if beyond else marker, color=colour, markersize=5.5)
   words = ': '.join(filter(None, (status, markdown.number(verdict))))
@@ -101,10 +90,13 @@ def deciding(verdict: Verdict) -> Point | None:
 
 
 def signed(point: Point, x: float) -> float | None:
-  """Return the doublings between x and the threshold, positive on the side that supports; None without a scale."""
-  if point.threshold is None or point.threshold <= 0 or x <= 0 or not math.isfinite(x):
+  """Return the doublings between x and the threshold, positive on the side that supports; None without a scale.
+
+  A number of zero or below is infinitely far below any threshold.
+  """
+  if point.threshold is None or point.threshold <= 0 or math.isnan(x):
     return None
-  return point.side * math.log2(x / point.threshold)
+  return point.side * (math.log2(x / point.threshold) if x > 0 else -math.inf)
 
 
 def clip(x: float) -> float:
