@@ -1,4 +1,4 @@
-"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+"""The pages: complete, without another file, and the same numbers as the verdicts."""
 
 import dataclasses
 import html
@@ -29,7 +29,7 @@ def written(tmp_path_factory):
   return page, report.write(page, folder), folder
 
 
-def test_the_page_needs_nothing_but_itself(written):
+def test_the_page_shows_everything_without_another_file(written):
   text = written[1].html.read_text()
   assert text.count('<svg') > len(CLAIMS)
   assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
