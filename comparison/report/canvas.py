@@ -1,4 +1,4 @@
-"""What all pictures share: the style of an SVG, the ink whose colour a page replaces, axes without a frame."""
+"""Give all pictures one style: their SVG, the ink whose colour a page replaces, axes without a frame."""
 
 import io
 from typing import Any

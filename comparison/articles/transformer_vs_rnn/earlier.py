@@ -112,7 +112,7 @@ def crossing_of_latency(records: Sequence[Row]) -> Verdict:
   if early:
     reason = f'the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there: {early[0]}'
     value, low, high = early[0].interval
-    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, notes, early[0].label)
+    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, about=early[0].label, beside=others)
   return combine(points, text, ladder=rungs, beside=others)
 
 
