@@ -1,4 +1,4 @@
-"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+"""The pages: complete, without another file, and the same numbers as the verdicts."""
 
 import dataclasses
 import html
@@ -29,7 +29,7 @@ def written(tmp_path_factory):
   return page, report.write(page, folder), folder
 
 
-def test_the_page_needs_nothing_but_itself(written):
+def test_the_page_shows_everything_without_another_file(written):
   text = written[1].html.read_text()
   assert text.count('<svg') > len(CLAIMS)
   assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
@@ -134,6 +134,11 @@ def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
   ]
 
 
+def panels(plot, rows):
+  """Titles and series of the panels."""
+  return [(title, figures.gather(plot, part)) for title, part in figures.divide(plot, rows)]
+
+
 def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
   plot = Plot('t', 'e', 'm', 'x', series=('architecture', 'backend', 'size'))
   rows = [
@@ -143,14 +148,14 @@ def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
     for size in (1e6, 1e7)
     for x in (2, 4, 8)
   ]
-  parts = figures.panels(plot, rows)
+  parts = panels(plot, rows)
   assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
   assert [list(series) for _, series in parts] == [['gru, cpu', 'gru, xla', 'lstm, cpu', 'lstm, xla']] * 2
   assert figures.draw(plot, rows).count('M parameters') == 2
   assert {style for _, style, _ in figures.looks(['gru, cpu', 'lstm, cpu']).values()} == {'-'}
   few = [row for row in rows if row['architecture'] == 'lstm']
-  assert [title for title, _ in figures.panels(plot, few)] == ['']
-  again = figures.looks(list(figures.panels(plot, few)[0][1]))
+  assert [title for title, _ in panels(plot, few)] == ['']
+  again = figures.looks(list(panels(plot, few)[0][1]))
   assert len({style for _, style, _ in again.values()}) == 4
 
 
