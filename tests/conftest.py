@@ -48,7 +48,7 @@ LONGEST = (
   'training/test_sequence.py',
   'comparison/experiments/test_grid.py',
   'kernels/test_devices.py',
-  'comparison/report/test_report.py',
+  'comparison/report/test_written.py',
   'test_resume.py',
   'test_hosts.py',
   'commands/test_processes.py',
