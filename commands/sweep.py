@@ -72,11 +72,11 @@ def main(
   if about['part']:
     print(about['part'])
   write_space(compare.writable(workdir), about)
-  try:
-    with leaving():
+  with leaving():
+    try:
       tally = runner.run([sweep], 'config', folder, shard)
-  except files.WriteError as error:
-    sys.exit(f'error: {error}; the trials that had finished are kept')
+    except files.WriteError as error:
+      sys.exit(f'error: {error}; the trials that had finished are kept')
   print(f'{tally.run} trials run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder)
 
