@@ -1,4 +1,4 @@
-"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+"""The pages: complete, without another file, and the same numbers as the verdicts."""
 
 import dataclasses
 
@@ -74,6 +74,11 @@ def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
   ]
 
 
+def panels(plot, rows):
+  """Titles and series of the panels."""
+  return [(title, figures.gather(plot, part)) for title, part in figures.divide(plot, rows)]
+
+
 def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
   plot = Plot('t', 'e', 'm', 'x', series=('architecture', 'backend', 'size'))
   rows = [
@@ -83,14 +88,14 @@ def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
     for size in (1e6, 1e7)
     for x in (2, 4, 8)
   ]
-  parts = figures.panels(plot, rows)
+  parts = panels(plot, rows)
   assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
   assert [list(series) for _, series in parts] == [['gru, cpu', 'gru, xla', 'lstm, cpu', 'lstm, xla']] * 2
   assert figures.draw(plot, rows).count('M parameters') == 2
   assert {style for _, style, _ in figures.looks(['gru, cpu', 'lstm, cpu']).values()} == {'-'}
   few = [row for row in rows if row['architecture'] == 'lstm']
-  assert [title for title, _ in figures.panels(plot, few)] == ['']
-  again = figures.looks(list(figures.panels(plot, few)[0][1]))
+  assert [title for title, _ in panels(plot, few)] == ['']
+  again = figures.looks(list(panels(plot, few)[0][1]))
   assert len({style for _, style, _ in again.values()}) == 4
 
 

@@ -30,7 +30,7 @@ def written(tmp_path_factory):
     return page, report.write(page, folder), folder, drawn
 
 
-def test_the_page_needs_nothing_but_itself(written):
+def test_the_page_shows_everything_without_another_file(written):
   text = written[1].html.read_text()
   assert text.count('<svg') > len(CLAIMS)
   assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
