@@ -110,7 +110,8 @@ def test_what_is_computed_again_changes_no_gradient_and_stores_less():
   gradients, temporaries = {}, {}
   for remat in ('none', 'dots', 'block'):
     model = build(TRANSFORMER.replace(depth=2, layers='scan', remat=remat, dropout=0.2, kernels='xla'), SPEC)
-    params = model.init(jax.random.key(0)) if remat == 'none' else params
+    if remat == 'none':
+      params = model.init(jax.random.key(0))
     loss = lambda p, model=model: jnp.sum(jnp.square(model.apply(p, x, context=key)[0]))
     residuals = jax.eval_shape(lambda p, loss=loss: jax.vjp(loss, p)[1], params)
     temporaries[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))

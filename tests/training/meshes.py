@@ -114,7 +114,8 @@ def main() -> None:
         run, key = make(name, mesh, dropout=dropout), f'{name} dropout={dropout:g} {mesh}'
         if name in DRAWN or mesh == '1':
           state = run.initial_state()
-          initial = jax.device_get(state) if mesh == '1' else initial
+          if mesh == '1':
+            initial = jax.device_get(state)
         else:  # as drawn on one device, which spares a program
           state = run.place(initial)
         state, found['curves'][key] = train(run, state, 0, STEPS)

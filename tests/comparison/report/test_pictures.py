@@ -8,12 +8,7 @@ from matplotlib.figure import Figure
 
 from comparison.claims.base import Verdict
 from comparison.claims.points import Point, above, below, combine
-<<<<<<< HEAD
-from comparison.report import capacity, drawing, figures, forest, headline, html, markdown, style
-from comparison.report.page import by_section
-=======
-from comparison.report import figures, forest, headline, markdown, style
->>>>>>> scale2
+from comparison.report import capacity, figures, forest, headline, markdown, style
 from comparison.statistics import Interval
 
 
@@ -105,58 +100,12 @@ def test_labels_share_what_they_begin_and_end_with():
   assert forest.shared(['gru: growth', 'lstm: growth']) == ('growth', ['gru', 'lstm'])
 
 
-<<<<<<< HEAD
-def test_the_forest_has_every_claim_with_its_verdict_in_words(written):
-  page, _, folder, _ = written
-  text = (folder / 'figures' / 'forest.svg').read_text()
-  for title, sections in by_section(page).items():
-    assert title in text
-    for section in sections:
-      assert re.search(rf'>{section.claim.number}\. ', text)
-  for section in page.sections:
-    assert (section.verdict.here or section.verdict.status) in text
-  assert set(forest.LOOKS) == set(STATUSES)
-  shapes = [marker for marker, _ in forest.LOOKS.values()]
-  assert len(shapes) == len(set(shapes))  # a status is told by its shape, not by its colour alone
-
-
-=======
->>>>>>> scale2
 def test_a_number_far_away_is_drawn_at_the_edge():
   far = combine([above('x', Interval.exact(1e6), 1.0, unit='×'), above('y', Interval.exact(2.0), 1.0, unit='×')], '')
   assert forest.clip(forest.signed(far.points[0], 1e6)) == forest.WIDEST
   assert forest.deciding(Verdict('supported', 1.0)) is None
 
 
-<<<<<<< HEAD
-def test_each_figure_is_drawn_once_and_can_be_taken_away(written):
-  page, paths, folder, found = written
-  text = paths.html.read_text()
-  first = [drawn for shown in found.values() for drawn in shown if drawn.of is None]
-  again = [drawn for shown in found.values() for drawn in shown if drawn.of is not None]
-  assert len({drawn.svg for drawn in first}) == len(first)
-  assert again
-  assert text.count('<figure ') == text.count('<svg role="img" aria-label="') == len(first) + 2
-  assert text.count('<figcaption>') == text.count('</title>') - 1 == len(first) + 2  # and the title of the page
-  assert {path.name for path in (folder / 'figures').iterdir()} == {
-    drawn.path.rpartition('/')[2] for drawn in (*first, *drawing.leading(page))
-  }
-  for drawn in again:
-    assert f'<a href="#{html.name(drawn)}">drawn at claim {drawn.of}</a>' in text
-
-
-def test_pictures_of_earlier_records_are_removed(tmp_path):
-  earlier = [tmp_path / 'figures' / f'{name}.svg' for name in ('headline', 'forest', 'capacity', 'claim-01-1')]
-  own = tmp_path / 'figures' / 'mine.svg'
-  own.parent.mkdir()
-  for path in (*earlier, own):
-    path.write_text('<svg/>')
-  report.write(report.assemble([]), tmp_path)
-  assert list(own.parent.iterdir()) == [own]
-
-
-=======
->>>>>>> scale2
 def luminance(colour):
   parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
   linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]

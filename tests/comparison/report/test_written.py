@@ -1,4 +1,4 @@
-"""Both pages of invented records, written once: complete, self-contained, each figure drawn once."""
+"""Both pages of invented records, written once: complete, without another file, each figure drawn once."""
 
 import html
 import re
@@ -13,6 +13,7 @@ from comparison.articles.transformer_vs_rnn.ledger import STATEMENTS
 from comparison.claims.base import STATUSES
 from comparison.report import drawing, forest, markdown
 from comparison.report.html import name
+from comparison.report.page import by_section
 from tests.comparison.claims.test_judges import ALL
 from tests.comparison.report.test_report import IDENTITY
 
@@ -79,7 +80,7 @@ def test_the_markdown_page_finds_its_figures(written):
 def test_the_forest_has_every_claim_with_its_verdict_in_words(written):
   page, _, folder, _ = written
   text = (folder / 'figures' / 'forest.svg').read_text()
-  for title, sections in forest.by_section(page).items():
+  for title, sections in by_section(page).items():
     assert title in text
     for section in sections:
       assert re.search(rf'>{section.claim.number}\. ', text)
@@ -104,6 +105,16 @@ def test_each_figure_is_drawn_once_and_can_be_taken_away(written):
   }
   for drawn in again:
     assert f'<a href="#{name(drawn)}">drawn at claim {drawn.of}</a>' in text
+
+
+def test_pictures_of_earlier_records_are_removed(tmp_path):
+  earlier = [tmp_path / 'figures' / f'{name}.svg' for name in ('headline', 'forest', 'capacity', 'claim-01-1')]
+  own = tmp_path / 'figures' / 'mine.svg'
+  own.parent.mkdir()
+  for path in (*earlier, own):
+    path.write_text('<svg/>')
+  report.write(report.assemble([]), tmp_path)
+  assert list(own.parent.iterdir()) == [own]
 
 
 @pytest.mark.skipif(shutil.which('chromium') is None, reason='chromium is not installed')
