@@ -43,7 +43,7 @@ def test_good_rates_end_where_the_loss_leaves_the_band_or_trials_diverge():
   model = {'architecture': 'lstm', 'block': 'plain', 'warmup': 0.1, 'seed': 0}
   losses = {1e-4: 3.0, 1e-3: 2.0, 1e-2: 1.0, 1e-1: 1.1}
   records = [
-    *rows('learning_rates', 'loss', learning_rate=list(losses), value=lambda **row: losses[row['learning_rate']], **model),
+    *rows('learning_rates', 'loss', learning_rate=list(losses), value=lambda **r: losses[r['learning_rate']], **model),
     *rows('learning_rates', 'diverged', learning_rate=[*losses, 1.0], value=0, **model),
   ]  # fmt: skip
   (band,) = steady_training._good_rates(records, 'lstm', 'plain', 0.1, 5.0).values()
