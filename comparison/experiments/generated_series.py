@@ -10,9 +10,14 @@ from jaxtyping import Float64
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.forecasting_grids import Forecasts, Sampled
+from comparison.experiments.grid import Score
+from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import common
+from seqmodels.models import Model
 from tasks.base import Task
 from tasks.datasets import series
+from training.free_running import free_running
+from training.settings import EvalSettings
 
 VERSION = 1  # of what is generated
 SEEN = 4000  # steps of validation, and of test
@@ -21,8 +26,12 @@ DAY, WEEK = 24, 168
 
 @dataclass(frozen=True)
 class Generated(Sampled):
-  """Forecasting of one long series of a family, `rows` steps, the last of which validate and test."""
+  """Forecasting of one long series of a family, `rows` steps, the last of which validate and test.
 
+  More training windows are a longer history.
+  """
+
+  spread_out: bool = False
   family: str = 'seasons'
   rows: int = 20_000
 
@@ -81,14 +90,21 @@ FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Float64[np.ndarray, 
 
 
 class GrowingSeries(Forecasts):
-  """The error of forecasts of each family over the number of windows of its history that a model learns from."""
+  """The error of forecasts of each family over the number of windows of its history that a model learns from.
+
+  Models learn to forecast every next step of a window, and forecast the horizon from their own forecasts.
+  """
 
   name = 'growing_series'
+
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    """Return several heads for attention: to find where a stretch returns, and to read it, are different things."""
+    return {'heads': 4} if cell['architecture'] == 'transformer' else {}
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return [{'family': 'returns', 'examples': 100}]
-    counts = (1000, 10_000, 100_000, 1_000_000) if scale == 'accelerator' else (200, 2000, 20_000)
+    counts = (1000, 10_000, 100_000, 1_000_000) if scale == 'accelerator' else (200, 20_000)
     return [{'family': family, 'examples': count} for family in FAMILIES for count in counts]
 
   def common(self, scale: Scale) -> Cell:
@@ -101,7 +117,7 @@ class GrowingSeries(Forecasts):
       {},
       {
         'lookback': 96, 'length': 96, 'horizon': 24, 'rows': 30_000, 'stride': 16, 'size': 3e4, 'batch': 16,
-        'steps': 800, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2, 3, 4],
+        'steps': 1500, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2, 3, 4],
       },
       {'rows': 1_100_000, 'size': 1e6, 'batch': 64, 'steps': 20_000},
     )  # fmt: skip
@@ -109,5 +125,12 @@ class GrowingSeries(Forecasts):
   def task(self, cell: Cell) -> Task:
     return Generated(
       lookback=cell['lookback'], horizon=cell['horizon'], normalise='instance', train_examples=cell['examples'],
-      stride=cell['stride'], family=cell['family'], rows=cell['rows'],
+      stride=cell['stride'], family=cell['family'], rows=cell['rows'], form='autoregressive',
     )  # fmt: skip
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    """Return the errors of a horizon that a model forecasts from its own forecasts."""
+    del cell
+    settings = EvalSettings(100, free_running=SEEN)  # all
+    found = free_running(model, trial.params, task, task.evaluations()['test'], settings)
+    return {'loss': (found['free_mse'], ''), 'mae': (found['free_mae'], '')}

@@ -21,6 +21,10 @@ MOST_ADDED = 2  # rates in all, beyond the edges of a grid
 Runs = dict[int, Trial]  # by seed
 Score = tuple[float, str] | tuple[float, str, Row]  # value, unit, and columns beside them
 LAST = 0.05  # share of the updates whose mean loss is the training loss
+# Of what the tasks score; of `loss`, an experiment says it. An error rate is no share: insertions count too.
+UNITS = {
+  'accuracy': 'share', 'bits': 'bits', 'bleu': 'BLEU', 'label_error_rate': 'errors a label', 'wer': 'errors a word',
+}  # fmt: skip
 BINS = 16  # means of equal parts of the updates, which a row keeps of the losses of training
 
 
@@ -31,8 +35,8 @@ class Trials(Experiment):
   trained and written, with its score of validation as `selection`, so that a judge picks the best (`claims.base.tuned`)
   or looks at all. While the best rate ends the grid, the next one is tried too, up to MOST_ADDED:
   all variants of a comparison get the same rule. With `tuning_seeds` in the cell, the rates are compared with these
-  seeds, and only the best one is trained with all `seeds`. A trial that diverged has no score, and the row `diverged`
-  is 1.
+  seeds, and only the best one is trained with all `seeds`; if one of these diverges, the next best is. A trial that
+  diverged has no score, the row `diverged` is 1, and its rate has no `selection`.
 
   at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture
   whose cells also write the task's baselines, every metric of `baseline_metrics`.
@@ -60,8 +64,10 @@ class Trials(Experiment):
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     """Return metric → value, unit and further columns of a trained model; by default what the task says of its test."""
     del cell
-    units = {'accuracy': 'share', 'loss': self.loss_unit}
-    return {name: (value, units.get(name, '')) for name, value in score(model, trial.params, task, 'test').items()}
+    return {name: (value, self.unit(name)) for name, value in score(model, trial.params, task, 'test').items()}
+
+  def unit(self, metric: str) -> str:
+    return self.loss_unit if metric == 'loss' else UNITS.get(metric, '')
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
@@ -76,7 +82,7 @@ class Trials(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     variant = Variant(cell['architecture'], '', cell['block'], fields={**cell.get('fields', {}), **self.fields(cell)})
     task = self.task(cell)
-    admitted, refused = gate.admit([variant]) if task.spec.kind == 'causal' else ([variant], [])
+    admitted, refused = gate.admit([variant], kind=task.spec.kind)
     yield from refused
     if not admitted:
       return
@@ -100,7 +106,8 @@ class Trials(Experiment):
         for metric in self.baseline_metrics:
           if metric in values:
             point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}
-            yield {**point, 'metric': 'baseline', 'scored': metric, 'value': values[metric], 'baseline': name}
+            labels = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
+            yield {**point, 'metric': 'baseline', 'value': values[metric], **labels}
 
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))
@@ -118,14 +125,20 @@ class Trials(Experiment):
       return runs, float(np.mean(scores))
 
     found = {rate: tried(rate) for rate in cell['rates']}
-    for _ in range(MOST_ADDED if self.extends and len(cell['rates']) > 1 else 0):
+    most = len(found) + (MOST_ADDED if self.extends and len(found) > 1 else 0)
+    while True:
       best = max(found, key=lambda rate: found[rate][1])
-      if best not in (min(found), max(found)):
+      if best in (min(found), max(found)) and len(found) < most:
+        rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
+        found[rate] = tried(rate)
+        continue
+      runs, selection = found[best]
+      if selection == -math.inf:  # at all rates
         break
-      rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
-      found[rate] = tried(rate)
-    best = max(found, key=lambda rate: found[rate][1])
-    found[best][0].update({seed: trainer.run(best, seed) for seed in cell['seeds'] if seed not in tuning})
+      runs |= {seed: trainer.run(best, seed) for seed in cell['seeds'] if seed not in runs}
+      if all(run.finite for run in runs.values()):
+        break
+      found[best] = runs, -math.inf
     return dict(sorted(found.items()))
 
 

@@ -147,4 +147,5 @@ class AcousticSplit(OfSpeech):
     test, settings = task.evaluations()['test'], EvalSettings(100, free_running=100)
     given = evaluate(model, trial.params, task, test, settings)
     written = free_running(model, trial.params, task, test, settings)
-    return {'mse': (given['mse'], ''), 'dtw_mse': (written['dtw_mse'], ''), 'loss': (given['loss'], '')}
+    values = {'mse': given['mse'], 'dtw_mse': written['dtw_mse'], 'loss': given['loss']}
+    return {name: (value, self.unit(name)) for name, value in values.items()}

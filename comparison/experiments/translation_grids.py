@@ -67,7 +67,7 @@ class Translations(Grid):
     found: dict[str, Score] = dict(super().scores(model, trial, task, cell))
     sums = of_sentences(model, trial.params, task, cell['scored'])
     whole = bleu.corpus_score(_totals(sums, np.arange(cell['scored'])))['bleu']
-    return found | {'bleu': (whole, '', {'resampled': resampled(sums, cell['scored'])})}
+    return found | {'bleu': (whole, self.unit('bleu'), {'resampled': resampled(sums, cell['scored'])})}
 
 
 def of_sentences(model: Model, params: Params, task: Task, count: int) -> dict[str, np.ndarray]:

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from comparison import statistics
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, seeds, tuned, where
+from comparison.claims.pairs import BySeed as BySeed
+from comparison.claims.pairs import by_seed as by_seed
+from comparison.claims.pairs import gain as gain
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.records import Row
 from comparison.statistics import Interval
@@ -13,19 +16,6 @@ SOLVED, LOST = 0.01, 0.1  # mean squared errors of the adding problem; the const
 HUNDREDS = 500  # steps, the least length that the statement about long lags is judged at
 NATS, SHARE = 0.02, 0.02  # margins: a smaller difference is none
 COLLAPSED = 0.1  # of accuracy
-
-BySeed = Mapping[int, float]
-
-
-def by_seed(rows: Sequence[Row], **columns: object) -> BySeed:
-  """Return seed → value of the rows whose columns have these values."""
-  return {r['seed']: r['value'] for r in rows if all(r.get(name) == value for name, value in columns.items())}
-
-
-def gain(better: BySeed, worse: BySeed) -> Interval | None:
-  """Return the mean of `better` − `worse` over the seeds of both; None with fewer than two."""
-  both = sorted(better.keys() & worse.keys())
-  return statistics.mean([better[seed] - worse[seed] for seed in both]) if len(both) > 1 else None
 
 
 def loses_long_lags(records: Sequence[Row]) -> Verdict:

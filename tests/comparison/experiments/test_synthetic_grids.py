@@ -1,35 +1,14 @@
 """Grids without data files: what each cell builds, what it reads, and what its rows hold. Trials are not trained."""
 
-import jax
-import numpy as np
 import pytest
 
-from comparison.experiments import EXPERIMENTS, grid
+from comparison.experiments import EXPERIMENTS
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
-from comparison.experiments.trained import Trial
 from tests.comparison.experiments.readable import misfits
 
 RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
 NAMES = (*RANDOM, 'long_lags', 'position_encodings', 'approximations', 'attention_shares')
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-  """Trainers whose trials keep the first parameters."""
-  made = []
-
-  class Trainer:
-    def __init__(self, model, task, settings):
-      self.model = model
-      made.append((model, task, settings))
-
-    def run(self, rate, seed):
-      params = self.model.init(jax.random.key(seed))
-      return Trial(params, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
-
-  monkeypatch.setattr(grid, 'Trainer', Trainer)
-  return made
 
 
 def run(name, made, number=-1, scale='smoke'):
