@@ -52,7 +52,7 @@ def traced(monkeypatch):
 
   scores = lambda *_, **__: {'loss': 1.0, 'accuracy': 0.5}
   monkeypatch.setattr(grid, 'Trainer', Tracer)
-  monkeypatch.setattr(grid.gate, 'admit', lambda variants: (variants, []))
+  monkeypatch.setattr(grid.gate, 'admit', lambda variants, **_: (variants, []))
   monkeypatch.setattr(grid, 'score', scores)
   monkeypatch.setattr(capability_grids, 'score', scores)
   monkeypatch.setattr(capacity_map, 'evaluate', scores)
