@@ -38,7 +38,7 @@ $(NEXT_VENV)/.installed: requirements.lock
 
 install-next: $(NEXT_VENV)/.installed  ## What `make test-next` needs, with a newer Python.
 
-report: install  ## The comparison: every experiment, every verdict, one page.
+report: install  ## The comparison: the experiments and verdicts that ten minutes allow, one page.
 	$(BIN)/python main.py --mode=compare --scale=$(SCALE) --workdir=$(WORKDIR)
 
 test: install  ## The whole test suite, in JOBS processes.

@@ -25,7 +25,7 @@ from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
 from training.sharding import param_shardings
-from training.waiting import each
+from training.waiting import each, within
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
@@ -66,7 +66,8 @@ def evaluations(
       results[name] = evaluate(*what) | free_running(*what)
     cache.counts.say()
     if processes.is_first():
-      keep(folder / 'eval.jsonl', loaded.step, results)
+      with within('writing eval.jsonl'):
+        keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task
 
 

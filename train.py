@@ -38,16 +38,16 @@ def main(
   """Train, or go on training; exit with 1 and one line if the loss diverges, the disk is full or memory runs out."""
   cache.counts.start()
   ledger = Ledger(interrupts.begun)
-  try:
-    with leaving():
+  with leaving():
+    try:
       train(config, workdir, allow_schedule_change=allow_schedule_change, profile=profile, ledger=ledger)
-  except loop.Failed as error:
-    sys.exit(f'error: {error}')
-  except jax.errors.JaxRuntimeError as error:
-    if 'RESOURCE_EXHAUSTED' not in str(error):
-      raise
-    first = str(error).splitlines()[0]
-    sys.exit(f'error: out of memory: {first}; a smaller train.batch_size, or train.accumulate, needs less')
+    except loop.Failed as error:
+      sys.exit(f'error: {error}')
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      first = str(error).splitlines()[0]
+      sys.exit(f'error: out of memory: {first}; a smaller train.batch_size, or train.accumulate, needs less')
 
 
 def train(

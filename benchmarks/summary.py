@@ -1,9 +1,7 @@
 """Records of the comparison with peers → a line each, a Markdown table and a plot."""
 
-import io
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.work import OURS
 from comparison import records
 from comparison.records import Row
-from comparison.report import figures, markdown
+from comparison.report import canvas, markdown
 
 TF32 = 'Both sides read float32 as TF32. Nothing is judged: the limits were set for CPUs.\n\n'
 MISSED, MET, AIMED, REFERENCE = 'missed', 'met', 'aim reached', 'reference'
@@ -101,8 +99,7 @@ def memory(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row]) -> str:
   """The ratios on a logarithmic axis, with their limits and aims, as an SVG file."""
-  style: dict[Any, Any] = {'svg.fonttype': 'none', 'svg.hashsalt': 'peers', 'font.family': 'sans-serif', 'font.size': 9}
-  with mpl.rc_context(style | dict.fromkeys(figures.INKED, figures.INK)):
+  with mpl.rc_context(canvas.style('peers')):
     figure = Figure(figsize=(7.2, 0.8 + 0.26 * len(rows)), layout='constrained')
     axes = figure.subplots()
     for place, row in enumerate(reversed(rows)):
@@ -118,9 +115,5 @@ def draw(rows: Sequence[Row]) -> str:
     axes.set_yticks(range(len(rows)), [f'{row["work"]} ÷ {row["peer"]}' for row in reversed(rows)])
     axes.set_xlabel('time here ÷ time there; grey: at most, green: aim')
     axes.grid(axis='x', alpha=0.25, linewidth=0.6)
-    for side in ('top', 'right'):
-      axes.spines[side].set_visible(False)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return figures.on_paper(text[text.index('<svg') :])
+    canvas.bare(axes)
+    return canvas.on_paper(canvas.svg(figure))

@@ -72,11 +72,11 @@ def main(
   if about['part']:
     print(about['part'])
   write_space(compare.writable(workdir), about)
-  try:
-    with leaving():
+  with leaving():
+    try:
       tally = runner.run([sweep], 'config', folder, shard)
-  except files.WriteError as error:
-    sys.exit(f'error: {error}; the trials that had finished are kept')
+    except files.WriteError as error:
+      sys.exit(f'error: {error}; the trials that had finished are kept')
   print(f'{tally.run} trials run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder)
 
@@ -171,15 +171,26 @@ def read_space(folder: pathlib.Path) -> dict[str, Any]:
   path = folder / SPACE
   try:
     found = json.loads(path.read_text(encoding='utf-8'))
-    assert isinstance(found['config'], dict)
-    for axis in (*found['axes'], found['seeds']):
-      assert isinstance(axis['field'], str)
-      assert isinstance(axis['text'], str)
-    assert all({'numeric', 'below', 'above'} <= axis.keys() for axis in found['axes'])
-    assert all(isinstance(key, str) for key in found['cells'])
-  except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, AssertionError) as error:
-    raise InputError(f'{path} is damaged; delete it and run the same --mode=sweep again') from error
+  except (OSError, ValueError, RecursionError):
+    found = None
+  if not is_whole(found):
+    raise InputError(f'{path} is damaged; delete it and run the same --mode=sweep again')
   return found
+
+
+def is_whole(found: Any) -> bool:
+  """Return whether the content of space.json has all that is read from it."""
+  if not isinstance(found, dict) or not isinstance(found.get('config'), dict):
+    return False
+  axes, cells = found.get('axes'), found.get('cells')
+  if not isinstance(axes, list) or not isinstance(cells, list):
+    return False
+  fields = (*axes, found.get('seeds'))
+  return (
+    all(isinstance(one, dict) and isinstance(one.get(name), str) for one in fields for name in ('field', 'text'))
+    and all({'numeric', 'below', 'above'} <= axis.keys() for axis in axes)
+    and all(isinstance(key, str) for key in cells)
+  )
 
 
 def write_space(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
@@ -226,18 +237,32 @@ def publish(folder: pathlib.Path, kind: str | None = None) -> None:
   if kind is not None and kind not in FORMATS:
     raise InputError(f'--format={kind} has no effect on a sweep: --workdir={folder}; allowed: {", ".join(FORMATS)}')
   about = read_space(folder)
-  found = records.select(records.read_all(folder))
+  rows = records.read_all(folder)
+  found = records.select(rows)
+  warn_of_other_devices(folder, rows, found)
   result, header = sweep.summary(found, about), page.header(found)
-  for number, line in enumerate(sweep.lines(result, found)):
+  for number, line in enumerate(sweep.lines(result)):
     print(line if number == 0 else f'\n{line}')
+  data = json.dumps(sweep.as_json(result, header, about), indent=1, ensure_ascii=False)
+  tex = ''.join(exports.as_latex(table, header) for table in (result.table, result.curve))
   made = {
-    'markdown': lambda: sweep.as_markdown(result, header),
-    'csv': lambda: exports.as_csv(result.table),
-    'json': lambda: json.dumps(sweep.as_json(result, header, about), indent=1, ensure_ascii=False) + '\n',
-    'latex': lambda: ''.join(exports.as_latex(table, header) for table in (result.table, result.curve)),
+    'markdown': {'sweep.md': sweep.as_markdown(result, header)},
+    'csv': {'sweep.csv': exports.as_csv(result.table), 'sweep_best_of_k.csv': exports.as_csv(result.curve)},
+    'json': {'sweep.json': f'{data}\n'},
+    'latex': {'sweep.tex': tex},
   }
-  suffixes = {'markdown': 'md', 'latex': 'tex'}
   for name in FORMATS if kind is None else (kind,):
-    path = folder / f'sweep.{suffixes.get(name, name)}'
-    files.write_text(path, made[name]())
-    print(path.resolve())
+    for file, text in made[name].items():
+      files.write_text(folder / file, text)
+      print((folder / file).resolve())
+
+
+def warn_of_other_devices(folder: pathlib.Path, rows: Sequence[records.Row], shown: Sequence[records.Row]) -> None:
+  """Log which trials are left out because a device of another kind has trained them."""
+  kinds = {row['device_kind'] for row in shown}
+  others = [row for row in rows if row['device_kind'] not in kinds]
+  if others:
+    count, names = len({row['cell'] for row in others}), sorted({row['device_kind'] for row in others})
+    records.log.warning(
+      '%s: the tables have the trials of %s alone; %d of %s are left out', folder, *kinds, count, ', '.join(names)
+    )

@@ -39,7 +39,8 @@ class ModelConfig:
   width          model width d
   params         non-embedding parameters to solve the width for, within 2 %; 0: `width` stands
   block          residual: x + mixer(norm(x)), x + feedforward(norm(x)) (Xiong et al. 2020); unskipped: the same
-                 without `x +`, to tell what the skips are worth; plain: a classical stack
+                 without `x +`, to tell what the skips are worth; plain: a classical stack, with `x +` around
+                 cross-attention alone
   norm           rms (Zhang & Sennrich 2019) or layer (Ba et al. 2016); not in plain blocks
   feedforward    hidden width of the feed-forward as a multiple of the width; 0: none. With `params` it is adjusted
                  a little, so that the budget is met at a hardware-friendly width

@@ -40,6 +40,34 @@ if jax.default_backend() != 'cpu':
 
 install_import_hook('seqmodels', 'tests.typecheck.check')
 
+# The modules that take longest, by their time. They run first, so that none is left for one worker at the end; those
+# whose processes have limits of time come after the ones that keep all cores busy.
+LONGEST = (
+  'training/test_meshes.py',
+  'models/test_devices.py',
+  'training/test_sequence.py',
+  'comparison/experiments/test_grid.py',
+  'kernels/test_devices.py',
+  'comparison/report/test_written.py',
+  'test_resume.py',
+  'test_hosts.py',
+  'commands/test_processes.py',
+  'test_kill.py',
+  'test_processes.py',
+  'test_main.py',
+)
+
+
+def pytest_configure(config):
+  """Keep the order of the modules: pytest-xdist would begin with those that have most tests."""
+  config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+  ranks = {f'tests/{name}': rank for rank, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: ranks.get(item.nodeid.partition('::')[0], len(ranks)))
+
+
 # Tracing makes many small objects that live on: a tenth of the suite's time went into looking for garbage among them.
 gc.set_threshold(100_000, 50, 50)
 

@@ -2,10 +2,10 @@
 
   python -m tests.full_disk [times] [seed]        (default: 20 times, seed 0; as root, or after `unshare -rm`)
 
-The workdir lies on a small file system of its own (tmpfs). At a moment drawn at random a file takes all that is free
-but a few pages. The process must end with one line and an exit code; once the file is gone, the same command must go
-on from the newest checkpoint that was whole, and end as a run that was never interrupted, bit for bit. Prints the table
-of docs/faults.md.
+The workdir lies on a small file system of its own (tmpfs). From a moment drawn at random on a file takes all that is
+free but a few pages, also what the process frees later. The process must end with one line and an exit code; once the
+file is gone, the same command must go on from the newest checkpoint that was whole, and end as a run that was never
+interrupted, bit for bit. Prints the table of docs/faults.md.
 """
 
 import collections
@@ -54,16 +54,21 @@ def small_disk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def fill(disk: pathlib.Path, left: int) -> pathlib.Path:
-  """Make a file that leaves as many pages free on a disk; return its path."""
+  """Make a file that leaves as many pages free on a disk, or let it grow; return its path."""
   path = disk / 'filler'
-  free = os.statvfs(disk)
-  with path.open('wb') as file:
-    os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail - left) * free.f_bsize)
+  with path.open('ab') as file:
+    free = os.statvfs(disk)
+    if free.f_bavail > left:
+      size = os.fstat(file.fileno()).st_size
+      with contextlib.suppress(OSError):  # the process was faster
+        os.posix_fallocate(file.fileno(), size, (free.f_bavail - left) * free.f_bsize)
   return path
 
 
 def once(disk: pathlib.Path, log: pathlib.Path, step: int, left: int) -> Ended | None:
-  """Train on a disk that is filled when `step` is logged (0: before the start); None for a run that ends all the same.
+  """Train on a disk that is full from when `step` is logged on (0: before the start).
+
+  Return None for a run that ends all the same.
 
   AssertionError for any end but one line and an exit code.
   """
@@ -74,13 +79,13 @@ def once(disk: pathlib.Path, log: pathlib.Path, step: int, left: int) -> Ended |
     process = subprocess.Popen([*kill.COMMAND, f'--workdir={workdir}'], cwd=kill.ROOT, stdout=output, stderr=output)
     end = time.monotonic() + kill.SECONDS
     try:
-      while step and process.poll() is None and kill.last_step(workdir) < step:
+      is_full = not step
+      while (code := process.poll()) is None:
         assert time.monotonic() < end
-        time.sleep(0.001)
-      if step:
-        with contextlib.suppress(OSError):  # it is full already
+        is_full = is_full or kill.last_step(workdir) >= step
+        if is_full:  # and stays so: an old checkpoint may be deleted
           fill(disk, left)
-      code = process.wait(end - time.monotonic())
+        time.sleep(0.002 if is_full else 0.001)
     finally:
       process.kill()
   text = log.read_text()

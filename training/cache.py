@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import pathlib
+import uuid
 import zlib
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ def _why_not_url(url: str) -> str:
   try:
     folder = epath.Path(url)
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f'probe-{os.getpid()}'
+    probe = folder / f'probe-{uuid.uuid4().hex}'  # processes in containers may have the same number
     probe.write_bytes(b'')
     probe.unlink()
   except Exception as error:  # whatever a client of a cloud raises
@@ -172,7 +173,7 @@ def _read_index(path: pathlib.Path) -> dict[str, Entry]:
 
 
 def _write_index(path: pathlib.Path, found: dict[str, Entry]) -> None:
-  temporary = path.with_name(f'index-{os.getpid()}.partial')
+  temporary = path.with_name(f'index-{uuid.uuid4().hex}.partial')
   with contextlib.suppress(OSError):
     temporary.write_text(json.dumps(found))
     temporary.replace(path)

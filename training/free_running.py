@@ -16,6 +16,7 @@ from training import processes
 from training.evaluate import check_finite, examples, with_options
 from training.settings import EvalSettings
 from training.stop import polled
+from training.waiting import each
 
 
 def free_running(
@@ -40,12 +41,9 @@ def free_running(
   task, params = with_options(task, evaluation), on_one_device(params, mesh)
   decoding = Decoding(settings.beams, settings.length_penalty)
   size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size, limit)
-  stream = iter(task.dataset(evaluation.split, size))
+  stream = each('reading a batch', task.dataset(evaluation.split, size))
   totals: dict[str, np.ndarray] = {}
-  for number in range(math.ceil(limit / size)):
-    batch = next(stream, None)
-    if batch is None:
-      break
+  for number, batch in zip(range(math.ceil(limit / size)), stream, strict=False):
     if number % processes.count() != processes.index():
       continue
     batch = without_rows(batch, limit - number * size)
@@ -79,7 +77,7 @@ def sums_of_counted(pair: Any, batch: Batch) -> np.ndarray:
 
 
 def gathered(totals: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-  """Return the totals of all processes."""
+  """Return the totals of all processes. Those without a batch wait as long as the others decode."""
   added: dict[str, np.ndarray] = {}
   for part in processes.gather({name: pair.tolist() for name, pair in totals.items()}):
     for name, pair in part.items():

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError
 from training import files
+from training.waiting import within
 
 NAME = 'goodput.jsonl'
 START_UP, COMPILE, DATA, STEP, SAVE, EVALUATION = 'start-up', 'compile', 'data wait', 'step', 'save', 'evaluation'
@@ -70,7 +71,8 @@ class Ledger:
   def open(self, folder: pathlib.Path, step: int) -> None:
     """Write to the ledger of `folder` from now on; the process begins at `step`. Raises WriteError."""
     self._path, self.step, self._first = folder / NAME, step, step
-    self._file = files.open_to_append(self._path)
+    with within(f'opening {NAME}'):
+      self._file = files.open_to_append(self._path)
     start = {'start': step, 'time': time.time(), 'host': socket.gethostname(), 'pid': os.getpid()}
     self._write(json.dumps(start))
     threading.Thread(target=self._write_regularly, name='goodput', daemon=True).start()
@@ -95,7 +97,7 @@ class Ledger:
       with self._lock:
         if self._file is not None:
           file, self._file = self._file, None
-          with files.writing(str(self._path)):
+          with within(f'closing {NAME}'), files.writing(str(self._path)):
             file.close()
 
   def _account(self) -> float:
@@ -105,7 +107,7 @@ class Ledger:
     return seconds
 
   def _write(self, line: str) -> None:
-    with files.writing(str(self._path)):
+    with within(f'writing {NAME}'), files.writing(str(self._path)):
       self._file.write(line + '\n')
       self._file.flush()
 

@@ -111,8 +111,9 @@ class MetricsWriter(Metrics):
     return row
 
   def write_timings(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    for writer in self.writers:
-      writer.timings(step, split, values)
+    with within('writing timings'):
+      for writer in self.writers:
+        writer.timings(step, split, values)
 
   def _repeat(self, row: Row) -> None:
     """Write a row of metrics.jsonl to the other writers."""

@@ -121,7 +121,7 @@ def start(asked: Settings) -> None:
   finally:
     clock.cancel()
   _met.append(name)
-  watch(asked.io_timeout, grace=2 if is_first() else 0)  # the others' runtime aborts them when the first is gone
+  watch(asked.io_timeout, has_grace=is_first())  # the others' runtime aborts them when the first is gone
   _check_count(count, name)
 
 
@@ -172,15 +172,19 @@ def is_first() -> bool:
   return index() == 0
 
 
-def gather(value: Any, name: str = 'an exchange') -> list[Any]:
-  """Return every process's `value` (JSON), in their order. name: of what is gathered, for the line of a time-out."""
+def gather(value: Any, waited_for: str = '') -> list[Any]:
+  """Return every process's `value` (JSON), in their order.
+
+  waited_for: the files that the others may still be reading or writing, for the line of a time-out; empty: there is no
+  limit, since they may be computing.
+  """
   if count() == 1:
     return [value]
   import numpy as np
   from jax.experimental import multihost_utils
 
   text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-  with within(name):
+  with within(waited_for) if waited_for else contextlib.nullcontext():
     sizes = multihost_utils.process_allgather(np.int32(len(text)))
     padded = np.pad(text, (0, int(sizes.max()) - len(text)))
     rows = multihost_utils.process_allgather(padded)
@@ -189,7 +193,7 @@ def gather(value: Any, name: str = 'an exchange') -> list[Any]:
 
 def check_same(name: str, values: Mapping[str, Any]) -> None:
   """Raise InputError unless all processes have the same values, by name."""
-  for other, theirs in enumerate(gather(dict(values), name)):
+  for other, theirs in enumerate(gather(dict(values), f'reading {name}')):
     for field in values.keys() | theirs.keys():
       if theirs.get(field) != values.get(field):
         here, there = values.get(field), theirs.get(field)

@@ -12,6 +12,8 @@ from training.run import Run
 from training.shared_checkpoints import SharedCheckpoints
 from training.waiting import within
 
+OPENING, CLOSING = 'opening the files of metrics', 'closing checkpoints and metrics'  # for the line of a time-out
+
 
 class Files(NamedTuple):
   """The files of a run in its folder, and the checkpoint that it goes on from."""
@@ -45,18 +47,19 @@ def open_files(
   """
   checkpoints = _checkpoints(folder, run)
   step, rows = (restored.step, restored.extra['rows']) if restored else (0, 0)
-  with within('opening the files of metrics'):
+  with within(OPENING):
     writer = MetricsWriter(folder, step, rows, run.settings.writers, config) if processes.is_first() else Metrics()
-  writer.rows = processes.gather(writer.rows)[0]
+  writer.rows = processes.gather(writer.rows, OPENING)[0]
   try:
     yield Files(checkpoints, writer, restored)
   except BaseException:
     for part in (checkpoints, writer):
-      with contextlib.suppress(Exception):  # the first error says what is wrong
+      with contextlib.suppress(Exception), within(CLOSING):  # the first error says what is wrong
         part.close()
     raise
-  checkpoints.close()
-  writer.close()
+  with within(CLOSING):
+    checkpoints.close()
+    writer.close()
 
 
 def _checkpoints(folder: pathlib.Path, run: Run) -> Checkpoints:

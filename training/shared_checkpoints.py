@@ -35,7 +35,8 @@ class SharedCheckpoints(Checkpoints):
     arrays = jax.jit(lambda tree: split_names(flatten(tree)))(tree)
     self._commit(step, arrays, described(step, extra, dict.fromkeys(arrays)))
     folder = self.directory / str(step)
-    parts = processes.gather(checksums.of_share(folder, processes.index(), processes.count()))
+    share = checksums.of_share(folder, processes.index(), processes.count())
+    parts = processes.gather(share, f'the checksums of checkpoint {step}')
     problem = None
     if processes.is_first():
       try:
@@ -48,9 +49,10 @@ class SharedCheckpoints(Checkpoints):
     """See `Checkpoints`. The leaves of `like` have shardings; the tree that is returned is of global arrays."""
     damaged: dict[int, str] = {}
     for step in reversed(processes.gather(self.steps(), 'the list of checkpoints')[0]):
-      with within(f'reading checkpoint {step}'):
+      reading = f'reading checkpoint {step}'
+      with within(reading):
         problem, whole = self._examine(step, like)
-        if problem := next(filter(None, processes.gather(problem)), ''):
+        if problem := next(filter(None, processes.gather(problem, reading)), ''):
           damaged[step] = problem
           continue
         restored = self._restore(step, like, whole)

@@ -81,6 +81,11 @@ def leaving() -> Iterator[None]:
     yield
   except SystemExit as stopped:
     if is_compiling():
-      sys.stdout.flush()
-      os._exit(int(stopped.code or 0))
+      code = stopped.code
+      if not isinstance(code, int | None):  # what the interpreter does with it
+        print(code, file=sys.stderr)
+        code = 1
+      for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+      os._exit(code or 0)
     raise

@@ -18,11 +18,11 @@ _waits: list[tuple[float, str]] = []  # deadlines by `time.monotonic`, and what 
 _seconds = 0  # 0: no limit
 
 
-def start(seconds: int, grace: int = 0) -> None:
-  """Set the limit of this process, and begin to watch; it ends `grace` seconds later than the limit."""
+def start(seconds: int, *, has_grace: bool = False) -> None:
+  """Set the limit of this process, and begin to watch. has_grace: it ends a tenth later, or 2 seconds."""
   global _seconds  # noqa: PLW0603
   _seconds = seconds
-  threading.Thread(target=_watch, args=(grace,), name='io_timeout', daemon=True).start()
+  threading.Thread(target=_watch, args=(has_grace,), name='io_timeout', daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -51,12 +51,16 @@ def each(name: str, items: Iterable[T]) -> Iterator[T]:
     yield item
 
 
-def _watch(grace: int) -> NoReturn:
+def _watch(has_grace: bool) -> NoReturn:
   while True:
     time.sleep(0.2)
-    now = time.monotonic()
-    for deadline, name in list(_waits):
-      if now > deadline + grace:
-        where = 'here or in another process of this run'
-        os.write(2, f'error: --io_timeout={_seconds}: {name} takes longer, {where}\n'.encode())
-        os._exit(1)
+    if name := _late(time.monotonic(), has_grace=has_grace):
+      where = 'here or in another process of this run'
+      os.write(2, f'error: --io_timeout={_seconds}: {name} takes longer, {where}\n'.encode())
+      os._exit(1)
+
+
+def _late(now: float, *, has_grace: bool) -> str:
+  """Return the name of what should have ended by now; '' where there is none."""
+  grace = max(2, _seconds // 10) if has_grace else 0
+  return next((name for deadline, name in list(_waits) if now > deadline + grace), '')

@@ -5,9 +5,11 @@ A folder outside is executed as Python, since judges are code: load only what yo
 
 import dataclasses
 import hashlib
+import importlib
 import importlib.util
 import pathlib
 import re
+import shlex
 import sys
 import traceback
 import types
@@ -18,14 +20,14 @@ from comparison.claims.base import Claim
 from seqmodels.errors import InputError, cut, one_line, shown, unknown
 
 FIRST = 'transformer_vs_rnn'  # its rows in records say nothing of an article
-FILES = ('article.py', '__init__.py')  # of a folder outside: the first that is there defines ARTICLE
+FILES = ('article.py', '__init__.py')  # the first that is there defines ARTICLE
 FOLDER = pathlib.Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
   """Return the names of the articles in the package, the first one first."""
-  found = sorted(path.parent.name for path in FOLDER.glob('*/__init__.py'))
-  return (FIRST, *(name for name in found if name != FIRST))
+  found = {path.parent.name for name in FILES for path in FOLDER.glob(f'*/{name}')}
+  return (FIRST, *sorted(found - {FIRST}))
 
 
 def load(name_or_path: str = FIRST, experiments: Collection[str] | None = None) -> Article:
@@ -36,25 +38,34 @@ def load(name_or_path: str = FIRST, experiments: Collection[str] | None = None) 
   Raises InputError for an unknown name, and for a folder whose article is missing, cannot be executed or is wrong.
   """
   label = f'--article={shown(name_or_path)}'
-  if name_or_path in names():
-    article = importlib.import_module(f'comparison.articles.{name_or_path}').ARTICLE
-    option = '' if name_or_path == FIRST else f' --article={name_or_path}'
-    return dataclasses.replace(article, option=option)
-  folder = pathlib.Path(name_or_path)
-  if not folder.is_dir():
-    hint = one_line(unknown('--article', name_or_path, names()))
-    raise InputError(f'{hint}; or a folder with {FILES[0]} that defines ARTICLE')
-  module = execute(folder, label)
+  packaged = name_or_path if name_or_path in names() else None
+  if packaged is not None:
+    package, module = f'comparison.articles.{packaged}', imported(packaged)
+  else:
+    folder = pathlib.Path(name_or_path)
+    if not folder.is_dir():
+      hint = one_line(unknown('--article', name_or_path, names()))
+      raise InputError(f'{hint}; or a folder with {FILES[0]} that defines ARTICLE')
+    module = execute(folder, label)
+    package = module.__name__
   article = getattr(module, 'ARTICLE', None)
   if not isinstance(article, Article):
     raise InputError(f'{label}: {pathlib.Path(str(module.__file__)).name} must define ARTICLE, an Article')
   brings = getattr(module, 'EXPERIMENTS', {})
   if not isinstance(brings, dict) or not all(re.fullmatch(r'[\w.]+:\w+', str(place)) for place in brings.values()):
     raise InputError(f"{label}: EXPERIMENTS must be a dict of names and places, {{'name': 'module:Class'}}")
-  article = dataclasses.replace(article, brings=brings, package=module.__name__, option=f' --article={name_or_path}')
-  if (problem := wrong(article, experiments)) is not None:
+  option = '' if packaged == FIRST else f' --article={shlex.quote(name_or_path)}'
+  article = dataclasses.replace(article, brings=brings, package=package, option=option)
+  if (problem := wrong(article, experiments, packaged)) is not None:
     raise InputError(f'{label}: {problem}')
   return article
+
+
+def imported(name: str) -> types.ModuleType:
+  """Return the module of an article of the package that defines it."""
+  file = next(file for file in FILES if (FOLDER / name / file).is_file())
+  suffix = '' if file == '__init__.py' else f'.{file.removesuffix(".py")}'
+  return importlib.import_module(f'comparison.articles.{name}{suffix}')
 
 
 def execute(folder: pathlib.Path, label: str) -> types.ModuleType:
@@ -86,11 +97,13 @@ def place(error: BaseException, folder: pathlib.Path) -> str:
   return f'{pathlib.Path(inside[-1].filename).name}, line {inside[-1].lineno}: ' if inside else ''
 
 
-def wrong(article: Article, experiments: Collection[str] | None) -> str | None:
-  """Return what is wrong with an article from outside, if anything."""
+def wrong(article: Article, experiments: Collection[str] | None, packaged: str | None = None) -> str | None:
+  """Return what is wrong with an article, if anything. packaged: the name of its folder in the package."""
   if not re.fullmatch('[a-z][a-z0-9_]*', article.name):
     return f'name={shown(article.name)} must be lower-case letters, digits and underscores'
-  if article.name in names():
+  if packaged is not None and article.name != packaged:
+    return f'name={shown(article.name)} must be that of its folder, {packaged}'
+  if packaged is None and article.name in names():
     return f'name={shown(article.name)} is that of an article of the package; choose another'
   if not article.claims:
     return 'claims is empty; an article has at least one'

@@ -1,4 +1,4 @@
-"""An article: its statements, the claims that are tested, and tables of its own for the report."""
+"""An article: its statements, the claims that test them, and tables of its own for the report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

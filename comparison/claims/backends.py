@@ -20,7 +20,6 @@ SIDES: tuple[tuple[str, Sequence[str]], ...] = (
   ('parallel-scan RNN' + OUTSIDE, PARALLEL),
   ('window and linear attention' + OUTSIDE, NARROW),
 )
-NOT_JUDGED = 'Not in the verdict'  # notes begin with it that tell of other rungs
 REFERENCE = 'reference_seconds'  # rungs of the ladder that another cell measured again for its pairs
 # Label, architectures, backend and the rung they are compared with. The last two are in the verdict where one cell
 # holds the whole ladder.
@@ -149,18 +148,18 @@ def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...
 
 
 def beside(records: Sequence[Row], experiment: str, metric: str, low: float = 0, high: float = 1e9) -> tuple[str, ...]:
-  """Return notes on architectures outside of the verdict, as ratios to a rung that was interleaved with them."""
+  """Return lines on architectures outside of the verdict, as ratios to a rung that was interleaved with them."""
   rows = [row for row in where(records, experiment, metric) if low <= row['length'] <= high]
   apart = where(records, experiment, REFERENCE)
-  notes = []
+  lines = []
   for label, architectures, backend, reference in BESIDE:
     rungs = [row for row in (apart if backend else [*apart, *rows]) if name(row) == reference]
     mine = [r for r in rows if r.get('architecture') in architectures and backend in (None, r.get('backend'))]
     for regime, grid in grids(mine).items():
       shown = [text for length in levels(grid, 'length') if (text := _to_reference(grid, rungs, length))]
       if shown:
-        notes.append(f'{NOT_JUDGED}: time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
-  return tuple(notes)
+        lines.append(f'time of {label} ÷ {reference}, {regime}: {", ".join(shown)}')
+  return tuple(lines)
 
 
 def _to_reference(rows: Sequence[Row], references: Sequence[Row], length: float) -> str:

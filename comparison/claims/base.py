@@ -1,6 +1,7 @@
 """Claims, rules, plots and verdicts, and the selection of records for a judge."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -135,12 +136,13 @@ class Verdict:
   text: str = ''  # what was found, in one or two sentences
   reason: str = ''  # why it is mixed, undecided or not measured here
   ladder: tuple[str, ...] = ()  # the number on every backend of each side, best first
-  notes: tuple[str, ...] = ()  # what one must know beside the verdict, and what is no part of it
+  notes: tuple[str, ...] = ()  # what one must know beside the verdict
   about: str = ''  # what the number is, and at which regime
   here: Status | None = None
   elsewhere: str = ''
   rule: int = 1
   points: tuple[Point, ...] = ()
+  beside: tuple[str, ...] = ()  # what was measured with it and is not in the verdict
 
 
 Judge = Callable[[Sequence[Row]], Verdict]
@@ -261,17 +263,23 @@ def selection(row: Row) -> float:
 
 
 def seeds(rows: Iterable[Row]) -> Interval:
-  """Return the mean over the seeds; the interval of a share is cut at 0 and 1."""
+  """Return the mean over the seeds; the interval of a share is cut at 0 and 1, unless it is unbounded."""
   rows = list(rows)
   interval = statistics.mean([row['value'] for row in rows])
-  share = all(row.get('unit') == 'share' for row in rows)
-  return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high)) if share else interval
+  if not is_bounded(interval) or any(row.get('unit') != 'share' for row in rows):
+    return interval
+  return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high))
+
+
+def is_bounded(interval: Interval) -> bool:
+  """Return whether at least one end is finite: the interval of a single seed says nothing."""
+  return math.isfinite(interval.low) or math.isfinite(interval.high)
 
 
 def show(interval: Interval, digits: int = 3) -> str:
-  """Format an interval: `1.23 [1.10, 1.31]`."""
+  """Format an interval: `1.23 [1.10, 1.31]`; the value alone where it is exact or unbounded."""
   value, low, high = (figure(x, digits) for x in interval)
-  return value if low == high else f'{value} [{low}, {high}]'
+  return f'{value} [{low}, {high}]' if low != high and is_bounded(interval) else value
 
 
 def figure(value: float, digits: int = 3) -> str:

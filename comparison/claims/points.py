@@ -45,6 +45,7 @@ def combine(
   kind: Kind = 'each',
   ladder: tuple[str, ...] = (),
   notes: tuple[str, ...] = (),
+  beside: tuple[str, ...] = (),
 ) -> Verdict:
   """Return one verdict from all regimes, by the kind of the statement.
 
@@ -75,7 +76,8 @@ def combine(
   order = {'supported': (favour,), 'undecided': (open_points,), 'contradicted': (against,)}
   number = next(side for side in (*order.get(status, ()), against, open_points, favour) if side)[0]
   value, low, high = number.interval
-  return Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label, points=tuple(points))
+  verdict = Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
+  return dataclasses.replace(verdict, points=tuple(points), beside=beside)
 
 
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:

@@ -23,8 +23,8 @@ def speed_of_training(
   text = f'With the best backend of each side, {spread(points)}.'
   text += gated(rows, RECURRENT, [TRANSFORMER], label)
   rungs = ladder([r for r in rows if r['length'] == last], f'ms at T = {last:,}', 1e3)
-  notes = beside(records, 'training_time', 'step_seconds', shortest, longest)
-  return combine(points, text, kind=kind, ladder=rungs, notes=notes)
+  others = beside(records, 'training_time', 'step_seconds', shortest, longest)
+  return combine(points, text, kind=kind, ladder=rungs, beside=others)
 
 
 def speed_of_reading(records: Sequence[Row], low: int, high: int, rnn_first: bool, kind: Kind) -> Verdict:
@@ -42,5 +42,5 @@ def speed_of_reading(records: Sequence[Row], low: int, high: int, rnn_first: boo
   text = f'With the best backend of each side, {spread(points)}.{gated(rows, numerator, denominator, label)}'
   longest = max(levels(rows, 'length'))
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
-  notes = beside(records, 'forward_latency', 'forward_seconds', low, high)
-  return combine(points, text, kind=kind, ladder=rungs, notes=notes)
+  others = beside(records, 'forward_latency', 'forward_seconds', low, high)
+  return combine(points, text, kind=kind, ladder=rungs, beside=others)

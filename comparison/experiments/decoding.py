@@ -29,6 +29,10 @@ class Decoding(Experiment):
   version = 5
   takes_architectures = True
 
+  @staticmethod
+  def adds(cell: Cell) -> bool:
+    return 'architectures' in cell
+
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], tuple[int, ...], str, float]]] = {
       'smoke': [(6e3, 1, (1, 100), (32,), 'float32', 1.0)],

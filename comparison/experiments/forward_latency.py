@@ -10,7 +10,7 @@ import numpy as np
 
 from comparison.experiments import gate, program, timing
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.training_time import is_reference, ladder
+from comparison.experiments.training_time import adds_rungs, is_reference, ladder
 from comparison.experiments.variants import VOCABULARY, Variant, columns, depth, random_params, token_spec
 from seqmodels.models import Model, sizing
 
@@ -21,6 +21,7 @@ class ForwardLatency(Experiment):
   name = 'forward_latency'
   version = 4
   takes_architectures = True
+  adds = staticmethod(adds_rungs)
 
   def cells(self, scale: Scale) -> list[Cell]:
     short, middle, long = (8, 96), (128, 512, 1000), (2048, 4096, 8192)

@@ -10,7 +10,7 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
 from comparison.experiments.variants import Variant, columns, depth
 from seqmodels.models import Model
 from seqmodels.spec import Spec, Vectors
@@ -29,6 +29,7 @@ class Reach(Experiment):
   name = 'reach'
   version = 2
   takes_architectures = True
+  adds = staticmethod(has_second_budget)
 
   def cells(self, scale: Scale) -> list[Cell]:
     smoke: dict[str, Any] = {
@@ -72,7 +73,7 @@ class Reach(Experiment):
     admitted, refused = gate.admit([Variant(cell['architecture'])])
     yield from refused
     for variant in admitted:
-      if 'matched' not in cell:  # gradients are those of untrained models
+      if not has_second_budget(cell):  # gradients are those of untrained models
         yield from gradients(variant, cell)
       yield from recall(variant, cell)
 

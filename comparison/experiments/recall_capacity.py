@@ -6,7 +6,7 @@ from typing import Any
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
 from comparison.experiments.variants import Variant, columns
 from tasks.recall import Recall
 from training.settings import TrainSettings
@@ -21,6 +21,7 @@ class RecallCapacity(Experiment):
 
   name = 'recall_capacity'
   takes_architectures = True
+  adds = staticmethod(has_second_budget)
   version = 4
 
   def cells(self, scale: Scale) -> list[Cell]:

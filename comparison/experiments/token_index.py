@@ -8,7 +8,7 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, metric, score, trials, updates
+from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
 from comparison.experiments.variants import Variant, columns, depth
 from seqmodels.models import Model
 from tasks.base import Batch
@@ -24,6 +24,7 @@ class TokenIndex(Experiment):
 
   name = 'token_index'
   takes_architectures = True
+  adds = staticmethod(has_second_budget)
   version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:

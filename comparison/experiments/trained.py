@@ -80,12 +80,17 @@ def train(loop: Loop) -> Trial:
   return Trial(loop.state.params, np.asarray([math.nan if x is None else x for x in losses], np.float32), finite)
 
 
+def has_second_budget(cell: Cell) -> bool:
+  """Return whether a cell trains with another model's FLOPs, beside the cell that trains for as many updates."""
+  return 'matched' in cell
+
+
 def updates(model: Model, cell: Cell) -> int:
   """Return how many updates a cell trains for: its `steps`, or as many as another model's training FLOPs buy.
 
   A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`.
   """
-  if 'matched' not in cell:
+  if not has_second_budget(cell):
     return cell['steps']
   other = Variant(cell['budget_of']).build(model.spec, params=cell['size'], depth=cell['depth'])
   length = model.spec.length
@@ -94,7 +99,7 @@ def updates(model: Model, cell: Cell) -> int:
 
 def metric(name: str, cell: Cell) -> str:
   """Return the name of a metric in a cell's rows."""
-  return name + AT_EQUAL_FLOPS if 'matched' in cell else name
+  return name + AT_EQUAL_FLOPS if has_second_budget(cell) else name
 
 
 def equal_flops(*architectures: str) -> list[Cell]:

@@ -43,6 +43,7 @@ LADDERS: dict[str, Sequence[Variant]] = {
   'device': DEVICE_LADDER,
   'device_others': DEVICE_OTHERS,
 }
+ADDED = ('others', 'newton', 'device_others')  # ladders beside those that hold the rungs of a verdict
 MATERIALISED_TO = 1024  # tokens to which a batch's scores are worth trying to keep on a device
 STEPWISE_TO = 512  # tokens to which the slow rung `scan` is worth its time on a device
 
@@ -56,9 +57,14 @@ def ladder(cell: Cell) -> Sequence[Variant]:
   return [rung for rung in rungs if short or rung != Variant('lstm', 'reference')]
 
 
+def adds_rungs(cell: Cell) -> bool:
+  """Return whether a cell measures further rungs beside those of the other cells."""
+  return cell['ladder'] in ADDED
+
+
 def is_reference(variant: Variant, cell: Cell) -> bool:
-  """Whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
-  return cell['ladder'] in ('others', 'newton', 'device_others') and variant in REFERENCES
+  """Return whether another cell has this rung's own rows: here it is measured for its pairs with the others alone."""
+  return adds_rungs(cell) and variant in REFERENCES
 
 
 class TrainingTime(Experiment):
@@ -70,6 +76,7 @@ class TrainingTime(Experiment):
   name = 'training_time'
   version = 4
   takes_architectures = True
+  adds = staticmethod(adds_rungs)
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, tuple[int, ...], str, str, float]]] = {

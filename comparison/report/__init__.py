@@ -1,9 +1,9 @@
-"""Draws records and verdicts: Markdown for a repository, one self-contained HTML page. Imports no model."""
+"""Draws records and verdicts: Markdown for a repository, and one HTML page with all figures. Imports no model."""
 
 import pathlib
 from typing import NamedTuple
 
-from comparison.report import drawing, exports, figures, html, markdown
+from comparison.report import canvas, drawing, exports, html, markdown
 from comparison.report.page import Page, assemble
 
 __all__ = ['HEADLINE', 'Page', 'Paths', 'assemble', 'exports', 'verdict_table', 'write']
@@ -18,14 +18,17 @@ class Paths(NamedTuple):
 
 
 def write(page: Page, folder: pathlib.Path) -> Paths:
-  """Write report.md with figures/*.svg, and report.html, which needs no other file."""
+  """Write report.md with figures/*.svg, and report.html, which shows all of it without another file.
+
+  The links of report.html that save a figure or the records are to the files beside it.
+  """
   leading, drawn = drawing.leading(page), drawing.of_claims(page)
   place = folder / drawing.FOLDER
   place.mkdir(exist_ok=True)
-  for old in place.glob('claim-*.svg'):  # of claims and plots that there were before
+  for old in (path for name in drawing.NAMES for path in place.glob(f'{name}.svg')):  # of the records of before
     old.unlink()
   for figure in (*leading, *(figure for shown in drawn.values() for figure in shown if figure.of is None)):
-    (folder / figure.path).write_text(figures.on_paper(figure.svg), encoding='utf-8')
+    (folder / figure.path).write_text(canvas.on_paper(figure.svg), encoding='utf-8')
   paths = Paths(folder / 'report.md', folder / 'report.html')
   paths.markdown.write_text(markdown.render(page, drawn, leading), encoding='utf-8')
   files = sorted(path.name for path in folder.glob('records*.jsonl'))

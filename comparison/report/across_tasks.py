@@ -106,7 +106,7 @@ def aggregate(found: Sequence[Model], tasks: Mapping[str, Task], left_out: Seque
   for model in sorted(found, key=lambda model: sorted(model.scores)):
     seeds = sorted({len(values) for values in model.scores.values()})
     mean = aggregates.interquartile_mean(model.scores)
-    rows.append((', '.join(sorted(model.scores)), model.name, _shown(mean), ' … '.join(map(str, seeds))))
+    rows.append((', '.join(sorted(model.scores)), model.name, base.show(mean), ' … '.join(map(str, seeds))))
   used = '; '.join(
     f'{task.name}: {task.metric}, {base.figure(task.zero)} ({task.baseline}) to {base.figure(task.one)}'
     for task in tasks.values()
@@ -131,10 +131,11 @@ def pairs(found: Sequence[Model]) -> Table:
       if common and _rank(first.name) < len(REFERENCES):
         scores = [{task: model.scores[task] for task in common} for model in (first, second)]
         share = aggregates.probability_of_improvement(*scores)
-        rows.append((first.name, second.name, _shown(share), _decided(share), ', '.join(common)))
+        rows.append((first.name, second.name, base.show(share), _decided(share), ', '.join(common)))
   note = (
     'Probability that a run of the first model has a better score than a run of the second, a task and seeds of both '
-    'drawn at random (Mann–Whitney; ties count half), with a 95 % interval of a bootstrap of the seeds in each task.'
+    'drawn at random (Mann–Whitney; ties count half), with a 95 % interval of a bootstrap of the seeds in each task. '
+    'Each interval is of its pair alone: of twenty equal pairs, one is expected to be decided.'
   )
   columns = ('model', 'over', 'probability of improvement', 'better', 'tasks')
   return Table('Probability of improvement', note, columns, tuple(rows))
@@ -200,10 +201,6 @@ def _rank(name: str) -> int:
   """Return the place of a model's architecture among the references; their number for another."""
   architecture = name.partition(',')[0]
   return REFERENCES.index(architecture) if architecture in REFERENCES else len(REFERENCES)
-
-
-def _shown(interval: Interval) -> str:
-  return base.show(interval) if math.isfinite(interval.low) else base.figure(interval.value)
 
 
 def _decided(share: Interval) -> str:

@@ -5,6 +5,7 @@ from comparison.report.figures import Drawn
 from comparison.report.page import Page
 
 FOLDER = 'figures'
+NAMES = ('headline', 'forest', 'capacity', 'claim-*')  # of the files in it
 WINNERS = 'Who wins by size and length'
 
 
@@ -13,7 +14,7 @@ def leading(page: Page) -> list[Drawn]:
   found = (
     (headline.draw(page.records), WINNERS, f'{headline.TITLE}. {headline.CAPTION}', 'headline'),
     (forest.draw(page), forest.TITLE, forest.CAPTION, 'forest'),
-    (capacity.draw(page.records), capacity.TITLE, f'{capacity.TITLE}. {capacity.CAPTION}', 'capacity'),
+    (capacity.draw(page.records), capacity.TITLE, capacity.caption(page.records), 'capacity'),
   )
   return [Drawn(svg, title, caption, f'{FOLDER}/{name}.svg') for svg, title, caption, name in found if svg]
 
@@ -25,10 +26,8 @@ def of_claims(page: Page) -> dict[int, list[Drawn]]:
   for section in page.sections:
     number, here = section.claim.number, []
     if regimes := forest.regimes(section.verdict):
-      words = f'{section.verdict.about}, and the other regimes'
-      here.append(
-        Drawn(regimes, words, forest.caption(section.verdict), f'{FOLDER}/claim-{number:02}{forest.NAME}.svg')
-      )
+      words, path = f'{section.verdict.about}, and the other regimes', f'{FOLDER}/claim-{number:02}-verdict.svg'
+      here.append(Drawn(regimes, words, forest.caption(section.verdict), path, is_regimes=True))
     for i, plot in enumerate(section.claim.plots, 1):
       svg = figures.draw(plot, page.records)
       if svg is None:

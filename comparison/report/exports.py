@@ -109,6 +109,7 @@ def as_json(page: Page) -> dict[str, Any]:
         'text': verdict.text,
         'reason': verdict.reason,
         'notes': list(verdict.notes),
+        'beside': list(verdict.beside),
         'ladder': list(verdict.ladder),
         'protocol': claim.protocol,
         'thresholds': rule.text,

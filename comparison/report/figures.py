@@ -1,6 +1,5 @@
 """Draw the plots of claims from records, as SVG text: a colour for each architecture, a line style for each backend."""
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from comparison import statistics
 from comparison.claims import base, quality
 from comparison.claims.base import Plot
 from comparison.records import Row
+from comparison.report import canvas
 
 Series = dict[str, list[tuple[Any, statistics.Interval]]]  # label → points in the order of x
 
@@ -30,18 +30,20 @@ WORDS = {
 }  # fmt: skip
 RUNGS = {'cpu': '-', 'xla': '--', 'reference': ':', 'cudnn': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
-INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
-INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
 
 
 class Drawn(NamedTuple):
-  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does."""
+  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does.
+
+  is_regimes: whether it shows the regimes of a verdict.
+  """
 
   svg: str
   title: str
   caption: str
   path: str
   of: int | None = None
+  is_regimes: bool = False
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:
@@ -52,13 +54,7 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
   parts = [(title, gather(plot, rows)) for title, rows in divided]
   seeds = [of_seeds(plot, rows) for _, rows in divided]
   labels = list(dict.fromkeys(label for _, series in parts for label in series))
-  style: dict[Any, Any] = {
-    'svg.fonttype': 'none',
-    'svg.hashsalt': plot.title,
-    'font.family': 'sans-serif',
-    'font.size': 9,
-  }
-  with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
+  with mpl.rc_context(canvas.style(plot.title)):
     below = len(labels) > FEW
     columns = 3 if len(parts) > 1 else 2
     rows = -(-len(labels) // columns) if below else 0
@@ -82,15 +78,7 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
       figure.legend(*legend, loc='outside lower center', ncols=columns, frameon=False, fontsize=8)
     elif len(labels) > 1:
       figure.legend(*legend, loc='outside right upper', frameon=False, fontsize=8)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]
-
-
-def panels(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Series]]:
-  """Return titled panels with their series."""
-  return [(title, gather(plot, rows)) for title, rows in divide(plot, records)]
+    return canvas.svg(figure)
 
 
 def divide(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
@@ -267,9 +255,7 @@ def decorate(axes: Any, plot: Plot, xs: Sequence[Any], panels: int) -> None:
   axes.set_xlabel(plot.x_label)
   axes.set_ylabel(plot.y_label or plot.metric)
   axes.grid(alpha=0.25, linewidth=0.6)
-  axes.set_axisbelow(True)
-  for side in ('top', 'right'):
-    axes.spines[side].set_visible(False)
+  canvas.bare(axes)
 
 
 def apart(xs: Sequence[float], share: float) -> list[float]:
@@ -279,14 +265,3 @@ def apart(xs: Sequence[float], share: float) -> list[float]:
     if not kept or math.log(x / kept[-1]) > share * math.log(max(xs[-1] / xs[0], 1.01)):
       kept.append(x)
   return kept
-
-
-def on_paper(svg: str) -> str:
-  """Return the figure for a file of its own: dark ink on white."""
-  head, rest = svg.split('>', 1)
-  return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'.replace(INK, '#1c2128')
-
-
-def on_page(svg: str) -> str:
-  """Return the figure in the text colour of the page around it."""
-  return svg.replace(INK, 'currentColor')

@@ -1,6 +1,5 @@
 """The pictures of verdicts: a forest of all claims on one scale, and the regimes of one claim with its threshold."""
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -10,16 +9,15 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from comparison.claims.base import Point, Verdict
-from comparison.report import markdown
-from comparison.report.figures import INK, INKED
-from comparison.report.page import Page, Section
+from comparison.report import canvas, markdown
+from comparison.report.page import Page, by_section
 
 TITLE = 'All verdicts: how far the deciding number lies from its threshold'
 CAPTION = (
   'Factor between the number that decided and the threshold of support, on a logarithmic scale: right of the line it '
   'lies on the side that supports the statement, left of it on the other. Bars: 95 % intervals; small ticks: the other '
-  'regimes of the claim. Arrows: beyond 16 ×. A claim without a mark has no single threshold above zero, or no number '
-  'here.'
+  'regimes of the claim. Arrows: beyond 16 ×, or not above zero. A claim without a mark has no single threshold above '
+  'zero, or no number here.'
 )
 WIDEST = 4.0  # doublings that the scale shows on each side
 # Shape and colour of a status, with a contrast of 3 to white and to the dark page.
@@ -29,8 +27,8 @@ LOOKS: dict[str, tuple[str, str]] = {
   'not measured here': ('', '#7a828c'),
 }  # fmt: skip
 SHADE = '#1f8f56'  # of the side that supports
-NAME = '-verdict'  # in the file of a claim's regimes
 MARKS = (' at ', ', ', ': ')  # where labels may be cut
+SIZE = 8.5  # of letters, in points
 MOST = 20  # regimes that a figure has room for
 
 
@@ -40,7 +38,7 @@ def draw(page: Page) -> str | None:
   count = sum(len(sections) + 1 for sections in groups.values())
   if not any(section.verdict.number is not None for section in page.sections):
     return None
-  with mpl.rc_context(style(TITLE)):
+  with mpl.rc_context(canvas.style(TITLE, SIZE)):
     figure = Figure(figsize=(8.4, 0.9 + 0.21 * count), layout='constrained')
     axes = figure.subplots()
     names: dict[float, str] = {}
@@ -60,19 +58,11 @@ def draw(page: Page) -> str | None:
     steps = range(-int(WIDEST), int(WIDEST) + 1)
     axes.set_xticks(steps, [f'{2 ** abs(step)} ×' if step else '1' for step in steps])
     axes.axvspan(0, WIDEST + 0.3, color=SHADE, alpha=0.08, linewidth=0)
-    axes.axvline(0, color=INK, linewidth=1)
+    axes.axvline(0, color=canvas.INK, linewidth=1)
     axes.set_xlabel('← on the other side | factor to the threshold | on the side that supports →')
-    plain(axes)
-    return svg(figure)
-
-
-def by_section(page: Page) -> dict[str, list[Section]]:
-  """Return section of the article → claims; claims of no statement stand under the last."""
-  groups: dict[str, list[Section]] = {title: [] for title in page.article.sections}
-  for section in page.sections:
-    statement = page.article.statements.get(section.claim.number)
-    groups.setdefault(statement.section if statement else 'Further claims', []).append(section)
-  return {title: sections for title, sections in groups.items() if sections}
+    axes.grid(axis='x', alpha=0.25, linewidth=0.6)
+    canvas.bare(axes, 'left')
+    return canvas.svg(figure)
 
 
 def row(axes: Any, verdict: Verdict, y: float) -> None:
@@ -85,9 +75,8 @@ def row(axes: Any, verdict: Verdict, y: float) -> None:
     if at is not None and point is not decided:
       axes.plot([clip(at)], [y], '|', color=colour, markersize=5, alpha=0.7)
   if decided is not None and (at := signed(decided, decided.interval.value)) is not None:
-    ends = [signed(decided, x) for x in decided.interval[1:]]
-    low, high = (clip(math.copysign(WIDEST, e) if x is None else x) for x, e in zip(ends, (-1, 1), strict=True))
-    axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
+    ends = [clip(end) for x in decided.interval[1:] if (end := signed(decided, x)) is not None]
+    axes.plot(ends, [y] * len(ends), color=colour, linewidth=1.6)
     beyond = abs(at) > WIDEST
     axes.plot([clip(at)], [y], ('>' if at > 0 else '<') if beyond else marker, color=colour, markersize=5.5)
   words = ': '.join(filter(None, (status, markdown.number(verdict))))
@@ -101,10 +90,13 @@ def deciding(verdict: Verdict) -> Point | None:
 
 
 def signed(point: Point, x: float) -> float | None:
-  """Return the doublings between x and the threshold, positive on the side that supports; None without a scale."""
-  if point.threshold is None or point.threshold <= 0 or x <= 0 or not math.isfinite(x):
+  """Return the doublings between x and the threshold, positive on the side that supports; None without a scale.
+
+  A number of zero or below is infinitely far below any threshold.
+  """
+  if point.threshold is None or point.threshold <= 0 or math.isnan(x):
     return None
-  return point.side * math.log2(x / point.threshold)
+  return point.side * (math.log2(x / point.threshold) if x > 0 else -math.inf)
 
 
 def clip(x: float) -> float:
@@ -129,7 +121,7 @@ def regimes(verdict: Verdict) -> str | None:
   assert threshold is not None
   start, labels = shared([point.label for point in shown])
   lines = ['\n'.join(textwrap.wrap(label, 46)) or '–' for label in labels]
-  with mpl.rc_context(style(verdict.about)):
+  with mpl.rc_context(canvas.style(verdict.about, SIZE)):
     figure = Figure(figsize=(6.4, 1.0 + 0.16 * sum(line.count('\n') + 1.5 for line in lines)), layout='constrained')
     axes = figure.subplots()
     ends = [threshold, *(end for point in shown for end in point.interval[1:])]
@@ -145,14 +137,15 @@ def regimes(verdict: Verdict) -> str | None:
       axes.xaxis.set_major_locator(mpl.ticker.LogLocator(base=2, numticks=7))
     low, high = room(axes.get_xlim(), threshold, is_logarithmic=logarithmic)
     axes.axvspan(*((threshold, high) if side > 0 else (low, threshold)), color=SHADE, alpha=0.1, linewidth=0)
-    axes.axvline(threshold, color=INK, linewidth=1.2)
+    axes.axvline(threshold, color=canvas.INK, linewidth=1.2)
     axes.set_xlim(low, high)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_yticks(range(len(shown)), lines, fontsize=8)
     axes.tick_params(axis='y', length=0)
     axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
-    plain(axes)
-    return svg(figure)
+    axes.grid(axis='x', alpha=0.25, linewidth=0.6)
+    canvas.bare(axes, 'left')
+    return canvas.svg(figure)
 
 
 def room(limits: tuple[float, float], threshold: float, *, is_logarithmic: bool) -> tuple[float, float]:
@@ -189,22 +182,3 @@ def beginning(texts: Sequence[str]) -> str:
   first, last = min(texts), max(texts)
   same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
   return first[:same]
-
-
-def style(salt: str) -> dict[Any, Any]:
-  common: dict[Any, Any] = {'svg.fonttype': 'none', 'svg.hashsalt': salt, 'font.family': 'sans-serif', 'font.size': 8.5}
-  return common | dict.fromkeys(INKED, INK)
-
-
-def plain(axes: Any) -> None:
-  axes.grid(axis='x', alpha=0.25, linewidth=0.6)
-  axes.set_axisbelow(True)
-  for side in ('top', 'right', 'left'):
-    axes.spines[side].set_visible(False)
-
-
-def svg(figure: Figure) -> str:
-  buffer = io.StringIO()
-  figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]

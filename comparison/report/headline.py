@@ -1,6 +1,5 @@
 """The headline: time of the gated RNNs over that of the Transformer, by size and length, as a picture and a table."""
 
-import io
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,8 @@ from comparison.claims.base import show
 from comparison.claims.ratios import TIMED, Measure
 from comparison.claims.tables import Table, parameters
 from comparison.records import Row
-from comparison.report.figures import INK, INKED, apart
+from comparison.report import canvas
+from comparison.report.figures import apart
 from comparison.statistics import Interval
 
 TITLE = 'Time of the RNN ÷ time of the Transformer'
@@ -35,8 +35,7 @@ def draw(records: Sequence[Row]) -> str | None:
     return None
   sizes = sorted({size for by_size in measured.values() for size in by_size}, key=lambda size: size or 0)
   looks = dict(zip(sizes, itertools.cycle(LOOKS)))
-  style: dict[Any, Any] = {'svg.fonttype': 'none', 'svg.hashsalt': TITLE, 'font.family': 'sans-serif', 'font.size': 9}
-  with mpl.rc_context(style | dict.fromkeys(INKED, INK)):
+  with mpl.rc_context(canvas.style(TITLE)):
     figure = Figure(figsize=(8.4, 3.4), layout='constrained')
     axes = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     handles: dict[str, Any] = {}
@@ -47,10 +46,7 @@ def draw(records: Sequence[Row]) -> str | None:
     labels = [label(size) for size in sizes]
     legend = [handles[name] for name in labels], labels
     figure.legend(*legend, loc='outside lower center', ncols=len(labels), frameon=False, fontsize=8)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]
+    return canvas.svg(figure)
 
 
 def label(size: float | None) -> str:
@@ -59,7 +55,7 @@ def label(size: float | None) -> str:
 
 def panel(axes: Any, measure: Measure, by_size: dict[Any, dict[float, Interval]], looks: dict[Any, Any]) -> None:
   """Draw the lines of one measure with their intervals, and the line at 1."""
-  axes.axhline(1.0, color=INK, linewidth=1.0)
+  axes.axhline(1.0, color=canvas.INK, linewidth=1.0)
   for size, at in by_size.items():
     colour, marker = looks[size]
     x = np.array(list(at))
@@ -74,9 +70,7 @@ def panel(axes: Any, measure: Measure, by_size: dict[Any, dict[float, Interval]]
   axes.set_title(measure.name, fontsize=9)
   axes.set_xlabel(measure.axis)
   axes.grid(alpha=0.25, linewidth=0.6)
-  axes.set_axisbelow(True)
-  for side in ('top', 'right'):
-    axes.spines[side].set_visible(False)
+  canvas.bare(axes)
 
 
 def scale(axes: Sequence[Any], drawn: Sequence[Interval]) -> None:

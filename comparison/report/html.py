@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from comparison.claims import backends
 from comparison.claims.base import STATUSES
 from comparison.claims.tables import Table
-from comparison.report import exports, forest, markdown
-from comparison.report.figures import Drawn, on_page
+from comparison.report import canvas, exports, markdown
+from comparison.report.figures import Drawn
 from comparison.report.markdown import number
-from comparison.report.page import Page, Section
+from comparison.report.page import Page, Section, by_section
 from comparison.report.style import STYLE
 
 
@@ -43,7 +42,7 @@ def render(
     body += ['<h2 id="failed">What failed</h2>', items(page.failures)]
   if page.rest:
     body += [
-      '<h2 id="rest">Not measured yet</h2>',
+      f'<h2 id="rest">{markdown.REST}</h2>',
       '<p class="note">C: two CPU cores are enough; G: needs an accelerator.</p>',
       items([f'{s.number}. {s.text} ({s.where})' for s in page.rest]),
     ]
@@ -61,7 +60,7 @@ def navigation(page: Page, leading: Sequence[Drawn]) -> str:
   parts += [(t.title, exports.slug(t.title)) for t in page.tables]
   parts += [('Verdicts', 'verdicts'), ('Claims', 'claims')]
   parts += [(t.title, exports.slug(t.title)) for t in (page.others, page.architectures, page.models) if t.rows]
-  parts += [('Not measured yet', 'rest')] if page.rest else []
+  parts += [(markdown.REST, 'rest')] if page.rest else []
   lines = [f'<li><a href="#{anchor}">{escape(title)}</a></li>' for title, anchor in parts]
   return f'<nav aria-label="Contents"><ol class="contents">{"".join(lines)}</ol></nav>'
 
@@ -69,7 +68,7 @@ def navigation(page: Page, leading: Sequence[Drawn]) -> str:
 def claim_links(page: Page) -> str:
   """Return links to the claims by section of the article: number and mark of the verdict."""
   lines = []
-  for title, sections in forest.by_section(page).items():
+  for title, sections in by_section(page).items():
     links = ' '.join(
       f'<a class="{css(s.verdict.here or s.verdict.status)}" href="#claim-{s.claim.number}" title="'
       f'{escape(f"{s.claim.title}: {markdown.plain_status(s.verdict)}")}">{s.claim.number} '
@@ -94,7 +93,7 @@ def figure(drawn: Drawn) -> str:
   if drawn.of is not None:
     return f'<p class="note">{escape(drawn.title)}: <a href="#{name(drawn)}">drawn at claim {drawn.of}</a>.</p>'
   title = escape(drawn.title)
-  head, rest = scoped(on_page(drawn.svg), f'{name(drawn)}-').split('>', 1)
+  head, rest = scoped(canvas.on_page(drawn.svg), f'{name(drawn)}-').split('>', 1)
   svg = f'{head.replace("<svg ", f"""<svg role="img" aria-label="{title}" """, 1)}><title>{title}</title>{rest}'
   file = f'<a href="{drawn.path}" download>SVG</a>'
   return f'<figure id="{name(drawn)}">{svg}<figcaption>{escape(drawn.caption)} {file}</figcaption></figure>'
@@ -166,15 +165,14 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
   if verdict.reason and len(verdict.points) > 1:
     reason = f'<details><summary>Why: {markdown.sides(verdict)}</summary><p>{escape(verdict.reason)}.</p></details>'
-  notes = [f'{note}.' for note in verdict.notes if not note.startswith(backends.NOT_JUDGED)]
-  others = [f'{note}.' for note in verdict.notes if note.startswith(backends.NOT_JUDGED)]
-  beside = (items(notes) if notes else '') + (
-    f'<details><summary>Measured beside it, not in the verdict</summary>{items(others)}</details>' if others else ''
-  )
+  notes = items([f'{note}.' for note in verdict.notes]) if verdict.notes else ''
+  beside = items([f'{line[0].upper()}{line[1:]}.' for line in verdict.beside])
+  if verdict.beside:
+    notes += f'<details><summary>Measured beside it, not in the verdict</summary>{beside}</details>'
   scores = ''.join(table(content, page, 'h4') for content in section.tables)
   words = f'<br><small>The words of the article: {escape(about.words)}.</small>' if about.words else ''
-  first = ''.join(figure(shown) for shown in figures if forest.NAME in shown.path)
-  drawn = ''.join(figure(shown) for shown in figures if forest.NAME not in shown.path)
+  first = ''.join(figure(shown) for shown in figures if shown.is_regimes)
+  drawn = ''.join(figure(shown) for shown in figures if not shown.is_regimes)
   regimes = markdown.points(verdict)
   listed = grid(regimes.columns, [[escape(cell) for cell in row] for row in regimes.rows]) if regimes else ''
   if listed and first:
@@ -186,7 +184,7 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
     f'<article id="claim-{about.number}"><header><h3>{about.number}. '
     f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}{words}</blockquote>'
     f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
-    f'{first}{listed}{text}{reason}{beside}{scores}{drawn}{ladder}'
+    f'{first}{listed}{text}{reason}{notes}{scores}{drawn}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
     f'{items(markdown.rules(section))}</details>'
     f'<pre>{escape(section.command)}</pre></article>'

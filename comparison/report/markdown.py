@@ -1,12 +1,12 @@
 """The page as Markdown."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Status, Verdict, figure, show
 from comparison.claims.tables import Table
 from comparison.report.figures import Drawn
 from comparison.report.page import Page, Section
+from comparison.statistics import Interval
 
 MARKS: dict[Status, str] = {
   'supported': '✔',
@@ -17,6 +17,8 @@ MARKS: dict[Status, str] = {
   'not measured here': '–',
   'not judged': '·',
 }
+
+REST = 'Statements without a claim'
 
 
 def render(page: Page, figures: Mapping[int, Sequence[Drawn]], leading: Sequence[Drawn] = ()) -> str:
@@ -31,7 +33,7 @@ def render(page: Page, figures: Mapping[int, Sequence[Drawn]], leading: Sequence
   if page.failures:
     parts += ['## What failed', '\n'.join(f'- {line}' for line in page.failures)]
   if page.rest:
-    parts += ['## Not measured yet', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
+    parts += [f'## {REST}', '\n'.join(f'- {s.number}. {s.text} ({s.where})' for s in page.rest)]
   return '\n\n'.join(parts) + '\n'
 
 
@@ -75,8 +77,8 @@ def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
   parts.append(folded('In words', verdict.text) if is_list(verdict) else verdict.text)
   if verdict.reason:
     parts.append(folded(f'Why: {sides(verdict)}', f'{verdict.reason}.') if regimes else f'*Why:* {verdict.reason}.')
-  if verdict.notes:
-    parts.append('\n'.join(f'- {note}.' for note in verdict.notes))
+  notes = [*(f'Not in the verdict: {line}' for line in verdict.beside), *verdict.notes]
+  parts.append('\n'.join(f'- {note}.' for note in notes))
   parts += [table(t, '####') for t in section.tables]
   parts += [
     f'![{drawn.title}]({drawn.path})' if drawn.of is None else f'*{drawn.title}*: drawn at claim {drawn.of}.'
@@ -148,12 +150,10 @@ def number(verdict: Verdict) -> str:
   """Format the deciding number: `1.23 [1.10, 1.31] ms`; empty without one."""
   if verdict.number is None:
     return ''
-  value, low, high = (figure(tidy(x)) for x in (verdict.number, verdict.low, verdict.high))
-  bounded = all(b is not None and math.isfinite(b) for b in (verdict.low, verdict.high))
-  shown = f'{value} [{low}, {high}]' if bounded and low != high else value
-  return f'{shown} {verdict.unit}'.strip()
+  ends = (verdict.number if end is None else end for end in (verdict.low, verdict.high))
+  return f'{show(Interval(*map(tidy, (verdict.number, *ends))))} {verdict.unit}'.strip()
 
 
-def tidy(value: float | None) -> float:
+def tidy(value: float) -> float:
   """Round to zero a value that differs from it by rounding only."""
-  return 0.0 if value is None or abs(value) < 1e-9 else value
+  return 0.0 if abs(value) < 1e-9 else value

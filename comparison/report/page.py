@@ -35,7 +35,7 @@ class Page:
   header: tuple[tuple[str, str], ...]
   tables: tuple[Table, ...]
   sections: tuple[Section, ...]
-  rest: tuple[Statement, ...]  # statements of the ledger that have no experiment yet
+  rest: tuple[Statement, ...]  # statements without a claim
   failures: tuple[str, ...]
   others: Table
   architectures: Table
@@ -74,6 +74,15 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   )
   first = tuple(table for table in leading if table.rows)
   return Page(article, header(records), first, sections, rest, failures, *beside, records)
+
+
+def by_section(page: Page) -> dict[str, list[Section]]:
+  """Return section of the article → claims; claims of no statement stand under the last."""
+  groups: dict[str, list[Section]] = {title: [] for title in page.article.sections}
+  for section in page.sections:
+    statement = page.article.statements.get(section.claim.number)
+    groups.setdefault(statement.section if statement else 'Further claims', []).append(section)
+  return {title: sections for title, sections in groups.items() if sections}
 
 
 def command(article: Article, claim: Claim, scale: str) -> str:

@@ -91,17 +91,23 @@ def others(folders: Sequence[pathlib.Path], shown: pathlib.Path) -> list[str]:
 
 
 def tally(page: Page) -> str:
-  """Return one sentence: how many statements have which verdict."""
+  """Return how many statements have which verdict, and why the others have none."""
   verdicts = [section.verdict for section in page.sections]
   elsewhere = [section.claim.speaks_of for section in page.sections if section.verdict.here is not None]
   found = [verdict.status for verdict in verdicts if verdict.status not in ('not measured here', 'not judged')]
   older = sum(verdict.status == 'not judged' for verdict in verdicts)
   counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
+  if found.count('fact') > 1:
+    counts[-1] += 's'  # the last status of those that are a verdict
   speak = 'speaks' if len(elsewhere) == 1 else 'speak'
   devices = ' or '.join(sorted(set(elsewhere)))
   more = f' {len(elsewhere)} more {speak} of {devices}, with a number from this device alone.' if elsewhere else ''
-  more += f' {older} more have numbers that were measured before their rule was written.' if older else ''
-  return f'{len(found)} of the {len(page.article.statements)} statements are judged: {", ".join(counts)}.{more}'
+  have = 'has' if older == 1 else 'have'
+  more += f' {older} more {have} numbers that were measured before their rule was written.' if older else ''
+  every = len(page.article.statements)
+  rest = every - len(found) - len(elsewhere) - older
+  more += f' {rest} {"has" if rest == 1 else "have"} no measurement here.' if rest else ''
+  return f'{len(found)} of the {every} statements have a verdict here: {", ".join(counts) or "none"}.{more}'
 
 
 def run_table(folder: pathlib.Path) -> str:

@@ -40,7 +40,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Summary:
-  """A sweep: its settings, best first; the name of the best or why there is none; its budget."""
+  """A sweep: its settings, best first; the name of the best or why there is none; its budget; what failed."""
 
   settings: tuple[Setting, ...]
   table: Table
@@ -48,6 +48,7 @@ class Summary:
   best: Values | None
   verdict: str
   budget: str
+  failures: tuple[str, ...]
 
 
 def summary(records: Sequence[Row], space: Mapping[str, Any]) -> Summary:
@@ -56,7 +57,8 @@ def summary(records: Sequence[Row], space: Mapping[str, Any]) -> Summary:
   fields = [axis['field'] for axis in space['axes']]
   found = tuple(sorted(settings(rows, fields), key=lambda setting: setting.key))
   best, verdict = choose(found, space, unfinished(rows, space))
-  return Summary(found, table(found, fields, best), curve(rows), best, verdict, budget(rows, space))
+  failed = tuple(failures(rows, fields))
+  return Summary(found, table(found, fields, best), curve(rows), best, verdict, budget(rows, space), failed)
 
 
 def settings(rows: Sequence[Row], fields: Sequence[str]) -> list[Setting]:
@@ -85,7 +87,7 @@ def table(found: Sequence[Setting], fields: Sequence[str], best: Values | None) 
   rows = []
   for setting in found:
     means = [setting.mean(metric) for metric in metrics]
-    cells = ['' if mean is None else _interval(mean) for mean in means]
+    cells = ['' if mean is None else base.show(mean, 4) for mean in means]
     lead = [as_text(setting.values[field]) for field in fields]
     rows.append((*lead, *cells, str(len(setting.seeds)), str(setting.diverged)))
   columns = (*map(short, fields), *metrics, 'n', 'diverged')
@@ -153,7 +155,7 @@ def choose(found: Sequence[Setting], space: Mapping[str, Any], missing: int) -> 
   assert mean is not None
   near = sum(_overlaps(mean, other.mean(SELECTION)) for other in found[1:])
   open_ = f'; settings whose intervals overlap it: {near}' if near and math.isfinite(mean.low) else ''
-  return first.values, f'Best by validation: {text}, {SELECTION} {_interval(mean)}, n = {len(first.seeds)}{open_}.'
+  return first.values, f'Best by validation: {text}, {SELECTION} {base.show(mean, 4)}, n = {len(first.seeds)}{open_}.'
 
 
 def edge(axis: Mapping[str, Any], value: Any, found: Sequence[Setting]) -> str:
@@ -183,18 +185,19 @@ def budget(rows: Sequence[Row], space: Mapping[str, Any]) -> str:
   return f'Budget: {"; ".join(parts)}.'
 
 
-def failures(records: Sequence[Row]) -> list[str]:
-  """Return one line for each trial that failed."""
-  return [
-    f'failed: {row.get("error", "")}'
-    for row in records
-    if row.get('experiment') == NAME and row.get('metric') == 'failed'
-  ]
+def failures(rows: Sequence[Row], fields: Sequence[str]) -> list[str]:
+  """Return one line for each trial that failed: its values and the error."""
+  found = []
+  for row in rows:
+    if row['metric'] == 'failed':
+      values = [f'{short(field)}={as_text(row.get(field))}' for field in (*fields, 'seed')]
+      found.append(f'{", ".join(values)} failed: {row.get("error", "")}')
+  return found
 
 
-def lines(found: Summary, records: Sequence[Row]) -> list[str]:
+def lines(found: Summary) -> list[str]:
   """Return the parts of what a terminal shows."""
-  failed = '\n'.join(failures(records))
+  failed = '\n'.join(found.failures)
   return [part for part in (aligned(found.table), failed, aligned(found.curve), found.verdict, found.budget) if part]
 
 
@@ -240,11 +243,6 @@ def as_text(value: Any) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return 'absent' if value is None else str(value)
-
-
-def _interval(mean: Interval) -> str:
-  """Return the mean to four digits, with its interval where there is one."""
-  return base.show(mean, 4) if math.isfinite(mean.low) else base.figure(mean.value, 4)
 
 
 def _overlaps(mean: Interval, other: Interval | None) -> bool:

@@ -64,7 +64,7 @@ def _line(names: tuple[str, ...], group: Sequence[Row]) -> tuple[str, ...]:
   higher = is_higher(kept[0]['metric'])
   return (
     ', '.join(filter(None, names)),
-    base.show(mean) if len(kept) > 1 else base.figure(mean.value),
+    base.show(mean),
     base.figure(max(values) if higher else min(values)),
     f'{rate:g}{edge}',
     str(len(group)),

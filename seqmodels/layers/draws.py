@@ -10,12 +10,12 @@ class Draws(nnx.Rngs):
   """The keys of `nnx.Rngs(key)`, beginning with the one numbered `first`.
 
   Key number n is `fold_in(key, n)`. `first` may be traced: the layers of a stack are drawn by one program, in which
-  each begins where the layer before it ended.
+  each begins where the layer before it ended. With `has_shapes_alone`, a stack draws nothing: the shapes are wanted.
   """
 
-  def __init__(self, key: Key, first: int | jax.Array = 0) -> None:
+  def __init__(self, key: Key, first: int | jax.Array = 0, *, has_shapes_alone: bool = False) -> None:
     self.key, self.first = nnx.data(key), nnx.data(first)
-    self.count = 0
+    self.count, self.has_shapes_alone = 0, has_shapes_alone
 
   def params(self) -> Key:
     self.count += 1

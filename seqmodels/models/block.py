@@ -24,7 +24,8 @@ class Block(nnx.Module):
   """One mixer and what stands around it. It keeps the mixer contract itself.
 
   residual: x + mixer(norm(x)), then x + cross(norm(x)) if there is cross-attention, then x + mlp(norm(x)) if there is a
-  feed-forward; unskipped: the same without sums; plain: without norms and sums.
+  feed-forward; unskipped: the same without sums; plain: without norms, and with a sum around cross-attention alone,
+  beside whose result the decoder's own state must pass.
   """
 
   def __init__(
@@ -40,7 +41,7 @@ class Block(nnx.Module):
   ) -> None:
     """length, image: see `mixers.base.Form`."""
     d, dtype = config.width, jnp.dtype(config.dtype)
-    self.residual = config.block == 'residual'
+    self.residual, self.cross_residual = config.block == 'residual', config.block != 'unskipped'
     normed = config.block != 'plain'
     self.rate = config.dropout
     form = Form(d, causal=causal, dtype=config.dtype, kernels=config.kernels, length=length, image=image)
@@ -94,7 +95,7 @@ class Block(nnx.Module):
         y, own = self.mixer(x if self.norm_mixer is None else self.norm_mixer(x), own, mixing)
       else:
         y, own = self.mixer.from_projection(projected, own, mixing)
-    x = self._add(x, y, around)
+    x = self._add(x, y, around, skip=self.residual)
     if self.cross is None:
       state = own
     else:
@@ -103,14 +104,14 @@ class Block(nnx.Module):
       with jax.named_scope('cross'):
         y = x if self.norm_cross is None else self.norm_cross(x)
         y = self.cross.attend(y, context.encoder, across)
-      x = x + dropout(y, self.rate, around.fold_in(1))
+      x = self._add(x, y, around.fold_in(1), skip=self.cross_residual)
       state = None if state is None else {'mixer': own, 'cross': across}
     if self.mlp is not None:
       with jax.named_scope('mlp'):
         y = self.mlp(x if self.norm_mlp is None else self.norm_mlp(x))
-      x = self._add(x, y, feedforward)
+      x = self._add(x, y, feedforward, skip=self.residual)
     return x, state
 
-  def _add(self, x: Activations, branch: Activations, context: Context) -> Activations:
+  def _add(self, x: Activations, branch: Activations, context: Context, *, skip: bool) -> Activations:
     branch = dropout(branch, self.rate, context)
-    return x + branch if self.residual else branch
+    return x + branch if skip else branch

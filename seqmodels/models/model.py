@@ -32,7 +32,7 @@ class Model:
 
   def __init__(self, config: ModelConfig, spec: Spec) -> None:
     self.config, self.spec = config, spec
-    abstract = nnx.eval_shape(lambda: self._make(Draws(jax.random.key(0))))
+    abstract = nnx.eval_shape(lambda: self._make(Draws(jax.random.key(0), has_shapes_alone=True)))
     self.axes: Params = axes_of(abstract)
     self.graph, params = nnx.split(abstract)
     self.abstract_params: Params = nnx.to_pure_dict(params)

@@ -44,14 +44,18 @@ class Stack(nnx.Module):
     self.remat = config.remat
     self.scanned = config.layers == 'scan' or (config.layers == 'auto' and config.depth > UNROLLED)
     form: dict[str, Any] = {'causal': causal, 'length': length, 'cross_attention': cross_attention, 'image': image}
-    makes = [functools.partial(Block, entry, config, **form) for entry in config.pattern]
-    graphs, draws = zip(*[_abstract(make) for make in makes], strict=True)
+    makes = {entry: functools.partial(Block, entry, config, **form) for entry in config.pattern}
+    found = {entry: _abstract(make) for entry, make in makes.items()}
+    graphs, shapes, draws = zip(*[found[entry] for entry in config.pattern], strict=True)
     first = rngs.skip(config.depth // self.period * sum(draws))
-    for j, make in enumerate(makes):
-      starts = first + sum(draws[:j]) + sum(draws) * jnp.arange(config.depth // self.period, dtype=jnp.uint32)
-      # One layer after the other: on CPU two decompositions at once (orthogonal initialisation) wait for each other for
-      # ever where the thread pool has two threads.
-      params = jax.lax.map(lambda start, make=make: _params(make(rngs=Draws(rngs.key, start))), starts)
+    for j, entry in enumerate(config.pattern):
+      if rngs.has_shapes_alone:
+        params = jax.tree.map(lambda leaf: jnp.zeros((self.repeats, *leaf.shape), leaf.dtype), shapes[j])
+      else:
+        starts = first + sum(draws[:j]) + sum(draws) * jnp.arange(self.repeats, dtype=jnp.uint32)
+        # One layer after the other: on CPU two decompositions at once (orthogonal initialisation) wait for each other
+        # for ever where the thread pool has two threads.
+        params = jax.lax.map(lambda start, make=makes[entry]: _params(make(rngs=Draws(rngs.key, start))), starts)
       block = nnx.merge(graphs[j], params)
       for _, variable in nnx.to_flat_state(nnx.state(block)):
         variable.set_metadata(axes=(LAYERS, *variable.get_metadata()['axes']))
@@ -148,8 +152,8 @@ class Stack(nnx.Module):
     return jax.lax.scan(body, x, (jnp.arange(self.repeats), stacked, state))
 
 
-def _abstract(make: Any) -> tuple[Any, int]:
-  """Return the graph of a block and how many keys its parameters are drawn with."""
+def _abstract(make: Any) -> tuple[Any, Any, int]:
+  """Return the graph of a block, the shapes of its parameters, and how many keys they are drawn with."""
   counts = []
 
   def build() -> Block:
@@ -158,8 +162,8 @@ def _abstract(make: Any) -> tuple[Any, int]:
     counts.append(draws.count)
     return block
 
-  graph, _ = nnx.split(nnx.eval_shape(build))
-  return graph, counts[0]
+  graph, shapes = nnx.split(nnx.eval_shape(build))
+  return graph, nnx.to_pure_dict(shapes), counts[0]
 
 
 def _params(block: Block) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import pytest
 
 import main
+from commands import sweep as sweeps
 from comparison import records
 from training import loop
 
@@ -139,8 +141,6 @@ def test_shards_make_one_table(whole, tmp_path, capsys):
 
 
 def test_an_extended_grid_trains_what_is_new_and_diverged_trials_are_counted(whole, tmp_path, monkeypatch, capsys):
-  import shutil
-
   workdir = tmp_path / 'W'
   shutil.copytree(whole, workdir)
   finish = loop.Loop.finish
@@ -185,9 +185,37 @@ def test_the_report_prints_the_table_again_and_writes_every_format(whole, capsys
     (whole / f'sweep.{name}').unlink()
     assert main.main(['main.py', '--mode=report', f'--workdir={whole}', f'--format={kind}']) == 0
     assert (whole / f'sweep.{name}').stat().st_size > 100
+  assert (whole / 'sweep_best_of_k.csv').read_text().startswith('k,validation loss,')
   capsys.readouterr()
   assert main.main(['main.py', '--mode=report', f'--workdir={whole}', '--format=html']) == 2
   assert '--format=html has no effect on a sweep' in capsys.readouterr().err
+
+
+def test_trials_of_another_kind_of_device_are_left_out_with_a_warning(whole, tmp_path, capsys):
+  workdir = tmp_path / 'W'
+  workdir.mkdir()
+  shutil.copy(whole / 'space.json', workdir)
+  rows = records.read_all(whole)
+  cells = list(dict.fromkeys(row['cell'] for row in rows))
+  for cell in cells:
+    kind = {} if cell == cells[0] else {'device_kind': 'another'}
+    records.append(workdir / 'records.jsonl', [{**row, **kind} for row in rows if row['cell'] == cell])
+  assert main.main(['main.py', '--mode=report', f'--workdir={workdir}']) == 0
+  (line,) = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
+  assert f'of another alone; 1 of {rows[0]["device_kind"]} are left out' in line
+
+
+AXIS = {'field': 'train.seed', 'text': '0..1', 'numeric': True, 'below': None, 'above': None}
+SPACE = {'config': {}, 'axes': [AXIS], 'seeds': AXIS, 'cells': ['a']}
+
+
+def test_what_a_sweep_needs_of_its_space_is_checked():
+  assert sweeps.is_whole(SPACE)
+  broken = [{**SPACE, 'axes': [{k: v for k, v in AXIS.items() if k != name}]} for name in AXIS]
+  broken += [{k: v for k, v in SPACE.items() if k != name} for name in SPACE]
+  broken += [{**SPACE, name: 3} for name in SPACE]
+  broken += [[], None, {**SPACE, 'cells': [1]}, {**SPACE, 'seeds': {'field': 1, 'text': ''}}, {**SPACE, 'axes': [[]]}]
+  assert not any(map(sweeps.is_whole, broken))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from tests.kernels import cases
 from tests.kernels.cases import OTHERS, PAIRS, make, skip_without
 
 LENGTHS = (1, 8, 13, 33)  # one token, one chunk, one that is cut, several parts
-OWN = [(name, backend) for name, backend in PAIRS if backend in ('xla', 'cpu')]  # with backward passes of their own
+# With backward passes of their own.
+OWN = [(name, backend) for name, backend in PAIRS if backend in ('xla', 'cpu', 'newton', 'quasi_newton')]
 BFLOAT16 = 0.04  # of the largest number: bfloat16 has 8 bits of mantissa
 
 

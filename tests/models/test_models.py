@@ -49,23 +49,39 @@ def test_one_call_is_any_split_with_resets_and_padding(config):
   np.testing.assert_allclose(whole[1:][mask[1:]], short[0], atol=2e-6)
 
 
+def silence(params, *layers):
+  """Return parameters with zeros in the layers whose names have one of these parts."""
+
+  def silenced(path, leaf):
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    return jnp.zeros_like(leaf) if any(part in name for part in layers) else leaf
+
+  return jax.tree_util.tree_map_with_path(silenced, params)
+
+
 @pytest.mark.parametrize('block', ['residual', 'unskipped'])
 def test_without_skips_nothing_passes_beside_a_branch(block):
   """With the last layer of every branch at zero, only a skip can carry the input."""
   model = build(TRANSFORMER.replace(block=block), SPEC)
   assert model.axes == build(TRANSFORMER, SPEC).axes  # the same parameters
   params = model.init(jax.random.key(0))
-
-  def silenced(path, leaf):
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
-    return jnp.zeros_like(leaf) if 'mlp/down' in name or 'mixer/output' in name else leaf
-
-  silent = jax.tree_util.tree_map_with_path(silenced, params)
-  outputs, _ = model.apply(silent, tokens(1, 8))
+  outputs, _ = model.apply(silence(params, 'mlp/down', 'mixer/output'), tokens(1, 8))
   assert np.ptp(outputs, axis=1).max() == pytest.approx(0.0, abs=1e-6) or block == 'residual'
   assert np.ptp(outputs, axis=1).max() > 1e-3 or block == 'unskipped'
   outputs, _ = model.apply(params, tokens(1, 8))
   assert np.ptp(outputs, axis=1).max() > 1e-3
+
+
+@pytest.mark.parametrize(('block', 'is_carried'), [('residual', True), ('unskipped', False), ('plain', True)])
+def test_what_passes_beside_cross_attention(block, is_carried):
+  """Without a feed-forward, and with cross-attention alone at zero, only its skip carries what the decoder reads."""
+  spec = Spec('seq2seq', Tokens(11), Tokens(11), 8, source=Tokens(9), source_length=5)
+  model = build(TRANSFORMER.replace(block=block, depth=1, feedforward=0.0, position='sinusoidal'), spec)
+  params = model.init(jax.random.key(0))
+  variation = lambda params: np.ptp(model.apply(params, tokens(1, 8), source=tokens(1, 5) % 9)[0], axis=1).max()
+  assert variation(params) > 1e-4
+  assert (variation(silence(params, 'cross/output')) > 1e-4) == is_carried
+  assert (variation(silence(params, 'cross/output', 'mixer/output')) > 1e-4) == (block == 'residual')
 
 
 def test_scanned_layers_are_the_unrolled_ones():
@@ -94,7 +110,8 @@ def test_what_is_computed_again_changes_no_gradient_and_stores_less():
   gradients, temporaries = {}, {}
   for remat in ('none', 'dots', 'block'):
     model = build(TRANSFORMER.replace(depth=2, layers='scan', remat=remat, dropout=0.2, kernels='xla'), SPEC)
-    params = model.init(jax.random.key(0)) if remat == 'none' else params
+    if remat == 'none':
+      params = model.init(jax.random.key(0))
     loss = lambda p, model=model: jnp.sum(jnp.square(model.apply(p, x, context=key)[0]))
     residuals = jax.eval_shape(lambda p, loss=loss: jax.vjp(loss, p)[1], params)
     temporaries[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))

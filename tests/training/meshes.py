@@ -28,8 +28,14 @@ STEPS, BATCH = 20, 16
 MESHES = {'1': (1, 1, 1), '8x1x1': (8, 1, 1), '2x4x1': (2, 4, 1), '2x2x2': (2, 2, 2)}
 # Of eight tokens, or of segments of four: a part has four, two or one. The encoder–decoder's five and six are padded.
 SEQUENCES = {'sequence:4': {'data': 1, 'sequence': 4}, 'data:2,sequence:2': {'data': 2, 'sequence': 2}}
-# With these rates of dropout.
-SPLIT = {'transformer': (0.0, 0.2), 'transformer_xl': (0.0,), 'gated_delta': (0.0,), 'encoder_decoder': (0.0, 0.2)}
+BOTH, FOUR, TWO = tuple(SEQUENCES), ('sequence:4',), ('data:2,sequence:2',)
+# On these of them, by the rate of dropout: with it where two parts of the batch draw as well.
+SPLIT = {
+  'transformer': {0.0: FOUR, 0.2: TWO},
+  'transformer_xl': {0.0: BOTH},
+  'gated_delta': {0.0: FOUR},
+  'encoder_decoder': {0.0: BOTH, 0.2: TWO},
+}
 SEGMENTS = {'segment': 4, 'memory': 8}
 # name → model, training. Each has what the others have not: accumulation, remat, zero, scanned layers, a carry.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -102,13 +108,14 @@ def main() -> None:
   found: dict[str, Any] = {'curves': {}, 'shares': {}, 'evaluations': {}}
   for name in CASES:
     for dropout in (0.0, 0.2):
-      sequences = SEQUENCES if dropout in SPLIT.get(name, ()) else ()
+      sequences = SPLIT.get(name, {}).get(dropout, ())
       for mesh in (*(MESHES if not dropout else ('1', '2x2x2')), *sequences):
         start = time.monotonic()
         run, key = make(name, mesh, dropout=dropout), f'{name} dropout={dropout:g} {mesh}'
         if name in DRAWN or mesh == '1':
           state = run.initial_state()
-          initial = jax.device_get(state) if mesh == '1' else initial
+          if mesh == '1':
+            initial = jax.device_get(state)
         else:  # as drawn on one device, which spares a program
           state = run.place(initial)
         state, found['curves'][key] = train(run, state, 0, STEPS)

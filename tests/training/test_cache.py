@@ -8,6 +8,7 @@ import sys
 import zlib
 
 import pytest
+from etils import epath
 
 import main
 from training import cache
@@ -147,16 +148,46 @@ def test_training_and_evaluation_say_what_the_cache_had(tmp_path):
     assert misses > 0 if mode == 'train' else hits > 0
 
 
+def raising(url):
+  raise ImportError(f'Please install gcsfs\n  to read {"it" if url == "gs://nowhere/x" else "another"}')
+
+
+def test_the_reason_of_a_url_is_what_its_client_raises(monkeypatch):
+  monkeypatch.setattr(epath, 'Path', raising)
+  assert cache.why_not('gs://nowhere/x') == 'Please install gcsfs to read it'
+
+  def wordless(url):
+    raise RuntimeError
+
+  monkeypatch.setattr(epath, 'Path', wordless)
+  assert cache.why_not('gs://nowhere/x') == 'RuntimeError'
+
+
+def test_a_url_that_can_be_written_is_tried_with_files_of_other_names(tmp_path, monkeypatch):
+  tried = []
+
+  class Bucket(type(tmp_path)):
+    def write_bytes(self, data):
+      tried.append(self.name)
+      return super().write_bytes(data)
+
+  monkeypatch.setattr(epath, 'Path', lambda url: Bucket(tmp_path / url.removeprefix('gs://')))
+  assert [cache.why_not('gs://bucket/x') for _ in range(2)] == ['', '']
+  assert len(set(tried)) == 2  # also of one process, as those in containers may have the same number
+  assert list((tmp_path / 'bucket' / 'x').iterdir()) == []
+
+
 @pytest.mark.parametrize(
   ('path', 'reason'),
   [
     ('/proc/x', r'No such file or directory'),
-    ('gs://nowhere/x', r'Please install gcsfs .*'),
+    ('gs://nowhere/x', r'Please install gcsfs to read it'),
     ('', None),
     ('~nosuchuser/x', None),
   ],
 )
-def test_a_cache_that_cannot_be_written_is_refused(path, reason, capsys):
+def test_a_cache_that_cannot_be_written_is_refused(path, reason, capsys, monkeypatch):
+  monkeypatch.setattr(epath, 'Path', raising)
   assert main.main(['main.py', '--mode=eval', '--workdir=x', f'--compilation_cache={path}']) == 2
   expected = rf'error: --compilation_cache={path} cannot be written: {reason}\n' if reason else 'error: --compil.*\n'
   assert re.fullmatch(expected, capsys.readouterr().err)

@@ -20,7 +20,7 @@ from seqmodels.spec import Spec, Tokens
 from tests.models.devices import OPTIONS
 from tests.training import toy
 from tests.training.collectives import count
-from tests.training.meshes import CASES, MESHES, SEQUENCES, SPLIT
+from tests.training.meshes import CASES, MESHES, SPLIT
 from training import mesh as meshes
 from training.mesh_settings import MeshSettings
 from training.run import make_run
@@ -52,7 +52,7 @@ def test_the_loss_curve_is_that_of_one_device(found, name, dropout):
 @pytest.mark.parametrize(('name', 'dropout'), [(name, rate) for name, rates in SPLIT.items() for rate in rates])
 def test_the_loss_curve_with_tokens_split_is_that_of_one_device(found, name, dropout):
   curve = lambda mesh: np.array(found['curves'][f'{name} dropout={dropout:g} {mesh}'])
-  for mesh in SEQUENCES:
+  for mesh in SPLIT[name][dropout]:
     np.testing.assert_allclose(curve(mesh), curve('1'), rtol=1e-5)
 
 

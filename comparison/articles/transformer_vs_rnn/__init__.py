@@ -1,4 +1,4 @@
-"""Transformer vs RNN Performance for Sequence Modelling: sixty statements, those that are tested, two tables.
+"""Transformer vs RNN Performance for Sequence Modelling: sixty statements, the claims that test them, two tables.
 
 Adding a claim: write a module and add it to the list. Numbers are for good.
 """

@@ -41,7 +41,7 @@ def sequential_steps(records: Sequence[Row]) -> Verdict:
   longest = max(levels(steps, 'length'))
   text = f'At a constant number of tokens: {"; ".join(map(str, points))}.'
   rungs = ladder([r for r in steps if r['length'] == longest], f'dependent steps at T = {longest:,}')
-  return combine(points, text, ladder=rungs, notes=beside(records, 'training_time', 'step_seconds'))
+  return combine(points, text, ladder=rungs, beside=beside(records, 'training_time', 'step_seconds'))
 
 
 def quadratic(records: Sequence[Row]) -> Verdict:
@@ -107,13 +107,13 @@ def crossing_of_latency(records: Sequence[Row]) -> Verdict:
   text = '; '.join(str(p) for p in points) + ' (inf: at none).'
   text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
-  notes = beside(records, 'forward_latency', 'forward_seconds', low=1000)
+  others = beside(records, 'forward_latency', 'forward_seconds', low=1000)
   early = [p for p in points if p.interval.high < 1000]
   if early:
     reason = f'the RNN overtakes before 1,000 tokens already, so the cost does not begin to bite there: {early[0]}'
     value, low, high = early[0].interval
-    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, notes, early[0].label)
-  return combine(points, text, ladder=rungs, notes=notes)
+    return Verdict('mixed', value, 'tokens', low, high, text, reason, rungs, about=early[0].label, beside=others)
+  return combine(points, text, ladder=rungs, beside=others)
 
 
 def _slower(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, Sequence[float]]:

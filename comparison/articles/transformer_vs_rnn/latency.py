@@ -70,7 +70,7 @@ def long_latency(records: Sequence[Row]) -> Verdict:
       text += f' The RNN is faster than that from {cross} tokens on (0: at all lengths; inf: at none).'
   longest = max(levels(rows, 'length'))
   rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
-  return combine(points, text, ladder=rungs, notes=beside(records, 'forward_latency', 'forward_seconds', low=1000))
+  return combine(points, text, ladder=rungs, beside=beside(records, 'forward_latency', 'forward_seconds', low=1000))
 
 
 def ratios_by_length(records: Sequence[Row], regime: str) -> dict[float, Sequence[float]]:

@@ -63,7 +63,7 @@ def dependent_steps(records: Sequence[Row]) -> Verdict:
   if parallel:
     text += f' Of an RNN whose gates do not read the state, with a parallel scan: T^{show(parallel)}.'
   rungs = ladder([r for r in steps if r['length'] == longest], f'dependent steps at T = {longest:,}')
-  return combine(points, text, ladder=rungs, notes=beside(records, 'training_time', 'step_seconds'))
+  return combine(points, text, ladder=rungs, beside=beside(records, 'training_time', 'step_seconds'))
 
 
 def trains_faster(records: Sequence[Row]) -> Verdict:
@@ -83,7 +83,7 @@ def very_long_training(records: Sequence[Row]) -> Verdict:
   for regime, grid in grids(where(records, 'training_time', 'step_seconds')).items():
     below_it = ratios([r for r in grid if r['length'] < 10_000], [TRANSFORMER], RECURRENT, label)
     text += f' Below, {regime}: from {below_it[0]} to {below_it[-1]}.' if below_it else ''
-  return combine(points, text, kind='can', notes=beside(records, 'training_time', 'step_seconds', low=10_000))
+  return combine(points, text, kind='can', beside=beside(records, 'training_time', 'step_seconds', low=10_000))
 
 
 def pairs_cost(records: Sequence[Row]) -> Verdict:

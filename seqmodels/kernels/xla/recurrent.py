@@ -1,7 +1,7 @@
 """Recurrent layers as scans with their own backward passes. Inside, arrays and flags are time-major: `[t b ...]`.
 
 The input projection is one matmul outside of the scan; a step has one recurrent matmul and one tanh for all gates.
-Gates use sigmoid(x) = tanh(x/2)/2 + 1/2 with the half folded into the weights (`gate_scale`). The forward pass stores
+The steps themselves are in `gates`, sigmoid gates as tanhs with a half in their weights. The forward pass stores
 what gradients will be multiplied by, or the carries and tanhs it follows from; the backward pass scans in reverse with
 one matmul a step, and forms the gradient of the recurrent weights as one matmul over all positions (as cuDNN does:
 Appleyard et al., 2016). Arrays of all positions are written over in place where they can be: a new one would have to be
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from seqmodels.context import Documents
+from seqmodels.kernels.xla.gates import IS_SIGMOID, gate_scale, gru_step, lstm_factors, lstm_step
 
 Inputs = Float[Array, 't b z']
 Carry = Float[Array, 'b e']
@@ -52,20 +53,6 @@ def projections(
   # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
   z = _dot(x.swapaxes(0, 1), scale(w).astype(dtype)) + scale(bias)[None, None, :]
   return z, scale(u), others
-
-
-def gate_scale(is_sigmoid: tuple[bool, ...], size: int) -> Float[Array, ' z']:
-  """Return the factor of each gate's weights: one half for sigmoid gates."""
-  return jnp.repeat(jnp.array([0.5 if s else 1.0 for s in is_sigmoid], jnp.float32), size)
-
-
-def sigmoid(tanh_of_half: jax.Array) -> jax.Array:
-  return 0.5 * tanh_of_half + 0.5
-
-
-def sigmoid_slope(tanh_of_half: jax.Array) -> jax.Array:
-  """d sigmoid / d (x/2), the half being the caller's."""
-  return 0.5 * (1 - tanh_of_half * tanh_of_half)
 
 
 def states_before(first: jax.Array, all_after: jax.Array, documents: Documents) -> jax.Array:
@@ -149,11 +136,7 @@ _rnn.defvjp(_rnn_forward, _rnn_backward)
 def _lstm_step(u, carry, now):
   z, documents = now
   h, c = (documents.forget(a) for a in carry)
-  gates = jnp.tanh(z + _dot(h, u))
-  i, f, g, o = jnp.split(gates, 4, axis=-1)
-  c_new = sigmoid(f) * c + sigmoid(i) * g
-  h_new = sigmoid(o) * jnp.tanh(c_new)
-  return (documents.keep(h_new, h), documents.keep(c_new, c)), gates
+  return lstm_step(z, _dot(h, u), h, c, documents)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -185,29 +168,19 @@ def lstm_forward(z, h, c, u, documents, dtype):
 def lstm_backward(dtype, saved, gradients):
   h, c, u, documents, hs, cs, gates = saved
   dhs, dh, dc = gradients
-  i, f, g, o = jnp.split(gates, 4, axis=-1)
-  tanh_c = jnp.tanh(cs)
-  through_cell = documents.keep(sigmoid(o) * (1 - tanh_c * tanh_c))
-  # What a gradient at c (input, forget, cell gates) or at h (output gate) is multiplied by to reach the gate's input.
-  of_cell = tuple(
-    documents.keep(a)
-    for a in (g * sigmoid_slope(i), states_before(c, cs, documents) * sigmoid_slope(f), sigmoid(i) * (1 - g * g))
-  )
-  of_output = documents.keep(tanh_c * sigmoid_slope(o))
-  forget = documents.keep(sigmoid(f), 1.0)
+  factors = lstm_factors(gates, states_before(c, cs, documents), cs, documents)
   back = u.T.astype(dtype)
 
   def step(carry, now):
     dh, dc = carry
-    dy, through_cell, of_cell, of_output, forget, documents = now
+    dy, factors, documents = now
     dh = dh + dy
-    dc = dc + dh * through_cell
-    dz = jnp.concatenate([*(dc * a for a in of_cell), dh * of_output], axis=-1)
+    dc = dc + dh * factors.through_cell
+    dz = jnp.concatenate([*(dc * a for a in factors.of_cell), dh * factors.of_output], axis=-1)
     before = documents.keep(_dot(dz, back), dh)
-    return (documents.forget(before), documents.forget(dc * forget)), dz
+    return (documents.forget(before), documents.forget(dc * factors.forget)), dz
 
-  xs = (dhs, through_cell, of_cell, of_output, forget, documents)
-  (dh, dc), dz = jax.lax.scan(step, (dh, dc), xs, reverse=True)
+  (dh, dc), dz = jax.lax.scan(step, (dh, dc), (dhs, factors, documents), reverse=True)
   return dz, dh, dc, weight_gradient(states_before(h, hs, documents), dz, dtype), None
 
 
@@ -220,13 +193,7 @@ _lstm.defvjp(lstm_forward, lstm_backward)
 def _gru_step(u, b_n, h, now):
   z, documents = now
   h = documents.forget(h)
-  size = h.shape[-1]
-  from_h = _dot(h, u)
-  gates = jnp.tanh(z[:, : 2 * size] + from_h[:, : 2 * size])
-  r, update = jnp.split(sigmoid(gates), 2, axis=-1)
-  n_rec = from_h[:, 2 * size :] + b_n[None, :]
-  n = jnp.tanh(z[:, 2 * size :] + r * n_rec)
-  return documents.keep(n + update * (h - n), h), (gates, n, n_rec)
+  return gru_step(z, _dot(h, u), h, b_n, documents)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -250,14 +217,10 @@ def gru_forward(z, h, u, b_n, documents, dtype):
   def step(carry, now):
     h, buffer = carry
     t, documents = now
-    h = documents.forget(h)
-    new, (gates, n, n_rec) = _gru_step(low, b_n, h, (_at(buffer, t), documents._replace(reset=None)))
-    r, update = jnp.split(gates, 2, axis=-1)
-    # From h to the inputs of the gates and to U_n h + b_n; from h to h.
-    of_new = (1 - sigmoid(update)) * (1 - n * n)
-    for gate, factors in enumerate((of_new * n_rec * sigmoid_slope(r), (h - n) * sigmoid_slope(update), of_new)):
-      buffer = jax.lax.dynamic_update_slice(buffer, documents.keep(factors)[None], (t, 0, gate * h.shape[-1]))
-    return (new, buffer), (new, sigmoid(r), documents.keep(sigmoid(update), 1.0))
+    new, (of_gates, r, straight) = _gru_step(low, b_n, h, (_at(buffer, t), documents))
+    for gate, factors in enumerate(of_gates):
+      buffer = jax.lax.dynamic_update_slice(buffer, factors[None], (t, 0, gate * h.shape[-1]))
+    return (new, buffer), (new, r, straight)
 
   (last, factors), (hs, r, straight) = jax.lax.scan(step, (h, z), (jnp.arange(z.shape[0]), documents))
   return (hs, last), (h, u, documents._replace(mask=None), hs, factors, r, straight)
@@ -291,6 +254,6 @@ def gru_backward(dtype, saved, gradients):
 
 _gru.defvjp(gru_forward, gru_backward)
 
-rnn = functools.partial(layer, _rnn, (False,))
-lstm = functools.partial(layer, _lstm, (True, True, False, True))
-gru = functools.partial(layer, _gru, (True, True, False))
+rnn = functools.partial(layer, _rnn, IS_SIGMOID['rnn'])
+lstm = functools.partial(layer, _lstm, IS_SIGMOID['lstm'])
+gru = functools.partial(layer, _gru, IS_SIGMOID['gru'])

@@ -1,7 +1,9 @@
 """Articles: the first one is loaded by its name, others from folders; what is wrong with a folder is one line."""
 
 import csv
+import importlib
 import json
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 
 from commands import compare, report
 from comparison import articles, records
+from comparison.articles import loading
 from seqmodels.errors import InputError
 
 ARTICLE = """
@@ -129,6 +132,52 @@ def test_an_article_of_the_same_experiment_names_has_cells_of_its_own(folder, tm
     compare.main('smoke', str(work), article=str(place), claims=[1])
     assert f'**{value} B** most' in (work / 'report.md').read_text()
   assert '0 cells run, 1 were finished already' in capsys.readouterr().out
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+  """A folder that is a part of the package of articles."""
+  place = tmp_path / 'articles'
+  place.mkdir()
+  monkeypatch.setattr(loading, 'FOLDER', place)
+  monkeypatch.setattr(articles, '__path__', [*articles.__path__, str(place)])
+  (place / loading.FIRST).mkdir()
+  (place / loading.FIRST / '__init__.py').touch()  # as in the package: found there, imported from its place
+  yield place
+  for name in [name for name in sys.modules if name.startswith('comparison.articles.in_')]:
+    del sys.modules[name]
+
+
+@pytest.mark.parametrize('file', loading.FILES)
+def test_an_article_of_the_package_brings_experiments_like_one_from_outside(package, tmp_path, file, capsys):
+  name = f'in_{file[:-3].strip("_")}'
+  folder = make(package / name, ARTICLE.replace("name='second'", f"name='{name}'"))
+  (folder / 'article.py').rename(folder / file)
+  importlib.invalidate_caches()
+  assert articles.names() == (articles.FIRST, name)
+  compare.main('smoke', str(tmp_path / 'w'), article=name, claims=[1])
+  assert '1 cells run' in capsys.readouterr().out
+  (row,) = records.read_all(tmp_path / 'w')
+  assert (row['article'], row['experiment'], row['value']) == (name, 'pieces', 2.0)
+  assert f' --article={name} --claims=1' in (tmp_path / 'w' / 'report.md').read_text()
+  assert articles.load().option == ''
+
+
+def test_a_wrong_article_of_the_package_is_one_line(package):
+  make(package / 'in_name')
+  own = ARTICLE.replace("name='second'", "name='in_claims'")
+  make(package / 'in_claims', own.replace("claim(1, 'pieces'", "claim(1, 'piecs'"))
+  importlib.invalidate_caches()
+  with pytest.raises(InputError, match="name='second' must be that of its folder, in_name"):
+    articles.load('in_name')
+  with pytest.raises(InputError, match="claim 1: experiment='piecs' is not known; nearest: pieces"):
+    compare.chosen_article('in_claims')
+
+
+def test_a_folder_whose_name_has_a_space_is_quoted_in_commands(tmp_path):
+  folder = make(tmp_path / 'my article')
+  option = articles.load(str(folder)).option
+  assert shlex.split(option) == [f'--article={folder}']
 
 
 @pytest.mark.parametrize(

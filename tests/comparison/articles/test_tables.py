@@ -7,7 +7,7 @@ import pytest
 from comparison.articles.transformer_vs_rnn import tables as article
 from comparison.claims import ratios
 from comparison.claims.ratios import DECODING, LATENCY, TRAINING
-from comparison.report import figures, headline
+from comparison.report import canvas, headline
 from tests.comparison.claims.invented import decoding, gradients, latency, reach, recall, state, training
 
 
@@ -139,7 +139,7 @@ def test_the_picture_has_a_panel_for_each_measure_a_line_for_each_size_and_words
   assert 'decoded' not in drawn
   assert drawn == headline.draw(rows)
   assert headline.draw([]) is None
-  assert '#ffffff' in figures.on_paper(drawn)
+  assert '#ffffff' in canvas.on_paper(drawn)
 
 
 def test_colours_of_the_picture_have_a_contrast_of_three_to_white():

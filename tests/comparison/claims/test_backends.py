@@ -5,6 +5,8 @@ import pytest
 
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims import backends
+from comparison.report import html, markdown
+from comparison.report.page import Section
 from tests.comparison.claims.invented import rows, timed, training
 
 
@@ -53,14 +55,18 @@ def others(factor, cell='b'):
 
 def test_parallel_rnns_are_shown_and_decide_nothing():
   ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
-  alone, beside = CLAIMS[3].judge(ladder), CLAIMS[3].judge(ladder + others(0.01))
-  assert (beside.status, beside.number) == (alone.status, alone.number) == ('supported', 2)
-  (note,) = beside.notes
-  assert note.startswith('Not in the verdict: time of parallel-scan RNN ÷ lstm xla, 100,000 parameters: 0.01')
-  assert 'at T = 256 (min_gru reference)' in note
-  assert alone.notes == ()
+  alone, both = CLAIMS[3].judge(ladder), CLAIMS[3].judge(ladder + others(0.01))
+  assert (both.status, both.number) == (alone.status, alone.number) == ('supported', 2)
+  (line,) = both.beside
+  assert line.startswith('time of parallel-scan RNN ÷ lstm xla, 100,000 parameters: 0.01')
+  assert 'at T = 256 (min_gru reference)' in line
+  assert alone.beside == ()
+  section = Section(CLAIMS[3], both, 'python main.py')
+  assert f'- Not in the verdict: {line}.' in '\n'.join(markdown.claim(section, ()))
+  page = html.claim(section, (), None)
+  assert f'not in the verdict</summary><ul><li>T{line[1:]}.</li></ul></details>' in page
   # A reference of another cell has no rounds in common.
-  assert CLAIMS[3].judge(ladder + others(0.01)[:1]).notes == ()
+  assert CLAIMS[3].judge(ladder + others(0.01)[:1]).beside == ()
 
 
 def test_the_ladder_names_every_side_and_what_is_missing():
@@ -74,11 +80,11 @@ def test_the_ladder_names_every_side_and_what_is_missing():
   assert lines[-1] == 'others, not in the verdict, 100,000 parameters: mine 3 ms'
 
 
-def test_attention_of_jax_nn_has_a_note_only_where_it_is_not_in_the_verdict():
+def test_attention_of_jax_nn_has_a_line_only_where_it_is_not_in_the_verdict():
   ladder = [{**r, 'cell': 'a'} for r in training(lambda t: 1e-4 * t, lambda t: 0.5e-4 * t)]
   fused = [{**r, 'backend': 'dot_product_attention'} for r in ladder if r['architecture'] == 'transformer']
-  assert CLAIMS[3].judge(ladder + fused).notes == ()  # one cell: a rung like the others
+  assert CLAIMS[3].judge(ladder + fused).beside == ()  # one cell: a rung like the others
   apart = [{**r, 'cell': 'b'} for r in fused]
   again = [{**r, 'cell': 'b', 'metric': 'reference_seconds'} for r in ladder if r['metric'] == 'step_seconds']
-  (note,) = CLAIMS[3].judge(ladder + apart + again).notes
-  assert 'jax.nn.dot_product_attention, measured apart ÷ transformer xla' in note
+  (line,) = CLAIMS[3].judge(ladder + apart + again).beside
+  assert 'jax.nn.dot_product_attention, measured apart ÷ transformer xla' in line

@@ -110,7 +110,19 @@ def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
   page = type('Page', (), {'sections': about, 'article': type('Article', (), {'statements': (1, 2, 3)})})
   assert '3 more speak of GPUs or phones, with a number from this device alone' in readme.tally(page)
   page.sections = about[:1]
-  assert '1 more speaks of phones, with' in readme.tally(page)
+  text = readme.tally(page)
+  assert '1 more speaks of phones, with' in text
+  assert text.endswith('2 have no measurement here.')
+
+
+def test_the_sentence_on_all_verdicts_adds_up_to_the_statements():
+  statuses = ('fact', 'fact', 'mixed', 'not judged', 'not measured here')
+  found = [Section(CLAIM, Verdict(status), '') for status in statuses]
+  page = type('Page', (), {'sections': found, 'article': type('Article', (), {'statements': range(9)})})
+  assert readme.tally(page) == (
+    '3 of the 9 statements have a verdict here: 1 mixed, 2 facts. 1 more has numbers that were measured before their '
+    'rule was written. 5 have no measurement here.'
+  )
 
 
 def test_what_follows_from_a_definition_is_a_fact():

@@ -1,6 +1,7 @@
 """Baselines and trials of every trained model, rungs of the ladder, and the second budget."""
 
 import dataclasses
+import json
 from functools import partial
 
 import pytest
@@ -141,6 +142,18 @@ def test_a_cell_without_any_rung_fails(monkeypatch):
   monkeypatch.setattr(training_time, 'training_step', lambda *arguments: failing(None))
   with pytest.raises(RuntimeError, match='no kernel'):
     list(EXPERIMENTS['training_time'].run(EXPERIMENTS['training_time'].cells('smoke')[0]))
+
+
+@pytest.mark.parametrize('scale', SCALES)
+@pytest.mark.parametrize('name', [name for name, one in EXPERIMENTS.items() if one.takes_architectures])
+def test_named_architectures_are_measured_once_without_what_cells_add(name, scale):
+  experiment = EXPERIMENTS[name]
+  own, named = experiment.cells(scale), experiment.cells_of(scale, ['lru'])
+  added = [cell.get('ladder') in ('others', 'newton', 'device_others', 'named') or 'matched' in cell for cell in own]
+  assert [experiment.adds(cell) for cell in own] == added
+  assert not [cell for cell in named if 'matched' in cell or cell.get('ladder', 'named') != 'named']
+  points = [json.dumps({k: v for k, v in cell.items() if k not in ('ladder', 'architectures')}) for cell in named]
+  assert len(points) == len(set(points))
 
 
 def test_newton_rungs_are_timed_and_where_the_width_is_too_large_they_say_so():

@@ -1,8 +1,12 @@
 """The capacity map: shares between the trivial answer and all right, of architectures that have every task."""
 
+import math
+import re
+
 import pytest
 
 from comparison.experiments import EXPERIMENTS
+from comparison.experiments.capacity_map import ARCHITECTURES
 from comparison.report import capacity
 from tests.comparison.claims.invented import rows
 
@@ -30,10 +34,17 @@ def baselines():
 
 def test_scores_are_shares_of_the_way_from_the_best_trivial_answer():
   found = capacity.entries(baselines() + trials('lstm', 0.74, 0.1))
-  assert found['lstm'].scores['recall', 'accuracy'] == pytest.approx((0.75 - 0.25) / 0.75)
-  assert found['lstm'].scores['parity', 'accuracy'] == pytest.approx(0.5)
-  assert found['lstm'].scores['parity', 'accuracy_longer'] == 0.0  # below the trivial answer
+  assert found['lstm'].scores['recall', 'accuracy'].value == pytest.approx((0.75 - 0.25) / 0.75)
+  assert found['lstm'].scores['parity', 'accuracy'].value == pytest.approx(0.5)
+  assert found['lstm'].scores['parity', 'accuracy_longer'] == (0.0, 0.0, 0.0)  # below the trivial answer
   assert found['lstm'].mean('accuracy') == pytest.approx((0.5 / 0.75 + 0.5 + 0.625 / 0.875) / 3)
+
+
+def test_the_mean_over_the_seeds_is_cut_at_zero_and_not_each_seed():
+  assert capacity.share([-0.4, 0.6]) == pytest.approx((0.1, 0.0, 1.0))
+  assert capacity.share([-0.4, 0.2])[0] == 0.0
+  assert capacity.share([0.3]) == (0.3, -math.inf, math.inf)
+  assert capacity.share([0.2, 0.21, 0.22]) == pytest.approx((0.21, 0.21 - 4.303 * 0.01 / 3**0.5, 0.23484), rel=1e-3)
 
 
 def test_an_architecture_without_one_of_the_tasks_is_not_shown():
@@ -54,6 +65,20 @@ def test_the_map_and_the_table_name_every_form():
   assert [row[0] for row in table.rows] == ['gated_deltanet, reflecting', 'gated_deltanet', 'lstm']
   assert table.columns[:2] == ('architecture', 'state')
   assert {row[1] for row in table.rows} == {'1 KiB'}
+  assert table.columns[-1] == 'seeds'
+  assert {row[-1] for row in table.rows} == {'2'}
+  assert re.fullmatch(r'0\.\d+ \[0\.\d+, 0\.\d+\]', table.rows[2][2])
+  assert capacity.caption(records).endswith('Seeds: 2.')
+
+
+def test_the_caption_names_the_colours_and_shapes_that_are_drawn():
+  records = baselines() + trials('lstm', 0.7, 0.5) + trials('transformer', 0.8, 0.5) + trials('hybrid', 0.8, 0.5)
+  svg = capacity.draw(records)
+  for colour, _ in capacity.LOOKS.values():
+    assert f'stroke: {colour.lower()}' in svg
+  assert set(capacity.KINDS.values()) <= set(capacity.LOOKS)
+  assert set(capacity.KINDS) <= set(ARCHITECTURES)
+  assert all(kind in capacity.CAPTION for kind in capacity.LOOKS)
 
 
 def test_every_cell_has_the_scores_of_the_map():

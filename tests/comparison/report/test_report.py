@@ -1,78 +1,18 @@
-"""The pages: complete, self-contained, and the same numbers as the verdicts."""
+"""The pages: complete, without another file, and the same numbers as the verdicts."""
 
 import dataclasses
-import html
-import re
-
-import pytest
 
 from comparison import report
 from comparison.articles.transformer_vs_rnn import CLAIMS
-from comparison.articles.transformer_vs_rnn.ledger import STATEMENTS
 from comparison.claims.base import Plot
 from comparison.report import figures, markdown, quality, tables
 from tests.comparison.claims.invented import recall, training
-from tests.comparison.claims.test_judges import ALL
 from tests.comparison.claims.test_quality import records as second_budget
 
 IDENTITY = {
   'version': 1, 'scale': 'laptop', 'device': 'cpu', 'device_kind': 'a <device>', 'devices': 1, 'dtype': 'float32',
   'versions': {'jax': '0.0'}, 'commit': 'abc', 'time': 1.0, 'seconds': 30.0, 'cell': 'k', 'content': 'c',
 }  # fmt: skip
-FAILED = {'experiment': 'order', 'metric': 'failed', 'value': None, 'error': 'no <memory>'}
-
-
-@pytest.fixture(scope='module')
-def written(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('report')
-  page = report.assemble([{**IDENTITY, **row} for row in [*ALL, FAILED]])
-  return page, report.write(page, folder), folder
-
-
-def test_the_page_needs_nothing_but_itself(written):
-  text = written[1].html.read_text()
-  assert text.count('<svg') > len(CLAIMS)
-  assert not re.findall(r'<(?:script|link|img|iframe|object)\b', text)
-  assert not re.findall(r'\bsrc\s*=', text)
-  links = set(re.findall(r'href\s*=\s*"(?!#)([^"]*)"', text))  # what is taken away: tables in themselves, and files
-  assert all((written[2] / link).is_file() for link in links if not link.startswith('data:text/plain'))
-  assert {'figures/headline.svg', 'figures/forest.svg'} <= links
-  assert '@import' not in text
-  assert not re.findall(r'url\((?!#)', text)
-  ids = re.findall(r'\bid="([^"]+)"', text)
-  assert len(ids) == len(set(ids))
-  assert set(re.findall(r'href="#([^"]+)"', text)) <= set(ids)
-
-
-def test_every_claim_has_its_anchor_verdict_and_command(written):
-  page, paths, _ = written
-  page_html, text = paths.html.read_text(), paths.markdown.read_text()
-  for section in page.sections:
-    number = section.claim.number
-    assert f'id="claim-{number}"' in page_html
-    assert f'--claims={number} ' in page_html
-    assert f'## {number}. {section.claim.title}: {markdown.plain_status(section.verdict)}' in text
-  assert [s.claim.number for s in page.sections] == list(CLAIMS)
-  assert {s.number for s in page.rest} == set(STATEMENTS) - set(CLAIMS)
-  assert 'a &lt;device&gt;' in page_html
-  assert 'no &lt;memory&gt;' in page_html
-
-
-def test_rules_changed_after_a_look_at_records_are_told_on_both_pages(written):
-  _, paths, _ = written
-  revised = [claim.revised for claim in CLAIMS.values() if claim.revised]
-  assert revised
-  for text in (html.unescape(paths.html.read_text()), paths.markdown.read_text()):
-    assert text.count('Why it was changed: ') == len(revised)
-    assert all(f'Why it was changed: {reason}.' in text for reason in revised)
-    assert text.count('(in force here)') == len(CLAIMS)
-
-
-def test_the_markdown_page_finds_its_figures(written):
-  _, paths, folder = written
-  names = re.findall(r'!\[[^\]]*\]\(([^)]+)\)', paths.markdown.read_text())
-  assert names
-  assert all((folder / name).read_text().startswith('<svg') for name in names)
 
 
 def test_architectures_stand_side_by_side_at_the_farthest_point():
@@ -134,6 +74,11 @@ def test_a_size_that_explains_the_batch_is_the_only_one_that_names_a_line():
   ]
 
 
+def panels(plot, rows):
+  """Titles and series of the panels."""
+  return [(title, figures.gather(plot, part)) for title, part in figures.divide(plot, rows)]
+
+
 def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
   plot = Plot('t', 'e', 'm', 'x', series=('architecture', 'backend', 'size'))
   rows = [
@@ -143,14 +88,14 @@ def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
     for size in (1e6, 1e7)
     for x in (2, 4, 8)
   ]
-  parts = figures.panels(plot, rows)
+  parts = panels(plot, rows)
   assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
   assert [list(series) for _, series in parts] == [['gru, cpu', 'gru, xla', 'lstm, cpu', 'lstm, xla']] * 2
   assert figures.draw(plot, rows).count('M parameters') == 2
   assert {style for _, style, _ in figures.looks(['gru, cpu', 'lstm, cpu']).values()} == {'-'}
   few = [row for row in rows if row['architecture'] == 'lstm']
-  assert [title for title, _ in figures.panels(plot, few)] == ['']
-  again = figures.looks(list(figures.panels(plot, few)[0][1]))
+  assert [title for title, _ in panels(plot, few)] == ['']
+  again = figures.looks(list(panels(plot, few)[0][1]))
   assert len({style for _, style, _ in again.values()}) == 4
 
 

@@ -88,11 +88,13 @@ def test_a_setting_with_a_diverged_trial_comes_last_and_is_not_best():
 def test_missing_and_failed_trials_leave_the_best_open():
   rows = trials(bowl)[:-4]
   failed = {'experiment': 'sweep', 'cell': 'c26', 'content': '26', 'device_kind': 'a device', 'metric': 'failed'}
-  rows.append({**failed, 'value': None, 'error': 'ValueError: no', 'seed': 2})
+  failed |= {'value': None, 'error': 'ValueError: no', 'seed': 2, 'train.learning_rate': 0.1, 'model.width': 32}
+  rows.append(failed)
   found = sweep.summary(rows, space(27, *AXES))
   assert found.verdict == 'No setting is named best: 1 of 27 trials are not finished.'
   assert '26 trials (0 diverged, 1 failed)' in found.budget
-  assert sweep.failures(rows) == ['failed: ValueError: no']
+  assert found.failures == ('learning_rate=0.1, model.width=32, seed=2 failed: ValueError: no',)
+  assert '\n'.join(found.failures) in sweep.lines(found)
   assert sorted(len(setting.seeds) for setting in found.settings) == [2] + [3] * 8
 
 
