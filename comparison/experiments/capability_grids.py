@@ -37,7 +37,7 @@ class LongLags(Grid):
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'overnight':
-      return [{'length': length, 'steps': steps} for length, steps in ((50, 2500), (200, 4000), (600, 6000))]
+      return [{'length': length, 'steps': steps} for length, steps in ((50, 2500), (200, 4000), (600, 5000))]
     return [{'length': length} for length in ((10,) if scale == 'smoke' else (50, 200, 600, 1600))]
 
   def common(self, scale: Scale) -> Cell:
