@@ -4,7 +4,7 @@ The interval is a percentile bootstrap that draws the seeds of each task again, 
 and the interval says nothing about other tasks. A bootstrap of n seeds has (n − 1) ÷ n of their variance, which is
 itself uncertain: of 4 tasks × 3 seeds its interval holds an interquartile mean 82 % of the time. Its distances from the
 estimate are therefore multiplied by √(n ÷ (n − 1)), and by the quantile of Student's t with the degrees of freedom of
-all tasks over that of the normal distribution.
+all tasks over that of the normal distribution; of two models, the least count.
 """
 
 import math
@@ -66,7 +66,7 @@ def _interval(statistic: Callable[[list[np.ndarray]], np.ndarray], models: Seque
   drawn = [values[rng.integers(len(values), size=(REPEATS, len(values)))] for values in tasks]
   tail = (1 - CONFIDENCE) / 2
   ends = np.quantile(statistic(drawn), (tail, 1 - tail))
-  freedom = sum(len(values) - 1 for values in models[0])
+  freedom = min(sum(len(values) - 1 for values in model) for model in models)
   widened = math.sqrt(fewest / (fewest - 1)) * float(special.stdtrit(freedom, 1 - tail) / special.ndtri(1 - tail))
   low, high = (value + (end - value) * widened for end in ends)
   return Interval(value, float(low), float(high))

@@ -219,10 +219,17 @@ def levels(rows: Iterable[Row], column: str) -> list[Any]:
 
 
 def grids(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
-  """Group rows of one size, data type and value of `columns`, which may be compared. Keys are labels for texts."""
+  """Group rows of one size, data type and value of `columns`, which may be compared. Keys are labels for texts.
+
+  The data type is that of the Transformer in the cell of a row, if it has one: a kernel that has one type only is a
+  rung among those of another.
+  """
+  rows = list(rows)
+  types_of_cells = {r['cell']: r.get('dtype') for r in rows if r.get('cell') and r.get('architecture') == TRANSFORMER}
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
-    groups.setdefault(tuple(row.get(c) for c in ('size', 'dtype', *columns)), []).append(row)
+    dtype = types_of_cells.get(row.get('cell'), row.get('dtype'))
+    groups.setdefault((row.get('size'), dtype, *(row.get(c) for c in columns)), []).append(row)
   types = {dtype for _, dtype, *_ in groups}
   named = {}
   for key in sorted(groups, key=lambda key: [(value is None, value) for value in key]):
@@ -245,13 +252,18 @@ def name(row: Row) -> str:
 
 
 def tuned(rows: Sequence[Row], *coordinates: str) -> list[Row]:
-  """Keep, for each combination of `coordinates`, the rows at the learning rate with the best validation score."""
+  """Keep, for each combination of `coordinates`, the rows at the learning rate with the best validation score.
+
+  Where a trial of every rate diverged, none are kept.
+  """
   groups: dict[tuple[Any, ...], list[Row]] = {}
   for row in rows:
     groups.setdefault(tuple(row.get(k) for k in coordinates), []).append(row)
   kept = []
   for group in groups.values():
     top = max(map(selection, group))
+    if top == -float('inf'):
+      continue
     kept += [row for row in group if selection(row) == top]
   return kept
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from comparison.claims import quality
-from comparison.claims.base import DEVICES, Claim, Rule, Status, Verdict, figure
+from comparison.claims.base import DEVICES, Claim, Rule, Status, Verdict, figure, selection
 from comparison.claims.points import not_measured
 from comparison.records import Row
 
@@ -30,7 +30,7 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   rule = in_force(claim, records)
   verdict = _apply(claim, rule, records)
   notes = (*verdict.notes, *_of_later_rules(claim, rule, records), *_of_marks(claim, records))
-  notes = (*notes, *quality.notes(claim, records))
+  notes = (*notes, *quality.notes(claim, records), *_of_edges(claim, records))
   verdict = dataclasses.replace(verdict, notes=notes, rule=rule.version)
   begun = _begun(claim, records)
   if verdict.status == 'not measured here':
@@ -119,6 +119,24 @@ def _marks(row: Row, number: int) -> list[str]:
   """Return the digest of the claim's rule in a row, if the row has it."""
   marks = dict(mark.split(':', 1) for mark in str(row.get('rules') or '').split() if ':' in mark)
   return [marks[str(number)]] if str(number) in marks else []
+
+
+def _of_edges(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
+  """Say how often the best learning rate is the smallest or the largest that a cell tried."""
+  cells: dict[str, list[Row]] = {}
+  for row in records:
+    is_tried = row.get('cell') and len(row.get('rates') or ()) > 1 and row.get('learning_rate') in row['rates']
+    if is_tried and row['experiment'] in claim.experiments:
+      cells.setdefault(row['cell'], []).append(row)
+  found: dict[str, list[bool]] = {}
+  for own in cells.values():
+    best = max(own, key=selection)
+    ends = min(best['rates']), max(best['rates'])
+    found.setdefault(best.get('architecture', ''), []).append(best['learning_rate'] in ends)
+  shown = ', '.join(f'{name} {sum(ends)} of {len(ends)}' for name, ends in sorted(found.items()) if any(ends))
+  return (
+    (f'Cells whose best learning rate ends those tried, so that a better one may lie beyond: {shown}',) if shown else ()
+  )
 
 
 def digest(claim: Claim, rule: Rule) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import figure, levels, seeds, selection
+from comparison.claims.base import RECURRENT, figure, levels, seeds, selection, tuned
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -28,6 +28,24 @@ def gain(better: BySeed, worse: BySeed) -> Interval | None:
 
 def of(rows: Iterable[Row], architecture: str) -> list[Row]:
   return [row for row in rows if row['architecture'] == architecture]
+
+
+def own_blocks(rows: Iterable[Row]) -> list[Row]:
+  """Return the rows without RNNs in the block of Transformers, which are shown beside a verdict."""
+  return [row for row in rows if row['architecture'] not in RECURRENT or row.get('block') != 'residual']
+
+
+def in_residual_block(rows: Iterable[Row], *coordinates: str) -> str:
+  """Return the mean score of the LSTM in the block of Transformers at each point, for a text; empty without any."""
+  points: dict[tuple[Any, ...], list[Row]] = {}
+  for row in tuned([r for r in of(rows, 'lstm') if r.get('block') == 'residual'], *coordinates):
+    points.setdefault(tuple(row.get(column) for column in coordinates), []).append(row)
+  shown = '; '.join(f'{", ".join(map(_name, key))}: {figure(seeds(points[key]).value)}' for key in sorted(points))
+  return f' The LSTM in the residual block, not in the verdict: {shown}.' if shown else ''
+
+
+def _name(value: Any) -> str:
+  return f'{value:,.0f}' if isinstance(value, float) else str(value)
 
 
 def best_on_validation(rows: Sequence[Row], architectures: Sequence[str]) -> str | None:

@@ -14,7 +14,8 @@ def speed_of_training(
   """Judge the ratio of the step times of the best backends, at every length from shortest to longest and size."""
   rows = [r for r in where(records, 'training_time', 'step_seconds') if shortest <= r['length'] <= longest]
   if not rows:
-    return not_measured('training_time', f'no length of {shortest:,} … {longest:,}' if shortest else '')
+    lengths = f'{shortest:,}' if shortest == longest else f'{shortest:,} … {longest:,}'
+    return not_measured('training_time', f'no length of {lengths}' if shortest else '')
   label = 'RNN ÷ Transformer step time'
   points = ratios(rows, RECURRENT, [TRANSFORMER], label, threshold, otherwise)
   if not points:

@@ -32,7 +32,7 @@ class FewSequences(Grid):
   baseline_metrics = ('loss', 'accuracy')
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED[:2] if scale == 'smoke' else GATED
+    return GATED[:2] if scale == 'smoke' else (*GATED, {'architecture': 'lstm', 'block': 'residual'})
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':

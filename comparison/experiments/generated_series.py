@@ -21,8 +21,12 @@ DAY, WEEK = 24, 168
 
 @dataclass(frozen=True)
 class Generated(Sampled):
-  """Forecasting of one long series of a family, `rows` steps, the last of which validate and test."""
+  """Forecasting of one long series of a family, `rows` steps, the last of which validate and test.
 
+  More training windows are a longer history.
+  """
+
+  spread_out: bool = False
   family: str = 'seasons'
   rows: int = 20_000
 
@@ -85,10 +89,14 @@ class GrowingSeries(Forecasts):
 
   name = 'growing_series'
 
+  def fields(self, cell: Cell) -> Mapping[str, Any]:
+    """Return several heads for attention: to find where a stretch returns, and to read it, are different things."""
+    return {'heads': 4} if cell['architecture'] == 'transformer' else {}
+
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return [{'family': 'returns', 'examples': 100}]
-    counts = (1000, 10_000, 100_000, 1_000_000) if scale == 'accelerator' else (200, 2000, 20_000)
+    counts = (1000, 10_000, 100_000, 1_000_000) if scale == 'accelerator' else (200, 20_000)
     return [{'family': family, 'examples': count} for family in FAMILIES for count in counts]
 
   def common(self, scale: Scale) -> Cell:
@@ -101,7 +109,7 @@ class GrowingSeries(Forecasts):
       {},
       {
         'lookback': 96, 'length': 96, 'horizon': 24, 'rows': 30_000, 'stride': 16, 'size': 3e4, 'batch': 16,
-        'steps': 800, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2, 3, 4],
+        'steps': 1500, 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2, 3, 4],
       },
       {'rows': 1_100_000, 'size': 1e6, 'batch': 64, 'steps': 20_000},
     )  # fmt: skip

@@ -35,8 +35,8 @@ class Trials(Experiment):
   trained and written, with its score of validation as `selection`, so that a judge picks the best (`claims.base.tuned`)
   or looks at all. While the best rate ends the grid, the next one is tried too, up to MOST_ADDED:
   all variants of a comparison get the same rule. With `tuning_seeds` in the cell, the rates are compared with these
-  seeds, and only the best one is trained with all `seeds`. A trial that diverged has no score, and the row `diverged`
-  is 1.
+  seeds, and only the best one is trained with all `seeds`; if one of these diverges, the next best is. A trial that
+  diverged has no score, the row `diverged` is 1, and its rate has no `selection`.
 
   at_laptop: whether it belongs to the part of the comparison that takes minutes. baselines_beside: the architecture
   whose cells also write the task's baselines, every metric of `baseline_metrics`.
@@ -82,7 +82,7 @@ class Trials(Experiment):
   def run(self, cell: Cell) -> Iterable[Row]:
     variant = Variant(cell['architecture'], '', cell['block'], fields={**cell.get('fields', {}), **self.fields(cell)})
     task = self.task(cell)
-    admitted, refused = gate.admit([variant]) if task.spec.kind == 'causal' else ([variant], [])
+    admitted, refused = gate.admit([variant], kind=task.spec.kind)
     yield from refused
     if not admitted:
       return
@@ -106,8 +106,8 @@ class Trials(Experiment):
         for metric in self.baseline_metrics:
           if metric in values:
             point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}
-            beside = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
-            yield {**point, 'metric': 'baseline', 'value': values[metric], **beside}
+            labels = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
+            yield {**point, 'metric': 'baseline', 'value': values[metric], **labels}
 
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))
@@ -125,14 +125,20 @@ class Trials(Experiment):
       return runs, float(np.mean(scores))
 
     found = {rate: tried(rate) for rate in cell['rates']}
-    for _ in range(MOST_ADDED if self.extends and len(cell['rates']) > 1 else 0):
+    most = len(found) + (MOST_ADDED if self.extends and len(found) > 1 else 0)
+    while True:
       best = max(found, key=lambda rate: found[rate][1])
-      if best not in (min(found), max(found)):
+      if best in (min(found), max(found)) and len(found) < most:
+        rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
+        found[rate] = tried(rate)
+        continue
+      runs, selection = found[best]
+      if selection == -math.inf:  # at all rates
         break
-      rate = float(f'{best * STEP if best == max(found) else best / STEP:.3g}')
-      found[rate] = tried(rate)
-    best = max(found, key=lambda rate: found[rate][1])
-    found[best][0].update({seed: trainer.run(best, seed) for seed in cell['seeds'] if seed not in tuning})
+      runs |= {seed: trainer.run(best, seed) for seed in cell['seeds'] if seed not in runs}
+      if all(run.finite for run in runs.values()):
+        break
+      found[best] = runs, -math.inf
     return dict(sorted(found.items()))
 
 

@@ -22,7 +22,10 @@ LENGTH: dict[Scale, int] = {'smoke': 16, 'laptop': 16, 'overnight': 256, 'accele
 
 
 class SmallLanguageModels(Grid):
-  """Characters of the Penn Treebank, predicted by an LSTM and by a Transformer of several sizes."""
+  """Characters of the Penn Treebank, predicted by an LSTM and by a Transformer of several sizes.
+
+  Beside them, at the middle size, the LSTM in the residual block.
+  """
 
   name = 'small_language_models'
   baselines_beside = 'transformer'
@@ -33,6 +36,11 @@ class SmallLanguageModels(Grid):
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     return [{'size': size} for size in SIZES[scale]]
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    found = super().cells(scale)
+    middle = found[len(SIZES[scale]) // 2 : len(SIZES[scale]) // 2 + 1] if scale != 'smoke' else []
+    return found + [{**cell, 'architecture': 'lstm', 'block': 'residual'} for cell in middle]
 
   def common(self, scale: Scale) -> Cell:
     return common(

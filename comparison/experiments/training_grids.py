@@ -1,10 +1,10 @@
 """Grids of trained models: clipping, learning rates, amounts of data, and whether an RNN needs positions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import Grid
 from comparison.experiments.variants import depth
 from tasks.base import Task
@@ -48,9 +48,14 @@ class Clipping(OfLanguage):
   """Training with the gradient's norm clipped and without, by AdamW and by SGD, each at its own learning rates."""
 
   name = 'clipping'
+  at_laptop = False
+  baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED[:2] if scale in ('smoke', 'laptop') else (*GATED, {'architecture': 'rnn'})
+    return GATED[:2] if scale == 'smoke' else (*GATED, {'architecture': 'rnn'})
+
+  def common(self, scale: Scale) -> Cell:
+    return super().common(scale) | ({} if scale == 'smoke' else {'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0, 1]})
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     rates = self.common(scale)['rates']
@@ -69,39 +74,38 @@ class LearningRates(OfLanguage):
   """Nine half-decades of learning rates, with a linear warm-up over a tenth of the updates and without."""
 
   name = 'learning_rates'
+  at_laptop = False
   extends = False
+  baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     two = ({'architecture': 'transformer'}, {'architecture': 'lstm'})
     return two if scale == 'smoke' else (*two, {'architecture': 'lstm', 'block': 'residual'})
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    rates = HALF_DECADES[4:6] if scale == 'smoke' else HALF_DECADES[2:8] if scale == 'laptop' else HALF_DECADES
+    rates = HALF_DECADES[4:6] if scale == 'smoke' else HALF_DECADES
     return [{'warmup': share, 'rates': rates} for share in (0.0, 0.1)]
+
+  def common(self, scale: Scale) -> Cell:
+    more = {'steps': 400, 'seeds': [0, 1, 2, 3, 4]}
+    return super().common(scale) | (more if scale == 'overnight' else {})
 
   def settings(self, cell: Cell) -> TrainSettings:
     return replace(super().settings(cell), warmup_steps=round(cell['warmup'] * cell['steps']))
-
-  def run(self, cell: Cell) -> Iterable[Row]:
-    yield from super().run(cell)
-    if cell['architecture'] == 'transformer':
-      for name, values in self.task(cell).baselines().items():
-        beside = {'baseline': name, 'warmup': cell['warmup']}
-        yield {'metric': 'baseline', 'value': values['loss'], 'unit': 'nats', **beside}
 
 
 class SampleEfficiency(OfLanguage):
   """From few windows of text to many, with dropout and without, as many updates for all."""
 
   name = 'sample_efficiency'
+  at_laptop = False
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED[:2] if scale in ('smoke', 'laptop') else GATED
+    return GATED[:2] if scale == 'smoke' else GATED
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    counts = {'smoke': (8, 32), 'laptop': (30, 3000)}.get(scale, (30, 100, 300, 1000, 3000))
-    shares = (0.0,) if scale == 'laptop' else (0.0, 0.2)  # minutes are too short to learn even 30 windows there
-    return [{'examples': count, 'dropout': dropout} for count in counts for dropout in shares]
+    counts = (8, 32) if scale == 'smoke' else (30, 100, 300, 1000, 3000)
+    return [{'examples': count, 'dropout': dropout} for count in counts for dropout in (0.0, 0.2)]
 
   def task(self, cell: Cell) -> Task:
     return Language(length=cell['length'], train_examples=cell['examples'])

@@ -41,6 +41,14 @@ def test_the_probability_of_improvement_counts_pairs(seeds):
   assert found.value == pytest.approx(np.mean(shares)) == pytest.approx(1 - back.value)
 
 
+def test_the_interval_does_not_depend_on_the_order_of_the_models():
+  rng = np.random.default_rng(3)
+  few, many = drawn(rng, 6, 3), drawn(rng, 6, 9, shift=0.05)
+  there, back = aggregates.probability_of_improvement(few, many), aggregates.probability_of_improvement(many, few)
+  assert back == pytest.approx((1 - there.value, 1 - there.high, 1 - there.low), abs=0.03)  # of 2,000 draws
+  assert 0 < there.low < there.high < 1
+
+
 def test_one_seed_has_no_interval_and_equal_seeds_one_of_width_zero():
   one, equal = {'a': [0.3], 'b': [0.5, 0.6]}, {'a': [0.3, 0.3], 'b': [0.5, 0.5]}
   assert aggregates.interquartile_mean(one)[1:] == (-math.inf, math.inf)

@@ -1,7 +1,7 @@
 """The article's two tables, filled with the measurements of one device: a block of rows for each row of the article."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from comparison.claims import base, quality, ratios
 from comparison.claims.base import GATED, TRANSFORMER
@@ -144,9 +144,8 @@ def scored(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in here:
       groups.setdefault((row['architecture'], row.get('block', '')), []).append(row)
-    scores = {model: base.seeds(group) for model, group in groups.items()}
-    architecture = next((name for name in GATED if any(model[0] == name for model in scores)), None)
-    sides = [best_score(scores, names) for names in ((architecture,), (TRANSFORMER,), GATED)]
+    architecture = next((name for name in GATED if any(model[0] == name for model in groups)), None)
+    sides = [best_score(groups, names) for names in ((architecture,), (TRANSFORMER,), GATED)]
     (rnn, transformer, gated) = sides
     if rnn is None or transformer is None or gated is None:
       continue
@@ -164,10 +163,13 @@ def scored(rows: Sequence[Row]) -> list[tuple[str, ...]]:
   return [(*row, ratios.overall(winners)) for row in shown]
 
 
-def best_score(scores: dict[tuple[str, str], Interval], architectures: Sequence[str | None]) -> Score | None:
-  """Return the model of the highest mean, labelled with its block."""
-  found = [(', '.join(filter(None, model)), s) for model, s in scores.items() if model[0] in architectures]
-  return max(found, key=lambda item: item[1].value, default=None)
+def best_score(groups: Mapping[tuple[str, str], list[Row]], architectures: Sequence[str | None]) -> Score | None:
+  """Return the model that is the best on validation, or on test where rows have no `selection`, with its block."""
+  mine = {model: rows for model, rows in groups.items() if model[0] in architectures}
+  has_selection = all('selection' in row for rows in mine.values() for row in rows)
+  score = lambda row: base.selection(row) if has_selection else row['value']
+  chosen = max(mine, key=lambda model: sum(map(score, mine[model])) / len(mine[model]), default=None)
+  return None if chosen is None else (', '.join(filter(None, chosen)), base.seeds(mine[chosen]))
 
 
 def higher(rnn: Interval, transformer: Interval) -> str:

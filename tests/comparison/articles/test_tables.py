@@ -150,3 +150,19 @@ def test_colours_of_the_picture_have_a_contrast_of_three_to_white():
 
   assert all(1.05 / (luminance(colour) + 0.05) >= 3 for colour, _ in headline.LOOKS)
   assert all(re.fullmatch('#[0-9a-fA-F]{6}', colour) for colour, _ in headline.LOOKS)
+
+
+def test_models_and_blocks_are_chosen_on_validation():
+  """By test accuracy, the LSTM in the residual block and the GRU would be shown."""
+  scores = {('lstm', 'plain'): (0.6, -1.0), ('lstm', 'residual'): (0.7, -2.0), ('gru', 'plain'): (0.8, -3.0),
+            ('transformer', 'residual'): (0.99, -0.5)}  # fmt: skip
+  rows = [
+    {'architecture': architecture, 'block': block, 'seed': seed, 'value': value, 'selection': selection, 'size': 1e5}
+    for (architecture, block), (value, selection) in scores.items() for seed in (0, 1)
+  ]  # fmt: skip
+  (shown,) = article.scored(rows)
+  assert shown[2] == '0.6 (lstm, plain)'
+  assert shown[-2] == 'lstm, plain 0.6'
+  (shown,) = article.scored([{name: x for name, x in row.items() if name != 'selection'} for row in rows])
+  assert shown[2] == '0.7 (lstm, residual)'
+  assert shown[-2] == 'gru, plain 0.8'

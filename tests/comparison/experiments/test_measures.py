@@ -36,6 +36,35 @@ def test_the_gate_lets_a_sound_model_pass_and_names_what_is_broken(monkeypatch):
     assert name in rows[0]['error']
 
 
+def test_variants_of_one_name_go_through_the_gate_apart(monkeypatch):
+  went = []
+  monkeypatch.setattr(gate, '_found', {})
+  monkeypatch.setattr(gate, 'of_variant', lambda variant, kind: went.append((kind, variant.fields)) or {'future': 0.0})
+  fields = [{}, {'position': 'none'}, {'position': 'rotary'}, {'dropout': 0.2}]
+  gate.admit([Variant('transformer', fields=some) for some in fields[:3]])
+  gate.admit([Variant('transformer', fields=some) for some in fields])  # dropout changes nothing that is checked
+  gate.admit([Variant('transformer')], kind='encode')
+  assert went == [*(('causal', some) for some in fields[:3]), ('encode', {})]
+
+
+def test_the_gate_checks_the_padding_of_models_that_read_both_ways(monkeypatch):
+  class Summing(RNN):
+    """Add the sum of all inputs, those of padding as well."""
+
+    def __call__(self, x, state=None, context=DETERMINISTIC):
+      y, state = super().__call__(x, state, context)
+      return y + jnp.sum(x, axis=1, keepdims=True), state
+
+  monkeypatch.setitem(MIXERS, 'summing', Summing)
+  encoder = Variant('encoder')
+  assert gate.of_variant(encoder, 'encode')['padding'] < 1e-5
+  broken = dataclasses.replace(encoder, fields={'pattern': ('summing',)})
+  assert gate.of_variant(broken, 'encode')['padding'] > 1e-2
+  translator = gate.of_variant(Variant('lstm_attention'), 'seq2seq')
+  assert set(translator) == {'recurrent_form', 'future', 'padding'}
+  assert max(translator.values()) < 1e-5
+
+
 def test_products_of_jacobians_against_a_linear_recurrence():
   # h' = h A: the norm of the product over k steps is that of A^k
   a = np.array([[0.5, 0.2], [0.0, 0.9]])

@@ -92,6 +92,53 @@ def test_windows_are_left_out_of_evaluations_only():
     assert some.count(split) == len(some.windows(split))
 
 
+def test_few_windows_are_spread_over_the_training_part_and_the_baselines_are_fitted_to_them():
+  options = {'lookback': 24, 'horizon': 8, 'train_examples': 40, 'channels': 'independent'}
+  every = Forecasting(**options)
+  spread, last = (Sampled(stride=50, spread_out=spread_out, **options) for spread_out in (True, False))
+  variables = every.data.values.shape[1]
+  starts = every.windows('train')
+  count = math.ceil(40 / variables)
+  for task in (spread, last):
+    assert len(task.windows('train')) == count
+    assert task.count('train') == 40
+  assert spread.windows('train')[[0, -1]].tolist() == starts[[0, -1]].tolist()
+  gaps = np.diff(spread.windows('train'))
+  assert gaps.max() - gaps.min() <= 1
+  assert spread.baselines()['linear'] != last.baselines()['linear']
+  np.testing.assert_array_equal(
+    last.arrays('train', np.arange(40)).inputs, every.arrays('train', np.arange(40)).inputs
+  )  # fmt: skip
+  assert not np.array_equal(spread.arrays('train', np.arange(40)).inputs, every.arrays('train', np.arange(40)).inputs)
+  with pytest.raises(InputError, match='train_examples'):
+    Sampled(**{**options, 'train_examples': len(starts) * variables + 1}).count('train')
+
+
+# Experiment → the variants of the long scales that its smoke run leaves out.
+OTHERS = [
+  (name, variant)
+  for name in (
+    'clipping', 'learning_rates', 'few_sequences', 'long_series', 'recognition', 'sample_models', 'acoustic_split',
+    'translations', 'video_forms',
+  )
+  for variant in EXPERIMENTS[name].variants('overnight')
+  if variant not in EXPERIMENTS[name].variants('smoke')
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('name', 'variant'), OTHERS, ids=[f'{n}-{"-".join(map(str, v.values()))}' for n, v in OTHERS])
+def test_every_variant_of_the_long_scales_is_built_and_scored(untrained, name, variant):
+  experiment = EXPERIMENTS[name]
+  point = experiment.points('smoke')[0]
+  cell = {'block': '', **experiment.common('smoke'), **variant, **point, 'seeds': [0], 'rates': [1e-3]}
+  cell.pop('tuning_seeds', None)
+  rows = list(experiment.run(cell))
+  assert not misfits(rows)
+  assert not [row for row in rows if row['metric'] in ('gate', 'unavailable')]
+  assert {row['architecture'] for row in rows if row['metric'] == 'diverged'} == {variant['architecture']}
+  assert untrained[-1][0].config.depth >= cell['depth']
+
+
 def test_baselines_of_many_steps_read_the_last_of_them(monkeypatch):
   monkeypatch.setattr(forecasting_grids, 'MOST_READ', 30)
   monkeypatch.setattr(forecasting_grids, 'LESS', 24)

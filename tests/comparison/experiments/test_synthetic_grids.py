@@ -16,24 +16,6 @@ NAMES = (*RANDOM, 'long_lags', 'position_encodings', 'approximations', 'attentio
 
 
 @pytest.fixture
-def untrained(monkeypatch):
-  """Trainers whose trials keep the first parameters."""
-  made = []
-
-  class Trainer:
-    def __init__(self, model, task, settings):
-      self.model = model
-      made.append((model, task, settings))
-
-    def run(self, rate, seed):
-      params = self.model.init(jax.random.key(seed))
-      return Trial(params, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
-
-  monkeypatch.setattr(grid, 'Trainer', Trainer)
-  return made
-
-
-@pytest.fixture
 def traced(monkeypatch):
   """Models whose outputs are traced and scores invented, so that nothing is compiled."""
   made = []

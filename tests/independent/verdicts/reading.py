@@ -105,8 +105,14 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Ro
 
 
 def regimes(rows: Iterable[Row], *columns: str) -> list[list[Row]]:
-  """Return rows of one size and data type together, and of one value of each further column; missing ones last."""
-  groups = grouped(rows, lambda row: tuple(row.get(name) for name in ('size', 'dtype', *columns)))
+  """Return rows of one size and data type together, and of one value of each further column; missing ones last.
+
+  A row is of the type that attention has in its cell, where there is attention.
+  """
+  every = list(rows)
+  attention = {row.get('cell'): row.get('dtype') for row in of(every, TRANSFORMER)} | {None: None}
+  dtype = lambda row: attention.get(row.get('cell')) or row.get('dtype')
+  groups = grouped(every, lambda row: (row.get('size'), dtype(row), *(row.get(name) for name in columns)))
   return [groups[key] for key in sorted(groups, key=lambda key: [(value is None, value or 0) for value in key])]
 
 
@@ -121,11 +127,11 @@ def series(row: Row) -> str:
 
 
 def chosen_on_validation(rows: Iterable[Row], *columns: str) -> list[Row]:
-  """Keep, of each group, the rows of the setting that was best on validation; one with a diverged trial is last."""
+  """Keep, of each group, the rows of the setting that was best on validation, without diverged trials."""
   kept = []
   for group in grouped(rows, lambda row: tuple(row.get(name) for name in columns)).values():
     best = max(validation(row) for row in group)
-    kept += [row for row in group if validation(row) == best]
+    kept += [row for row in group if validation(row) == best > -float('inf')]
   return kept
 
 

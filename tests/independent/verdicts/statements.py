@@ -13,7 +13,7 @@ FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-1
 WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '2026-11-29 03:10', '2026-11-29 03:20'
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
-LAST, MENDED = '2026-11-29 09:40', '2026-11-29 11:15'
+LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -48,24 +48,24 @@ STATEMENTS: dict[int, Statement] = {
   7: Statement(
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
   ),
-  8: _one(trials.claim_8, MENDED, 'long_lags'),
+  8: _one(trials.claim_8, SCIENCE, 'long_lags'),
   9: _one(learned.claim_9, REVIEW, 'reach', version=2),
   10: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
   ),
   11: _one(trials.claim_11, OPTIMISED, 'positions_of_recurrence'),
   12: _one(learned.claim_12, FIRST, 'order'),
-  13: _one(forms.claim_13, MENDED, 'position_encodings'),
+  13: _one(forms.claim_13, SCIENCE, 'position_encodings'),
   14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
-  15: _one(trials.claim_15, OPTIMISED, 'clipping'),
-  16: _one(trials.claim_16, OPTIMISED, 'learning_rates'),
-  17: _one(trials.claim_17, MENDED, 'random_settings'),
-  18: _one(trials.claim_18, MENDED, 'plateaus'),
+  15: _one(trials.claim_15, REVIEWED, 'clipping', version=2),
+  16: _one(trials.claim_16, REVIEWED, 'learning_rates', version=2),
+  17: _one(trials.claim_17, SCIENCE, 'random_settings'),
+  18: _one(trials.claim_18, SCIENCE, 'plateaus'),
   19: _one(trials.claim_19, COURSE, 'skips'),
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
-  21: _one(trials.claim_21, FITTED, 'sample_efficiency', version=2),
-  22: _one(forms.claim_22, MENDED, 'state_sizes'),
-  23: _one(data.claim_23, REAL, 'few_sequences'),
+  21: _one(trials.claim_21, REVIEWED, 'sample_efficiency', version=3),
+  22: _one(forms.claim_22, SCIENCE, 'state_sizes'),
+  23: _one(data.claim_23, SCIENCE, 'few_sequences'),
   24: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))
   ),
@@ -84,17 +84,17 @@ STATEMENTS: dict[int, Statement] = {
   35: Statement(
     ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
   ),
-  36: _one(data.claim_36, REAL, 'translations'),
-  37: _one(data.claim_37, LAST, 'small_language_models'),
-  38: _one(data.claim_38, REAL, 'small_language_models', 'generation_cost'),
-  39: _one(data.claim_39, REAL, 'long_series'),
-  40: _one(data.claim_40, REAL, 'ten_thousand_steps'),
-  41: _one(data.claim_41, SERIES, 'growing_series'),
-  42: _one(data.claim_42, REAL, 'recognition'),
-  43: _one(data.claim_43, REAL, 'decoding', 'sample_models'),
-  44: _one(data.claim_44, REAL, 'acoustic_split'),
+  36: _one(data.claim_36, SCIENCE, 'translations'),
+  37: _one(data.claim_37, SCIENCE, 'small_language_models'),
+  38: _one(data.claim_38, SCIENCE, 'small_language_models', 'generation_cost'),
+  39: _one(data.claim_39, SCIENCE, 'long_series'),
+  40: _one(data.claim_40, SCIENCE, 'ten_thousand_steps'),
+  41: _one(data.claim_41, SCIENCE, 'growing_series'),
+  42: _one(data.claim_42, SCIENCE, 'recognition'),
+  43: _one(data.claim_43, SCIENCE, 'decoding', 'sample_models'),
+  44: _one(data.claim_44, SCIENCE, 'acoustic_split'),
   45: _one(memory.claim_45, LAST, 'training_bytes'),
-  46: _one(data.claim_46, REAL, 'video_forms'),
+  46: _one(data.claim_46, SCIENCE, 'video_forms'),
   47: _one(memory.claim_47, FIRST, 'state_bytes'),
   48: Statement(
     ('attention_scores',),
@@ -110,10 +110,10 @@ STATEMENTS: dict[int, Statement] = {
   53: _one(memory.claim_53, BYTES, 'training_bytes'),
   54: _one(memory.claim_54, BYTES, 'batching', about='GPUs'),
   55: _one(timing.claim_55, EXISTING, 'forward_latency'),
-  56: _one(forms.claim_56, MENDED, 'segment_memory'),
+  56: _one(forms.claim_56, SCIENCE, 'segment_memory'),
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
-  58: _one(forms.claim_58, MENDED, 'approximations'),
-  59: _one(forms.claim_59, MENDED, 'attention_shares'),
+  58: _one(forms.claim_58, SCIENCE, 'approximations'),
+  59: _one(forms.claim_59, SCIENCE, 'attention_shares'),
   60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', about='GPUs'),
 }  # fmt: skip
 

@@ -82,22 +82,31 @@ def claim_11(rows: Sequence[Row]) -> Outcome:
 
 
 def claim_15(rows: Sequence[Row]) -> Outcome:
+  """Judge the difference of what clipping gains; a model that diverged at every rate has the loss of the unigram."""
+  trials = take(rows, 'clipping', 'diverged')
   losses = chosen_on_validation(take(rows, 'clipping', 'loss'), 'architecture', 'optimizer', 'clip')
+  unigram = take(rows, 'clipping', 'baseline', baseline='unigram')
   found = []
-  cells = grouped(losses, lambda row: (row['optimizer'], row['architecture']))
-  for (_, name), cell in sorted(cells.items()):
-    gained = more(by_seed(cell, clip=0.0), by_seed(cell, clip=1.0))
-    if gained and name in (*RECURRENT, TRANSFORMER):
-      found.append((at_most if name == TRANSFORMER else at_least)(f'{name}, gain', gained, MARGIN))
-  return each(found) if losses else ABSENT
+  for optimizer in values(trials, 'optimizer'):
+    gained: dict[str, dict[int, float]] = {}
+    for name in values(trials, 'architecture'):
+      sides = []
+      for clip in (0.0, 1.0):
+        side = by_seed(losses, architecture=name, optimizer=optimizer, clip=clip)
+        is_lost = not side and at(trials, architecture=name, optimizer=optimizer, clip=clip) and unigram
+        sides.append(dict.fromkeys(range(100), unigram[0]['value']) if is_lost else side)
+      both = sorted(set(sides[0]) & set(sides[1])) if len(sides[0]) < 100 or len(sides[1]) < 100 else []
+      gained[name] = {seed: sides[0][seed] - sides[1][seed] for seed in both}
+    for name in RECURRENT:
+      beyond = more(gained.get(name, {}), gained.get(TRANSFORMER, {}))
+      found += [at_least(f'{name}, {optimizer}', beyond, MARGIN)] if beyond else []
+  return each(found) if trials else ABSENT
 
 
 def claim_16(rows: Sequence[Row]) -> Outcome:
-  losses = take(rows, 'learning_rates', 'loss')
   unigram = take(rows, 'learning_rates', 'baseline', baseline='unigram')
-  warm = [row for row in losses if row['warmup']]
   ranges = [
-    good_rates(at(of(warm, name), block=block), unigram[0]['value']) if unigram else {}
+    good_rates(rows, unigram[0]['value'], architecture=name, block=block) if unigram else {}
     for name, block in ((TRANSFORMER, 'residual'), (LSTM, 'plain'))
   ]
   if not all(ranges):
@@ -111,14 +120,30 @@ def claim_16(rows: Sequence[Row]) -> Outcome:
   return each([at_least(label, estimates.mean(logs), 1e-9, 0.0) for label, logs in sides])
 
 
-def good_rates(losses: Sequence[Row], unigram: float) -> dict[int, tuple[float, float]]:
-  """Return seed → least and largest rate with a loss within 5 % of the way from the best loss to the unigram."""
+def good_rates(rows: Sequence[Row], unigram: float, **model: object) -> dict[int, tuple[float, float]]:
+  """Return seed → least and largest rate with a loss within 5 % of the way from the best loss to the unigram.
+
+  Beyond the last such rate, the loss rises in a straight line over the logarithm of the rate, unless a trial diverged.
+  """
+  mine = at(take(rows, 'learning_rates', 'loss'), warmup=0.1, **model)
+  tried = values([*mine, *at(take(rows, 'learning_rates', 'diverged'), warmup=0.1, **model)], 'learning_rate')
   found = {}
-  for seed in values(losses, 'seed'):
-    own = {row['learning_rate']: row['value'] for row in at(losses, seed=seed)}
+  for seed in values(mine, 'seed'):
+    own = {row['learning_rate']: row['value'] for row in at(mine, seed=seed)}
     best = min(own.values())
-    good = [rate for rate, loss in own.items() if loss <= best + 0.05 * max(0.0, unigram - best)]
-    found[seed] = min(good), max(good)
+    limit = best + 0.05 * max(0.0, unigram - best)
+    good = [rate for rate, loss in own.items() if loss <= limit]
+    ends = []
+    for end, beyond in (
+      (min(good), [rate for rate in tried if rate < min(good)][-1:]),
+      (max(good), [rate for rate in tried if rate > max(good)][:1]),
+    ):
+      if beyond and beyond[0] in own:
+        crossing = np.interp(limit, [own[end], own[beyond[0]]], np.log([end, beyond[0]]))
+        ends.append(float(np.exp(crossing)))
+      else:
+        ends.append(end)
+    found[seed] = ends[0], ends[1]
   return found
 
 
@@ -249,6 +274,5 @@ def claim_21(rows: Sequence[Row]) -> Outcome:
         curves = models[TRANSFORMER][seed], models[name][seed]
         equal = max(curve[0, 0] for curve in curves)
         gaps.append(float(np.subtract(*(np.interp(equal, *curve.T) for curve in curves))))
-      gap = estimates.mean(gaps)
-      found.append(Regime(name, gap, gap.low > 0, gap.high < MARGIN))
+      found.append(at_least(name, estimates.mean(gaps), MARGIN))
   return each(found)
