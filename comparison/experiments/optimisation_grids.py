@@ -90,7 +90,7 @@ class Plateaus(OfLanguage):
 
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     """Add `fall`: by how much the training loss still fell, from the last tenth but one to the last."""
-    before, last = np.array_split(run.losses, 10)[-2:]
+    before, last = np.array_split(run.losses, min(10, len(run.losses)))[-2:]
     fall = float(before.mean() - last.mean())
     return {**super().of_trial(model, run, task, cell), 'fall': (fall, 'nats')}
 
@@ -155,7 +155,8 @@ class SegmentMemory(OnFiveSeeds):
   """Transformer-XL over the length of its memory; beside it, windows of as many tokens without any memory.
 
   All are scored on every token of the test split, read in windows, or in segments with the memory carried on. The
-  training step is compiled for segments of `length` tokens and of half as many, whose dependent steps are counted.
+  training step is compiled, with the shortest memory, for segments of `length` tokens and of half as many, whose
+  dependent steps are counted.
   """
 
   name = 'segment_memory'
@@ -168,8 +169,7 @@ class SegmentMemory(OnFiveSeeds):
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     segment = 16 if scale == 'smoke' else 64
-    memories = (0, segment) if scale == 'smoke' else (0, segment, 4 * segment)
-    return [{'length': segment, 'memory': memory} for memory in memories]
+    return [{'length': segment, 'memory': memory} for memory in (0, segment, 4 * segment)]
 
   def cells(self, scale: Scale) -> list[Cell]:
     cells = super().cells(scale)
@@ -184,7 +184,7 @@ class SegmentMemory(OnFiveSeeds):
 
   def run(self, cell: Cell) -> Iterable[Row]:
     yield from super().run(cell)
-    if cell['memory']:
+    if cell['memory'] == cell['length']:
       for segment in (cell['length'] // 2, cell['length']):
         steps = _dependent_steps(cell, self.task(cell | {'length': segment}), self.settings(cell | {'length': segment}))
         yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell), 'segment': segment}

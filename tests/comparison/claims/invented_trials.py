@@ -134,7 +134,7 @@ def memories(first, second, steps=1, longer=1):
     'segment_memory',
     'dependent_steps',
     architecture='transformer_xl',
-    memory=[64, 256],
+    memory=64,
     segment=[32, 64],
     value=lambda segment, **_: steps * (longer if segment == 64 else 1),
   )

@@ -72,7 +72,7 @@ def test_blocks_without_skips_are_trained(untrained):
 
 
 def test_a_memory_is_read_in_training_and_in_evaluation(untrained):
-  cell, rows, (_, _, settings) = run('segment_memory', untrained)
+  cell, rows, (_, _, settings) = run('segment_memory', untrained, 1)
   assert (settings.segment, settings.memory) == (16, 16) == (cell['length'], cell['memory'])
   steps = {row['segment']: row['value'] for row in rows if row['metric'] == 'dependent_steps'}
   assert steps == {8: 1, 16: 1}
@@ -123,11 +123,14 @@ def test_the_best_rate_has_more_seeds_than_the_others():
     assert (seeds[name], chosen[name]) == ({3}, {'None'})
 
 
-def test_a_plateau_says_how_much_the_loss_still_fell(untrained):
-  _, rows, (_, _, settings) = run('plateaus', untrained)
+def test_a_plateau_says_how_much_the_loss_still_fell(untrained, monkeypatch):
+  _, rows, (model, task, settings) = run('plateaus', untrained)
   assert settings.schedule == 'constant'
   assert rows[0]['selection'] == -value(rows, 'train_loss') == -1
   assert value(rows, 'fall') == pytest.approx(2 / 19, rel=1e-5)  # of the line from 2 to 1
+  few = Trial({}, np.array([2.0, 1.5, 1.0], np.float32), finite=True)
+  monkeypatch.setattr(grid, 'score', lambda *_: {})
+  assert EXPERIMENTS['plateaus'].of_trial(model, few, task, {})['fall'] == (0.5, 'nats')
 
 
 def test_encodings_are_also_tested_beyond_the_length_of_training(untrained):
