@@ -10,9 +10,14 @@ from jaxtyping import Float64
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.forecasting_grids import Forecasts, Sampled
+from comparison.experiments.grid import Score
+from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import common
+from seqmodels.models import Model
 from tasks.base import Task
 from tasks.datasets import series
+from training.free_running import free_running
+from training.settings import EvalSettings
 
 VERSION = 1  # of what is generated
 SEEN = 4000  # steps of validation, and of test
@@ -85,7 +90,10 @@ FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Float64[np.ndarray, 
 
 
 class GrowingSeries(Forecasts):
-  """The error of forecasts of each family over the number of windows of its history that a model learns from."""
+  """The error of forecasts of each family over the number of windows of its history that a model learns from.
+
+  Models learn to forecast every next step of a window, and forecast the horizon from their own forecasts.
+  """
 
   name = 'growing_series'
 
@@ -117,5 +125,12 @@ class GrowingSeries(Forecasts):
   def task(self, cell: Cell) -> Task:
     return Generated(
       lookback=cell['lookback'], horizon=cell['horizon'], normalise='instance', train_examples=cell['examples'],
-      stride=cell['stride'], family=cell['family'], rows=cell['rows'],
+      stride=cell['stride'], family=cell['family'], rows=cell['rows'], form='autoregressive',
     )  # fmt: skip
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    """Return the errors of a horizon that a model forecasts from its own forecasts."""
+    del cell
+    settings = EvalSettings(100, free_running=task.count('test'))
+    found = free_running(model, trial.params, task, task.evaluations()['test'], settings)
+    return {'loss': (found['free_mse'], ''), 'mae': (found['free_mae'], '')}

@@ -153,8 +153,8 @@ CLAIMS = (
     ('clipping',),
     clipping_matters,
     (plot('Test loss with and without clipping', 'clipping', 'loss', 'clip', 'clip (0: none)', 'nats', 'optimizer'),),
-    revised='version 2 compares the gains: by version 1 the statement could not fail where clipping helps no model, and '
-    f'models that diverged did not count. {SEEN}',
+    revised='version 2 compares the gains: by version 1 the statement could not fail where clipping helps no model, '
+    f'and models that diverged did not count. {SEEN}',
     words='"requires careful gradient clipping"',
     since=REVIEWED,
     from_scale='overnight',
