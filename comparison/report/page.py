@@ -14,8 +14,9 @@ from comparison.report import across_tasks, capacity, headline, named, quality, 
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
-  'one call, see nothing of the future, and let padding change nothing, all within 1e-4. Checked on one layer of 16 '
-  'channels and 12 tokens in float32, whatever the size and type that are measured'
+  'one call, see nothing of the future, and let padding change nothing, all within 1e-4; of one that reads both ways, '
+  'padding alone is checked. Checked on one layer of 16 channels and 12 tokens in float32, whatever the size and type '
+  'that are measured'
 )
 
 
