@@ -13,13 +13,19 @@ from tasks.adding import Adding
 from tasks.base import Task
 from tasks.language import Language
 from tasks.recall import Recall
+from training.settings import TrainSettings
 
 ENCODINGS = ('none', 'sinusoidal', 'learned', 'rotary', 'alibi', 't5')
 FEATURES = (16, 64, 256)  # of a Performer
+FIVE = {'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0, 1]}
 
 
 class LongLags(Grid):
-  """The adding problem over its length: two numbers, about half of the length apart, and up to all of it."""
+  """The adding problem over its length: two numbers, about half of the length apart, and up to all of it.
+
+  More updates at greater lengths, the same for all. The rate is constant after its warm-up, so that the curve of the
+  training loss shows whether a model still learns.
+  """
 
   name = 'long_lags'
   at_laptop = False
@@ -30,17 +36,21 @@ class LongLags(Grid):
     return GATED[:2] if scale == 'smoke' else (*GATED, {'architecture': 'lru'})
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    lengths = {'smoke': (10,), 'overnight': (50, 200, 600)}.get(scale, (50, 200, 600, 1600))
-    return [{'length': length} for length in lengths]
+    if scale == 'overnight':
+      return [{'length': length, 'steps': steps} for length, steps in ((50, 2500), (200, 4000), (600, 5000))]
+    return [{'length': length} for length in ((10,) if scale == 'smoke' else (50, 200, 600, 1600))]
 
   def common(self, scale: Scale) -> Cell:
     return common(
       scale,
       {'size': 6e3, 'batch': 8, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1]},
       {'size': 2e4, 'batch': 32},
-      {'steps': 2500, 'rates': [1e-3, 3e-3], 'seeds': [0, 1, 2]},
-      {'size': 1e5, 'batch': 64, 'steps': 20_000, 'rates': [3e-4, 1e-3, 3e-3, 1e-2], 'seeds': [0, 1, 2, 3, 4]},
+      {'rates': [1e-3, 3e-3], 'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0]},
+      {'size': 1e5, 'batch': 64, 'steps': 20_000, 'rates': [3e-4, 1e-3, 3e-3, 1e-2]},
     )
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    return dataclasses.replace(super().settings(cell), schedule='constant')
 
   def task(self, cell: Cell) -> Task:
     return Adding(length=cell['length'], evaluation_examples=1000)
@@ -54,7 +64,7 @@ class OfTwoTasks(Grid):
   def points(self, scale: Scale) -> Sequence[Cell]:
     budgets: dict[str, Cell] = {
       'language': {'length': 64, 'batch': 16, 'steps': 800},
-      'recall': {'length': 32, 'batch': 64, 'steps': 1500},
+      'recall': {'length': 32, 'batch': 64, 'steps': 3000},  # attention needs a few hundred, recurrence more
     }
     if scale == 'smoke':
       budgets = {name: budget | {'batch': 4, 'steps': 4} for name, budget in budgets.items()}
@@ -70,7 +80,7 @@ class OfTwoTasks(Grid):
       scale,
       {'size': 6e3, 'rates': [3e-3], 'seeds': [0, 1]},
       {'size': 5e4},
-      {'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0, 1]},
+      {'rates': [3e-3, 1e-2], **FIVE},
       {'size': 3e6, 'rates': [3e-4, 1e-3, 3e-3]},
     )
 
@@ -90,7 +100,10 @@ def recall(length: int) -> Recall:
 
 
 class PositionEncodings(OfTwoTasks):
-  """A Transformer with each position encoding; recall is also tested at twice the length of training."""
+  """A Transformer with each position encoding; recall is also tested at twice the length of training.
+
+  Two encodings are chosen on the first two seeds, and compared on the others.
+  """
 
   name = 'position_encodings'
   takes_architectures = False
@@ -98,6 +111,10 @@ class PositionEncodings(OfTwoTasks):
   def variants(self, scale: Scale) -> Sequence[Cell]:
     names = ('none', 'rotary') if scale == 'smoke' else ENCODINGS
     return [{'architecture': 'transformer', 'position': name} for name in names]
+
+  def common(self, scale: Scale) -> Cell:
+    found = super().common(scale)
+    return found if scale == 'smoke' else found | {'seeds': list(range(7))}
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     return {'position': cell['position']}
@@ -111,7 +128,10 @@ class PositionEncodings(OfTwoTasks):
 
 
 class Approximations(OfTwoTasks):
-  """Attention and what approximates it: Performer over its features, linear attention; Linformer as an encoder."""
+  """Attention and what approximates it: Performer over its features, linear attention; Linformer as an encoder.
+
+  Position encoding and norm are the same for all causal models, and for both encoders.
+  """
 
   name = 'approximations'
   takes_architectures = False
@@ -135,7 +155,9 @@ class Approximations(OfTwoTasks):
     return Language(length=cell['length'], objective='masked') if cell['task'] == 'masked' else super().task(cell)
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'mixer': {'features': cell['features']}} if 'features' in cell else {}
+    if cell['task'] == 'masked':
+      return {'position': 'learned', 'norm': 'rms'}
+    return {'position': 'sinusoidal', **({'mixer': {'features': cell['features']}} if 'features' in cell else {})}
 
 
 class AttentionShares(OfTwoTasks):

@@ -27,7 +27,8 @@ class CapacityMap(Grid):
   """Recall by keys, parity of a string, and selective copying; `accuracy_longer` is that of longer sequences.
 
   Recall is tested at twice the length, parity at all lengths from that of training to four times it, copying at four
-  times the length. The bytes of state are those of the longest sequence trained on.
+  times the length: different multiples, so that `accuracy_longer` compares models, not tasks. The bytes of state are
+  those of the longest sequence trained on.
   """
 
   name = 'capacity_map'

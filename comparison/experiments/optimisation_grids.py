@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Row, Scale
-from comparison.experiments.grid import Score
+from comparison.experiments.capability_grids import FIVE
+from comparison.experiments.grid import LAST, Score
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import GATED, OfLanguage
 from comparison.experiments.variants import Variant
@@ -17,6 +17,7 @@ from seqmodels.models import Model
 from tasks.base import Evaluation, Task
 from tasks.language import Language
 from training.evaluate import evaluate
+from training.run import make_run
 from training.settings import EvalSettings, TrainSettings
 
 DRAWS = 24
@@ -28,6 +29,7 @@ class RandomSettings(OfLanguage):
   name = 'random_settings'
   at_laptop = False
   extends = False
+  baselines_beside = 'transformer'
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     return GATED[:2] if scale == 'smoke' else GATED
@@ -64,7 +66,7 @@ def settings_of(number: int) -> Cell:
 
 
 class Plateaus(OfLanguage):
-  """Training on a short text, until the training loss falls no more."""
+  """Training on a short text at a constant rate, until the training loss falls no more; it also chooses the rate."""
 
   name = 'plateaus'
   at_laptop = False
@@ -75,19 +77,32 @@ class Plateaus(OfLanguage):
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return [{'examples': 8}]
-    return [{'examples': 150, 'steps': 3000, 'rates': [1e-3, 3e-3, 1e-2], 'seeds': [0, 1, 2]}]
+    return [{'examples': 150, 'steps': 8000, 'rates': [1e-3, 3e-3, 1e-2], 'seeds': [0, 1, 2]}]
 
   def task(self, cell: Cell) -> Task:
     return Language(length=cell['length'], train_examples=cell['examples'])
 
+  def settings(self, cell: Cell) -> TrainSettings:
+    return replace(super().settings(cell), schedule='constant')
+
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
+    return -float(np.mean(trial.losses[-max(1, round(LAST * len(trial.losses))) :]))
+
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     """Add `fall`: by how much the training loss still fell, from the last tenth but one to the last."""
-    before, last = np.array_split(run.losses, 10)[-2:]
+    before, last = np.array_split(run.losses, min(10, len(run.losses)))[-2:]
     fall = float(before.mean() - last.mean())
     return {**super().of_trial(model, run, task, cell), 'fall': (fall, 'nats')}
 
 
-class Skips(OfLanguage):
+class OnFiveSeeds(OfLanguage):
+  """The learning rate is chosen on two seeds, and trained with five."""
+
+  def common(self, scale: Scale) -> Cell:
+    return super().common(scale) | ({} if scale == 'smoke' else FIVE)
+
+
+class Skips(OnFiveSeeds):
   """The same blocks with skip connections and without, norms and feed-forward kept; beside them the stacked LSTM."""
 
   name = 'skips'
@@ -136,10 +151,12 @@ class StateSizes(OfLanguage):
     return {'heads': cell['heads']} if 'heads' in cell else {'mixer': {'state_width': cell['state_width']}}
 
 
-class SegmentMemory(OfLanguage):
+class SegmentMemory(OnFiveSeeds):
   """Transformer-XL over the length of its memory; beside it, windows of as many tokens without any memory.
 
-  All are scored on every token of the test split, read in windows, or in segments with the memory carried on.
+  All are scored on every token of the test split, read in windows, or in segments with the memory carried on. The
+  training step is compiled, with the shortest memory, for segments of `length` tokens and of half as many, whose
+  dependent steps are counted.
   """
 
   name = 'segment_memory'
@@ -152,8 +169,7 @@ class SegmentMemory(OfLanguage):
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     segment = 16 if scale == 'smoke' else 64
-    memories = (0, segment) if scale == 'smoke' else (0, segment, 4 * segment)
-    return [{'length': segment, 'memory': memory} for memory in memories]
+    return [{'length': segment, 'memory': memory} for memory in (0, segment, 4 * segment)]
 
   def cells(self, scale: Scale) -> list[Cell]:
     cells = super().cells(scale)
@@ -168,13 +184,10 @@ class SegmentMemory(OfLanguage):
 
   def run(self, cell: Cell) -> Iterable[Row]:
     yield from super().run(cell)
-    if cell['memory']:
-      model = Variant(cell['architecture'], 'xla').build(self.task(cell).spec, params=cell['size'], depth=cell['depth'])
-      state = jax.eval_shape(lambda: model.init_state(1, cell['memory']))
-      tokens = jax.ShapeDtypeStruct((1, cell['length']), 'int32')
-      compiled = program.compile_program(model.apply, model.abstract_params, tokens, state)
-      steps = max(1, program.dependent_steps(compiled.text))
-      yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell)}
+    if cell['memory'] == cell['length']:
+      for segment in (cell['length'] // 2, cell['length']):
+        steps = _dependent_steps(cell, self.task(cell | {'length': segment}), self.settings(cell | {'length': segment}))
+        yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell), 'segment': segment}
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
@@ -185,6 +198,13 @@ class SegmentMemory(OfLanguage):
 
 def _flat(cell: Cell) -> Row:
   return {name: cell[name] for name in ('architecture', 'size', 'depth', 'length', 'memory')}
+
+
+def _dependent_steps(cell: Cell, task: Task, settings: TrainSettings) -> int:
+  """Return how many steps of the compiled training step must follow one another; 1 without loops."""
+  model = Variant(cell['architecture'], 'xla').build(task.spec, params=cell['size'], depth=cell['depth'])
+  step = make_run(model, task, settings).trace_step().lower().compile()
+  return max(1, program.dependent_steps(step.as_text()))
 
 
 def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> float:

@@ -12,7 +12,8 @@ import jax
 COMPUTATION = re.compile(r'^(?:ENTRY )?%?([\w.\-]+) \(.*\{$')
 CALLED = re.compile(r'(?:body|to_apply|calls|true_computation|false_computation)=%?([\w.\-]+)')
 BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
-SCATTER = '/scatter"'  # ends the name of a loop over independent updates, which XLA for CPU writes in some settings
+# Ends the name of a loop over updates that need no order, which XLA for CPU writes in some settings.
+SCATTER = re.compile(r'/scatter(-add)?"')
 TRIPS = re.compile(r'known_trip_count"?:\{"n":"(\d+)"')
 
 
@@ -123,7 +124,7 @@ def dependent_steps(text: str) -> int:
     inner = sum(steps(name) for name in CALLED.findall(line))
     if ' while(' not in line:
       return inner
-    if SCATTER in line:
+    if SCATTER.search(line):
       return 0
     trips = TRIPS.search(line)
     return (int(trips.group(1)) if trips else 1) * max(1, inner)

@@ -1,14 +1,44 @@
 """Grids without data files: what each cell builds, what it reads, and what its rows hold. Trials are not trained."""
 
+import jax
+import numpy as np
 import pytest
 
-from comparison.experiments import EXPERIMENTS
+from comparison.articles.transformer_vs_rnn import encodings
+from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.trained import Trial
 from tests.comparison.experiments.readable import misfits
 
 RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
 NAMES = (*RANDOM, 'long_lags', 'position_encodings', 'approximations', 'attention_shares')
+
+
+@pytest.fixture
+def traced(monkeypatch):
+  """Models whose outputs are traced and scores invented, so that nothing is compiled."""
+  made = []
+
+  class Tracer:
+    def __init__(self, model, task, settings):
+      del settings
+      inputs = task.arrays('validation', np.arange(2)).inputs
+      outputs, _ = jax.eval_shape(model.apply, model.abstract_params, inputs)
+      assert outputs.shape[0] == len(inputs)
+      made.append(model)
+
+    def run(self, rate, seed):
+      del rate, seed
+      return Trial({}, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
+
+  scores = lambda *_, **__: {'loss': 1.0, 'accuracy': 0.5}
+  monkeypatch.setattr(grid, 'Trainer', Tracer)
+  monkeypatch.setattr(grid.gate, 'admit', lambda variants, **_: (variants, []))
+  monkeypatch.setattr(grid, 'score', scores)
+  monkeypatch.setattr(capability_grids, 'score', scores)
+  monkeypatch.setattr(capacity_map, 'evaluate', scores)
+  return made
 
 
 def run(name, made, number=-1, scale='smoke'):
@@ -42,9 +72,10 @@ def test_blocks_without_skips_are_trained(untrained):
 
 
 def test_a_memory_is_read_in_training_and_in_evaluation(untrained):
-  cell, rows, (_, _, settings) = run('segment_memory', untrained)
+  cell, rows, (_, _, settings) = run('segment_memory', untrained, 1)
   assert (settings.segment, settings.memory) == (16, 16) == (cell['length'], cell['memory'])
-  assert value(rows, 'dependent_steps') == 1
+  steps = {row['segment']: row['value'] for row in rows if row['metric'] == 'dependent_steps'}
+  assert steps == {8: 1, 16: 1}
   with_memory = value(rows, 'loss')
   (cell,) = [c for c in EXPERIMENTS['segment_memory'].cells('smoke') if not c['memory']]
   alone = list(EXPERIMENTS['segment_memory'].run({**cell, 'seeds': [0], 'rates': [1e-3]}))
@@ -75,9 +106,31 @@ def test_random_settings_are_the_same_for_all_and_do_not_depend_on_the_others(un
   assert len({str(own(cell)) for cell in cells}) == 24
 
 
-def test_a_plateau_says_how_much_the_loss_still_fell(untrained):
-  _, rows, _ = run('plateaus', untrained)
+def test_settings_are_scored_beside_the_unigram(untrained):
+  _, rows, _ = run('random_settings', untrained, 0)
+  (loss,) = [row['value'] for row in rows if row['metric'] == 'baseline' and row['baseline'] == 'unigram']
+  assert 2 < loss < 4  # nats of a character
+
+
+def test_the_best_rate_has_more_seeds_than_the_others():
+  seeds = {name: {len(cell['seeds']) for cell in EXPERIMENTS[name].cells('overnight')} for name in NAMES}
+  chosen = {name: {str(c.get('tuning_seeds')) for c in EXPERIMENTS[name].cells('overnight')} for name in NAMES}
+  for name in ('skips', 'segment_memory', 'approximations', 'attention_shares'):
+    assert (seeds[name], chosen[name]) == ({5}, {'[0, 1]'})
+  assert (seeds['long_lags'], chosen['long_lags']) == ({5}, {'[0]'})
+  assert (seeds['position_encodings'], chosen['position_encodings']) == ({7}, {str(list(encodings.CHOOSING))})
+  for name in ('plateaus', 'state_sizes'):  # every seed at every rate
+    assert (seeds[name], chosen[name]) == ({3}, {'None'})
+
+
+def test_a_plateau_says_how_much_the_loss_still_fell(untrained, monkeypatch):
+  _, rows, (model, task, settings) = run('plateaus', untrained)
+  assert settings.schedule == 'constant'
+  assert rows[0]['selection'] == -value(rows, 'train_loss') == -1
   assert value(rows, 'fall') == pytest.approx(2 / 19, rel=1e-5)  # of the line from 2 to 1
+  few = Trial({}, np.array([2.0, 1.5, 1.0], np.float32), finite=True)
+  monkeypatch.setattr(grid, 'score', lambda *_: {})
+  assert EXPERIMENTS['plateaus'].of_trial(model, few, task, {})['fall'] == (0.5, 'nats')
 
 
 def test_encodings_are_also_tested_beyond_the_length_of_training(untrained):
@@ -88,6 +141,31 @@ def test_encodings_are_also_tested_beyond_the_length_of_training(untrained):
   rows = list(EXPERIMENTS['position_encodings'].run(learned))  # whose table ends there
   assert 'accuracy_longer' not in {row['metric'] for row in rows}
   assert task.length == 32
+
+
+@pytest.mark.parametrize('name', [name for name in (*NAMES, 'capacity_map') if name != 'segment_memory'])
+def test_every_variant_of_overnight_reads_its_task(name, traced):
+  """On a task of smoke, which has few variants."""
+  experiment = EXPERIMENTS[name]
+  variants, overnight = experiment.variants('overnight'), experiment.common('overnight')
+  common = experiment.common('smoke') | {name: overnight[name] for name in ('size', 'depth')}
+  assert len(variants) > len(experiment.variants('smoke'))
+  for variant in variants:
+    rows = list(experiment.run({'block': '', **common, **variant, **experiment.points('smoke')[-1]}))
+    assert not misfits(rows)
+    assert {'loss', 'accuracy'} <= {row['metric'] for row in rows}
+  assert len(traced) == len(variants)
+
+
+def test_approximations_and_attention_have_the_same_positions_and_norms(traced):
+  cells = EXPERIMENTS['approximations'].cells('overnight')
+  for task in ('language', 'masked'):
+    own = {str(cell): {**cell, 'length': 16} for cell in cells if cell['task'] == task}
+    traced.clear()
+    for cell in own.values():
+      list(EXPERIMENTS['approximations'].run(cell))
+    assert len(traced) == len(own) == {'language': 5, 'masked': 2}[task]
+    assert len({(model.config.position, model.config.norm) for model in traced}) == 1
 
 
 def test_linformer_reads_masked_text_beside_an_encoder(untrained):

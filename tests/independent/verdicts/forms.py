@@ -1,12 +1,12 @@
 """Verdicts about forms of models: claims 13, 22, 56, 58, 59."""
 
-import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from tests.independent.verdicts import estimates
-from tests.independent.verdicts.estimates import Estimate
+from tests.independent.verdicts.estimates import Estimate, p_value
 from tests.independent.verdicts.outcome import (
   ABSENT,
   UNDECIDED,
@@ -22,52 +22,96 @@ from tests.independent.verdicts.reading import TRANSFORMER, Row, at, chosen_on_v
 from tests.independent.verdicts.trials import BySeed, by_seed, more
 
 MARGIN = 0.02  # nats, or of an accuracy
+LEARNED = 0.95  # accuracy of recall
 MEASURES = (('loss', 'language', -1), ('accuracy', 'recall', 1), ('accuracy_longer', 'recall', 1))
+Scores = dict[str, dict[str, BySeed]]  # of each measure: encoding → seed → score, more is better
+
+
+def average(scores: BySeed) -> float:
+  return sum(scores.values()) / len(scores)
+
+
+def recalls(accuracy: BySeed | None) -> bool:
+  return bool(accuracy) and average(accuracy) >= LEARNED
 
 
 def claim_13(rows: Sequence[Row]) -> Outcome:
-  scores: list[dict[str, BySeed]] = []  # of each measure: encoding → seed → score, more is better
+  """Seeds 0 and 1 say which two encodings are compared, and which one with all; the others decide."""
+  every: Scores = {}
   for metric, task, sign in MEASURES:
     chosen = chosen_on_validation(take(rows, 'position_encodings', metric, task=task), 'position')
     models = grouped(chosen, lambda row: row['position'])
     if models:
-      scores.append({name: {row['seed']: sign * row['value'] for row in own} for name, own in sorted(models.items())})
-  if len(scores) < 2:
+      every[metric] = {name: {row['seed']: sign * row['value'] for row in own} for name, own in sorted(models.items())}
+  if 'loss' not in every or 'accuracy' not in every:
     return ABSENT
-  names = sorted(set().union(*scores))
-  pairs = []
-  for first, second in itertools.combinations(names, 2):
-    found = [more(s[first], s[second]) for s in scores if first in s and second in s]
-    ahead = [interval for interval in found if interval and interval.low > MARGIN]
-    behind = [interval for interval in found if interval and interval.high < -MARGIN]
-    if ahead and behind:
-      firmest = max(ahead, key=lambda interval: interval.low)
-      pairs.append((min(firmest.low, -min(interval.high for interval in behind)), firmest))
-  if pairs:
-    return each([Regime('two that beat each other', max(pairs)[1], True, False)])
-  for name in names:
-    others = [[more(s[name], s[other]) for other in s if other != name] if name in s else [None] for s in scores]
-    if all(interval and interval.low >= -MARGIN for of_measure in others for interval in of_measure):
-      least = min(others[0], key=lambda interval: interval.low)
-      return each([Regime('one that is never worse', least, False, True)])
+  if not any(recalls(accuracy) for accuracy in every['accuracy'].values()):
+    return UNDECIDED
+  early, late = (
+    {
+      metric: {name: kept for name, own in models.items() if (kept := {s: own[s] for s in own if (s < 2) == is_early})}
+      for metric, models in every.items()
+    }
+    for is_early in (True, False)
+  )
+  crossing = crossing_of(early, late)
+  if crossing and all(regime.supports for regime in crossing):
+    return each(crossing)
+  everywhere = sorted(set.intersection(*(set(models) for models in early.values() if models)))
+  lag = lambda name: max(max(map(average, m.values())) - average(m[name]) for m in early.values() if m)
+  if not everywhere:
+    return UNDECIDED
+  best = min(everywhere, key=lag)
+  leads = [more(m.get(best, {}), own) for m in late.values() for name, own in m.items() if name != best]
+  if leads and all(lead and lead.low >= -MARGIN for lead in leads):
+    return each([Regime('one that is never worse', min(leads, key=lambda lead: lead.low), False, True)])
   return UNDECIDED
+
+
+def crossing_of(early: Scores, late: Scores) -> list[Regime]:
+  """Return by how much the best at language and the best at recall are ahead of each other there."""
+  pairs = []
+  for metric in ('accuracy', 'accuracy_longer'):
+    language, recall = early['loss'], early.get(metric, {})
+    names = sorted(set(language) & set(recall))
+    if len(names) > 1:
+      talker = max(names, key=lambda name: average(language[name]))
+      caller = max(names, key=lambda name: average(recall[name]))
+      leads = [average(m[a]) - average(m[b]) for m, a, b in ((language, talker, caller), (recall, caller, talker))]
+      pairs += [(min(leads), metric, talker, caller)] if talker != caller else []
+  if not pairs:
+    return []
+  _, metric, talker, caller = max(pairs, key=lambda pair: pair[0])
+  score = lambda measure, name: late.get(measure, {}).get(name, {})
+  ahead = more(score('loss', talker), score('loss', caller)), more(score(metric, caller), score(metric, talker))
+  return [at_least('ahead', lead, MARGIN) for lead in ahead if lead] if all(ahead) else []
+
+
+def p_more(first: BySeed, second: BySeed, threshold: float) -> float:
+  """Return the p-value of "the first has no more than `threshold` more", by Student's t over the seeds of both."""
+  both = sorted(set(first) & set(second))
+  return p_value([math.exp(first[seed] - second[seed]) for seed in both], math.exp(threshold), above=True)
 
 
 def claim_22(rows: Sequence[Row]) -> Outcome:
   train, test = take(rows, 'state_sizes', 'train_loss'), take(rows, 'state_sizes', 'loss')
   found = []
   for family in values(test, 'family'):
-    slopes = slopes_over_state(at(train, family=family), at(test, family=family))
-    if len(slopes) > 1:
-      found.append(at_least(family, estimates.mean(slopes), 1e-9, MARGIN))
+    growths = growths_over_state(at(train, family=family), at(test, family=family))
+    if len(growths) > 1:
+      firm = p_value([math.exp(growth) for growth in growths], math.exp(MARGIN), above=True)
+      found.append(at_least(family, estimates.mean(growths), MARGIN)._replace(p_for=firm))
   return can(found) if found else ABSENT
 
 
-def slopes_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
-  """Return, for each seed, the slope over log₂ of the state of the test loss at a training loss that all reach."""
+def growths_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
+  """Return, for each seed, how much a line through the test losses over log₂ of the state grows over its range.
+
+  The losses are those at a training loss that all sizes reach.
+  """
   key = lambda row: (row['seed'], row['state_bytes'], row['learning_rate'])
   tests = {key(row): row['value'] for row in test}
-  slopes = []
+  growths = []
   for seed in values(train, 'seed'):
     curves = {
       size: np.array(sorted((row['value'], tests[key(row)]) for row in own if key(row) in tests))
@@ -78,22 +122,23 @@ def slopes_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
       equal = max(curve[0, 0] for curve in curves.values())
       y = np.array([np.interp(equal, *curve.T) for curve in curves.values()])
       x = np.log2(list(curves))
-      slopes.append(float(np.cov(x, y)[0, 1] / np.var(x, ddof=1)))
-  return slopes
+      growths.append(float(np.cov(x, y)[0, 1] / np.var(x, ddof=1) * (max(x) - min(x))))
+  return growths
 
 
 def claim_56(rows: Sequence[Row]) -> Outcome:
   losses = chosen_on_validation(take(rows, 'segment_memory', 'loss'), 'architecture', 'length', 'memory')
   own, steps = of(losses, 'transformer_xl'), take(rows, 'segment_memory', 'dependent_steps')
-  memories = values(own, 'memory')
+  memories = [memory for memory in values(own, 'memory') if memory > 0]
   if len(memories) < 2:
     return ABSENT
-  lower = [more(by_seed(own, memory=0), by_seed(own, memory=memory)) for memory in memories[1:]]
-  found = [at_least('loss without memory − with', interval, MARGIN) for interval in lower if interval]
-  if not found or not steps:
+  lower = more(by_seed(own, memory=memories[0]), by_seed(own, memory=memories[-1]))
+  by_segment = {segment: max(row['value'] for row in same) for segment, same in grouped(
+    [row for row in steps if row.get('segment')], lambda row: row['segment']).items()}  # fmt: skip
+  if not lower or len(by_segment) < 2:
     return UNDECIDED
-  most = max(row['value'] for row in steps)
-  return each([*found, number('dependent steps', most, most <= 1, most > 1)])
+  growth = by_segment[max(by_segment)] / by_segment[min(by_segment)]
+  return each([at_least('one segment − longest', lower, MARGIN), number('growth', growth, growth <= 1, growth > 1)])
 
 
 def claim_58(rows: Sequence[Row]) -> Outcome:
@@ -107,7 +152,11 @@ def claim_58(rows: Sequence[Row]) -> Outcome:
       lost = more(by_seed(own), by_seed(of(scores, exact)))
       if name not in (TRANSFORMER, 'encoder') and lost:
         found.append(at_least(name, lost, -0.02, -0.1) if task == 'recall' else at_most(name, lost, 0.02, 0.1))
-  return each(found) if found else ABSENT
+  attention = by_seed(of(chosen_on_validation(
+    take(rows, 'approximations', 'accuracy', task='recall'), 'architecture', 'features'), TRANSFORMER))  # fmt: skip
+  if not found:
+    return ABSENT
+  return each(found) if recalls(attention) else UNDECIDED
 
 
 def claim_59(rows: Sequence[Row]) -> Outcome:
@@ -125,15 +174,19 @@ def claim_59(rows: Sequence[Row]) -> Outcome:
   whole = ('none', 4)
   if whole not in losses:
     return ABSENT
+  if not recalls(scores.get(whole)):
+    return UNDECIDED
   found = []
   for kind, layers in sorted(model for model in losses if 0 < model[1] < 4):
     mixed, pure = (kind, layers), ((kind, 0), whole)
     costs: list[Estimate | None] = [more(losses[mixed], losses.get(p, {})) for p in pure]
     gains: list[Estimate | None] = [more(scores.get(mixed, {}), scores.get(p, {})) for p in pure]
     if all(costs) and all(gains):
-      cost, gain = max(costs, key=lambda c: c.value), min(gains, key=lambda g: g.value)
+      dear, weak = max((0, 1), key=lambda i: costs[i].value), min((0, 1), key=lambda i: gains[i].value)
+      cost, gain = costs[dear], gains[weak]
       share = state[mixed] / state[whole]
       keeps = gain.low >= -MARGIN and cost.high <= MARGIN and share <= 0.5
       loses = gain.high < -MARGIN or cost.low > MARGIN or share > 0.5
-      found.append(Regime(f'{kind}, {layers}', cost, keeps, loses))
+      firm = p_more(losses[pure[dear]], losses[mixed], -MARGIN), p_more(scores[mixed], scores[pure[weak]], -MARGIN)
+      found.append(Regime(f'{kind}, {layers}', cost, keeps, loses, max(firm)))
   return can(found)

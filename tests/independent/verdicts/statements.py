@@ -12,7 +12,7 @@ from tests.independent.verdicts.reading import Row
 FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-11-25 19:41', '2026-11-25 22:03'
 WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '2026-11-29 03:10', '2026-11-29 03:20'
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
-TASKS, SERIES, COURSE = '2026-11-29 08:40', '2026-11-29 08:43', '2026-11-29 08:50'
+SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
@@ -48,23 +48,23 @@ STATEMENTS: dict[int, Statement] = {
   7: Statement(
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
   ),
-  8: _one(trials.claim_8, TASKS, 'long_lags'),
+  8: _one(trials.claim_8, SCIENCE, 'long_lags'),
   9: _one(learned.claim_9, REVIEW, 'reach', version=2),
   10: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
   ),
   11: _one(trials.claim_11, OPTIMISED, 'positions_of_recurrence'),
   12: _one(learned.claim_12, FIRST, 'order'),
-  13: _one(forms.claim_13, TASKS, 'position_encodings'),
+  13: _one(forms.claim_13, SCIENCE, 'position_encodings'),
   14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
   15: _one(trials.claim_15, REVIEWED, 'clipping', version=2),
   16: _one(trials.claim_16, REVIEWED, 'learning_rates', version=2),
-  17: _one(trials.claim_17, COURSE, 'random_settings'),
-  18: _one(trials.claim_18, COURSE, 'plateaus'),
+  17: _one(trials.claim_17, SCIENCE, 'random_settings'),
+  18: _one(trials.claim_18, SCIENCE, 'plateaus'),
   19: _one(trials.claim_19, COURSE, 'skips'),
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
   21: _one(trials.claim_21, REVIEWED, 'sample_efficiency', version=3),
-  22: _one(forms.claim_22, COURSE, 'state_sizes'),
+  22: _one(forms.claim_22, SCIENCE, 'state_sizes'),
   23: _one(data.claim_23, SCIENCE, 'few_sequences'),
   24: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))
@@ -110,10 +110,10 @@ STATEMENTS: dict[int, Statement] = {
   53: _one(memory.claim_53, BYTES, 'training_bytes'),
   54: _one(memory.claim_54, BYTES, 'batching', about='GPUs'),
   55: _one(timing.claim_55, EXISTING, 'forward_latency'),
-  56: _one(forms.claim_56, COURSE, 'segment_memory'),
+  56: _one(forms.claim_56, SCIENCE, 'segment_memory'),
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
-  58: _one(forms.claim_58, TASKS, 'approximations'),
-  59: _one(forms.claim_59, TASKS, 'attention_shares'),
+  58: _one(forms.claim_58, SCIENCE, 'approximations'),
+  59: _one(forms.claim_59, SCIENCE, 'attention_shares'),
   60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', about='GPUs'),
 }  # fmt: skip
 

@@ -39,20 +39,32 @@ def more(first: BySeed, second: BySeed) -> Estimate | None:
 
 def claim_8(rows: Sequence[Row]) -> Outcome:
   errors = chosen_on_validation(take(rows, 'long_lags', 'loss'), 'architecture', 'length')
-  longest = max(values(errors, 'length'), default=0)
-  if longest < 500:
+  lengths = values(errors, 'length')
+  if not lengths or lengths[-1] < 500:
     return ABSENT
-  far = at(errors, length=longest)
+  far, near = at(errors, length=lengths[-1]), at(errors, length=lengths[0])
   if not of(far, TRANSFORMER):
     return UNDECIDED
+  judged = [name for name in GATED if of(far, name)]
+  if not all(of(near, name) and over_seeds(of(near, name)).high < 0.01 for name in judged):
+    return UNDECIDED
   attention = over_seeds(of(far, TRANSFORMER))
-  found = []
-  for name in GATED:
-    if of(far, name):
-      error = over_seeds(of(far, name))
-      found.append(Regime(name, error, error.low > 0.1 and attention.high < 0.01, error.high < 0.01))
+  found, learning = [], False
+  for name in judged:
+    error = over_seeds(of(far, name))
+    is_lost = error.low > 0.1 and attention.high < 0.01
+    open_ = is_lost and still_learns(rows, name, lengths[-1])
+    learning = learning or open_
+    found.append(Regime(name, error, is_lost and not open_, error.high < 0.01))
   outcome = each(found)
-  return UNDECIDED if outcome.status == 'undecided' and attention.low > 0.01 else outcome
+  return UNDECIDED if outcome.status == 'undecided' and (attention.low > 0.01 or learning) else outcome
+
+
+def still_learns(rows: Sequence[Row], name: str, length: int) -> bool:
+  """Return whether the last bin of the mean curve of training is below the one before by more than 5 %, or unknown."""
+  every = of(take(rows, 'long_lags', 'train_loss', length=length), name)
+  curves = [row['curve'] for row in chosen_on_validation(every, 'architecture') if len(row.get('curve') or []) >= 2]
+  return not curves or sum(curve[-1] for curve in curves) < 0.95 * sum(curve[-2] for curve in curves)
 
 
 def claim_11(rows: Sequence[Row]) -> Outcome:
@@ -138,48 +150,48 @@ def good_rates(rows: Sequence[Row], unigram: float, **model: object) -> dict[int
 def claim_17(rows: Sequence[Row]) -> Outcome:
   """Judge what is missing to the best after four trials; 2,000 resamples of the settings, from the generator of seed 0.
 
-  A trial that diverged has the worst loss of all.
+  No loss is above that of the unigram, which a trial that diverged has. The best is that of all settings.
   """
+  unigram = take(rows, 'random_settings', 'baseline', scored='loss', baseline='unigram')
+  worst = unigram[0]['value'] if unigram else math.inf
   losses: dict[str, dict[int, float]] = {}
   for row in take(rows, 'random_settings', 'loss'):
     if row.get('selection') is not None:
-      losses.setdefault(row['architecture'], {})[row['draw']] = -row['selection']
-  worst = max((loss for model in losses.values() for loss in model.values()), default=0.0)
+      losses.setdefault(row['architecture'], {})[row['draw']] = min(worst, -row['selection'])
   for row in take(rows, 'random_settings', 'diverged'):
-    if row['value'] and row['architecture'] in losses:
-      losses[row['architecture']][row['draw']] = worst
+    if row['value']:
+      losses.setdefault(row['architecture'], {})[row['draw']] = worst
   if TRANSFORMER not in losses or not set(losses) & set(GATED):
     return ABSENT
   shared = sorted(set.intersection(*(set(model) for model in losses.values())))
-  if len(shared) < 12:
+  if not unigram or len(shared) < 12:
     return UNDECIDED
   table = {name: np.array([model[draw] for draw in shared]) for name, model in losses.items()}
-  missing = lambda values: estimates.best_of(values, 4) - values.min()
   found = []
   for name in GATED:
     if name in table:
+      best = table[name].min() - table[TRANSFORMER].min()
+      further = lambda chosen, own=table[name], least=best: (
+        estimates.best_of(own[chosen], 4) - estimates.best_of(table[TRANSFORMER][chosen], 4) - least
+      )
       generator = np.random.default_rng(0)
-      drawn = [generator.integers(len(shared), size=len(shared)) for _ in range(2000)]
-      resampled = [missing(table[name][chosen]) - missing(table[TRANSFORMER][chosen]) for chosen in drawn]
+      resampled = [further(generator.integers(len(shared), size=len(shared))) for _ in range(2000)]
       low, high = np.quantile(resampled, (0.025, 0.975))
-      interval = Estimate(missing(table[name]) - missing(table[TRANSFORMER]), float(low), float(high))
+      interval = Estimate(further(list(range(len(shared)))), float(low), float(high))
       found.append(Regime(name, interval, bool(low > MARGIN), bool(high < MARGIN)))
   return each(found)
 
 
 def claim_18(rows: Sequence[Row]) -> Outcome:
-  """Judge the training losses at the rate with the lowest one, of the rates with all seeds; none may still fall."""
-  losses, falls = take(rows, 'plateaus', 'train_loss'), take(rows, 'plateaus', 'fall')
-  best: dict[str, list[Row]] = {}
-  for name, model in grouped(losses, lambda row: row['architecture']).items():
-    by_rate = list(grouped(model, lambda row: row['learning_rate']).values())
-    complete = [trials for trials in by_rate if len(trials) == max(map(len, by_rate))]
-    best[name] = min(complete, key=lambda trials: np.mean([row['value'] for row in trials]))
+  """Judge the training losses at the rate that was chosen by them; none may still fall."""
+  losses, falls = (
+    chosen_on_validation(take(rows, 'plateaus', metric), 'architecture') for metric in ('train_loss', 'fall')
+  )
+  best = grouped(losses, lambda row: row['architecture'])
   if TRANSFORMER not in best or len(best) < 2:
     return ABSENT
-  for name, trials in best.items():
-    if any(row['value'] > MARGIN for row in at(of(falls, name), learning_rate=trials[0]['learning_rate'])):
-      return UNDECIDED
+  if any(row['value'] > MARGIN for row in falls):
+    return UNDECIDED
   found = [(name, more(by_seed(best[name]), by_seed(best[TRANSFORMER]))) for name in GATED if name in best]
   return each([at_least(name, difference, MARGIN) for name, difference in found if difference])
 

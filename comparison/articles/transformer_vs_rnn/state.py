@@ -1,0 +1,158 @@
+"""Claims about what a model keeps: the size of a recurrent state, the memory of segments."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from comparison import statistics
+from comparison.articles.transformer_vs_rnn.trained_grids import MARGIN
+from comparison.claims.base import Claim, Plot, Verdict, levels, tuned, where
+from comparison.claims.pairs import BySeed, by_seed, gain
+from comparison.claims.points import Point, above, combine, not_measured, undecided
+from comparison.records import Row
+from comparison.statistics import Interval
+
+WRITTEN = '2026-11-29 11:15'
+
+
+def bottleneck_regularises(records: Sequence[Row]) -> Verdict:
+  """Judge the growth of the test loss at equal training loss from the smallest state to the largest, seed by seed."""
+  train, test = (where(records, 'state_sizes', metric) for metric in ('train_loss', 'loss'))
+  points = []
+  for family in levels(test, 'family'):
+    growths = _growths([r for r in train if r['family'] == family], [r for r in test if r['family'] == family])
+    if len(growths) > 1:
+      label = f'{family}, growth of the test loss at equal training loss, from the smallest state to the largest'
+      point = above(label, statistics.mean(growths), MARGIN, MARGIN, 'nats')
+      # Student's t of the growths: of ratios it would be that of their logarithms.
+      p_for = statistics.p_above(np.exp(growths).tolist(), float(np.exp(MARGIN)))
+      points.append(dataclasses.replace(point, p_for=p_for))
+  if not points:
+    return not_measured('state_sizes')
+  return combine(points, '; '.join(map(str, points)) + '.', kind='can')
+
+
+def _growths(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
+  """Return, for each seed, how much a straight line over log₂(state bytes) grows over their range.
+
+  The line is that of the test losses at the lowest training loss that all sizes reach.
+  """
+  of_trial = {(r['seed'], r['state_bytes'], r['learning_rate']): r['value'] for r in test}
+  growths = []
+  for seed in levels(train, 'seed'):
+    curves: dict[int, list[tuple[float, float]]] = {}
+    for row in train:
+      key = seed, row['state_bytes'], row['learning_rate']
+      if row['seed'] == seed and key in of_trial:
+        curves.setdefault(row['state_bytes'], []).append((row['value'], of_trial[key]))
+    if len(curves) < 2:
+      continue
+    equal = max(min(loss for loss, _ in curve) for curve in curves.values())
+    at_equal = [float(np.interp(equal, *np.array(sorted(curve)).T)) for curve in curves.values()]
+    sizes = np.log2(list(curves))
+    growths.append(float(np.polyfit(sizes, at_equal, 1)[0] * np.ptp(sizes)))
+  return growths
+
+
+def memory_extends(records: Sequence[Row]) -> Verdict:
+  """Compare the longest memory with that of one segment, and the steps of training at two lengths of a segment."""
+  rows = tuned(where(records, 'segment_memory', 'loss'), 'architecture', 'length', 'memory')
+  own = [r for r in rows if r['architecture'] == 'transformer_xl']
+  memories = [memory for memory in levels(own, 'memory') if memory]
+  if len(memories) < 2:
+    return not_measured('segment_memory')
+  shortest, longest = memories[0], memories[-1]
+  by_memory = {memory: by_seed(own, memory=memory) for memory in levels(own, 'memory')}
+  less = gain(by_memory[shortest], by_memory[longest])
+  steps = {
+    segment: max(r['value'] for r in where(records, 'segment_memory', 'dependent_steps', segment=segment))
+    for segment in levels(where(records, 'segment_memory', 'dependent_steps'), 'segment')
+  }
+  if less is None or len(steps) < 2:
+    return undecided('fewer than two seeds, or fewer than two lengths of a segment, were measured')
+  extends = above(f'loss with {shortest} tokens of memory − with {longest}', less, MARGIN, MARGIN, 'nats')
+  few, many = min(steps), max(steps)
+  growth = steps[many] / steps[few]
+  label = f'dependent steps of training, {steps[many]:.0f} at {many} tokens a segment ÷ {steps[few]:.0f} at {few}'
+  parallel = Point(label, Interval.exact(growth), growth <= 1, growth > 1)
+  text = [f'{extends}; {parallel}.', _of_one_segment(by_memory, shortest), _of_windows(rows, own, longest)]
+  return combine([extends, parallel], ' '.join(filter(None, text)))
+
+
+def _of_one_segment(by_memory: Mapping[int, BySeed], shortest: int) -> str:
+  """Say what the first memory brings: most of it is that windows start without any context."""
+  less = gain(by_memory.get(0, {}), by_memory[shortest])
+  return '' if less is None else f'Loss without memory − with {shortest} tokens: {less.value:.3g}.'
+
+
+def _of_windows(rows: Sequence[Row], own: Sequence[Row], longest: int) -> str:
+  others = [r for r in rows if r['architecture'] != 'transformer_xl']
+  if not others:
+    return ''
+  value = lambda rows: statistics.mean([r['value'] for r in rows]).value
+  carried = value([r for r in own if r['memory'] == longest])
+  return (
+    f'Loss with {longest} tokens of memory {carried:.3g}; of a Transformer on windows of {others[0]["length"]} tokens, '
+    f'without memory, {value(others):.3g}.'
+  )
+
+
+CLAIMS = (
+  Claim(
+    22,
+    'The bottleneck as a regulariser',
+    'The fixed state of an RNN can help generalisation on limited data.',
+    'Two models whose state is made larger and smaller at as many parameters (linear attention by its heads, Mamba-2 '
+    'by its state width), on few windows of text, without dropout: test loss at the lowest training loss that all '
+    'sizes reach, seed by seed; a straight line over the logarithm of the bytes of state, from the smallest to the '
+    'largest.',
+    f'for one of them the test loss grows by {MARGIN} nats or more from the smallest state to the largest, after '
+    'Holm’s correction for looking at two',
+    f'for both it grows by less than {MARGIN} nats, or falls',
+    ('state_sizes',),
+    bottleneck_regularises,
+    (
+      Plot(
+        'Test loss over the state',
+        'state_sizes',
+        'loss',
+        'state_bytes',
+        x_label='bytes of state',
+        y_label='nats',
+        series=('family',),
+        log_x=True,
+      ),
+    ),
+    words='"can help generalization on limited data"',
+    since=WRITTEN,
+    from_scale='overnight',
+  ),
+  Claim(
+    56,
+    'Transformer-XL',
+    'Transformer-XL extends the context beyond a segment and stays parallel within it.',
+    'Segments of characters of the embedded text with memories of one segment and of several, scored on every token of '
+    'the test split, which a memory of one segment already reads without starting anew; each at its best learning rate '
+    'on validation, seed by seed. Dependent steps of the compiled training step, for segments of two lengths.',
+    f'the longest memory has a loss that is lower by {MARGIN} nats or more than that of a memory of one segment, and '
+    'the dependent steps do not grow with the segment',
+    f'it is lower by less than {MARGIN} nats, or higher, and the steps grow',
+    ('segment_memory',),
+    memory_extends,
+    (
+      Plot(
+        'Loss over the memory',
+        'segment_memory',
+        'loss',
+        'memory',
+        x_label='tokens of memory',
+        y_label='nats',
+        series=('architecture',),
+      ),
+    ),
+    words='"captures transformers’ parallelism within segments while handling indefinitely long sequences"',
+    since=WRITTEN,
+    from_scale='overnight',
+  ),
+)
