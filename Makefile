@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed$(if $(EXTRA),-$(EXTRA))
 WORKDIR ?= runs/laptop
 SCALE ?= laptop
 JOBS ?= 2
+# A process that dies ends the suite: with another in its place, pytest-xdist 3.8 waits for ever at the end.
+PARALLEL = -n $(JOBS) --dist loadfile --max-worker-restart 0
 # The second suite: the parts that depend on the version of JAX, with the newest one.
 NEXT_PYTHON ?= $(shell .ci/find-python 3.12 3.99)
 NEXT_VENV ?= .venv-next
@@ -42,13 +44,13 @@ report: install  ## The comparison: the experiments and verdicts that ten minute
 	$(BIN)/python main.py --mode=compare --scale=$(SCALE) --workdir=$(WORKDIR)
 
 test: install  ## The whole test suite, in JOBS processes.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-next: $(NEXT_VENV)/.installed  ## NEXT_TESTS with a newer Python and the newest JAX.
-	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(NEXT_TESTS)
+	$(NEXT_VENV)/bin/python -m pytest $(PARALLEL) $(NEXT_TESTS)
 
 test-next-quick: $(NEXT_VENV)/.installed  ## NEXT_QUICK with a newer Python and the newest JAX, as in CI.
-	$(NEXT_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -k 'not test_contract or $(NEXT_MIXERS)' $(NEXT_QUICK)
+	$(NEXT_VENV)/bin/python -m pytest $(PARALLEL) -k 'not test_contract or $(NEXT_MIXERS)' $(NEXT_QUICK)
 
 lint: install  ## Format, types, one-way imports, words that docs/glossary.md replaces.
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 import tests.typecheck  # noqa: E402, F401  (the hook finds it as an attribute of `tests`)
+from training import maps  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
@@ -81,6 +82,13 @@ def logged(caplog, monkeypatch):
   caplog.set_level(logging.INFO, logger='seqmodels')
   yield caplog
   log.removeHandler(caplog.handler)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def free_maps():
+  """Drop what earlier modules have compiled before it fills the memory maps of this process."""
+  yield
+  maps.let_programs_go(0.25)
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@ import jax
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from training import cache
+from training import cache, maps
 from training.files import Lock, writing
 from training.provenance import device_kind, machine_identity, package_versions
 
@@ -88,6 +88,7 @@ def _run(
   left = sum(cell.experiment.cost(cell.cell) for cell in todo)
   worked = spent = 0.0
   for first in range(0, len(todo), at_once):
+    maps.let_programs_go()
     start = time.time()
     group = todo[first : first + at_once]
     ready = prepare(group)
