@@ -1,6 +1,6 @@
 """The memory maps of this process, of which every compiled program of a CPU takes three or more.
 
-Linux allows a process 65,530 (`vm.max_map_count`), and the compiler crashes with the one that is refused: a process that
+Linux allows a process 65,530 (`vm.max_map_count`), and the compiler crashes at one that is refused: a process that
 keeps some ten thousand programs ends by a segmentation fault (JAX 0.10.2).
 """
 

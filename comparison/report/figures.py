@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -35,7 +35,7 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 class Drawn(NamedTuple):
   """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does.
 
-  is_regimes: whether it shows the regimes of a verdict.
+  shows: the regimes of a verdict, a plot of the claim, or learning curves.
   """
 
   svg: str
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
   caption: str
   path: str
   of: int | None = None
-  is_regimes: bool = False
+  shows: Literal['regimes', 'plot', 'learning'] = 'plot'
 
 
 def draw(plot: Plot, records: Sequence[Row]) -> str | None:

@@ -171,8 +171,11 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
     notes += f'<details><summary>Measured beside it, not in the verdict</summary>{beside}</details>'
   scores = ''.join(table(content, page, 'h4') for content in section.tables)
   words = f'<br><small>The words of the article: {escape(about.words)}.</small>' if about.words else ''
-  first = ''.join(figure(shown) for shown in figures if shown.is_regimes)
-  drawn = ''.join(figure(shown) for shown in figures if not shown.is_regimes)
+  first, drawn, learning = (
+    ''.join(figure(drawn) for drawn in figures if drawn.shows == part) for part in ('regimes', 'plot', 'learning')
+  )
+  if learning:
+    learning = f'<details><summary>Learning curves</summary>{learning}</details>'
   regimes = markdown.points(verdict)
   listed = grid(regimes.columns, [[escape(cell) for cell in row] for row in regimes.rows]) if regimes else ''
   if listed and first:
@@ -184,7 +187,7 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
     f'<article id="claim-{about.number}"><header><h3>{about.number}. '
     f'{escape(about.title)}</h3>{status(section)}</header><blockquote>{escape(about.statement)}{words}</blockquote>'
     f'<p class="number">{escape(number(verdict))} <span class="soft">{escape(verdict.about)}</span></p>'
-    f'{first}{listed}{text}{reason}{notes}{scores}{drawn}{ladder}'
+    f'{first}{listed}{text}{reason}{notes}{scores}{drawn}{learning}{ladder}'
     f'<details><summary>Protocol and thresholds</summary><p>{escape(about.protocol)}</p>'
     f'{items(markdown.rules(section))}</details>'
     f'<pre>{escape(section.command)}</pre></article>'

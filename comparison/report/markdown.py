@@ -80,16 +80,19 @@ def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
   notes = [*(f'Not in the verdict: {line}' for line in verdict.beside), *verdict.notes]
   parts.append('\n'.join(f'- {note}.' for note in notes))
   parts += [table(t, '####') for t in section.tables]
-  parts += [
-    f'![{drawn.title}]({drawn.path})' if drawn.of is None else f'*{drawn.title}*: drawn at claim {drawn.of}.'
-    for drawn in figures
-  ]
+  parts += [picture(drawn) for drawn in figures if drawn.shows != 'learning']
+  learning = [picture(drawn) for drawn in figures if drawn.shows == 'learning']
+  parts += [folded('Learning curves', '\n\n'.join(learning))] if learning else []
   if verdict.ladder:
     parts.append('Ladder:\n\n' + '\n'.join(f'- {line}' for line in verdict.ladder))
   parts.append(f'Protocol: {about.protocol}')
   parts.append('\n'.join(f'- {line}' for line in rules(section)))
   parts.append(f'```\n{section.command}\n```')
   return [part for part in parts if part]
+
+
+def picture(drawn: Drawn) -> str:
+  return f'![{drawn.title}]({drawn.path})' if drawn.of is None else f'*{drawn.title}*: drawn at claim {drawn.of}.'
 
 
 def points(verdict: Verdict) -> Table | None:
