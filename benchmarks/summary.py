@@ -3,9 +3,6 @@
 import pathlib
 from collections.abc import Sequence
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from benchmarks.work import OURS
 from comparison import records
 from comparison.records import Row
@@ -99,8 +96,8 @@ def memory(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row]) -> str:
   """The ratios on a logarithmic axis, with their limits and aims, as an SVG file."""
-  with mpl.rc_context(canvas.style('peers')):
-    figure = Figure(figsize=(7.2, 0.8 + 0.26 * len(rows)), layout='constrained')
+  figure = canvas.Picture('peers', (7.2, 0.8 + 0.26 * len(rows)))
+  with figure.styled():
     axes = figure.subplots()
     for place, row in enumerate(reversed(rows)):
       colour = '#D55E00' if verdict(row) == MISSED else '#0072B2'
@@ -116,4 +113,4 @@ def draw(rows: Sequence[Row]) -> str:
     axes.set_xlabel('time here ÷ time there; grey: at most, green: aim')
     axes.grid(axis='x', alpha=0.25, linewidth=0.6)
     canvas.bare(axes)
-    return canvas.on_paper(canvas.svg(figure))
+  return canvas.on_paper(figure.svg())

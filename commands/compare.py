@@ -185,7 +185,10 @@ def publish(
   page = pages.assemble(rows, numbers, article)
   print(pages.verdict_table(page) + '\n')
   if kind in ('latex', 'csv', 'json'):
-    for path in pages.exports.write(page, folder, kind):
+    written = pages.exports.write(page, folder, kind)
+    if kind == 'latex':
+      written += pages.exports.write_figures(page, folder)
+    for path in written:
       print(path.resolve())
     return
   paths = pages.write(page, folder)

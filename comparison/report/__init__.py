@@ -25,9 +25,8 @@ def write(page: Page, folder: pathlib.Path) -> Paths:
   leading, drawn = drawing.leading(page), drawing.of_claims(page)
   place = folder / drawing.FOLDER
   place.mkdir(exist_ok=True)
-  for old in (path for name in drawing.NAMES for path in place.glob(f'{name}.svg')):  # of the records of before
-    old.unlink()
-  for figure in (*leading, *(figure for shown in drawn.values() for figure in shown if figure.of is None)):
+  drawing.clear(place, 'svg')
+  for figure in drawing.own(leading, drawn):
     (folder / figure.path).write_text(canvas.on_paper(figure.svg), encoding='utf-8')
   paths = Paths(folder / 'report.md', folder / 'report.html')
   paths.markdown.write_text(markdown.render(page, drawn, leading), encoding='utf-8')

@@ -1,28 +1,52 @@
-"""Give all pictures one style: their SVG, the ink whose colour a page replaces, axes without a frame."""
+"""Give all pictures one style: the ink whose colour a page replaces, axes without a frame, SVG and PDF."""
 
+import contextlib
 import io
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
+UNDATED = {'svg': {'Date': None, 'Creator': None}, 'pdf': {'CreationDate': None, 'Creator': None, 'Producer': None}}
 
 
-def style(salt: str, size: float = 9) -> dict[Any, Any]:
-  """Return settings for `mpl.rc_context`. salt: of the ids in the SVG; size: of letters, in points."""
-  common: dict[Any, Any] = {
-    'svg.fonttype': 'none', 'svg.hashsalt': salt, 'font.family': 'sans-serif', 'font.size': size,
-  }  # fmt: skip
-  return common | dict.fromkeys(INKED, INK)
+class Picture(Figure):
+  """A figure in the style of the pages, which is drawn `with picture.styled():`.
 
+  Args:
+    title: from which the ids in the SVG follow.
+    size: width and height in inches.
+    letters: their size in points.
+  """
 
-def svg(figure: Figure) -> str:
-  """Return the figure as an SVG element, without date and program."""
-  buffer = io.StringIO()
-  figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]
+  def __init__(self, title: str, size: tuple[float, float], letters: float = 9) -> None:
+    settings: dict[Any, Any] = {
+      'svg.fonttype': 'none', 'svg.hashsalt': title, 'pdf.fonttype': 42, 'font.family': 'sans-serif',
+      'font.size': letters,
+    }  # fmt: skip
+    self._settings = settings | dict.fromkeys(INKED, INK)
+    with self.styled():
+      super().__init__(figsize=size, layout='constrained')
+
+  def styled(self) -> contextlib.AbstractContextManager[None]:
+    return mpl.rc_context(self._settings)
+
+  def svg(self) -> str:
+    """Return it as an SVG element in the colour INK, without date and program."""
+    text = self._saved('svg').decode()
+    return text[text.index('<svg') :]
+
+  def pdf(self) -> bytes:
+    """Return it as a PDF with its letters as fonts, without date and program."""
+    return self._saved('pdf')
+
+  def _saved(self, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with self.styled():  # ticks are made when it is drawn
+      self.savefig(buffer, format=kind, transparent=True, metadata=UNDATED[kind])
+    return buffer.getvalue()
 
 
 def bare(axes: Any, *sides: str) -> None:

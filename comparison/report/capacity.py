@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from comparison import statistics
 from comparison.claims import base
@@ -105,13 +103,13 @@ def in_words(seeds: Sequence[int]) -> str:
   return ' … '.join(map(str, dict.fromkeys((*seeds[:1], *seeds[-1:]))))
 
 
-def draw(records: Sequence[Row]) -> str | None:
-  """Return the picture as an SVG element; None for fewer than two architectures."""
+def draw(records: Sequence[Row]) -> canvas.Picture | None:
+  """Return the picture; None for fewer than two architectures."""
   found = entries(records)
   if len(found) < 2:
     return None
-  with mpl.rc_context(canvas.style(TITLE)):
-    figure = Figure(figsize=(8.4, 4.6), layout='constrained')
+  figure = canvas.Picture(TITLE, (8.4, 4.6))
+  with figure.styled():
     axes = figure.subplots()
     for name, entry in found.items():
       colour, marker = LOOKS[KINDS.get(name, 'recurrent')]
@@ -124,4 +122,4 @@ def draw(records: Sequence[Row]) -> str | None:
       axes.annotate(name, (entry.state_bytes, inside), (4, 3), textcoords='offset points', fontsize=7)
     axes.set(xscale='log', xlabel='bytes of state', ylabel='share of the way to all right', ylim=(-0.03, 1.08))
     canvas.bare(axes)
-    return canvas.svg(figure)
+  return figure

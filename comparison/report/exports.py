@@ -1,4 +1,4 @@
-"""The tables and verdicts of a page as files to take away: CSV, JSON, and LaTeX for a paper (booktabs)."""
+"""The tables, verdicts and figures of a page as files to take away: CSV, JSON, LaTeX (booktabs) and PDF for a paper."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from typing import Any
 
 from comparison.claims import judging
 from comparison.claims.tables import Table
-from comparison.report import markdown
+from comparison.report import drawing, markdown
 from comparison.report.page import Page, Section
 
 FOLDER = 'tables'  # of CSV and LaTeX, a file a table
@@ -43,6 +43,34 @@ def write(page: Page, folder: pathlib.Path, kind: str) -> list[pathlib.Path]:
     paths.append(place / f'{name}.{suffix}')
     paths[-1].write_text(made(table), encoding='utf-8')
   return paths
+
+
+def write_figures(page: Page, folder: pathlib.Path) -> list[pathlib.Path]:
+  r"""Write every figure as PDF, and beside it the `figure` to \input; return these."""
+  place = folder / drawing.FOLDER
+  place.mkdir(exist_ok=True)
+  drawing.clear(place, 'pdf', 'tex')
+  paths = []
+  for drawn in drawing.own(drawing.leading(page), drawing.of_claims(page)):
+    paths.append((folder / drawn.path).with_suffix('.tex'))
+    paths[-1].with_suffix('.pdf').write_bytes(drawn.picture.pdf())
+    paths[-1].write_text(as_figure(drawn.path.removesuffix('.svg'), drawn.caption), encoding='utf-8')
+  return paths
+
+
+def as_figure(path: str, caption: str) -> str:
+  r"""Return a `figure` to \input, which needs the package graphicx; path: of the PDF, from the folder of the page."""
+  return '\n'.join(
+    [
+      r'\begin{figure}',
+      r'\centering',
+      rf'\includegraphics[width=\linewidth]{{{path}.pdf}}',
+      rf'\caption{{{latex(caption)}}}',
+      rf'\label{{fig:{path.rpartition("/")[2]}}}',
+      r'\end{figure}',
+      '',
+    ]
+  )
 
 
 def tables(page: Page) -> dict[str, Table]:

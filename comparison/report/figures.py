@@ -1,12 +1,10 @@
-"""Draw the plots of claims from records, as SVG text: a colour for each architecture, a line style for each backend."""
+"""Draw the plots of claims from records: a colour for each architecture, a line style for each backend."""
 
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from comparison import statistics
@@ -32,33 +30,37 @@ RUNGS = {'cpu': '-', 'xla': '--', 'reference': ':', 'cudnn': '-.'}
 MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 
 
+Shows = Literal['regimes', 'plot', 'learning']
+
+
 class Drawn(NamedTuple):
-  """A figure: SVG in the colour INK, its caption and its file; of: the claim that shows it, if another one does.
+  """A figure, its SVG in the colour INK, caption and file; of: the claim that shows it, if another one does.
 
   shows: the regimes of a verdict, a plot of the claim, or learning curves.
   """
 
+  picture: canvas.Picture
   svg: str
   title: str
   caption: str
   path: str
   of: int | None = None
-  shows: Literal['regimes', 'plot', 'learning'] = 'plot'
+  shows: Shows = 'plot'
 
 
-def draw(plot: Plot, records: Sequence[Row]) -> str | None:
-  """Return the figure as an SVG element, or None without data."""
+def draw(plot: Plot, records: Sequence[Row]) -> canvas.Picture | None:
+  """Return the figure, or None without data."""
   divided = divide(plot, records)
   if not divided:
     return None
   parts = [(title, gather(plot, rows)) for title, rows in divided]
   seeds = [of_seeds(plot, rows) for _, rows in divided]
   labels = list(dict.fromkeys(label for _, series in parts for label in series))
-  with mpl.rc_context(canvas.style(plot.title)):
-    below = len(labels) > FEW
-    columns = 3 if len(parts) > 1 else 2
-    rows = -(-len(labels) // columns) if below else 0
-    figure = Figure(figsize=(6.4 if len(parts) == 1 else 8.4, 3.5 + 0.17 * rows), layout='constrained')
+  below = len(labels) > FEW
+  columns = 3 if len(parts) > 1 else 2
+  rows = -(-len(labels) // columns) if below else 0
+  figure = canvas.Picture(plot.title, (6.4 if len(parts) == 1 else 8.4, 3.5 + 0.17 * rows))
+  with figure.styled():
     known = looks(labels)
     handles: dict[str, Any] = {}
     drawn = zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, seeds, strict=True)
@@ -78,7 +80,7 @@ def draw(plot: Plot, records: Sequence[Row]) -> str | None:
       figure.legend(*legend, loc='outside lower center', ncols=columns, frameon=False, fontsize=8)
     elif len(labels) > 1:
       figure.legend(*legend, loc='outside right upper', frameon=False, fontsize=8)
-    return canvas.svg(figure)
+  return figure
 
 
 def divide(plot: Plot, records: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:

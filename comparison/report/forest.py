@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from comparison.claims.base import Point, Verdict
 from comparison.report import canvas, markdown
@@ -32,14 +31,14 @@ SIZE = 8.5  # of letters, in points
 MOST = 20  # regimes that a figure has room for
 
 
-def draw(page: Page) -> str | None:
-  """Return the forest of all claims as an SVG element: a row each, grouped by section; None without a number."""
+def draw(page: Page) -> canvas.Picture | None:
+  """Return the forest of all claims: a row each, grouped by section; None without a number."""
   groups = by_section(page)
   count = sum(len(sections) + 1 for sections in groups.values())
   if not any(section.verdict.number is not None for section in page.sections):
     return None
-  with mpl.rc_context(canvas.style(TITLE, SIZE)):
-    figure = Figure(figsize=(8.4, 0.9 + 0.21 * count), layout='constrained')
+  figure = canvas.Picture(TITLE, (8.4, 0.9 + 0.21 * count), SIZE)
+  with figure.styled():
     axes = figure.subplots()
     names: dict[float, str] = {}
     y = 0.0
@@ -62,7 +61,7 @@ def draw(page: Page) -> str | None:
     axes.set_xlabel('← on the other side | factor to the threshold | on the side that supports →')
     axes.grid(axis='x', alpha=0.25, linewidth=0.6)
     canvas.bare(axes, 'left')
-    return canvas.svg(figure)
+  return figure
 
 
 def row(axes: Any, verdict: Verdict, y: float) -> None:
@@ -112,7 +111,7 @@ def drawable(verdict: Verdict) -> list[Point]:
   return [point for point in same if all(map(math.isfinite, point.interval))]
 
 
-def regimes(verdict: Verdict) -> str | None:
+def regimes(verdict: Verdict) -> canvas.Picture | None:
   """Return the regimes of a verdict with its threshold and the shaded side that supports; None for fewer than two."""
   points = drawable(verdict)
   if len(points) < 2:
@@ -121,8 +120,9 @@ def regimes(verdict: Verdict) -> str | None:
   assert threshold is not None
   start, labels = shared([point.label for point in shown])
   lines = ['\n'.join(textwrap.wrap(label, 46)) or '–' for label in labels]
-  with mpl.rc_context(canvas.style(verdict.about, SIZE)):
-    figure = Figure(figsize=(6.4, 1.0 + 0.16 * sum(line.count('\n') + 1.5 for line in lines)), layout='constrained')
+  height = 1.0 + 0.16 * sum(line.count('\n') + 1.5 for line in lines)
+  figure = canvas.Picture(verdict.about, (6.4, height), SIZE)
+  with figure.styled():
     axes = figure.subplots()
     ends = [threshold, *(end for point in shown for end in point.interval[1:])]
     logarithmic = points[0].unit == '×' and min(ends) > 0 and max(ends) > 4 * min(ends)  # of less, powers are too few
@@ -145,7 +145,7 @@ def regimes(verdict: Verdict) -> str | None:
     axes.set_xlabel(' '.join(filter(None, (start, f'({points[0].unit})' if points[0].unit else ''))), fontsize=8)
     axes.grid(axis='x', alpha=0.25, linewidth=0.6)
     canvas.bare(axes, 'left')
-    return canvas.svg(figure)
+  return figure
 
 
 def room(limits: tuple[float, float], threshold: float, *, is_logarithmic: bool) -> tuple[float, float]:

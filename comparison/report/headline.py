@@ -4,9 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from comparison.claims import ratios
@@ -28,15 +26,15 @@ LOOKS = (('#0072B2', 'o'), ('#008060', 's'), ('#D55E00', '^'), ('#b04fa3', 'D'),
 TICKS = tuple(2.0**power for power in range(-10, 11))
 
 
-def draw(records: Sequence[Row]) -> str | None:
-  """Return the picture as an SVG element: a panel for each measure, a line for each size; None without data."""
+def draw(records: Sequence[Row]) -> canvas.Picture | None:
+  """Return the picture: a panel for each measure, a line for each size; None without data."""
   measured = {measure: by_size for measure in TIMED if (by_size := ratios.best_by_length(records, measure))}
   if not measured:
     return None
   sizes = sorted({size for by_size in measured.values() for size in by_size}, key=lambda size: size or 0)
   looks = dict(zip(sizes, itertools.cycle(LOOKS)))
-  with mpl.rc_context(canvas.style(TITLE)):
-    figure = Figure(figsize=(8.4, 3.4), layout='constrained')
+  figure = canvas.Picture(TITLE, (8.4, 3.4))
+  with figure.styled():
     axes = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     handles: dict[str, Any] = {}
     for ax, (measure, by_size) in zip(axes, measured.items(), strict=True):
@@ -46,7 +44,7 @@ def draw(records: Sequence[Row]) -> str | None:
     labels = [label(size) for size in sizes]
     legend = [handles[name] for name in labels], labels
     figure.legend(*legend, loc='outside lower center', ncols=len(labels), frameon=False, fontsize=8)
-    return canvas.svg(figure)
+  return figure
 
 
 def label(size: float | None) -> str:

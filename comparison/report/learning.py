@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from comparison.claims import base
@@ -24,8 +22,8 @@ NO_COORDINATES = ('learning_rate', 'draw')  # of an experiment's plots: of no mo
 DERIVED = {'width', 'selection', 'learning_rate'}  # columns that follow from others
 
 
-def draw(claim: Claim, records: Sequence[Row]) -> list[tuple[str, str]]:
-  """Return the title and the SVG element of each experiment of a claim whose rows hold courses of training."""
+def draw(claim: Claim, records: Sequence[Row]) -> list[tuple[str, canvas.Picture]]:
+  """Return the title and the picture of each experiment of a claim whose rows hold courses of training."""
   found = []
   for experiment in claim.experiments:
     if series := courses(experiment, coordinate(claim, experiment), records):
@@ -105,9 +103,9 @@ def course(rows: Sequence[Row]) -> list[tuple[float, Interval]]:
   return [((i + 0.5) * updates / parts, of_part) for i, of_part in enumerate(of_parts)]
 
 
-def picture(title: str, series: figures.Series) -> str:
-  with mpl.rc_context(canvas.style(title)):
-    figure = Figure(figsize=(6.4, 3.5), layout='constrained')
+def picture(title: str, series: figures.Series) -> canvas.Picture:
+  figure = canvas.Picture(title, (6.4, 3.5))
+  with figure.styled():
     axes = figure.subplots()
     figures.lines(axes, series, figures.looks(list(series)))
     axes.set(xlabel='updates', ylabel='training loss')
@@ -120,4 +118,4 @@ def picture(title: str, series: figures.Series) -> str:
       figure.legend(handles, words, loc='outside lower center', ncols=2, frameon=False, fontsize=8)
     else:
       figure.legend(handles, words, loc='outside right upper', frameon=False, fontsize=8)
-    return canvas.svg(figure)
+  return figure

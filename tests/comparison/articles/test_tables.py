@@ -133,11 +133,11 @@ def test_the_sentence_names_a_side_only_where_it_is_faster_at_every_size():
 
 def test_the_picture_has_a_panel_for_each_measure_a_line_for_each_size_and_words_on_both_sides():
   rows = faster_and_slower(2e5) + faster_and_slower(4e6)
-  drawn = headline.draw(rows)
+  drawn = headline.draw(rows).svg()
   for words in ('training step', 'latency of one sequence', '200k parameters', '4M parameters', 'RNN faster', '1/2 ×'):
     assert words in drawn
   assert 'decoded' not in drawn
-  assert drawn == headline.draw(rows)
+  assert drawn == headline.draw(rows).svg()
   assert headline.draw([]) is None
   assert '#ffffff' in canvas.on_paper(drawn)
 

@@ -58,7 +58,7 @@ def test_an_architecture_without_one_of_the_tasks_is_not_shown():
 def test_the_map_and_the_table_name_every_form():
   records = baselines() + trials('lstm', 0.7, 0.5) + trials('gated_deltanet', 0.8, 0.5)
   records += trials('gated_deltanet', 0.9, 0.9, reflecting=1)
-  svg = capacity.draw(records)
+  svg = capacity.draw(records).svg()
   for name in ('lstm', 'gated_deltanet', 'gated_deltanet, reflecting'):
     assert f'>{name}</text>' in svg
   table = capacity.table(records)
@@ -73,7 +73,7 @@ def test_the_map_and_the_table_name_every_form():
 
 def test_the_caption_names_the_colours_and_shapes_that_are_drawn():
   records = baselines() + trials('lstm', 0.7, 0.5) + trials('transformer', 0.8, 0.5) + trials('hybrid', 0.8, 0.5)
-  svg = capacity.draw(records)
+  svg = capacity.draw(records).svg()
   for colour, _ in capacity.LOOKS.values():
     assert f'stroke: {colour.lower()}' in svg
   assert set(capacity.KINDS.values()) <= set(capacity.LOOKS)

@@ -1,6 +1,7 @@
 """Tables to take away: what LaTeX reads, what a spreadsheet reads, and one JSON file with every verdict."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -71,10 +72,33 @@ def test_the_best_score_is_bold(page):
   assert scores.best
 
 
+def test_every_figure_is_a_pdf_with_a_figure_environment(page, tmp_path):
+  old = tmp_path / 'figures' / 'claim-99-1.pdf'
+  old.parent.mkdir()
+  old.write_bytes(b'')
+  few = dataclasses.replace(page, sections=page.sections[:2])
+  paths = exports.write_figures(few, tmp_path)
+  assert {path.name for path in old.parent.iterdir()} == {p.name for path in paths for p in (path, _pdf(path))}
+  assert {'headline.tex', 'forest.tex', 'claim-01-1.tex'} <= {path.name for path in paths}
+  for path in paths:
+    assert _pdf(path).read_bytes().startswith(b'%PDF')
+    text = path.read_text()
+    assert text.isascii()
+    assert f'{{figures/{path.stem}.pdf}}' in text
+    assert f'fig:{path.stem}' in text
+  again = {path.name: _pdf(path).read_bytes() for path in paths}
+  assert {path.name: _pdf(path).read_bytes() for path in exports.write_figures(few, tmp_path)} == again
+
+
+def _pdf(path):
+  return path.with_suffix('.pdf')
+
+
 @pytest.mark.skipif(not shutil.which('pdflatex'), reason='LaTeX is not installed')
 def test_latex_compiles(page, tmp_path):
-  names = [path.name for path in exports.write(page, tmp_path, 'latex')]
-  body = '\n'.join(rf'\input{{tables/{name}}}\clearpage' for name in names)
+  paths = exports.write(page, tmp_path, 'latex')
+  paths += exports.write_figures(dataclasses.replace(page, sections=page.sections[:2]), tmp_path)
+  body = '\n'.join(rf'\input{{{path.relative_to(tmp_path)}}}\clearpage' for path in paths)
   packages = r'\usepackage{booktabs,graphicx}'
   (tmp_path / 'all.tex').write_text(rf'\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}')
   command = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', 'all.tex']

@@ -76,7 +76,7 @@ def test_a_verdict_keeps_its_regimes():
     ('a at 1', '2 [1.5, 2.5] ×', '≥ 1', 'supports'), ('a at 2', '0.5 [0.4, 0.6] ×', '≥ 1', 'contradicts'),
   )  # fmt: skip
   assert markdown.sides(verdict) == 'of 2 regimes 1 support, 1 contradict'
-  text = forest.regimes(verdict)
+  text = forest.regimes(verdict).svg()
   assert '>1<' in text
   assert '>2<' in text
   assert forest.regimes(combine(points[:1], '')) is None

@@ -56,7 +56,7 @@ def test_plots_average_seeds_keep_sizes_apart_and_draw_names_as_bars():
   assert sorted(value for points in dots.values() for x, value in points if x == 1) == [11, 12, 13, 21, 22, 23]
   assert figures.of_seeds(plot, [row for row in rows if row['seed'] == 0]) == {}
   named = [{**row, 'x': f'part {row["x"]}'} for row in rows]
-  assert figures.draw(plot, named).startswith('<svg')
+  assert figures.draw(plot, named).svg().startswith('<svg')
   assert figures.draw(plot, []) is None
 
 
@@ -91,7 +91,7 @@ def test_many_series_get_a_panel_for_each_size_and_look_alike_in_all():
   parts = panels(plot, rows)
   assert [title for title, _ in parts] == ['1M parameters', '10M parameters']
   assert [list(series) for _, series in parts] == [['gru, cpu', 'gru, xla', 'lstm, cpu', 'lstm, xla']] * 2
-  assert figures.draw(plot, rows).count('M parameters') == 2
+  assert figures.draw(plot, rows).svg().count('M parameters') == 2
   assert {style for _, style, _ in figures.looks(['gru, cpu', 'lstm, cpu']).values()} == {'-'}
   few = [row for row in rows if row['architecture'] == 'lstm']
   assert [title for title, _ in panels(plot, few)] == ['']
@@ -153,7 +153,7 @@ def test_rows_of_no_architecture_are_named_by_their_figure():
   rows = [{'experiment': 'e', 'metric': 'm', 'x': x, 'value': 1.0} for x in (1, 2)]
   plot = Plot('All of them', 'e', 'm', 'x', series=('architecture',))
   assert list(figures.gather(plot, rows)) == ['All of them']
-  assert figures.draw(plot, rows).startswith('<svg')
+  assert figures.draw(plot, rows).svg().startswith('<svg')
 
 
 def test_legends_are_in_words():
