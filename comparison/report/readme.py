@@ -7,6 +7,7 @@ config.json and eval.jsonl of a workdir; about.json says on which device). The c
 that has one. Run from the root of the repository.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -19,6 +20,7 @@ from comparison.report.page import Page
 
 BEGIN, END = '<!-- results: generated from results/ -->', '<!-- /results -->'
 RESULTS = pathlib.Path('docs/results.md')
+OPEN = ('not measured here', 'not judged')  # statuses that are no verdict
 SCALES = ('overnight', 'accelerator', 'laptop')  # the first that is there is shown
 
 
@@ -39,7 +41,8 @@ def with_results(readme: str, folders: Sequence[pathlib.Path]) -> str:
     f'{table.title} on {page.records[0]["device_kind"]}. {table.note}',
     f'**{headline.sentence(page.records)}**',
     markdown.grid(table.columns, table.rows),
-    f'{tally(page)} [All verdicts and tables]({RESULTS}); [every plot and protocol]({folder}/report.md).',
+    f'{tally(page)}{elsewhere(folders, page)} [All verdicts and tables]({RESULTS}); [every plot and '
+    f'protocol]({folder}/report.md).',
   ]
   return f'{before}{BEGIN}\n\n' + '\n\n'.join(parts) + f'\n\n{END}{after}'
 
@@ -59,7 +62,7 @@ def details(folders: Sequence[pathlib.Path]) -> str:
     '### Verdicts',
     tally(page),
     markdown.verdicts(page),
-    *others(folders, folder),
+    *others(folders, page),
     *map(run_table, runs),
   ]
   return '\n\n'.join(parts) + '\n'
@@ -79,22 +82,41 @@ def assembled(folder: pathlib.Path) -> Page:
   return report.assemble(records.select(records.read_all(folder), folder.name))
 
 
-def others(folders: Sequence[pathlib.Path], shown: pathlib.Path) -> list[str]:
-  """Return a section of the comparisons that are not shown, a line each; nothing without any."""
-  lines = []
-  for folder in comparisons(folders):
-    if folder != shown:
-      page = assembled(folder)
-      where = f'[{page.records[0]["device_kind"]}, {folder.name}](../{folder}/report.md)'
-      lines.append(f'- {where}: {tally(page)}')
-  return ['### Other comparisons', '\n'.join(lines)] if lines else []
+def others(folders: Sequence[pathlib.Path], shown: Page) -> list[str]:
+  """Return a section of each comparison that is not shown: its tally, and the verdicts that the shown one lacks."""
+  parts = []
+  for folder in comparisons(folders)[1:]:
+    page = assembled(folder)
+    more = beyond(page, shown)
+    parts.append(f'### Measured on {page.records[0]["device_kind"]}, {folder.name}')
+    parts.append(f'{tally(page)} [Every plot and protocol](../{folder}/report.md).')
+    if more.sections:
+      parts += ['Those without a verdict above:', markdown.verdicts(more)]
+  return parts
+
+
+def beyond(page: Page, shown: Page) -> Page:
+  """Return the page with those claims only that have a verdict there and none on the page that is shown."""
+  missing = {section.claim.number for section in shown.sections if section.verdict.status in OPEN}
+  kept = (s for s in page.sections if s.verdict.status not in OPEN and s.claim.number in missing)
+  return dataclasses.replace(page, sections=tuple(kept))
+
+
+def elsewhere(folders: Sequence[pathlib.Path], shown: Page) -> str:
+  """Return how many of the statements without a verdict on the shown page have one on another device."""
+  found: dict[int, str] = {}
+  for page in map(assembled, comparisons(folders)[1:]):
+    for section in beyond(page, shown).sections:
+      found.setdefault(section.claim.number, page.records[0]['device_kind'])
+  devices = ' or '.join(dict.fromkeys(found.values()))
+  return f' {len(found)} of these {"has" if len(found) == 1 else "have"} one on {devices}.' if found else ''
 
 
 def tally(page: Page) -> str:
   """Return how many statements have which verdict, and why the others have none."""
   verdicts = [section.verdict for section in page.sections]
   elsewhere = [section.claim.speaks_of for section in page.sections if section.verdict.here is not None]
-  found = [verdict.status for verdict in verdicts if verdict.status not in ('not measured here', 'not judged')]
+  found = [verdict.status for verdict in verdicts if verdict.status not in OPEN]
   older = sum(verdict.status == 'not judged' for verdict in verdicts)
   counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
   if found.count('fact') > 1:
