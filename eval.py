@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 
 import jax
 
+from seqmodels.errors import InputError
 from tasks.base import Task
+from tasks.shown import Shown
 from training import cache, files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
@@ -25,19 +27,28 @@ from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
 from training.sharding import param_shardings
+from training.shown import can_show, shown
 from training.waiting import each, within
 
 Results = dict[str, dict[str, float]]  # split → metric → value
 
 
 def main(
-  workdir: str, *, step: int | None = None, all_steps: bool = False, mesh: MeshSettings = MeshSettings()
+  workdir: str,
+  *,
+  step: int | None = None,
+  all_steps: bool = False,
+  mesh: MeshSettings = MeshSettings(),
+  pictures: int = 0,
 ) -> None:
-  """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside."""
+  """Print a table of every evaluation of the newest checkpoint, of `step`, or of all; baselines stand beside.
+
+  pictures: of how many examples of each split to write pictures, or the texts, into the workdir.
+  """
   cache.counts.start()
   folder = files.resolve('workdir', workdir)
   baselines: Results | None = None
-  for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh):
+  for number, results, task in evaluations(folder, step=step, all_steps=all_steps, mesh=mesh, pictures=pictures):
     if not processes.is_first():
       continue
     if baselines is None:
@@ -52,11 +63,21 @@ def main(
 
 
 def evaluations(
-  folder: pathlib.Path, *, step: int | None, all_steps: bool, mesh: MeshSettings = MeshSettings()
+  folder: pathlib.Path,
+  *,
+  step: int | None,
+  all_steps: bool,
+  mesh: MeshSettings = MeshSettings(),
+  pictures: int = 0,
 ) -> Iterator[tuple[int, Results, Task]]:
-  """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task)."""
+  """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task).
+
+  Raises InputError for pictures of a task that has nothing to see.
+  """
   devices = meshes.make_mesh(mesh)
   for loaded in each('reading a checkpoint', workdirs.load_steps(folder, None if all_steps else [step])):
+    if pictures and not can_show(loaded.task):
+      raise InputError(f'--pictures={pictures} has no effect: there is nothing to see of {type(loaded.task).__name__}')
     processes.check_same('the checkpoint', {'step': loaded.step})
     settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
@@ -64,11 +85,22 @@ def evaluations(
     for name, evaluation in possible_evaluations(loaded.model, loaded.task).items():
       what = loaded.model, params, loaded.task, evaluation, settings, devices
       results[name] = evaluate(*what) | free_running(*what)
+      if pictures:
+        draw(folder, loaded.step, name, shown(*what, count=pictures))
     cache.counts.say()
     if processes.is_first():
       with within('writing eval.jsonl'):
         keep(folder / 'eval.jsonl', loaded.step, results)
     yield loaded.step, results, loaded.task
+
+
+def draw(folder: pathlib.Path, step: int, name: str, seen: list[Shown]) -> None:
+  """Write the pictures of an evaluation and print where they are."""
+  from commands import pictures  # imports matplotlib
+
+  if seen:
+    for path in pictures.write(folder, step, name, seen):
+      print(path)
 
 
 def keep(path: pathlib.Path, step: int, results: Results) -> None:

@@ -42,7 +42,7 @@ MODES = {
   'train': Mode(
     'train', 'main', ('config', 'workdir'), ('mesh', 'allow_schedule_change', 'init_from', 'profile', *HOSTS)
   ),
-  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh', *HOSTS)),
+  'eval': Mode('eval', 'main', ('workdir',), ('step', 'all_steps', 'mesh', 'pictures', *HOSTS)),
   'generate': Mode(
     'commands.generate',
     'main',
@@ -129,6 +129,12 @@ def define() -> flags.FlagValues:
       f'seconds that reading and writing may take while other processes wait; default: {IO_TIMEOUT} (train, eval)',
     ),
     'compile_timeout': (1, LARGEST, 'seconds that a compiler may take; default: 1800 (plan)'),
+    'pictures': (
+      1,
+      1000,
+      'of how many examples of each split to write predictions as pictures, or as text, into pictures/ of the workdir '
+      '(eval)',
+    ),
     'budget': (1, LARGEST, 'draws, or trials of a product of values (sweep)'),
     'sweep_seed': (0, LARGEST, 'of what is drawn; default: 0 (sweep)'),
     'seed': (0, LARGEST, 'of sampling; each further prompt has the next seed (generate)'),

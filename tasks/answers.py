@@ -48,6 +48,13 @@ def before_end(tokens: np.ndarray, end: int) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+def outputs_of(model: Model, params: Params, batch: Batch) -> Float[Array, 'b *t n']:
+  """Return what a model says of whole sequences, given the truth."""
+  context = Context(batch.reset, batch.mask)
+  return model.apply(params, batch.inputs, None, context, source=batch.source, source_mask=batch.source_mask)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def log_probabilities(
   model: Model, params: Params, inputs: Array, mask: Bool[Array, 'b t'] | None
 ) -> Float[Array, 'b *t n']:

@@ -13,6 +13,7 @@ import numpy as np
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec
+from tasks.shown import Shown
 
 Sums = tuple[jax.Array, jax.Array]  # (sum, weight), one of each per example: [b], [b]
 HostSums = tuple[np.ndarray, np.ndarray]  # likewise, computed on the host
@@ -117,6 +118,14 @@ class Task(abc.ABC):
     By default their quotients, nan without any weight. Scores of a corpus (BLEU) are functions of the totals.
     """
     return {name: total / weight if weight else math.nan for name, (total, weight) in totals.items()}
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return what there is to see of each example of a batch, as a model predicts it; nothing by default.
+
+    It is called on the host, with whole sequences and parameters on one device, for --mode=eval --pictures. A model
+    predicts from its own predictions where the task has such metrics.
+    """
+    return []
 
   def signatures(self) -> dict[str, str]:
     """Return what scores depend on beside model and data, by their names, to print beside them; none by default."""

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,10 +13,12 @@ from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Vectors
 from tasks import losses
+from tasks.answers import outputs_of
 from tasks.base import Batch, Decoding, HostSums, Sums
 from tasks.forecast_metrics import crps, relative, scaled_error, smape
 from tasks.pipeline import IndexedTask
 from tasks.rollout import FREE, rollout
+from tasks.shown import Forecast, Shown
 
 FORMS = ('direct', 'autoregressive')
 MOST_QUANTILES = 99
@@ -114,16 +117,42 @@ class ForecastTask(IndexedTask):
     del decoding
     if self.form != 'autoregressive':
       return {}
-    steps = self.horizon // self.patch
-    given = batch.inputs[:, : batch.inputs.shape[1] - (steps - 1)]
-    outputs = rollout(model, params, given, steps, 1, self.point if self.quantiles else None)
-    targets = np.asarray(batch.targets)[:, -steps:].reshape(len(given), -1)
+    given, outputs = self._rolled(model, params, batch)
+    targets = np.asarray(batch.targets)[:, -outputs.shape[1] :].reshape(len(given), -1)
     direct = dataclasses.replace(self, form='direct', quantiles=0)
     forecast = self.point(outputs).reshape(targets.shape)
     counted = np.asarray(batch.weights).max(axis=1)
     found = direct.metrics(forecast, Batch(given, targets, counted, extras=batch.extras))
     pairs = {name: pair for name, pair in found.items() if name != 'loss'}
     return {FREE + name: (np.asarray(total), np.asarray(weight)) for name, (total, weight) in pairs.items()}
+
+  def _rolled(self, model: Model, params: Params, batch: Batch) -> tuple[np.ndarray, jax.Array]:
+    """Return the steps of the past, and the outputs of a horizon that a model forecasts from its own forecasts."""
+    steps = self.horizon // self.patch
+    given = batch.inputs[:, : batch.inputs.shape[1] - (steps - 1)]
+    return given, rollout(model, params, given, steps, 1, self.point if self.quantiles else None)
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return past, future and forecast of each window; with quantiles of a direct forecast its first and last one.
+
+    They are in the units of the data, unless a window is normalised by another number at each step (smoothing).
+    """
+    del decoding
+    scale, shift = batch.extras['scale'], batch.extras['shift']
+    rows, values = scale.shape
+    if shift.shape != scale.shape:
+      scale, shift = np.ones_like(scale), np.zeros_like(scale)
+    own = lambda x: np.asarray(x).reshape(rows, -1, values) * scale[:, None] + shift[:, None]
+    if self.form == 'direct':
+      quantiles = self._quantiles(outputs_of(model, params, batch))
+      past, point, targets = batch.inputs, quantiles[..., quantiles.shape[-1] // 2], batch.targets
+    else:
+      past, outputs = self._rolled(model, params, batch)
+      point, targets = self.point(outputs), batch.targets[:, -outputs.shape[1] :]
+    parts = [past, targets, point]
+    if self.form == 'direct' and self.quantiles > 1:
+      parts += [quantiles[..., 0], quantiles[..., -1]]
+    return list(map(Forecast, *map(own, parts)))
 
   def free_running_scores(self, totals: dict[str, tuple[float, float]]) -> dict[str, float]:
     scores = super().free_running_scores(totals)

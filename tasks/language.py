@@ -9,23 +9,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError, check_positive, unknown
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
-from tasks.base import Batch, Shard, Sums
+from tasks.base import Batch, Decoding, Shard, Sums
 from tasks.datasets import corpora, files, tfds_prepared
 from tasks.identity import SHOWN
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
+from tasks.shown import Shown, Text
 from tasks.subwords import Subwords
 from tasks.token_task import TokenTask
 from tasks.tokenizers import Tokenizer
 
 TOKENIZER = 'tokenizer.model'  # the file of sub-words in a workdir
+SAMPLING = Sampling(temperature=0.8)  # of what is shown of a model
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,24 @@ class Language(TokenTask):
     starts = [1 << i for i in range(nats.shape[1].bit_length())]
     parts = {f'loss_{start}': slice(start - 1, 2 * start - 1) for start in starts}
     return {name: (nats[:, part].sum(axis=1), batch.weights[:, part].sum(axis=1)) for name, part in parts.items()}
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the first half of each window, the true second half, and what a model writes in its place.
+
+    It draws at a temperature of 0.8, with the same random numbers each time. Of masked tokens nothing is shown.
+    """
+    del decoding
+    given = batch.inputs.shape[1] // 2
+    if self.objective == 'masked' or not given:
+      return []
+    prompts, room = jnp.asarray(batch.inputs[:, :given]), batch.inputs.shape[1] - given
+    key = jax.random.key(0)
+    written = jnp.concatenate(list(generate(model, params, prompts, room, key=key, sampling=SAMPLING)), axis=1)
+    rows = zip(batch.inputs, batch.targets, np.asarray(written), batch.weights > 0, strict=True)
+    return [
+      Text(self.decode(x[:given]), self.decode(y[given - 1 : -1][counted[given - 1 : -1]]), self.decode(z))
+      for x, y, z, counted in rows
+    ]
 
   def derived(self, values: dict[str, float]) -> dict[str, float]:
     """Return the perplexity per word, whatever the unit."""

@@ -24,6 +24,7 @@ from seqmodels.spec import Spec, Tokens, Vectors
 from tasks import audio, draws, frame_scores, losses
 from tasks.base import Batch, Decoding, HostSums, Sums
 from tasks.datasets import speech
+from tasks.shown import Shown, Spectrograms
 from tasks.speech_task import Reading, SpeechTask, gathered, read_steps
 from tasks.transcripts import Labels
 
@@ -140,10 +141,20 @@ class SpeechFrames(SpeechTask):
     """Return, of the frames that a model writes by itself, `dtw_mse` and `length_error`; see frame_scores."""
     del decoding  # frames are written in one way
     written = self.write(model, params, batch.source, batch.source_mask)
-    references = [
-      self._unfolded(row[counted > 0, :-1]) for row, counted in zip(batch.targets, batch.weights, strict=True)
-    ]
-    return frame_scores.sums(written, references)
+    return frame_scores.sums(written, self._references(batch))
+
+  def _references(self, batch: Batch) -> list[Float[np.ndarray, 'f m']]:
+    """Return the scaled frames of the recordings of a batch."""
+    rows = zip(batch.targets, batch.weights > 0, strict=True)
+    return [self._unfolded(row[counted, :-1]) for row, counted in rows]
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the spectrograms of each recording and of what a model writes for its text."""
+    del decoding
+    written = self.write(model, params, batch.source, batch.source_mask)
+    texts = [self.text_of(source[mask]) for source, mask in zip(batch.source, batch.source_mask, strict=True)]
+    rows = zip(texts, self._references(batch), written, strict=True)
+    return [Spectrograms(((f'recorded: {text}', true), ('written', own))) for text, true, own in rows]
 
   def write(
     self, model: Model, params: Params, source: np.ndarray, source_mask: np.ndarray

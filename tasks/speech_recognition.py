@@ -22,6 +22,7 @@ from tasks.edit_distance import edit_distances
 from tasks.label_task import KINDS
 from tasks.pipeline import ENDLESS, check_request
 from tasks.recognition_data import Prepared, prepare
+from tasks.shown import Shown, Spectrograms, Text
 from tasks.speech_task import FEATURES, NORMALISE, Reading, SpeechTask, Steps, check_choice, gathered, read_sound
 from tasks.transcripts import OTHER, UNITS, error_sums
 
@@ -213,13 +214,26 @@ class SpeechRecognition(SpeechTask):
 
     A beam of 1 is greedy decoding.
     """
+    return error_sums(self.transcribe(model, params, batch, decoding), self._references(batch))
+
+  def _references(self, batch: Batch) -> list[str]:
+    """Return the true texts of the sounds of a batch."""
     labels = self.prepared.labels
     if self.objective == 'label':
-      references = [labels.vocabulary[int(label)] for label in batch.targets]
-    else:
-      rows = zip(batch.targets, batch.targets != ctc.BLANK, strict=True)
-      references = [labels.decode(row[has_label], OTHER) for row, has_label in rows]
-    return error_sums(self.transcribe(model, params, batch, decoding), references)
+      return [labels.vocabulary[int(label)] for label in batch.targets]
+    rows = zip(batch.targets, batch.targets != ctc.BLANK, strict=True)
+    return [labels.decode(row[has_label], OTHER) for row, has_label in rows]
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the spectrogram of each sound with what is said and what a model writes; of µ-law samples the texts."""
+    texts = self._references(batch), self.transcribe(model, params, batch, decoding)
+    if self.features != 'log_mel':
+      return [Text('', *pair) for pair in zip(*texts, strict=True)]
+    sounds, masks = (batch.source, batch.source_mask) if self.objective == 'attention' else (batch.inputs, batch.mask)
+    rows = zip(sounds, masks, *texts, strict=True)
+    return [
+      Spectrograms(((f'said: {said}; written: {written}', sound[mask]),)) for sound, mask, said, written in rows
+    ]
 
   def transcribe(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[str]:
     """Return the texts that a model writes for the sounds of a batch."""

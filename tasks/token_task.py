@@ -5,9 +5,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from tasks import losses
-from tasks.base import Batch, Sums
+from tasks.answers import outputs_of
+from tasks.base import Batch, Decoding, Sums
 from tasks.pipeline import IndexedTask
+from tasks.shown import Shown, Text
 from tasks.tokenizers import Tokenizer
 
 
@@ -36,6 +40,15 @@ class TokenTask(IndexedTask):
     accuracy = losses.summed(losses.correct(outputs, batch.targets), self.scored(batch))
     return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
 
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the numbers of the tokens that a model reads, and of those that count: the true and the likeliest ones."""
+    del decoding
+    likeliest = np.asarray(outputs_of(model, params, batch)).argmax(axis=-1)
+    given, has_token = (batch.inputs, batch.mask) if batch.source is None else (batch.source, batch.source_mask)
+    has_token = np.ones(given.shape, bool) if has_token is None else has_token
+    rows = zip(given, has_token, batch.targets, likeliest, batch.weights > 0, strict=True)
+    return [Text(*map(_numbers, (x[there], y[counted], z[counted]))) for x, there, y, z, counted in rows]
+
   def units(self) -> dict[str, Any]:
     """Return the vocabulary, the token of each id; null where ids are the bytes of UTF-8, nothing without text."""
     return {} if self.tokenizer is None else {'vocabulary': self.tokenizer.vocabulary}
@@ -45,3 +58,7 @@ class TokenTask(IndexedTask):
 
   def decode(self, ids: np.ndarray) -> str:
     return super().decode(ids) if self.tokenizer is None else self.tokenizer.decode(ids)
+
+
+def _numbers(tokens: np.ndarray) -> str:
+  return ' '.join(map(str, tokens.tolist()))

@@ -31,6 +31,7 @@ from tasks.ngrams import Ngrams
 from tasks.parallel import Corpus, check_same, fitting_pairs, load, longest_pair
 from tasks.pipeline import check_request, to_grain
 from tasks.sentences import END, SentenceTokenizer
+from tasks.shown import Shown, Text
 from tasks.token_task import TokenTask
 
 SHARED, SOURCE, TARGET = 'tokenizer.model', 'tokenizer.source.model', 'tokenizer.target.model'  # in a workdir
@@ -208,9 +209,20 @@ class Translation(TokenTask):
     self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()
   ) -> dict[str, HostSums]:
     """Return the statistics of BLEU of what the model writes, as many tokens as the longest pair has at most."""
-    written = [self.decode(ids) for ids in answers(model, params, batch, decoding, self.spec.length)]
-    references = [self.decode(ids) for ids in batch.targets]  # which keeps every character but ▁
+    written, references = self._written(model, params, batch, decoding)
     return bleu.sentence_sums(written, references, self.target_language, self.lowercase)
+
+  def _written(
+    self, model: Model, params: Params, batch: Batch, decoding: Decoding
+  ) -> tuple[list[str], list[str]]:
+    """Return the translations of a model and the true ones."""
+    written = [self.decode(ids) for ids in answers(model, params, batch, decoding, self.spec.length)]
+    return written, [self.decode(ids) for ids in batch.targets]  # which keeps every character but ▁
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return each sentence with its true translation and that of a model."""
+    sources = [self.decode_source(ids) for ids in batch.source]
+    return list(map(Text, sources, *reversed(self._written(model, params, batch, decoding))))
 
   def free_running_scores(self, totals: dict[str, tuple[float, float]]) -> dict[str, float]:
     return bleu.corpus_score(totals)

@@ -19,9 +19,11 @@ from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec
 from tasks import draws, losses, moving_digits
+from tasks.answers import outputs_of
 from tasks.base import Batch, Decoding, Evaluation, HostSums, Sums
 from tasks.frames import LONGEST, Frames
 from tasks.rollout import FREE, rollout
+from tasks.shown import Film, Shown
 from tasks.ssim import ssim
 
 FORMS = ('autoregressive', 'direct')
@@ -108,10 +110,23 @@ class Video(Frames):
     del decoding
     if self.form != 'autoregressive':
       return {}
-    steps, each = self.frames - self.history, self.tokens_of_frame
-    outputs = rollout(model, params, batch.inputs[:, : self.history * each], steps, each, _clipped)
-    future = Batch(None, batch.targets[:, -steps * each :], batch.weights[:, -steps * each :])
+    outputs = self._rolled(model, params, batch)
+    future = Batch(None, batch.targets[:, -outputs.shape[1] :], batch.weights[:, -outputs.shape[1] :])
     return self._free(_metrics(self, outputs, future))
+
+  def _rolled(self, model: Model, params: Params, batch: Batch) -> Float[Array, 'b l d']:
+    """Return the frames after the history that a model predicts from its own predictions."""
+    steps, each = self.frames - self.history, self.tokens_of_frame
+    return rollout(model, params, batch.inputs[:, : self.history * each], steps, each, _clipped)
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the frames of the history, those after it, and those that a model predicts without seeing them."""
+    del decoding
+    future = (self.frames - self.history) * self.tokens_of_frame
+    is_direct = self.form == 'direct'
+    outputs = outputs_of(model, params, batch) if is_direct else self._rolled(model, params, batch)
+    parts = batch.inputs[:, : self.history * self.tokens_of_frame], batch.targets[:, -future:], outputs[:, -future:]
+    return list(map(Film, *(np.clip(self.pixels(np.asarray(part)), 0.0, 1.0) for part in parts)))
 
   def _free(self, found: dict[str, Sums]) -> dict[str, HostSums]:
     return {FREE + name: (np.asarray(a), np.asarray(b)) for name, (a, b) in found.items() if name != 'loss'}

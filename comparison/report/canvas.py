@@ -1,4 +1,4 @@
-"""Give all pictures one style: the ink whose colour a page replaces, axes without a frame, SVG and PDF."""
+"""Give all pictures one style: the ink whose colour a page replaces, axes without a frame; SVG, PDF and PNG."""
 
 import contextlib
 import io
@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 
 INK = '#010203'  # a colour that nothing else has: the page puts its own text colour in its place
 INKED = ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color')
-UNDATED = {'svg': {'Date': None, 'Creator': None}, 'pdf': {'CreationDate': None, 'Creator': None, 'Producer': None}}
+# What a kind of file says of its making, which would make two equal pictures differ.
+UNDATED: dict[str, dict[str, None]] = {
+  'svg': {'Date': None, 'Creator': None},
+  'pdf': {'CreationDate': None, 'Creator': None, 'Producer': None},
+  'png': {'Software': None},
+}
 
 
 class Picture(Figure):
@@ -42,10 +47,14 @@ class Picture(Figure):
     """Return it as a PDF with its letters as fonts, without date and program."""
     return self._saved('pdf')
 
-  def _saved(self, kind: str) -> bytes:
+  def png(self) -> bytes:
+    """Return it as pixels on white."""
+    return self._saved('png', transparent=False, facecolor='white', dpi=150)
+
+  def _saved(self, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with self.styled():  # ticks are made when it is drawn
-      self.savefig(buffer, format=kind, transparent=True, metadata=UNDATED[kind])
+      self.savefig(buffer, format=kind, metadata=UNDATED[kind], **{'transparent': True, **options})
     return buffer.getvalue()
 
 

@@ -1,0 +1,116 @@
+"""Draw what a model predicts of the first examples of an evaluation, into the folder `pictures` of its workdir."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from comparison.report.canvas import INK, Picture, bare
+from tasks.shown import Film, Forecast, Shown, Spectrograms, Text
+from training.metrics import log
+
+FOLDER = 'pictures'
+MOST_VARIABLES, MOST_FRAMES = 4, 20  # of a picture
+TRUE, OWN = '#009E73', '#0072B2'  # of Okabe & Ito's palette
+
+
+def write(workdir: pathlib.Path, step: int, split: str, shown: Sequence[Shown]) -> list[pathlib.Path]:
+  """Write `pictures/step-<step>/<split>-<number>.png`, and all texts to `<split>.txt`; return the files.
+
+  Where they cannot be written (in another's workdir) that is logged.
+  """
+  folder = workdir / FOLDER / f'step-{step}'
+  paths = []
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(shown, 1):
+      if not isinstance(one, Text):
+        paths.append(folder / f'{split}-{number}.png')
+        paths[-1].write_bytes(draw(one).png())
+    if texts := [one for one in shown if isinstance(one, Text)]:
+      paths.append(folder / f'{split}.txt')
+      paths[-1].write_text('\n\n'.join(map(lines, texts)) + '\n', encoding='utf-8')
+  except OSError as error:
+    log.warning('%s cannot be written (%s): no pictures', folder, error.strerror)
+  return paths
+
+
+def lines(text: Text) -> str:
+  """Return the parts of a text, each under its name."""
+  parts = (('given', text.given), ('true', text.truth), ('written', text.written))
+  return '\n'.join(f'{name}:\n{part}' for name, part in parts if part or name != 'given')
+
+
+def draw(one: Forecast | Film | Spectrograms) -> Picture:
+  if isinstance(one, Forecast):
+    return forecast(one)
+  return film(one) if isinstance(one, Film) else spectrograms(one)
+
+
+def forecast(one: Forecast) -> Picture:
+  """Draw the first variables over time: the past, what came and what was forecast, with its outer quantiles."""
+  past, count = len(one.past), min(MOST_VARIABLES, one.past.shape[1])
+  before, after = np.arange(-past + 1, 1), np.arange(1, len(one.truth) + 1)
+  picture = Picture('forecast', (7.2, 0.9 + 1.4 * count))
+  with picture.styled():
+    for variable, axes in enumerate(picture.subplots(count, sharex=True, squeeze=False)[:, 0]):
+      axes.plot(before, one.past[:, variable], color=INK, linewidth=1)
+      axes.plot(after, one.truth[:, variable], color=TRUE, linewidth=1.2, label='true')
+      axes.plot(after, one.forecast[:, variable], color=OWN, linewidth=1.2, linestyle='--', label='forecast')
+      if one.low is not None and one.high is not None:
+        ends = one.low[:, variable], one.high[:, variable]
+        axes.fill_between(after, *ends, color=OWN, alpha=0.2, linewidth=0, label='between its outer quantiles')
+      axes.axvline(0.5, color=INK, linewidth=0.6, linestyle=':')
+      axes.set_ylabel(f'variable {variable + 1}')
+      axes.grid(alpha=0.25, linewidth=0.6)
+      bare(axes)
+    axes.set_xlabel('steps after the last one that is seen')
+    picture.legend(*axes.get_legend_handles_labels(), loc='outside upper center', ncols=3, frameon=False, fontsize=8)
+  return picture
+
+
+def film(one: Film) -> Picture:
+  """Draw the frames side by side: above those given and the true ones, below those that are predicted."""
+  given, after = one.given[-(MOST_FRAMES // 2) :], spread(len(one.truth), MOST_FRAMES // 2)
+  columns = len(given) + len(after)
+  picture = Picture('film', (0.55 * columns + 0.9, 1.9))
+  with picture.styled():
+    rows = picture.subplots(2, columns, squeeze=False)
+    top = [*given, *one.truth[after]]
+    bottom = [None] * len(given) + list(one.predicted[after])
+    for axes, frame in zip(rows.ravel(), [*top, *bottom], strict=True):
+      axes.set_axis_off()
+      if frame is not None:
+        axes.imshow(frame, cmap='gray', vmin=0.0, vmax=1.0)
+    for place, number in zip(rows[0][len(given) :], after, strict=True):
+      place.set_title(f'+{number + 1}', fontsize=7)
+    rows[0][0].set_title('given', fontsize=8, loc='left')
+    rows[1][max(0, len(given) - 2)].text(0.5, 0.5, 'predicted', fontsize=8, ha='center', va='center')
+  return picture
+
+
+def spread(count: int, most: int) -> np.ndarray:
+  """Return at most `most` of the numbers below `count`, evenly spread, the first and the last among them."""
+  return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def spectrograms(one: Spectrograms) -> Picture:
+  """Draw sounds one below the other, on one scale of time and loudness."""
+  longest = max(len(bands) for _, bands in one.parts)
+  loud: dict[str, Any] = {
+    'vmin': min(bands.min() for _, bands in one.parts),
+    'vmax': max(bands.max() for _, bands in one.parts),
+  }
+  picture = Picture('spectrograms', (7.2, 0.6 + 1.7 * len(one.parts)))
+  with picture.styled():
+    for axes, (title, bands) in zip(
+      picture.subplots(len(one.parts), sharex=True, squeeze=False)[:, 0], one.parts, strict=True
+    ):
+      axes.imshow(bands.T, origin='lower', aspect='auto', cmap='magma', interpolation='nearest', **loud)
+      axes.set_xlim(-0.5, longest - 0.5)
+      axes.set_title(title if len(title) <= 90 else f'{title[:89]}…', fontsize=9, loc='left')
+      axes.set_ylabel('mel band')
+      bare(axes)
+    axes.set_xlabel('frames')
+  return picture

@@ -1,0 +1,81 @@
+"""Pictures of predictions: files of every kind, named by step and split, and one line where there is nothing to see."""
+
+import logging
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import eval as evaluation
+import train
+from commands import pictures
+from configs import adding, copying, forecasting
+from seqmodels.errors import InputError
+from tasks.shown import Film, Forecast, Spectrograms, Text
+
+RNG = np.random.default_rng(0)
+FORECAST = Forecast(RNG.normal(size=(30, 6)), *(RNG.normal(size=(8, 6)) for _ in range(4)))
+FILM = Film(*(RNG.random((n, 16, 16)) for n in (12, 30, 30)))
+SOUND = Spectrograms((('recorded: one', RNG.normal(size=(40, 16))), ('written', RNG.normal(size=(25, 16)))))
+
+
+@pytest.mark.parametrize('one', [FORECAST, FORECAST._replace(low=None, high=None), FILM, SOUND], ids=type)
+def test_every_kind_is_drawn_the_same_each_time(one, tmp_path):
+  (path,) = pictures.write(tmp_path, 7, 'test', [one])
+  assert path == tmp_path / 'pictures' / 'step-7' / 'test-1.png'
+  image = matplotlib.image.imread(path)
+  assert image.shape[1] > 600
+  assert np.ptp(image) > 0.5
+  before = path.read_bytes()
+  pictures.write(tmp_path, 7, 'test', [one])
+  assert path.read_bytes() == before
+
+
+def test_a_film_shows_its_given_frames_above_and_the_predicted_ones_below_the_true_ones():
+  figure = pictures.film(FILM)
+  shown = [[axes.images[0].get_array() for axes in row if axes.images] for row in np.reshape(figure.axes, (2, 20))]
+  np.testing.assert_array_equal(shown[0][:10], FILM.given[-10:])
+  after = pictures.spread(30, 10)
+  assert after[0] == 0
+  assert after[-1] == 29
+  np.testing.assert_array_equal(shown[0][10:], FILM.truth[after])
+  np.testing.assert_array_equal(shown[1], FILM.predicted[after])
+
+
+def test_texts_of_a_split_are_one_file(tmp_path):
+  (path,) = pictures.write(tmp_path, 3, 'test', [Text('a b', 'c', 'd'), Text('', 'λ', '')])
+  assert path.name == 'test.txt'
+  assert path.read_text('utf-8') == 'given:\na b\ntrue:\nc\nwritten:\nd\n\ntrue:\nλ\nwritten:\n\n'
+
+
+def test_where_nothing_can_be_written_that_is_said(tmp_path, logged):
+  (tmp_path / 'pictures').write_text('')
+  assert pictures.write(tmp_path, 3, 'test', [SOUND]) == []
+  assert 'cannot be written' in logged.text
+  assert logged.records[0].levelno == logging.WARNING
+
+
+def test_evaluation_writes_them_into_the_workdir(tmp_path, capsys):
+  train.train(forecasting.get_config('gru,scale=smoke,steps=2,eval_every=0'), tmp_path)
+  evaluation.main(str(tmp_path), pictures=2)
+  folder = tmp_path / 'pictures' / 'step-2'
+  assert sorted(path.name for path in folder.iterdir()) == [
+    'test-1.png', 'test-2.png', 'validation-1.png', 'validation-2.png',
+  ]  # fmt: skip
+  assert str(folder / 'test-2.png') in capsys.readouterr().out.splitlines()
+
+
+def test_tokens_are_written_for_every_evaluation(tmp_path):
+  train.train(copying.get_config('gru,scale=smoke,steps=2,eval_every=0'), tmp_path)
+  evaluation.main(str(tmp_path), pictures=1)
+  found = {path.stem for path in (tmp_path / 'pictures' / 'step-2').iterdir()}
+  assert found == set(evaluation.workdirs.load(tmp_path).task.evaluations())
+
+
+def test_a_task_without_anything_to_see_is_one_line_before_it_is_evaluated(tmp_path):
+  train.train(adding.get_config('gru,scale=smoke,steps=2,eval_every=0'), tmp_path)
+  (tmp_path / 'eval.jsonl').unlink(missing_ok=True)
+  with pytest.raises(InputError, match=r'^--pictures=2 has no effect: there is nothing to see of Adding$'):
+    evaluation.main(str(tmp_path), pictures=2)
+  assert not (tmp_path / 'eval.jsonl').exists()
+  assert not (tmp_path / 'pictures').exists()

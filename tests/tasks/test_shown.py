@@ -1,0 +1,142 @@
+"""What there is to see of an example agrees with the data, with the metrics, and with what a model writes."""
+
+import jax
+import numpy as np
+import pytest
+
+import tasks
+from seqmodels.config import ModelConfig
+from seqmodels.models import build
+from tasks.base import Evaluation, Task
+from tasks.shown import Film, Forecast, Spectrograms, Text
+from tests.tasks.test_contract import SMALL
+from training.settings import EvalSettings
+from training.shown import can_show, shown
+
+KINDS = {
+  'copying': Text, 'delay': Text, 'forecasting': Forecast, 'formal_languages': Text, 'induction_heads': Text,
+  'language': Text, 'recall': Text, 'reversal': Text, 'selective_copying': Text, 'speech_frames': Spectrograms,
+  'speech_recognition': Spectrograms, 'state_tracking': Text, 'translation': Text, 'video': Film,
+}  # fmt: skip
+NOTHING = {'adding', 'classification', 'listops', 'speech_synthesis', 'temporal_order', 'video_question'}
+
+
+def made(name, **options):
+  task = tasks.make(name, SMALL.get(name, {}) | options)
+  model = build(ModelConfig(pattern=('gru',), depth=1, width=8), task.spec)
+  return task, model, model.init(jax.random.key(0))
+
+
+def seen(task, model, params, count=3, split='test', **settings):
+  return shown(model, params, task, Evaluation(split), EvalSettings(batch_size=2, **settings), count=count)
+
+
+def test_every_task_is_named_here():
+  assert set(tasks.TASKS) == set(KINDS) | NOTHING
+  assert {name for name, task in tasks.TASKS.items() if can_show(task)} == set(KINDS)
+  assert Task.shown in (tasks.TASKS[name].shown for name in NOTHING)
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_every_example_is_of_its_kind(name):
+  split = 'validation' if name == 'language' else 'test'
+  task, model, params = made(name)
+  found = seen(task, model, params, split=split)
+  assert len(found) == 3
+  assert {type(one) for one in found} == {KINDS[name]}
+
+
+def test_a_split_of_few_examples_has_no_more_than_these():
+  task, model, params = made('copying', evaluation_examples=2)
+  assert len(seen(task, model, params, count=5)) == 2
+
+
+@pytest.mark.parametrize('channels', ['joint', 'independent'])
+@pytest.mark.parametrize('normalise', ['none', 'instance'])
+@pytest.mark.parametrize('form', ['direct', 'autoregressive'])
+def test_a_forecast_is_in_the_units_of_the_data_beside_the_truth(form, normalise, channels):
+  task, model, params = made('forecasting', form=form, normalise=normalise, channels=channels, quantiles=3)
+  first = task.windows('test')[0]
+  values = task.data.values * task.data.deviation[0] + task.data.mean[0]
+  variables = slice(None) if channels == 'joint' else slice(0, 1)
+  one = seen(task, model, params)[0]
+  np.testing.assert_allclose(one.past, values[first : first + 24, variables], rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(one.truth, values[first + 24 : first + 30, variables], rtol=1e-4, atol=1e-4)
+  assert one.forecast.shape == one.truth.shape
+  assert (one.low is not None) == (one.high is not None) == (form == 'direct')
+
+
+def test_the_error_of_a_forecast_is_that_of_the_metrics():
+  """In the units of the data, divided by the deviation of training: the mean absolute error that is scored."""
+  task, model, params = made('forecasting')
+  found = seen(task, model, params, count=4)
+  errors = [np.abs(one.forecast - one.truth) / task.data.deviation[0] for one in found]
+  batch = task.arrays('test', np.arange(4))
+  total, weight = task.metrics(model.apply(params, batch.inputs)[0], batch)['mae']
+  assert np.mean(errors) == pytest.approx(float(total.sum() / weight.sum()), rel=1e-4)
+
+
+def test_a_season_that_is_subtracted_leaves_the_numbers_that_the_model_reads():
+  task, model, params = made('forecasting', normalise='smoothing')
+  batch = task.arrays('test', np.arange(3))
+  np.testing.assert_allclose(seen(task, model, params)[0].past.ravel(), batch.inputs[0].ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize('form', ['direct', 'autoregressive'])
+@pytest.mark.parametrize('reading', ['vector', 'patches'])
+def test_a_film_goes_on_where_the_history_ends(form, reading):
+  task, model, params = made('video', form=form, reading=reading)
+  frames = task.video('test', np.arange(3)) / np.float32(255)
+  for one, whole in zip(seen(task, model, params), frames, strict=True):
+    np.testing.assert_allclose(one.given, whole[:3], atol=1e-6)
+    np.testing.assert_allclose(one.truth, whole[3:], atol=1e-6)
+    assert one.predicted.shape == one.truth.shape
+    assert 0 <= one.predicted.min() <= one.predicted.max() <= 1
+
+
+def test_a_continuation_follows_the_text_and_stands_beside_what_came():
+  task, model, params = made('language')
+  windows = seen(task, model, params, split='validation')
+  text = task.decode(task.tokens('validation'))
+  first = windows[0]
+  assert first.given[1:] + first.truth == text[: len(first.given) - 1 + len(first.truth)]
+  assert len(first.given) == len(first.written) == 16
+  assert len(first.truth) == 16
+  assert windows == seen(task, model, params, split='validation')
+  masked, encoder, params = made('language', objective='masked')
+  assert seen(masked, encoder, params, split='validation') == []
+
+
+def test_tokens_that_count_stand_beside_the_likeliest_ones():
+  task, model, params = made('copying')
+  batch = task.arrays('test', np.arange(3))
+  outputs = np.asarray(model.apply(params, batch.inputs)[0])
+  for i, one in enumerate(seen(task, model, params)):
+    counted = batch.weights[i] > 0
+    assert one.given.split() == [str(x) for x in batch.inputs[i]]
+    assert one.truth.split() == [str(x) for x in batch.targets[i][counted]]
+    assert one.written.split() == [str(x) for x in outputs[i].argmax(axis=-1)[counted]]
+
+
+def test_translations_stand_beside_source_and_reference():
+  task, model, params = made('translation')
+  found = seen(task, model, params)
+  texts = task.corpus.texts
+  assert [one.given for one in found] == list(texts.sources['test'][:3])
+  assert [one.truth for one in found] == list(texts.targets['test'][:3])
+
+
+@pytest.mark.parametrize('loss', ['ctc', 'attention', 'label'])
+def test_a_sound_has_its_transcript_and_what_is_written(loss):
+  task, model, params = made('speech_recognition', loss=loss)
+  for i, one in enumerate(seen(task, model, params)):
+    ((title, bands),) = one.parts
+    assert title.startswith(f'said: {task.data.splits["test"].texts[i]}; written: ')
+    assert bands.shape == (task.steps('test', task.reading_of_sound).lengths[i], 16)
+
+
+def test_samples_are_shown_as_texts():
+  task, model, params = made('speech_recognition', features='mu_law', hop=80)
+  (one, *_) = seen(task, model, params)
+  assert isinstance(one, Text)
+  assert one.truth == task.data.splits['test'].texts[0]
