@@ -44,49 +44,25 @@ def main(
     InputError: a name or number that does not exist, or architectures that no chosen experiment takes. Nothing is
       written.
   """
-  if scale not in catalogue.scales():
-    raise unknown('--scale', scale, catalogue.scales())
-  if experiments is not None and not experiments:
-    raise InputError('--experiments is empty; name at least one, or leave it out')
   judged = chosen_article(article)
-  names = (*catalogue.experiment_summaries(), *judged.brings)
-  for name in experiments or ():
-    if name not in names:
-      raise unknown('--experiments', name, names)
-  for name in architectures:
-    configs.architectures.architecture(name)
-  for name in tasks:
-    catalogue.task_options(name)
-  if tasks and 'task_quality' not in (experiments or ('task_quality',)):
-    raise InputError(f'--tasks has no effect on {", ".join(experiments or ())}; add task_quality to --experiments')
-  if tasks and experiments is None:
-    experiments = ['task_quality']
+  names = requested(scale, experiments, architectures, tasks, judged)
   numbers = chosen_claims(claims, judged)
+  chosen = chosen_experiments(names, numbers, judged, architectures, tasks)
 
-  from comparison.experiments import EXPERIMENTS, runner, variants  # imports JAX, which takes seconds
-  from comparison.experiments.task_quality import TaskQuality
+  from comparison.experiments import runner  # imports JAX, which takes seconds
   from training import cache
   from training.files import WriteError
 
-  if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
-    variants.check(architectures)
-  claimed = [judged.claims[number] for number in numbers]
-  needed = set(experiments or ()) or {name for claim in claimed for name in (*claim.experiments, *claim.beside)}
-  known = EXPERIMENTS | brought(judged, needed) | ({'task_quality': TaskQuality(tasks)} if tasks else {})
-  chosen = [experiment for name, experiment in known.items() if name in needed]
-  fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]
-  if fixed and (experiments or len(fixed) == len(chosen)):
-    takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
-    raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
   if (pathlib.Path(workdir) / SPACE).exists():
     raise InputError(f'--workdir={workdir} is of a sweep; use another workdir')
   folder = writable(workdir)
   cache.counts.start()
-  if fixed:
-    print(f'{", ".join(fixed)}: measured with their own architectures')
-  empty = [experiment.name for experiment in chosen if not experiment.cells(scale)]
-  if empty:
-    print(f'{", ".join(empty)}: nothing to measure at --scale={scale}')
+  for without, words in (
+    ([e.name for e in chosen if architectures and not e.takes_architectures], 'measured with their own architectures'),
+    ([e.name for e in chosen if not e.cells(scale)], f'nothing to measure at --scale={scale}'),
+  ):
+    if without:
+      print(f'{", ".join(without)}: {words}')
   try:
     rules = {experiment.name: judging.marks_of(experiment.name, judged.claims.values()) for experiment in chosen}
     tally = runner.run(
@@ -103,6 +79,61 @@ def main(
     sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, judged, scale)
+
+
+def requested(
+  scale: str,
+  experiments: Sequence[str] | None,
+  architectures: Sequence[str],
+  tasks: Sequence[str],
+  article: Article,
+) -> Sequence[str] | None:
+  """Return the names of the experiments that are asked for; None: those that the claims need.
+
+  Raises InputError for a name that does not exist. Imports no JAX.
+  """
+  if scale not in catalogue.scales():
+    raise unknown('--scale', scale, catalogue.scales())
+  if experiments is not None and not experiments:
+    raise InputError('--experiments is empty; name at least one, or leave it out')
+  names = (*catalogue.experiment_summaries(), *article.brings)
+  for name in experiments or ():
+    if name not in names:
+      raise unknown('--experiments', name, names)
+  for name in architectures:
+    configs.architectures.architecture(name)
+  for name in tasks:
+    catalogue.task_options(name)
+  if tasks and 'task_quality' not in (experiments or ('task_quality',)):
+    raise InputError(f'--tasks has no effect on {", ".join(experiments or ())}; add task_quality to --experiments')
+  return ['task_quality'] if tasks and experiments is None else experiments
+
+
+def chosen_experiments(
+  names: Sequence[str] | None,
+  numbers: Sequence[int],
+  article: Article,
+  architectures: Sequence[str],
+  tasks: Sequence[str],
+) -> list[Any]:
+  """Return the experiments of these names (None: those that the claims need), in their order. Imports JAX.
+
+  Raises InputError for architectures that none of them takes.
+  """
+  from comparison.experiments import EXPERIMENTS, variants
+  from comparison.experiments.task_quality import TaskQuality
+
+  if not tasks:  # a task may be read both ways, or have a source: what it needs is checked when a model is built
+    variants.check(architectures)
+  claimed = [article.claims[number] for number in numbers]
+  needed = set(names or ()) or {name for claim in claimed for name in (*claim.experiments, *claim.beside)}
+  known = EXPERIMENTS | brought(article, needed) | ({'task_quality': TaskQuality(tasks)} if tasks else {})
+  chosen = [experiment for name, experiment in known.items() if name in needed]
+  fixed = [experiment.name for experiment in chosen if architectures and not experiment.takes_architectures]
+  if fixed and (names or len(fixed) == len(chosen)):
+    takers = ', '.join(sorted(name for name, experiment in known.items() if experiment.takes_architectures))
+    raise InputError(f'--architectures has no effect on {", ".join(fixed)}; experiments that take them: {takers}')
+  return chosen
 
 
 def report(

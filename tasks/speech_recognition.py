@@ -231,9 +231,7 @@ class SpeechRecognition(SpeechTask):
       return [Text('', *pair) for pair in zip(*texts, strict=True)]
     sounds, masks = (batch.source, batch.source_mask) if self.objective == 'attention' else (batch.inputs, batch.mask)
     rows = zip(sounds, masks, *texts, strict=True)
-    return [
-      Spectrograms(((f'said: {said}; written: {written}', sound[mask]),)) for sound, mask, said, written in rows
-    ]
+    return [Spectrograms(((f'said: {said}; written: {written}', sound[mask]),)) for sound, mask, said, written in rows]
 
   def transcribe(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[str]:
     """Return the texts that a model writes for the sounds of a batch."""

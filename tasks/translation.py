@@ -212,9 +212,7 @@ class Translation(TokenTask):
     written, references = self._written(model, params, batch, decoding)
     return bleu.sentence_sums(written, references, self.target_language, self.lowercase)
 
-  def _written(
-    self, model: Model, params: Params, batch: Batch, decoding: Decoding
-  ) -> tuple[list[str], list[str]]:
+  def _written(self, model: Model, params: Params, batch: Batch, decoding: Decoding) -> tuple[list[str], list[str]]:
     """Return the translations of a model and the true ones."""
     written = [self.decode(ids) for ids in answers(model, params, batch, decoding, self.spec.length)]
     return written, [self.decode(ids) for ids in batch.targets]  # which keeps every character but ▁

@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import across_tasks, capacity, headline, named, quality, tables, task_quality
+from comparison.report import across_tasks, capacity, headline, named, quality, tables, targets, task_quality
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -72,6 +72,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     capacity.table(records),
     task_quality.table(records),
     *across_tasks.tables(records),
+    targets.table(records),
   )
   first = tuple(table for table in leading if table.rows)
   return Page(article, header(records), first, sections, rest, failures, *beside, records)
