@@ -17,7 +17,7 @@ TITLE = 'Training to a target'
 NOTE = (
   f'The target of a task is a training loss: {100 * SHARE:g} % of the way from the highest at the beginning to the '
   'lowest at the end, of any model. A model is taken at the learning rate that is best on validation; its loss is the '
-  'mean over the seeds in equal parts of the updates, with straight lines between their middles. Shares of the tasks in '
+  'mean over the seeds in equal parts of the updates, straight lines between their middles. Shares of the tasks in '
   'which it reaches the target, and in which it takes at most so many times the least that a model takes: of training '
   'FLOPs (no time is read: a profile in seconds would be one of the device), and of updates. Compare models of equal '
   'tasks only.'
