@@ -5,7 +5,7 @@ from jax.sharding import Mesh
 
 from seqmodels.models import Model
 from seqmodels.notation import Params
-from tasks.base import Batch, Decoding, Evaluation, Task
+from tasks.base import Decoding, Evaluation, Task
 from tasks.shown import Shown
 from training import processes
 from training.evaluate import examples, with_options
@@ -36,10 +36,4 @@ def shown(
   size = min(count, examples(task, evaluation.split) or count)
   batch = next(iter(each('reading a batch', task.dataset(evaluation.split, size))))
   found = task.shown(model, params, batch, Decoding(settings.beams, settings.length_penalty))
-  return [one for one, counts in zip(found, counted(batch), strict=False) if counts]
-
-
-def counted(batch: Batch) -> np.ndarray:
-  """Return which rows of a batch are examples: in a filler row nothing counts."""
-  weights = np.asarray(batch.weights)
-  return (weights > 0).reshape(len(weights), -1).any(axis=1)
+  return [one for one, weights in zip(found, np.asarray(batch.weights), strict=False) if weights.any()]

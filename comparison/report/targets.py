@@ -52,9 +52,9 @@ def table(records: Sequence[Row]) -> Table:
         needed.setdefault(name, {})[task] = ratios
   rows = []
   for name, of_task in sorted(needed.items()):
-    ratios = np.array(list(of_task.values()))
-    shares = [np.mean(ratios[:, measure] <= limit + 1e-9) for measure in (0, 1) for limit in WITHIN]
-    reached = int(np.isfinite(ratios[:, 0]).sum())
+    of_tasks = np.array(list(of_task.values()))
+    shares = [np.mean(of_tasks[:, measure] <= limit + 1e-9) for measure in (0, 1) for limit in WITHIN]
+    reached = int(np.isfinite(of_tasks[:, 0]).sum())
     rows.append((', '.join(sorted(of_task)), name, f'{reached} of {len(of_task)}', *(f'{s:.2f}' for s in shares)))
   limits = ['the least' if limit == 1 else f'≤ {limit:g} ×' for limit in WITHIN]
   columns = [f'{measure} {limit}' for measure in ('FLOPs', 'updates') for limit in limits]
