@@ -1,4 +1,4 @@
-"""What there is to see of an example agrees with the data, with the metrics, and with what a model writes."""
+"""Compare what is shown of an example with the data, with the metrics, and with what a model writes."""
 
 import jax
 import jax.numpy as jnp
