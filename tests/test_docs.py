@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
 README = (ROOT / 'README.md').read_text()
 FENCE = re.compile(r'```(\w*)\n(.*?)```', re.DOTALL)
-FOLDERS = [pathlib.Path('results') / name for name in ('intel-xeon-2-cores', 'nvidia-h200', 'amd-epyc-2-cores')]
+FOLDERS = [pathlib.Path('results') / name for name in ('amd-epyc-2-cores', 'intel-xeon-2-cores', 'nvidia-h200')]
 
 
 def shell_lines():
