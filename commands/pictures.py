@@ -26,11 +26,13 @@ def write(workdir: pathlib.Path, step: int, split: str, shown: Sequence[Shown]) 
     folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(shown, 1):
       if not isinstance(one, Text):
-        paths.append(folder / f'{split}-{number}.png')
-        paths[-1].write_bytes(draw(one).png())
+        path = folder / f'{split}-{number}.png'
+        path.write_bytes(draw(one).png())
+        paths.append(path)
     if texts := [one for one in shown if isinstance(one, Text)]:
-      paths.append(folder / f'{split}.txt')
-      paths[-1].write_text('\n\n'.join(map(lines, texts)) + '\n', encoding='utf-8')
+      path = folder / f'{split}.txt'
+      path.write_text('\n\n'.join(map(lines, texts)) + '\n', encoding='utf-8')
+      paths.append(path)
   except OSError as error:
     log.warning('%s cannot be written (%s): no pictures', folder, error.strerror)
   return paths

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from seqmodels.context import Context
 from seqmodels.decoding.beam import beam_search
@@ -55,9 +55,6 @@ def outputs_of(model: Model, params: Params, batch: Batch) -> Float[Array, 'b *t
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def log_probabilities(
-  model: Model, params: Params, inputs: Array, mask: Bool[Array, 'b t'] | None
-) -> Float[Array, 'b *t n']:
-  """Return the logarithms of the probabilities that a model without a source gives."""
-  outputs, _ = model.apply(params, inputs, context=Context(mask=mask))
-  return jax.nn.log_softmax(outputs, axis=-1)
+def log_probabilities(model: Model, params: Params, batch: Batch) -> Float[Array, 'b *t n']:
+  """Return the logarithms of the probabilities that a model gives, given the truth."""
+  return jax.nn.log_softmax(outputs_of(model, params, batch), axis=-1)

@@ -239,7 +239,7 @@ class SpeechRecognition(SpeechTask):
     if self.objective == 'attention':
       written = answers(model, params, batch, decoding, self.spec.length)
       return [labels.decode(row) for row in written]
-    scores = log_probabilities(model, params, batch.inputs, batch.mask)
+    scores = log_probabilities(model, params, batch)
     if self.objective == 'label':
       return [labels.vocabulary[int(row.argmax())] for row in np.asarray(scores)]
     if decoding.beams == 1:

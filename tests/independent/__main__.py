@@ -31,4 +31,6 @@ def main(path: str) -> None:
 
 
 if __name__ == '__main__':
+  if len(sys.argv) != 2 or not sys.argv[1].endswith('.md'):
+    sys.exit(f'error: the only argument is the .md file that is written; given: {" ".join(sys.argv[1:]) or "none"}')
   main(sys.argv[1])

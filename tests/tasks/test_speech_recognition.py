@@ -157,7 +157,7 @@ def test_metrics_of_ctc_are_those_of_what_is_transcribed():
   written = task.transcribe(model, params, batch)
   assert len(set(written)) > 1
   references = [task.prepared.labels.decode(t[w > 0]) for t, w in zip(batch.targets, batch.weights, strict=True)]
-  outputs = np.asarray(log_probabilities(model, params, batch.inputs, batch.mask))
+  outputs = np.asarray(log_probabilities(model, params, batch))
   errors, lengths = task.metrics(outputs, batch)['label_error_rate']
   for row, path in enumerate(outputs.argmax(axis=-1)):
     best = [int(label) for label, _ in itertools.groupby(path[batch.mask[row]]) if label]
