@@ -17,7 +17,7 @@ import jax
 
 from seqmodels.errors import InputError
 from tasks.base import Task
-from tasks.shown import Shown
+from tasks.shown import Attention, Shown
 from training import cache, files, processes
 from training import mesh as meshes
 from training import workdir as workdirs
@@ -27,7 +27,7 @@ from training.mesh_settings import MeshSettings
 from training.metrics import log, parse_rows
 from training.settings import eval_settings
 from training.sharding import param_shardings
-from training.shown import can_show, shown
+from training.shown import attention, can_show, shown
 from training.waiting import each, within
 
 Results = dict[str, dict[str, float]]  # split → metric → value
@@ -72,12 +72,13 @@ def evaluations(
 ) -> Iterator[tuple[int, Results, Task]]:
   """Evaluate checkpoint after checkpoint, write its rows to eval.jsonl, and yield (step, results, task).
 
-  Raises InputError for pictures of a task that has nothing to see.
+  Raises InputError for pictures where neither the task nor the model has something to see.
   """
   devices = meshes.make_mesh(mesh)
   for loaded in each('reading a checkpoint', workdirs.load_steps(folder, None if all_steps else [step])):
-    if pictures and not can_show(loaded.task):
-      raise InputError(f'--pictures={pictures} has no effect: there is nothing to see of {type(loaded.task).__name__}')
+    if pictures and not can_show(loaded.task) and not loaded.model.attends:
+      nothing = f'there is nothing to see of {type(loaded.task).__name__}, and the model has no attention'
+      raise InputError(f'--pictures={pictures} has no effect: {nothing}')
     processes.check_same('the checkpoint', {'step': loaded.step})
     settings = eval_settings(loaded.config['eval'])
     params = jax.device_put(loaded.params, param_shardings(loaded.model, devices, mesh))
@@ -86,7 +87,8 @@ def evaluations(
       what = loaded.model, params, loaded.task, evaluation, settings, devices
       results[name] = evaluate(*what) | free_running(*what)
       if pictures:
-        draw(folder, loaded.step, name, shown(*what, count=pictures))
+        weights = attention(loaded.model, params, loaded.task, evaluation, devices, count=pictures)
+        draw(folder, loaded.step, name, shown(*what, count=pictures), weights)
     cache.counts.say()
     if processes.is_first():
       with within('writing eval.jsonl'):
@@ -94,12 +96,12 @@ def evaluations(
     yield loaded.step, results, loaded.task
 
 
-def draw(folder: pathlib.Path, step: int, name: str, seen: list[Shown]) -> None:
+def draw(folder: pathlib.Path, step: int, name: str, seen: list[Shown], weights: list[list[Attention]]) -> None:
   """Write the pictures of an evaluation and print where they are."""
   from commands import pictures  # imports matplotlib
 
-  if seen:
-    for path in pictures.write(folder, step, name, seen):
+  if seen or weights:
+    for path in pictures.write(folder, step, name, seen, weights):
       print(path)
 
 

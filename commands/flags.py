@@ -132,8 +132,8 @@ def define() -> flags.FlagValues:
     'pictures': (
       1,
       1000,
-      'of how many examples of each split to write predictions as pictures, or as text, into pictures/ of the workdir '
-      '(eval)',
+      'of how many examples of each split to write predictions and what is attended to, as pictures or as text, into '
+      'pictures/ of the workdir (eval)',
     ),
     'budget': (1, LARGEST, 'draws, or trials of a product of values (sweep)'),
     'sweep_seed': (0, LARGEST, 'of what is drawn; default: 0 (sweep)'),

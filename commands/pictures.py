@@ -1,5 +1,6 @@
 """Draw what a model predicts of the first examples of an evaluation, into the folder `pictures` of its workdir."""
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -7,18 +8,22 @@ from typing import Any
 import numpy as np
 
 from comparison.report.canvas import INK, Picture, bare
-from tasks.shown import Film, Forecast, Shown, Spectrograms, Text
+from tasks.shown import Attention, Film, Forecast, Shown, Spectrograms, Text
 from training.metrics import log
 
 FOLDER = 'pictures'
 MOST_VARIABLES, MOST_FRAMES = 4, 20  # of a picture
+MOST_LAYERS, MOST_HEADS, MOST_NAMED = 8, 4, 40  # of attention; tokens up to which they are named
 TRUE, OWN = '#009E73', '#0072B2'  # of Okabe & Ito's palette
 
 
-def write(workdir: pathlib.Path, step: int, split: str, shown: Sequence[Shown]) -> list[pathlib.Path]:
+def write(
+  workdir: pathlib.Path, step: int, split: str, shown: Sequence[Shown], attention: Sequence[Sequence[Attention]] = ()
+) -> list[pathlib.Path]:
   """Write `pictures/step-<step>/<split>-<number>.png`, and all texts to `<split>.txt`; return the files.
 
-  Where they cannot be written (in another's workdir) that is logged.
+  attention: of each example, for `<split>-<number>-attention.png`. Where they cannot be written (in another's workdir)
+  that is logged.
   """
   folder = workdir / FOLDER / f'step-{step}'
   paths = []
@@ -29,6 +34,10 @@ def write(workdir: pathlib.Path, step: int, split: str, shown: Sequence[Shown]) 
         path = folder / f'{split}-{number}.png'
         path.write_bytes(draw(one).png())
         paths.append(path)
+    for number, maps in enumerate(attention, 1):
+      path = folder / f'{split}-{number}-attention.png'
+      path.write_bytes(attended(maps).png())
+      paths.append(path)
     if texts := [one for one in shown if isinstance(one, Text)]:
       path = folder / f'{split}.txt'
       path.write_text('\n\n'.join(map(lines, texts)) + '\n', encoding='utf-8')
@@ -90,6 +99,53 @@ def film(one: Film) -> Picture:
     rows[0][0].set_title('given', fontsize=8, loc='left')
     rows[1][max(0, len(given) - 2)].text(0.5, 0.5, 'predicted', fontsize=8, ha='center', va='center')
   return picture
+
+
+def attended(maps: Sequence[Attention]) -> Picture:
+  """Draw a row for each layer: the mean over its heads, then its first heads, from white (0) to dark (1)."""
+  maps = [maps[i] for i in spread(len(maps), MOST_LAYERS)]
+  heads = min(MOST_HEADS, max(len(one.weights) for one in maps))
+  columns = 1 + (heads if heads > 1 else 0)
+  longest = max(max(one.weights.shape[1:]) for one in maps)
+  side = min(3.6, max(1.5, 0.11 * longest if longest <= MOST_NAMED else 0.0))
+  picture = Picture('attention', (0.6 + side * columns, 0.3 + (side + 0.45) * len(maps)))
+  with picture.styled():
+    rows = picture.subplots(len(maps), columns, squeeze=False)
+    for one, row in zip(maps, rows, strict=True):
+      panels = [one.weights.mean(axis=0), *one.weights[: columns - 1]]
+      for number, (axes, weights) in enumerate(itertools.zip_longest(row, panels)):
+        if weights is None:
+          axes.set_axis_off()
+          continue
+        axes.imshow(weights, cmap='Greys', vmin=0.0, vmax=1.0, interpolation='nearest', aspect='auto')
+        axes.set_title(f'head {number}' if number else layer_title(one), fontsize=7, loc='left')
+        name_ticks(axes, one, with_rows=number == 0)
+  return picture
+
+
+def layer_title(one: Attention) -> str:
+  """Return `decoder, layer 2, to the source` of `decoder/block_01/cross`, and of how many heads it is the mean."""
+  *part, block, kind = one.layer.split('/')
+  title = ', '.join((*part, f'layer {int(block.rpartition("_")[2]) + 1}', *(['to the source'] * (kind == 'cross'))))
+  return f'{title}\nmean of {len(one.weights)} heads' if len(one.weights) > 1 else title
+
+
+def name_ticks(axes: Any, one: Attention, *, with_rows: bool) -> None:
+  """Write the tokens at the sides of a map, or the numbers of the first and the last where there is no room."""
+  sides = (axes.yaxis, one.reads, one.weights.shape[1]), (axes.xaxis, one.over, one.weights.shape[2])
+  for axis, names, count in sides:
+    has_names = names is not None and count <= MOST_NAMED
+    axis.set_ticks(range(count) if has_names else sorted({0, count - 1}))
+    if axis is axes.yaxis and not with_rows:
+      axis.set_ticklabels([])
+    elif has_names:
+      axis.set_ticklabels([visible(name) for name in names or ()])
+    axis.set_tick_params(labelsize=5, length=0, pad=1, labelrotation=90 if axis is axes.xaxis else 0)
+
+
+def visible(token: str) -> str:
+  """Return a token as letters that are seen and that matplotlib takes as they are."""
+  return token.strip(' ▁').replace('\n', '⏎').replace('$', r'\$') or '␣'
 
 
 def spread(count: int, most: int) -> np.ndarray:

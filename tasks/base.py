@@ -174,6 +174,14 @@ class Task(abc.ABC):
     """
     return self
 
+  def token_names(self, ids: np.ndarray) -> list[str]:
+    """Return what to call each token that a model reads or writes; numbers by default."""
+    return [str(token) for token in ids]
+
+  def source_names(self, ids: np.ndarray) -> list[str]:
+    """Return what to call each token of a source; as `token_names` where both sides have one vocabulary."""
+    return self.token_names(ids)
+
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a prompt. Raises InputError outside the vocabulary, TypeError for a task without text."""
     raise TypeError(f'{type(self).__name__} does not read text prompts')

@@ -38,4 +38,16 @@ class Text(NamedTuple):
   written: str
 
 
+class Attention(NamedTuple):
+  """Hold how much of every position (`over`) each output of a layer is made of, and the names of the tokens.
+
+  Rows are called by the token that the output has just read (`reads`), of cross-attention by the one it is to write.
+  """
+
+  layer: str
+  weights: Float[np.ndarray, 'h t s']
+  reads: tuple[str, ...] | None
+  over: tuple[str, ...] | None
+
+
 Shown = Forecast | Film | Spectrograms | Text

@@ -24,6 +24,7 @@ from tasks.pipeline import ENDLESS, check_request
 from tasks.recognition_data import Prepared, prepare
 from tasks.shown import Shown, Spectrograms, Text
 from tasks.speech_task import FEATURES, NORMALISE, Reading, SpeechTask, Steps, check_choice, gathered, read_sound
+from tasks.tokenizers import named
 from tasks.transcripts import OTHER, UNITS, error_sums
 
 LOSSES = ('ctc', 'attention', 'label')
@@ -232,6 +233,10 @@ class SpeechRecognition(SpeechTask):
     sounds, masks = (batch.source, batch.source_mask) if self.objective == 'attention' else (batch.inputs, batch.mask)
     rows = zip(sounds, masks, *texts, strict=True)
     return [Spectrograms(((f'said: {said}; written: {written}', sound[mask]),)) for sound, mask, said, written in rows]
+
+  def token_names(self, ids: np.ndarray) -> list[str]:
+    """Return the text of each label."""
+    return named(self.prepared.labels.vocabulary, ids)
 
   def transcribe(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[str]:
     """Return the texts that a model writes for the sounds of a batch."""

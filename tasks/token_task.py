@@ -12,7 +12,7 @@ from tasks.answers import outputs_of
 from tasks.base import Batch, Decoding, Sums
 from tasks.pipeline import IndexedTask
 from tasks.shown import Shown, Text
-from tasks.tokenizers import Tokenizer
+from tasks.tokenizers import Tokenizer, names
 
 
 class TokenTask(IndexedTask):
@@ -48,6 +48,10 @@ class TokenTask(IndexedTask):
     has_token = np.ones(given.shape, bool) if has_token is None else has_token
     rows = zip(given, has_token, batch.targets, likeliest, batch.weights > 0, strict=True)
     return [Text(*map(_numbers, (x[there], y[counted], z[counted]))) for x, there, y, z, counted in rows]
+
+  def token_names(self, ids: np.ndarray) -> list[str]:
+    """Return the text of each token."""
+    return super().token_names(ids) if self.tokenizer is None else names(self.tokenizer, ids)
 
   def units(self) -> dict[str, Any]:
     """Return the vocabulary, the token of each id; null where ids are the bytes of UTF-8, nothing without text."""

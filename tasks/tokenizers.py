@@ -1,7 +1,7 @@
 """Turn text into token ids and back: bytes, characters or words; sub-words are in subwords.py."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,3 +100,15 @@ def word_ids(words: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
   for word in words:
     found = index.get(word)
     yield index[unknown_word(word)] if found is None else found
+
+
+def names(tokenizer: Tokenizer, ids: np.ndarray) -> list[str]:
+  """Return what to call each token: its text as it stands in the vocabulary, see `named`."""
+  if tokenizer.vocabulary is None:
+    return [tokenizer.decode(ids[i : i + 1]) for i in range(len(ids))]
+  return named(tokenizer.vocabulary, ids)
+
+
+def named(vocabulary: Sequence[str], ids: np.ndarray) -> list[str]:
+  """Return the text of each token; `#` and its number for an empty one, and for one beyond the vocabulary."""
+  return [(vocabulary[token] if token < len(vocabulary) else '') or f'#{token}' for token in ids.tolist()]

@@ -33,6 +33,7 @@ from tasks.pipeline import check_request, to_grain
 from tasks.sentences import END, SentenceTokenizer
 from tasks.shown import Shown, Text
 from tasks.token_task import TokenTask
+from tasks.tokenizers import names
 
 SHARED, SOURCE, TARGET = 'tokenizer.model', 'tokenizer.source.model', 'tokenizer.target.model'  # in a workdir
 SIDES = ('source', 'target')
@@ -268,6 +269,9 @@ class Translation(TokenTask):
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a source."""
     return self.corpus.source_tokenizer.encode(text.lower() if self.lowercase else text)
+
+  def source_names(self, ids: np.ndarray) -> list[str]:
+    return names(self.corpus.source_tokenizer, ids)
 
   def decode_source(self, ids: np.ndarray) -> str:
     return self.corpus.source_tokenizer.decode(ids)

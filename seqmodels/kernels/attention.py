@@ -25,7 +25,7 @@ from seqmodels.kernels.reference.attention import MASKED, Bounds, Keys, Queries,
 from seqmodels.kernels.relative import Offset, Relative
 from seqmodels.kernels.xla import attention as xla
 
-__all__ = ['ATTENTION', 'Bounds', 'Slots', 'attend', 'attention', 'over_slots']
+__all__ = ['ATTENTION', 'Bounds', 'Slots', 'attend', 'attention', 'one_hot_values', 'over_slots']
 
 LONGEST_WITH_DISTANCES = 512  # tokens up to which all scores at once are the faster form with `relative`
 
@@ -66,6 +66,12 @@ def attention(
   if backend == 'reference' or (backend != 'xla' and q.shape[1] <= LONGEST_WITH_DISTANCES):
     return reference.materialised(q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
   return xla.rematerialised(q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
+
+
+def one_hot_values(k: Keys) -> Float[Array, 'b s g s']:
+  """Return values of which attention gives its weights: that of position j is the j-th unit vector."""
+  length = k.shape[1]
+  return jnp.broadcast_to(jnp.eye(length, dtype=k.dtype)[None, :, None], (*k.shape[:3], length))
 
 
 class Slots(NamedTuple):

@@ -46,15 +46,26 @@ class CrossAttention(nnx.Module):
     return 4.0 * self.heads * self.head_dim * source_length
 
   def __call__(self, x: Activations, state: State, mask: Bool[Array, 'b s'] | None) -> Activations:
+    k, v = state['k'].swapaxes(1, 2), state['v'].swapaxes(1, 2)
+    return self.output(self._over(x, k, v, mask))
+
+  def _over(
+    self, x: Activations, k: Float[Array, 'b s g k'], v: Float[Array, 'b s g v'], mask: Bool[Array, 'b s'] | None
+  ) -> Float[Array, 'b t h v']:
     b, t, _ = x.shape
-    if state['k'].shape[0] != b:
-      raise InputError(f'the source has a batch of {state["k"].shape[0]}, the input has a batch of {b}')
+    if k.shape[0] != b:
+      raise InputError(f'the source has a batch of {k.shape[0]}, the input has a batch of {b}')
     bounds = None
     if mask is not None:
       zero = jnp.zeros((b, t), jnp.int32)
       bounds = zero, zero, jnp.where(mask, 0, -1)
-    k, v = state['k'].swapaxes(1, 2), state['v'].swapaxes(1, 2)
-    return self.output(kernel.attention(self.query(x), k, v, causal=False, bounds=bounds))
+    return kernel.attention(self.query(x), k, v, causal=False, bounds=bounds)
+
+  def attention_map(self, x: Activations, encoder: EncoderOutput) -> Float[Array, 'b h t s']:
+    """Return the weight of every position of the source in every output, of each head."""
+    assert encoder.features is not None
+    k = self.read(encoder.features)['k'].swapaxes(1, 2)
+    return self._over(x, k, kernel.one_hot_values(k), encoder.mask).swapaxes(1, 2)
 
   def attend(self, x: Activations, encoder: EncoderOutput, state: State | None) -> Activations:
     """Attend to `encoder`, whose keys and values are in the state if there is one."""

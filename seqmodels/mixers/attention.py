@@ -18,7 +18,7 @@ from seqmodels.kernels import relative as by_distance
 from seqmodels.layers import Dense
 from seqmodels.layers.dense import lecun_normal
 from seqmodels.layers.heads import resolve_heads
-from seqmodels.mixers.base import Form, Mixer
+from seqmodels.mixers.base import DETERMINISTIC, Form, Mixer
 from seqmodels.mixers.bounds import Segment, cached_bounds
 from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, State
@@ -115,10 +115,10 @@ class Attention(Mixer):
     part, documents = context.part, context.documents.whole()
     if documents.mask is None or not self.padding_last:
       return self._mix(x, state, documents, part)
-    source, place, mask = positions.compact(documents.mask)
-    reset = None if documents.reset is None else jnp.take_along_axis(documents.reset, source, axis=1)
-    x = Documents(mask=mask if part is None else part.own(mask)).keep(_move(x, source, part))
-    y, state = self._mix(x, state, Documents(reset, mask).counted(), part)
+    source, place, moved = _to_the_end(documents)
+    own = moved.mask if part is None else part.own(moved.mask)
+    x = Documents(mask=own).keep(_move(x, source, part))
+    y, state = self._mix(x, state, moved.counted(), part)
     return _move(y, place, part), state
 
   def _mix(
@@ -156,6 +156,25 @@ class Attention(Mixer):
       where = segment.own(segment.where)
       q, k = positions.rotary(q, where), positions.rotary(k, where)
     return q if self.relative is None else self.relative.content(q), *segment.gather((k, v), 'kv_heads')
+
+  def attention_map(self, x: Activations, context: Context = DETERMINISTIC) -> Float[Array, 'b h t t']:
+    documents = context.documents.counted()
+    x, mask = documents.keep(x.astype(self.dtype)), documents.mask
+    if mask is None:
+      return self._map(x, documents)
+    if self.padding_last:
+      source, place, moved = _to_the_end(documents)
+      found = self._map(moved.keep(_move(x, source, None)), moved.counted())
+      found = jnp.take_along_axis(found, place[:, None, :, None], axis=2)
+      found = jnp.take_along_axis(found, place[:, None, None, :], axis=3)
+    else:
+      found = self._map(x, documents)
+    return jnp.where(mask[:, None, :, None] & mask[:, None, None, :], found, 0)
+
+  def _map(self, x: Activations, documents: Documents) -> Float[Array, 'b h t t']:
+    segment = self._locate(x, None, documents, None)
+    q, k, _ = self._project(x, segment)
+    return self._within(q, k, kernel.one_hot_values(k), segment).swapaxes(1, 2)
 
   def _join(self, out: jax.Array) -> Activations:
     """Return the heads [b t h k], or of one token [b h k], joined and projected."""
@@ -244,6 +263,14 @@ class Attention(Mixer):
       distance = (end[:, None] - 1 - held)[:, None]
       added = by_distance.scores_at(self.relative, q, distance, prefix - 1)[:, :, 0]
     return held >= 0, added
+
+
+def _to_the_end(documents: Documents) -> tuple[Int[Array, 'b t'], Int[Array, 'b t'], Documents]:
+  """Return where every token comes from if padding moves to the end, where it goes to, and the documents then."""
+  assert documents.mask is not None
+  source, place, mask = positions.compact(documents.mask)
+  reset = None if documents.reset is None else jnp.take_along_axis(documents.reset, source, axis=1)
+  return source, place, Documents(reset, mask)
 
 
 def _move(x: Activations, index: Int[Array, 'b s'], part: Part | None) -> Activations:

@@ -138,6 +138,14 @@ class Mixer(nnx.Module):
     del length, memory
     return 0.0
 
+  def attention_map(self, x: Activations, context: Context = DETERMINISTIC) -> Float[Array, 'b h t t'] | None:
+    """Return the weight of every position (last axis) in every output, of each head; None: it has no such weights.
+
+    Rows sum to one where they see anything, and are zero elsewhere. All weights exist at once: it is for looking.
+    """
+    del x, context
+    return None
+
   def check_length(self, length: int) -> None:
     """Raise InputError if an input of `length` tokens is too long."""
 

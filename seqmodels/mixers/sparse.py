@@ -86,13 +86,13 @@ class Sparse(Attention):
     segment = self._locate(x, state, documents, part)
     q, k, v = self._project(x, segment)
     if state is None:
-      return self._join(self._alone(q, k, v, segment)), None
+      return self._join(self._within(q, k, v, segment)), None
     if k.shape[1] == 1:
       out, state = self._decode(q, k, v, state, segment)
       return self._join(out), state
     return self._join(self._behind(q, k, v, state, segment)), self._write(state, k, v, segment)
 
-  def _alone(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
+  def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
     """Attend to the segment alone."""
     length = k.shape[1]
     index = indices(*segment.where.shape)

@@ -97,19 +97,29 @@ class TransformerXL(Attention):
     return self._join(out), after
 
   def _over(
-    self, x: Activations, source: Float[Array, 'b s d'], bounds: kernel.Bounds | None, segment: Segment
+    self,
+    x: Activations,
+    source: Float[Array, 'b s d'],
+    bounds: kernel.Bounds | None,
+    segment: Segment,
+    values: Float[Array, 'b s g v'] | None = None,
   ) -> jax.Array:
     """Attend with queries of x to keys and values of `source`, whose last tokens are those of the segment."""
     return kernel.attention(
       self._queries(x),
       self.key(source),
-      self.value(source),
+      self.value(source) if values is None else values,
       causal=self.causal and source is x,
       bounds=bounds,
       relative=self.relative,
       offset=source.shape[1] - segment.where.shape[1] + segment.first,
       backend=self.kernels,
     )
+
+  def _map(self, x: Activations, documents: Documents) -> Float[Array, 'b h t t']:
+    segment = self._locate(x, None, documents, None)
+    values = kernel.one_hot_values(self.key(x))
+    return self._over(x, x, segment.bounds(causal=self.causal), segment, values).swapaxes(1, 2)
 
   def _queries(self, x: Activations) -> Float[Array, 'b t h k']:
     return self.distances.content(self.query(x))

@@ -11,7 +11,7 @@ from seqmodels.config import ModelConfig
 from seqmodels.context import Context, EncoderOutput
 from seqmodels.layers import MLP, CrossAttention, Norm, dropout
 from seqmodels.mixers import make_mixer
-from seqmodels.mixers.base import DETERMINISTIC, Form
+from seqmodels.mixers.base import DETERMINISTIC, Form, Mixer
 from seqmodels.notation import Activations, State
 
 
@@ -111,6 +111,23 @@ class Block(nnx.Module):
         y = self.mlp(x if self.norm_mlp is None else self.norm_mlp(x))
       x = self._add(x, y, feedforward, skip=self.residual)
     return x, state
+
+  @property
+  def attends(self) -> bool:
+    """Whether `attention_maps` has any."""
+    return self.cross is not None or type(self.mixer).attention_map is not Mixer.attention_map
+
+  def attention_maps(self, x: Activations, context: Context) -> dict[str, Float[Array, 'b h t _']]:
+    """Return the weights of `mixer` and of `cross`, of those that have some, for a deterministic call."""
+    y = x if self.norm_mixer is None else self.norm_mixer(x)
+    own = self.mixer.attention_map(y, context)
+    found = {} if own is None else {'mixer': own}
+    if self.cross is None:
+      return found
+    assert context.encoder is not None
+    x = self._add(x, self.mixer(y, None, context)[0], context, skip=self.residual)
+    y = x if self.norm_cross is None else self.norm_cross(x)
+    return found | {'cross': self.cross.attention_map(y, context.encoder)}
 
   def _add(self, x: Activations, branch: Activations, context: Context, *, skip: bool) -> Activations:
     branch = dropout(branch, self.rate, context)

@@ -96,6 +96,18 @@ class EncoderDecoder(nnx.Module):
     state = layout.join_layers(layers, stack.period) if stack.stacked else layout.name_layers(layers)
     return self.decoder.init_state(batch, max_length) | {'stack': state}
 
+  def attention_maps(
+    self, inputs: Inputs, context: Context, source: Source, source_mask: SourceMask | None = None
+  ) -> dict[str, Float[Array, 'b h _ _']]:
+    """Return those of `Network`, under `encoder/` and `decoder/`."""
+    if not self.cross_attention:
+      return {}  # layers whose states are of fixed size
+    reading = Context(mask=source_mask)
+    found = {'encoder': self.encoder.attention_maps(source, reading)}
+    encoder = EncoderOutput(self._encode(source, reading), source_mask)
+    found['decoder'] = self.decoder.attention_maps(inputs, context._replace(encoder=encoder))
+    return {f'{part}/{name}': map_ for part, maps in found.items() for name, map_ in maps.items()}
+
   def __call__(
     self,
     inputs: Inputs,

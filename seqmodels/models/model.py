@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jaxtyping import Array, Float
 
 from seqmodels.config import ModelConfig
 from seqmodels.context import Context
@@ -103,6 +104,28 @@ class Model:
       raise InputError(f'a source was given to a model of kind={self.spec.kind}; only seq2seq models read one')
     return network(inputs, state, context)
 
+  def attention_maps(
+    self,
+    params: Params,
+    inputs: Inputs,
+    context: Context = DETERMINISTIC,
+    *,
+    source: Source | None = None,
+    source_mask: SourceMask | None = None,
+  ) -> dict[str, Float[Array, 'b h _ _']]:
+    """Return how much each output of softmax attention is made of each position, of every layer and head.
+
+    Keys are `block_00/mixer` and `block_00/cross`, of a seq2seq model after `encoder/` or `decoder/`; layers without
+    such weights (recurrent, linear ones) have none. Rows sum to one; those of padding, and of what sees nothing, are
+    zero. Arguments as for `apply`; the whole maps are in memory. Call it inside `jax.jit`.
+    """
+    network = self._network(params)
+    if isinstance(network, EncoderDecoder):
+      if source is None:
+        raise InputError('the attention maps of a seq2seq model need a source')
+      return network.attention_maps(inputs, context, source, source_mask)
+    return network.attention_maps(inputs, context)
+
   def decoder(self, params: Params, tokens: int = 0) -> Decoder:
     """Return a decoder that writes token by token with these parameters; see `Decoder`."""
     return Decoder.of(self, params, tokens)
@@ -128,6 +151,12 @@ class Model:
     if not isinstance(whole, EncoderDecoder):
       return {'model': (whole, self.abstract_params)}
     return {name: (getattr(whole, name), self.abstract_params[name]) for name in ('encoder', 'decoder')}
+
+  @property
+  def attends(self) -> bool:
+    """Whether `attention_maps` has any."""
+    networks = [network for network, _ in self.networks().values()]
+    return any(n.stack.layer(i).attends for n in networks for i in range(len(n.config.pattern)))
 
   @property
   def stochastic(self) -> bool:

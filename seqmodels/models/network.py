@@ -142,6 +142,17 @@ class Network(nnx.Module):
   ) -> tuple[Float[Array, 'b t d'], State | None]:
     """Return the features of embedded tokens, or of vectors."""
     at_input, inside = context.split(2)
+    x, new_state = self._placed(x, state, at_input)
+    own = None if state is None else state['stack']
+    x, new_state['stack'] = self.stack(x, own, inside, projected)
+    if self.norm is not None:
+      x = self.norm(x)
+    return x, None if state is None else new_state
+
+  def _placed(
+    self, x: jax.Array, state: State | None, context: Context
+  ) -> tuple[Float[Array, 'b t d'], dict[str, Any]]:
+    """Return what the first layer reads, with positions where they are added, and the state of those."""
     if not isinstance(self.spec.input, Tokens):
       x = context.documents.keep(x)  # a NaN in padding would reach the gradients of norms as 0 · NaN
       with jax.named_scope('embed'):
@@ -153,12 +164,12 @@ class Network(nnx.Module):
         raise InputError(f'the state is for a batch of {start.shape[0]}, the input has a batch of {x.shape[0]}')
       position, new_state['position'] = advance(start, x.shape[1], context.documents)
       x = x + self._encoding(position, context.documents.count(x.shape[1])).astype(x.dtype)
-    x = context.pin(dropout(x, self.config.dropout, at_input), BATCH, 'time', 'embed')
-    own = None if state is None else state['stack']
-    x, new_state['stack'] = self.stack(x, own, inside, projected)
-    if self.norm is not None:
-      x = self.norm(x)
-    return x, None if state is None else new_state
+    return context.pin(dropout(x, self.config.dropout, context), BATCH, 'time', 'embed'), new_state
+
+  def attention_maps(self, inputs: Inputs, context: Context = DETERMINISTIC) -> dict[str, Float[Array, 'b h t _']]:
+    """Return `Stack.attention_maps` of whole sequences, for a deterministic call."""
+    x = self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else inputs
+    return self.stack.attention_maps(self._placed(x, None, context)[0], context)
 
   def projections(self) -> Float[Array, 'v *z'] | None:
     """Return `Mixer.project` of every token of the vocabulary, as the first mixer reads them.

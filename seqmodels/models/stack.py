@@ -134,6 +134,15 @@ class Stack(nnx.Module):
       new.append(after)
     return x, None if states is None else self._pack(new)
 
+  def attention_maps(self, x: Activations, context: Context) -> dict[str, Float[Array, 'b h t _']]:
+    """Return the weights of every layer that has some, by `block_00/mixer` and `block_00/cross`."""
+    found: dict[str, jax.Array] = {}
+    for i in range(self.depth):
+      block = self.layer(i)
+      found |= {f'{layout.block_name(i)}/{name}': map_ for name, map_ in block.attention_maps(x, context).items()}
+      x, _ = block(x, None, context)
+    return found
+
   def _scan(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     groups = [nnx.split(getattr(self, layout.group_name(j))) for j in range(self.period)]
     names = [layout.group_name(j) for j in range(self.period)]

@@ -11,7 +11,7 @@ import train
 from commands import pictures
 from configs import adding, copying, forecasting
 from seqmodels.errors import InputError
-from tasks.shown import Film, Forecast, Spectrograms, Text
+from tasks.shown import Attention, Film, Forecast, Spectrograms, Text
 
 RNG = np.random.default_rng(0)
 FORECAST = Forecast(RNG.normal(size=(30, 6)), *(RNG.normal(size=(8, 6)) for _ in range(4)))
@@ -40,6 +40,44 @@ def test_a_film_shows_its_given_frames_above_and_the_predicted_ones_below_the_tr
   assert after[-1] == 29
   np.testing.assert_array_equal(shown[0][10:], FILM.truth[after])
   np.testing.assert_array_equal(shown[1], FILM.predicted[after])
+
+
+def maps(t, s, heads=6, named=True):
+  name = lambda n: tuple(f'token{i} $' for i in range(n)) if named else None
+  weights = RNG.random((heads, t, s))
+  return [
+    Attention('encoder/block_00/mixer', RNG.random((heads, s, s)), name(s), name(s)),
+    Attention('decoder/block_11/cross', weights, name(t), name(s)),
+  ]
+
+
+def test_attention_has_a_row_for_each_layer_the_mean_of_its_heads_first(tmp_path):
+  (path,) = pictures.write(tmp_path, 7, 'test', [], [maps(5, 7)])
+  assert path == tmp_path / 'pictures' / 'step-7' / 'test-1-attention.png'
+  found = maps(5, 7)
+  figure = pictures.attended(found)
+  panels = np.reshape(figure.axes, (2, 1 + pictures.MOST_HEADS))
+  for row, one in zip(panels, found, strict=True):
+    np.testing.assert_allclose(row[0].images[0].get_array(), one.weights.mean(axis=0))
+    np.testing.assert_array_equal(row[3].images[0].get_array(), one.weights[2])
+  assert panels[1, 0].get_title(loc='left') == 'decoder, layer 12, to the source\nmean of 6 heads'
+  assert panels[1, 1].get_title(loc='left') == 'head 1'
+  assert [label.get_text() for label in panels[1, 0].get_yticklabels()] == [rf'token{i} \$' for i in range(5)]
+  assert [label.get_text() for label in panels[1, 2].get_xticklabels()] == [rf'token{i} \$' for i in range(7)]
+
+
+@pytest.mark.parametrize('found', [maps(5, 7, heads=1), maps(90, 70), maps(3, 4, named=False), maps(2, 3) * 9])
+def test_attention_of_any_size_is_drawn(found):
+  figure = pictures.attended(found)
+  assert figure.png()
+  shown = [axes for axes in figure.axes if axes.images]
+  layers, heads = min(len(found), pictures.MOST_LAYERS), len(found[0].weights)
+  assert len(shown) == layers * (1 + pictures.MOST_HEADS if heads > 1 else 1)
+
+
+@pytest.mark.parametrize(('token', 'seen'), [('▁Frau', 'Frau'), ('▁', '␣'), ('\n', '⏎'), ('$', r'\$'), ('#0', '#0')])
+def test_tokens_are_seen(token, seen):
+  assert pictures.visible(token) == seen
 
 
 def test_texts_of_a_split_are_one_file(tmp_path):
@@ -72,10 +110,18 @@ def test_tokens_are_written_for_every_evaluation(tmp_path):
   assert found == set(evaluation.workdirs.load(tmp_path).task.evaluations())
 
 
+def test_what_is_attended_to_is_written_also_for_a_task_without_anything_to_see(tmp_path, capsys):
+  train.train(adding.get_config('transformer,scale=smoke,steps=2,eval_every=0'), tmp_path)
+  evaluation.main(str(tmp_path), pictures=2)
+  path = tmp_path / 'pictures' / 'step-2' / 'test-2-attention.png'
+  assert path.exists()
+  assert str(path) in capsys.readouterr().out.splitlines()
+
+
 def test_a_task_without_anything_to_see_is_one_line_before_it_is_evaluated(tmp_path):
   train.train(adding.get_config('gru,scale=smoke,steps=2,eval_every=0'), tmp_path)
   (tmp_path / 'eval.jsonl').unlink(missing_ok=True)
-  with pytest.raises(InputError, match=r'^--pictures=2 has no effect: there is nothing to see of Adding$'):
+  with pytest.raises(InputError, match=r'nothing to see of Adding, and the model has no attention$'):
     evaluation.main(str(tmp_path), pictures=2)
   assert not (tmp_path / 'eval.jsonl').exists()
   assert not (tmp_path / 'pictures').exists()

@@ -154,6 +154,44 @@ def test_the_budget_and_the_flops_count_both_parts():
   assert 'encoder layers' in rows
 
 
+def test_attention_maps_are_those_of_every_layer_that_has_some():
+  model = build(CONFIGS['transformer'], SPEC)
+  params, (inputs, source, mask) = sharpened(model), drawn(2, 6, 7)
+  found = jax.jit(model.attention_maps)(params, inputs, source=source, source_mask=mask)
+  ends = [f'block_0{i}/{kind}' for i in range(2) for kind in ('cross', 'mixer')]
+  assert list(found) == [f'decoder/{end}' for end in ends] + [f'encoder/block_0{i}/mixer' for i in range(2)]
+  assert found['decoder/block_01/cross'].shape == (2, 4, 6, 7)
+  np.testing.assert_allclose(found['decoder/block_01/cross'].sum(-1), 1, atol=1e-5)
+  assert not found['decoder/block_01/cross'][1, ..., 4:].any()
+  unrolled = build(CONFIGS['transformer'].replace(layers='unroll', kernels='reference'), SPEC)
+  other = jax.jit(unrolled.attention_maps)(params, inputs, source=source, source_mask=mask)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, other)
+  with pytest.raises(InputError, match='need a source'):
+    model.attention_maps(params, inputs)
+
+
+def test_a_map_of_the_second_layer_follows_from_the_outputs_of_the_first():
+  """A map is a function of what its layer reads: tokens that come later change no row before them."""
+  model = build(CONFIGS['transformer'], SPEC)
+  params, (inputs, source, mask) = sharpened(model), drawn(2, 6, 7)
+  maps = jax.jit(lambda inputs: model.attention_maps(params, inputs, source=source, source_mask=mask))
+  before, after = maps(inputs), maps(inputs.at[:, 3].add(1) % 5)
+  for name in ('decoder/block_01/mixer', 'decoder/block_01/cross'):
+    np.testing.assert_allclose(before[name][:, :, :3], after[name][:, :, :3], atol=1e-6)
+    assert np.abs(before[name] - after[name])[:, :, 3:].max() > 1e-3
+
+
+def test_only_models_with_softmax_attention_attend():
+  attends = {name: build(config, SPEC).attends for name, config in CONFIGS.items()}
+  assert attends == {name: name != 'last states' for name in CONFIGS}
+  causal = Spec('causal', Tokens(5), Tokens(5), 6)
+  assert build(ModelConfig(pattern=('lstm', 'sparse'), depth=2, width=8), causal).attends
+  assert not build(ModelConfig(pattern=('linear_attention',), depth=1, width=8), causal).attends
+  last = build(CONFIGS['last states'], SPEC)
+  params, (inputs, source, mask) = last.init(jax.random.key(0)), drawn(2, 6, 7)
+  assert last.attention_maps(params, inputs, source=source, source_mask=mask) == {}
+
+
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [

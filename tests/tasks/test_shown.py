@@ -11,8 +11,9 @@ from seqmodels.models import build
 from tasks.base import Evaluation
 from tasks.shown import Film, Forecast, Spectrograms, Text
 from tests.tasks.test_contract import SMALL
+from training import shown as showing
 from training.settings import EvalSettings
-from training.shown import can_show, shown
+from training.shown import attention, can_show, shown
 
 KINDS = {
   'copying': Text, 'delay': Text, 'forecasting': Forecast, 'formal_languages': Text, 'induction_heads': Text,
@@ -140,3 +141,62 @@ def test_samples_are_shown_as_texts():
   (one, *_) = seen(task, model, params)
   assert isinstance(one, Text)
   assert one.truth == task.data.splits['test'].texts[0]
+
+
+def attended(task, count=3, split='test', **config):
+  settings = {'pattern': ('attention',), 'depth': 2, 'width': 8, 'heads': 2, 'feedforward': 1.0} | config
+  model = build(ModelConfig(**settings), task.spec)
+  return attention(model, model.init(jax.random.key(0)), task, Evaluation(split), count=count)
+
+
+@pytest.mark.parametrize('name', tasks.TASKS)
+def test_every_task_has_maps_of_attention(name):
+  task = tasks.make(name, SMALL.get(name, {}))
+  check_maps(attended(task, split='validation' if name == 'language' else 'test'))
+
+
+def test_masked_text_has_maps():
+  check_maps(attended(tasks.make('language', SMALL['language'] | {'objective': 'masked'}), split='validation'))
+
+
+def check_maps(found):
+  assert len(found) == 3
+  for maps in found:
+    for one in maps:
+      np.testing.assert_allclose(one.weights.sum(axis=-1), 1, atol=1e-5)
+      assert one.reads is None or len(one.reads) == one.weights.shape[1]
+      assert one.over is None or len(one.over) == one.weights.shape[2]
+
+
+def test_maps_are_named_as_the_model_runs_and_by_what_it_reads_and_writes():
+  task = tasks.make('translation', SMALL['translation'])
+  kinds = {'encoder': ['mixer'], 'decoder': ['mixer', 'cross']}
+  ends = [f'{part}/block_0{i}/{kind}' for part, found in kinds.items() for i in range(2) for kind in found]
+  for maps, source, target in zip(
+    attended(task), task.corpus.texts.sources['test'], task.corpus.texts.targets['test'], strict=False
+  ):
+    assert [one.layer for one in maps] == ends
+    inner, own, cross = maps[0], maps[2], maps[3]
+    assert inner.reads == inner.over == cross.over
+    assert ''.join(inner.over[:-1]).replace('▁', ' ').strip() == source
+    assert ''.join(cross.reads[:-1]).replace('▁', ' ').strip() == target
+    assert own.reads == own.over == ('#0', *cross.reads[:-1])
+
+
+def test_only_softmax_attention_has_maps():
+  task = tasks.make('translation', SMALL['translation'])
+  layers = lambda **config: [one.layer for one in attended(task, count=1, **config)[0]]
+  assert layers(pattern=('gru',)) == ['decoder/block_00/cross', 'decoder/block_01/cross']
+  copying = tasks.make('copying', SMALL['copying'])
+  (maps,) = attended(copying, count=1, pattern=('lstm', 'attention'))
+  assert [one.layer for one in maps] == ['block_01/mixer']
+  assert maps[0].reads == tuple(map(str, copying.arrays('test', np.arange(1)).inputs[0]))
+  assert attended(copying, pattern=('lstm',)) == []
+
+
+def test_of_a_long_text_the_first_tokens_are_shown_and_a_long_source_is_said(monkeypatch, logged):
+  monkeypatch.setattr(showing, 'LONGEST', 7)
+  task = tasks.make('copying', SMALL['copying'])
+  assert attended(task)[0][0].weights.shape == (2, 7, 7)
+  assert attended(tasks.make('reversal', SMALL['reversal'] | {'length': 9})) == []
+  assert 'sequences of 10 tokens are too long' in logged.text
