@@ -11,7 +11,7 @@ from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
 from tasks import forecast_baselines, smoothing
 from tasks.base import Batch
-from tasks.datasets import files, m4
+from tasks.datasets import files, m4, tfds_prepared
 from tasks.datasets import series as datasets
 from tasks.forecast_task import ForecastTask
 
@@ -36,8 +36,9 @@ class Windows(NamedTuple):
 class Forecasting(ForecastTask):
   """Forecast windows of time series.
 
-  `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly) or the path of the user's own CSV file, for
-  which `date`, `columns`, `missing` and `period` say how it is read (see own_csv.load).
+  `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly), the path of the user's own CSV file, for
+  which `date`, `columns`, `missing` and `period` say how it is read (see own_csv.load), or `tfds:NAME[/CONFIG]`, for
+  which `columns` and `period` do (see tfds_series.load).
 
   Values are scaled by mean and deviation of the training rows, and so are the errors `loss`, `mse` and `mae`; `mase`
   and `smape` are those of forecast_metrics. Every window of a split counts; those of validation and test look back
@@ -83,7 +84,9 @@ class Forecasting(ForecastTask):
 
   @functools.cached_property
   def _stamp(self) -> tuple:
-    return () if self.series in datasets.SERIES else files.stamp(self.series)
+    if self.series in datasets.SERIES:
+      return ()
+    return tfds_prepared.stamp(self.series) if tfds_prepared.is_name(self.series) else files.stamp(self.series)
 
   @property
   def data(self) -> datasets.Series:
@@ -234,7 +237,8 @@ class Forecasting(ForecastTask):
     return {split: forecast_baselines.naive2_table(self.data, split, self.horizon) for split in splits}
 
   def identity(self) -> dict[str, Any]:
-    name = self.series if self.series in datasets.SERIES else 'file'  # which may have moved
+    is_named = self.series in datasets.SERIES or tfds_prepared.is_name(self.series)
+    name = self.series if is_named else 'file'  # which may have moved
     return {'dataset': name, 'split': self.split, **self.data.identity}
 
   def units(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from seqmodels.errors import InputError, unknown
-from tasks.datasets import SERIES, ett, exchange_rate, files, m4, own_csv
+from tasks.datasets import SERIES, ett, exchange_rate, files, m4, own_csv, tfds_prepared, tfds_series
 
 SPLIT = 'auto'
 HOURLY, QUARTERS, NONE = (24, 168), (96, 672), (1,)
@@ -48,7 +48,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Reading:
-  """Say how the user's own file is read; see own_csv.load. `period`: steps of a season, 0: from the dates."""
+  """Say how the user's own file is read; see own_csv.load. `period`: steps of a season, 0: from the dates, or 1."""
 
   date: str = 'auto'
   columns: str = ''
@@ -60,20 +60,23 @@ def check_options(name: str, split: str, reading: Reading) -> None:
   """Raise InputError for an unknown data set, and for options that it does not have."""
   if split != SPLIT:
     _percentages(split)
-  if name not in SERIES:
-    if not files.is_path(name):
-      known = unknown('task.dataset', name, SERIES)
-      raise InputError(f'{known}, or the path of a CSV file')
-    if reading.missing not in own_csv.MISSING:
-      raise unknown('task.missing', reading.missing, own_csv.MISSING)
-    if reading.period < 0:
-      raise InputError(f'task.period={reading.period} must be 0 (from the dates) or a number of steps')
-    return
-  default = Reading()
-  for option in ('date', 'columns', 'missing', 'period'):
-    value = getattr(reading, option)
-    if value != getattr(default, option):
+  if tfds_prepared.is_name(name):
+    tfds_prepared.parse(name)
+    without: tuple[str, ...] = ('date', 'missing')
+  elif files.is_path(name) and name not in SERIES:
+    without = ()
+  elif name in SERIES:
+    without = ('date', 'columns', 'missing', 'period')
+  else:
+    known = unknown('task.dataset', name, SERIES)
+    raise InputError(f'{known}, the path of a CSV file, or {tfds_prepared.PREFIX}NAME')
+  for option in without:
+    if (value := getattr(reading, option)) != getattr(Reading(), option):
       raise InputError(f'task.{option}={value!r} has no meaning with task.dataset={name}: it is for a CSV file')
+  if reading.missing not in own_csv.MISSING:
+    raise unknown('task.missing', reading.missing, own_csv.MISSING)
+  if reading.period < 0:
+    raise InputError(f'task.period={reading.period} must be 0 (from the dates) or a number of steps')
   if name == 'm4_hourly' and split != SPLIT:
     raise InputError(f'task.split={split!r} must be auto with task.dataset=m4_hourly, which has its own test rows')
 
@@ -83,13 +86,13 @@ def load(name: str, split: str = SPLIT, reading: Reading = Reading(), stamp: tup
   """Return a data set by name or a CSV file of the user's; fetches its data the first time.
 
   Args:
-    name: one of SERIES, or the path of a CSV file.
+    name: one of SERIES, the path of a CSV file, or tfds:NAME.
     split: percentages of training/validation/test in time; auto: what is usual for the data set, 70/10/20 else.
     reading: how a CSV file is read.
-    stamp: of the file, so that a changed file is read anew.
+    stamp: of the files, so that changed ones are read anew.
 
   Raises:
-    InputError: see source.read and own_csv.load.
+    InputError: see source.read, own_csv.load and tfds_series.load.
   """
   del stamp
   if name == 'seasonal':
@@ -102,6 +105,8 @@ def load(name: str, split: str = SPLIT, reading: Reading = Reading(), stamp: tup
     return _one(table, _borders(len(table), split), NONE, {'content': checksum([table])})
   if name in SERIES:
     return _ett(name, split)
+  if tfds_prepared.is_name(name):
+    return _tfds(name, split, reading)
   own = own_csv.load(files.find(name), reading.date, reading.columns, reading.missing)
   own.say_constant(_borders(len(own.values), split)[0])
   periods = (reading.period,) if reading.period else own.periods
@@ -158,6 +163,17 @@ def _percentages(split: str) -> tuple[float, ...]:
   if len(parts) != 3:
     raise InputError(f'task.split={split!r} must be auto, or three percentages that add up to 100, as 70/10/20')
   return parts
+
+
+def _tfds(name: str, split: str, reading: Reading) -> Series:
+  tables, ends = tfds_series.load(name, reading.columns)
+  borders = [_borders(len(table), split, ends) for table in tables]
+  if short := [number for number, (train, _, _) in enumerate(borders) if not train]:
+    steps = len(tables[short[0]])
+    raise InputError(
+      f'task.dataset={name!r}: series {short[0]} of {len(tables)} has too few steps to train on: {steps}'
+    )
+  return collected(tables, borders, (reading.period or 1,), {'content': checksum(tables)})
 
 
 def _ett(name: str, split: str) -> Series:

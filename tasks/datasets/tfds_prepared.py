@@ -75,7 +75,7 @@ def find(dataset: str) -> pathlib.Path:
 
 def texts(dataset: str) -> dict[str, bytes]:
   """Return the text of each split, or of "full": its examples one after the other, each on a line of its own."""
-  builder, asked = _builder(dataset), parse(dataset)
+  builder, asked = opened(dataset), parse(dataset)
   names = _text_features(builder)
   feature = asked.feature or ('text' if 'text' in names else names[0] if len(names) == 1 else '')
   if feature not in names:
@@ -83,28 +83,29 @@ def texts(dataset: str) -> dict[str, bytes]:
       f'task.dataset={dataset!r} must name one of its texts behind "#": {", ".join(names) or "it has none"}'
     )
   found = {}
-  for split, records in _splits(dataset, builder).items():
-    pieces = [_at(record, feature) for record in records]
+  for split, rows in splits(dataset, builder).items():
+    pieces = [_at(row, feature) for row in rows]
     found[split] = b''.join(piece if piece.endswith(b'\n') else piece + b'\n' for piece in pieces)
   return found
 
 
 def pairs(dataset: str, pair: str) -> dict[str, tuple[list[str], list[str]]]:
   """Return sources and targets of each split, or of "full". pair: two text features, or auto: the builder's own."""
-  builder = _builder(dataset)
+  builder = opened(dataset)
   names, usual = _text_features(builder), builder.info.supervised_keys
   sides = tuple(pair.split('-')) if pair != 'auto' else usual if usual and len(usual) == 2 else tuple(names)
   if len(sides) != 2 or not set(sides) <= set(names):
     raise InputError(f'task.pair={pair!r} must name two of the texts of {dataset}: {", ".join(names) or "it has none"}')
   found = {}
-  for split, records in _splits(dataset, builder).items():
-    rows = list(records)
+  for split, examples in splits(dataset, builder).items():
+    rows = list(examples)
     sources, targets = ([' '.join(_at(row, side).decode().split()) for row in rows] for side in sides)
     found[split] = (sources, targets)
   return found
 
 
-def _builder(dataset: str) -> Any:
+def opened(dataset: str) -> Any:
+  """Return the builder of a prepared data set. Raises InputError where it cannot be read, and says what helps."""
   folder = find(dataset)
   tfds = _package()
   try:
@@ -145,32 +146,38 @@ def _at(record: Any, feature: str) -> bytes:
   return record if isinstance(record, bytes) else str(record).encode()
 
 
-def _splits(dataset: str, builder: Any) -> dict[str, Iterator[Any]]:
-  """Return the records of training, validation and test, by their usual names; "full", where there is only one."""
-  sources = builder.as_data_source()
-  names = {split: next((name for name in words if name in sources), None) for split, words in SPLIT_WORDS.items()}
-  if names['train'] is None:
-    raise InputError(f'task.dataset={dataset!r} has no split train: its splits are {", ".join(sources)}')
-  if others := sorted(set(sources) - set(names.values())):
-    log.info('%s: the splits %s are not read', dataset, ', '.join(others))
-  found = {split: sources[name] for split, name in names.items() if name is not None}
+def splits(dataset: str, builder: Any) -> dict[str, Iterator[Any]]:
+  """Return the records of training, validation and test; "full", where there is only one of these."""
+  found = sources(dataset, builder)
   if len(found) == 1:
-    return {'full': _records(dataset, found['train'])}
+    return {'full': records(dataset, found['train'])}
   if 'validation' in found:
-    return {split: _records(dataset, records) for split, records in found.items()}
+    return {split: records(dataset, rows) for split, rows in found.items()}
   count = len(found['train'])
   border = count - max(1, count // VALIDATION)
   log.info('%s has no validation split: the last %d of %d training examples validate', dataset, count - border, count)
   parts = {'train': (0, border), 'validation': (border, count)}
-  some = {split: _records(dataset, found['train'], *ends) for split, ends in parts.items()}
-  return some | {'test': _records(dataset, found['test'])}
+  some = {split: records(dataset, found['train'], *ends) for split, ends in parts.items()}
+  return some | {'test': records(dataset, found['test'])}
 
 
-def _records(dataset: str, records: Any, start: int = 0, stop: int | None = None) -> Iterator[Any]:
-  stop = len(records) if stop is None else stop
+def sources(dataset: str, builder: Any) -> dict[str, Any]:
+  """Return the data sources of training, validation and test as they were prepared, by their usual names."""
+  prepared = builder.as_data_source()
+  names = {split: next((name for name in words if name in prepared), None) for split, words in SPLIT_WORDS.items()}
+  if names['train'] is None:
+    raise InputError(f'task.dataset={dataset!r} has no split train: its splits are {", ".join(prepared)}')
+  if others := sorted(set(prepared) - set(names.values())):
+    log.info('%s: the splits %s are not read', dataset, ', '.join(others))
+  return {split: prepared[name] for split, name in names.items() if name is not None}
+
+
+def records(dataset: str, found: Any, start: int = 0, stop: int | None = None) -> Iterator[Any]:
+  """Yield the examples of a data source."""
+  stop = len(found) if stop is None else stop
   try:
     for first in range(start, stop, TOGETHER):
-      yield from records.__getitems__(range(first, min(first + TOGETHER, stop)))
+      yield from found.__getitems__(range(first, min(first + TOGETHER, stop)))
   except RuntimeError as error:  # ArrayRecords carry checksums
     reason = one_line(str(error).split(';')[0])
     raise InputError(f'{find(dataset)} is damaged ({reason}); prepare it again: {_command(parse(dataset))}') from error

@@ -1,5 +1,6 @@
 """Data sets that TFDS has prepared: read by name without TensorFlow; the true reason where one is not there."""
 
+import itertools
 import json
 import logging
 from typing import ClassVar
@@ -61,11 +62,65 @@ class Images(Sentences):
       yield i, {'a': np.full(2, i, np.float32)}
 
 
+class Hours(Sentences):
+  """One time step an example."""
+
+  features = tfds.features.FeaturesDict(
+    {
+      'day': tfds.features.Text(),
+      'load': np.float32,
+      'weather': {'wind': np.int64, 'rain': tfds.features.Tensor(shape=(3,), dtype=np.float64)},
+    }
+  )
+
+  def _split_generators(self, _):
+    return {'train': self.examples(0, 40), 'validation': self.examples(40, 52), 'test': self.examples(52, 60)}
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'day': f'{i}', 'load': i % 5, 'weather': {'wind': -i, 'rain': [i, i * i, 1]}}
+
+
+class Curves(Sentences):
+  """A series an example."""
+
+  features = tfds.features.FeaturesDict(
+    {
+      'name': tfds.features.Text(),
+      'values': tfds.features.Sequence(np.float32),
+      'table': tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+      'gaps': tfds.features.Sequence(np.float32),
+    }
+  )
+
+  def _split_generators(self, _):
+    return {'train': self.examples(0, 3), 'test': self.examples(3, 5)}
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      values = np.arange(50 + i, dtype=np.float32) + 100 * i
+      gaps = np.where(np.arange(50 + i) == 7, np.nan, values)
+      yield i, {'name': f'{i}', 'values': values, 'table': np.stack([values, -values], 1), 'gaps': gaps}
+
+
+class Short(Curves):
+  features = tfds.features.FeaturesDict({'values': tfds.features.Sequence(np.float32)})
+
+  def _split_generators(self, _):
+    return {'train': self.examples(0, 3)}
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'values': np.arange(9 - 4 * i)}
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   made = tmp_path_factory.mktemp('tfds')
   tfds.disable_progress_bar()
-  for builder, options in ((Sentences, {}), (Translated, {'config': 'short'}), (Images, {})):
+  for builder, options in (
+    (Sentences, {}), (Translated, {'config': 'short'}), (Images, {}), (Hours, {}), (Curves, {}), (Short, {}),
+  ):  # fmt: skip
     builder(data_dir=made, file_format='array_record', **options).download_and_prepare()
   return made
 
@@ -112,6 +167,69 @@ def test_pairs_are_its_two_languages(settings):
   assert 'the splits extra are not read' in settings.text
   back = tasks.make('translation', options | {'pair': 'en-de'})
   assert back.corpus.texts.sources == texts.targets
+
+
+def unscaled(task):
+  data = task.data
+  starts = [*data.starts.tolist(), len(data.values)]
+  parts = [data.values[a:b] for a, b in itertools.pairwise(starts)]
+  return [part * spread + mean for part, mean, spread in zip(parts, data.mean, data.deviation, strict=True)]
+
+
+WINDOW = {'lookback': 4, 'horizon': 2}
+
+
+def test_an_example_a_step_is_one_series_with_the_splits_of_the_data_set():
+  task = tasks.make('forecasting', {'dataset': 'tfds:hours', 'columns': 'load+weather/wind', 'period': 5} | WINDOW)
+  (table,) = unscaled(task)
+  steps = np.arange(60)
+  np.testing.assert_allclose(table, np.stack([steps % 5, -steps], axis=1), atol=1e-9)
+  assert task.data.ends.tolist() == [[40, 52, 60]]
+  assert task.data.periods == (5,)
+  assert task.identity()['dataset'] == 'tfds:hours'
+  cut = tasks.make('forecasting', {'dataset': 'tfds:hours#load', 'split': '50/25/25'} | WINDOW)
+  assert cut.data.ends.tolist() == [[30, 45, 60]]
+  (rain,) = unscaled(tasks.make('forecasting', {'dataset': 'tfds:hours#weather/rain'} | WINDOW))
+  np.testing.assert_allclose(rain, np.stack([steps, steps * steps, np.ones(60)], axis=1), atol=1e-9)
+  with pytest.raises(InputError, match='content'):
+    check_identity(json.loads(json.dumps(task.identity())), cut)
+
+
+def test_an_example_that_is_a_series_is_cut_in_time(settings):
+  task = tasks.make('forecasting', {'dataset': 'tfds:curves#values'} | WINDOW)
+  for i, table in enumerate(unscaled(task)):
+    np.testing.assert_allclose(table[:, 0], np.arange(50 + i) + 100 * i, atol=1e-4)
+  assert task.data.count == 3
+  assert [(ends - start).tolist() for ends, start in zip(task.data.ends, task.data.starts, strict=True)] == [
+    [35, 40, 50], [35, 41, 51], [36, 42, 52],
+  ]  # fmt: skip
+  assert 'tfds:curves#values: the series of test are not read; those of train are cut in time' in settings.text
+  wide = unscaled(tasks.make('forecasting', {'dataset': 'tfds:curves#table'} | WINDOW))
+  np.testing.assert_allclose(wide[2][:, 1], -wide[2][:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'dataset': 'tfds:hours'}, 'must name one of its features of numbers behind "#", or task.columns'),
+    ({'dataset': 'tfds:hours#day'}, "'day' is none of its features of numbers: load, weather/rain, weather/wind"),
+    ({'dataset': 'tfds:hours', 'columns': 'load+rain'}, "task.columns='load+rain': 'rain' is none of its features"),
+    ({'dataset': 'tfds:hours', 'columns': 'load+weather/rain'}, 'task.columns those of one number'),
+    ({'dataset': 'tfds:hours#load', 'columns': 'load'}, "task.columns='load' has no meaning with a feature behind"),
+    ({'dataset': 'tfds:hours#load', 'date': 'day'}, "task.date='day' has no meaning"),
+    ({'dataset': 'tfds:hours#load', 'missing': 'forward'}, "task.missing='forward' has no meaning"),
+    ({'dataset': 'tfds:curves#gaps'}, 'in example 0, step 7 of gaps is nan; it must be a finite number'),
+    ({'dataset': 'tfds:sentences#text'}, "'text' is none of its features of numbers: label"),
+    ({'dataset': 'tfds:translated/short'}, 'it has none'),
+    ({'dataset': 'tfds:short'}, 'series 2 of 3 has too few steps to train on: 1'),
+    ({'dataset': 'tfds:hours#load', 'lookback': 39}, 'do not fit into tfds:hours#load'),
+  ],
+)
+def test_what_is_no_series_is_one_line(options, message):
+  with pytest.raises(InputError) as caught:
+    tasks.make('forecasting', WINDOW | options).windows('train')
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)
 
 
 def test_a_name_that_is_not_prepared_is_one_line_with_the_true_reason(folder):
