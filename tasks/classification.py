@@ -9,7 +9,7 @@ import numpy as np
 from seqmodels.errors import InputError, check_positive
 from seqmodels.spec import Spec, Vectors
 from tasks.base import Batch
-from tasks.datasets import CASES, cases, files
+from tasks.datasets import CASES, cases, naming
 from tasks.label_task import LabelTask
 
 
@@ -17,9 +17,10 @@ from tasks.label_task import LabelTask
 class Classification(LabelTask):
   """Give each series one of the classes.
 
-  `dataset` is a name (cylinder_bell_funnel | sequential_mnist | permuted_mnist) or the user's own .ts files: a folder
-  or a pattern with one file for train, one for test. `validation` percent of the training cases of each class validate
-  where no file is named valid; `missing` is what happens to missing values (see ts_files.load).
+  `dataset` is a name (cylinder_bell_funnel | sequential_mnist | permuted_mnist), `tfds:NAME[/CONFIG]` (see tfds_cases),
+  or the user's own .ts files: a folder or a pattern with one file for train, one for test. `validation` percent of the
+  training cases of each class validate where no file or split is named valid; `missing` is what happens to missing
+  values (see ts_files.load).
 
   Each variable is scaled by its mean and deviation over the training series. Series of different lengths are padded,
   and the padding is masked. `patch`: steps that one token holds; sequential MNIST with `patch=28` is read row by row.
@@ -37,7 +38,7 @@ class Classification(LabelTask):
 
   @functools.cached_property
   def _stamp(self) -> tuple:
-    return () if self.collection in CASES else files.stamp(self.collection)
+    return naming.stamp(self.collection, CASES)
 
   @property
   def data(self) -> cases.Cases:
@@ -71,9 +72,13 @@ class Classification(LabelTask):
     return Batch(inputs, found.labels, np.ones(rows, np.float32), mask=mask)
 
   def identity(self) -> dict[str, Any]:
-    name = self.collection if self.collection in CASES else 'files'  # which may have moved
     own = {} if self.collection in CASES else {'validation': self.validation, 'missing': self.missing}
-    return {'dataset': name, 'classes': list(self.data.classes), **own, 'content': self.data.content}
+    return {
+      'dataset': naming.recorded(self.collection, CASES),
+      'classes': list(self.data.classes),
+      **own,
+      'content': self.data.content,
+    }
 
   def units(self) -> dict[str, Any]:
     """Return the classes, and mean and deviation of each variable: values · deviation + mean are the data."""

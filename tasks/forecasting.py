@@ -11,7 +11,7 @@ from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.spec import Spec, Vectors
 from tasks import forecast_baselines, smoothing
 from tasks.base import Batch
-from tasks.datasets import files, m4, tfds_prepared
+from tasks.datasets import m4, naming
 from tasks.datasets import series as datasets
 from tasks.forecast_task import ForecastTask
 
@@ -84,9 +84,7 @@ class Forecasting(ForecastTask):
 
   @functools.cached_property
   def _stamp(self) -> tuple:
-    if self.series in datasets.SERIES:
-      return ()
-    return tfds_prepared.stamp(self.series) if tfds_prepared.is_name(self.series) else files.stamp(self.series)
+    return naming.stamp(self.series, datasets.SERIES)
 
   @property
   def data(self) -> datasets.Series:
@@ -237,8 +235,7 @@ class Forecasting(ForecastTask):
     return {split: forecast_baselines.naive2_table(self.data, split, self.horizon) for split in splits}
 
   def identity(self) -> dict[str, Any]:
-    is_named = self.series in datasets.SERIES or tfds_prepared.is_name(self.series)
-    name = self.series if is_named else 'file'  # which may have moved
+    name = naming.recorded(self.series, datasets.SERIES, 'file')
     return {'dataset': name, 'split': self.split, **self.data.identity}
 
   def units(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Decoding, Shard, Sums
-from tasks.datasets import corpora, files, tfds_prepared
+from tasks.datasets import corpora, files, naming
 from tasks.identity import SHOWN
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
@@ -98,7 +98,7 @@ class Language(TokenTask):
   @functools.cached_property
   def _stamp(self) -> tuple:
     """Return size and time of change of the user's files as they were first found."""
-    own = corpora.stamp(self.corpus)
+    own = naming.stamp(self.corpus, corpora.UNITS)
     return (*own, *files.stamp(self.tokenizer_file, 'tokenizer')) if self.tokenizer_file else own
 
   @property
@@ -271,8 +271,7 @@ class Language(TokenTask):
     return {'perplexity': _perplexity(values['nats_per_word'])} if 'nats_per_word' in values else {}
 
   def identity(self) -> dict[str, Any]:
-    is_named = self.corpus in corpora.UNITS or tfds_prepared.is_name(self.corpus)
-    name = self.corpus if is_named else 'files'  # which may have moved
+    name = naming.recorded(self.corpus, corpora.UNITS)
     return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
 
   def kept_files(self) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int, Int16, Shaped
 
 from seqmodels.errors import InputError, unknown
 from tasks import audio
-from tasks.datasets import SPEECH, files, speech
+from tasks.datasets import SPEECH, naming, speech
 from tasks.pipeline import IndexedTask
 
 log = logging.getLogger('seqmodels')
@@ -137,7 +137,7 @@ class SpeechTask(IndexedTask):
 
   @functools.cached_property
   def _stamp(self) -> tuple:
-    return () if self.collection in SPEECH else files.stamp(self.collection)
+    return naming.stamp(self.collection, SPEECH)
 
   @property
   def data(self) -> speech.Speech:
@@ -175,7 +175,7 @@ class SpeechTask(IndexedTask):
     return self.recordings(split)
 
   def identity(self) -> dict[str, Any]:
-    name = self.collection if self.collection in SPEECH else 'files'  # which may have moved
+    name = naming.recorded(self.collection, SPEECH)
     return {
       'dataset': f'{type(self).__name__.lower().removeprefix("speech")} of {name}',
       'split': self.split,

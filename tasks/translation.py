@@ -26,7 +26,7 @@ from tasks import bleu
 from tasks.answers import answers
 from tasks.base import Batch, Decoding, Evaluation, HostSums, Shard, Sums
 from tasks.buckets import BucketOrder, bounds, bucket_of
-from tasks.datasets import corpora, files, pairs, tfds_prepared
+from tasks.datasets import files, naming, pairs
 from tasks.ngrams import Ngrams
 from tasks.parallel import Corpus, check_same, fitting_pairs, load, longest_pair
 from tasks.pipeline import check_request, to_grain
@@ -101,7 +101,7 @@ class Translation(TokenTask):
   @functools.cached_property
   def _stamp(self) -> tuple:
     """Return size and time of change of the user's files as they were first found."""
-    own = () if self.corpus_name in pairs.READ else corpora.stamp(self.corpus_name)
+    own = naming.stamp(self.corpus_name, pairs.READ)
     given = {'tokenizer': self.tokenizer_file, 'target_tokenizer': self.target_tokenizer}
     return (*own, *(part for option, path in given.items() if path for part in files.stamp(path, option)))
 
@@ -248,8 +248,7 @@ class Translation(TokenTask):
       side: tokenizer.subwords.checksum
       for side, tokenizer in zip(SIDES, (corpus.source_tokenizer, corpus.target_tokenizer), strict=True)
     }
-    is_named = self.corpus_name in pairs.READ or tfds_prepared.is_name(self.corpus_name)
-    name = self.corpus_name if is_named else 'files'  # which may have moved
+    name = naming.recorded(self.corpus_name, pairs.READ)
     return {'dataset': name, 'lowercase': self.lowercase, 'content': corpus.texts.content, 'vocabulary': checksums}
 
   def kept_files(self) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from seqmodels.errors import InputError, unknown
 from tasks import draws
 from tasks.datasets import CASES as NAMES
-from tasks.datasets import cylinder_bell_funnel, files, mnist, ts_files
+from tasks.datasets import cylinder_bell_funnel, files, mnist, tfds_cases, tfds_prepared, ts_files
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -42,17 +42,21 @@ class Cases:
 
 def check_options(dataset: str, validation: int, missing: str) -> None:
   """Raise InputError for an unknown data set or an option that has no meaning with it."""
-  if dataset not in NAMES and not files.is_path(dataset):
+  is_prepared = tfds_prepared.is_name(dataset)
+  if is_prepared:
+    tfds_prepared.parse(dataset)
+  elif dataset not in NAMES and not files.is_path(dataset):
     known = unknown('task.dataset', dataset, NAMES)
-    raise InputError(f'{known}, or .ts files: a folder or a pattern such as ucr/JapaneseVowels_*.ts')
+    prepared = f'{tfds_prepared.PREFIX}NAME'
+    raise InputError(f'{known}, {prepared}, or .ts files: a folder or a pattern such as ucr/JapaneseVowels_*.ts')
   if not 1 <= validation <= 50:
     raise InputError(f'task.validation={validation} must be a percentage of the training cases from 1 to 50')
   if missing not in ts_files.MISSING:
     raise unknown('task.missing', missing, ts_files.MISSING)
-  if dataset in NAMES:
-    for option, value, default in (('validation', validation, 20), ('missing', missing, ts_files.MISSING[0])):
-      if value != default:
-        raise InputError(f'task.{option}={value} has no meaning with task.dataset={dataset}; it is for .ts files')
+  if dataset in NAMES and validation != 20:
+    raise InputError(f'task.validation={validation} has no meaning with task.dataset={dataset}, which has its own')
+  if (dataset in NAMES or is_prepared) and missing != ts_files.MISSING[0]:
+    raise InputError(f'task.missing={missing} has no meaning with task.dataset={dataset}; it is for .ts files')
 
 
 @functools.lru_cache(maxsize=2)
@@ -60,7 +64,7 @@ def load(dataset: str, validation: int, missing: str, stamp: tuple = ()) -> Case
   """Return the cases of a data set or of the user's files; fetches its files the first time (errors: source.read).
 
   Args:
-    dataset: a name of NAMES, or .ts files (see files.find).
+    dataset: a name of NAMES, tfds:NAME, or .ts files (see files.find).
     validation: percentage of the training cases of each class that validate, where no file holds them.
     missing: see ts_files.load.
     stamp: of the files, so that a changed file is read anew.
@@ -73,6 +77,10 @@ def load(dataset: str, validation: int, missing: str, stamp: tuple = ()) -> Case
     splits, classes, content = _made(), cylinder_bell_funnel.CLASSES, {}
   elif dataset in NAMES:
     splits, classes, content = _mnist(dataset == 'permuted_mnist')
+  elif tfds_prepared.is_name(dataset):
+    prepared = tfds_cases.load(dataset)
+    splits = {name: Split(*part) for name, part in prepared.splits.items()}
+    classes, content = prepared.classes, prepared.content
   else:
     found = ts_files.load(files.find(dataset), missing)
     splits = {name: Split(*found.padded(name)) for name in found.cases}

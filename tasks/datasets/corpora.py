@@ -106,13 +106,6 @@ def check_own(dataset: str, names: Iterable[str], kinds: str) -> None:
     raise InputError(f'{known}, or files: {kinds}; or tfds:NAME')
 
 
-def stamp(dataset: str) -> tuple:
-  """Return what changes when the files of `dataset` do; () for a data set of the project."""
-  if tfds_prepared.is_name(dataset):
-    return tfds_prepared.stamp(dataset)
-  return () if dataset in UNITS else files.stamp(dataset)
-
-
 def parse_split(split: str) -> tuple[float, float]:
   """Return where training and validation end, as shares of the text: `80/10/10` is (0.8, 0.9).
 

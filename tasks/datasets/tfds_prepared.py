@@ -84,7 +84,7 @@ def texts(dataset: str) -> dict[str, bytes]:
     )
   found = {}
   for split, rows in splits(dataset, builder).items():
-    pieces = [_at(row, feature) for row in rows]
+    pieces = [_text(row, feature) for row in rows]
     found[split] = b''.join(piece if piece.endswith(b'\n') else piece + b'\n' for piece in pieces)
   return found
 
@@ -99,7 +99,7 @@ def pairs(dataset: str, pair: str) -> dict[str, tuple[list[str], list[str]]]:
   found = {}
   for split, examples in splits(dataset, builder).items():
     rows = list(examples)
-    sources, targets = ([' '.join(_at(row, side).decode().split()) for row in rows] for side in sides)
+    sources, targets = ([' '.join(_text(row, side).decode().split()) for row in rows] for side in sides)
     found[split] = (sources, targets)
   return found
 
@@ -127,23 +127,35 @@ def opened(dataset: str) -> Any:
 
 
 def _text_features(builder: Any) -> list[str]:
-  """Return the names of the features that are one text, with "/" between levels."""
+  """Return the names of the features that are one text."""
   text = _package().features.Text
-
-  def walk(features: Any, prefix: str) -> Iterator[str]:
-    for name, feature in features.items():
-      if isinstance(feature, text):
-        yield prefix + name
-      elif hasattr(feature, 'items'):
-        yield from walk(feature, f'{prefix}{name}/')
-
-  return list(walk(builder.info.features, '')) if hasattr(builder.info.features, 'items') else []
+  return [name for name, feature in leaves(builder.info.features) if isinstance(feature, text)]
 
 
-def _at(record: Any, feature: str) -> bytes:
-  for name in feature.split('/'):
-    record = record[name]
-  return record if isinstance(record, bytes) else str(record).encode()
+def leaves(features: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """Yield the features that hold no others, by their names, with "/" between levels."""
+  for name, feature in features.items() if hasattr(features, 'items') else ():
+    if hasattr(feature, 'items'):
+      yield from leaves(feature, f'{prefix}{name}/')
+    else:
+      yield prefix + name, feature
+
+
+def class_label() -> type:
+  """Return the class of the features that are labels."""
+  return _package().features.ClassLabel
+
+
+def at(row: Any, name: str) -> Any:
+  """Return the value of a feature of `leaves`."""
+  for level in name.split('/'):
+    row = row[level]
+  return row
+
+
+def _text(row: Any, name: str) -> bytes:
+  value = at(row, name)
+  return value if isinstance(value, bytes) else str(value).encode()
 
 
 def splits(dataset: str, builder: Any) -> dict[str, Iterator[Any]]:

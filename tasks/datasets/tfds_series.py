@@ -1,6 +1,5 @@
 """Read the time series of a data set that TFDS has prepared: an example is a series of its own, or one time step."""
 
-import functools
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ def load(dataset: str, columns: str = '') -> Tables:
     InputError: see tfds_prepared; for other features, and for values that are no numbers.
   """
   builder = tfds_prepared.opened(dataset)
-  shapes = dict(sorted(_numbers(builder.info.features)))
+  shapes = {name: shape for name, shape in numbers(builder).items() if len(shape) <= 2}
   chosen = _chosen(dataset, columns, shapes)
   if any(is_series(shapes[name]) for name in chosen):
     sources = tfds_prepared.sources(dataset, builder)
@@ -55,17 +54,18 @@ def is_series(shape: tuple[int | None, ...]) -> bool:
   return len(shape) == 2 or shape == (None,)
 
 
-def _numbers(features: Any, prefix: str = '') -> Iterator[tuple[str, tuple[int | None, ...]]]:
-  """Yield name and shape of the features that are numbers, with "/" between levels."""
-  for name, feature in features.items() if hasattr(features, 'items') else ():
-    if hasattr(feature, 'items'):
-      yield from _numbers(feature, f'{prefix}{name}/')
-    elif isinstance(feature.shape, tuple) and len(feature.shape) <= 2 and _is_number(feature):
-      yield prefix + name, feature.shape
+def numbers(builder: Any) -> dict[str, tuple[int | None, ...]]:
+  """Return the shapes of the features that are arrays of numbers, and no labels of classes."""
+  label = tfds_prepared.class_label()
+  return {
+    name: feature.shape
+    for name, feature in sorted(tfds_prepared.leaves(builder.info.features))
+    if isinstance(feature.shape, tuple) and not isinstance(feature, label) and _is_number(feature.np_dtype)
+  }
 
 
-def _is_number(feature: Any) -> bool:
-  return np.issubdtype(feature.np_dtype, np.floating) or np.issubdtype(feature.np_dtype, np.integer)
+def _is_number(dtype: Any) -> bool:
+  return isinstance(dtype, type | np.dtype) and any(np.issubdtype(dtype, kind) for kind in (np.floating, np.integer))
 
 
 def _chosen(dataset: str, columns: str, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def _steps(dataset: str, split: str, rows: Iterator[Any], chosen: tuple[str, ...
 
 
 def _at(row: Any, name: str) -> Float64[np.ndarray, '...']:
-  return np.asarray(functools.reduce(lambda part, level: part[level], name.split('/'), row), np.float64)
+  return np.asarray(tfds_prepared.at(row, name), np.float64)
 
 
 def _finite(table: np.ndarray, place: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Data sets that TFDS has prepared: read by name without TensorFlow; the true reason where one is not there."""
 
+import io
 import itertools
 import json
 import logging
@@ -7,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tasks
 from seqmodels.errors import InputError
@@ -114,12 +116,48 @@ class Short(Curves):
       yield i, {'values': np.arange(9 - 4 * i)}
 
 
+class Labelled(Sentences):
+  """Series of several lengths, and an image, each with a class."""
+
+  features = tfds.features.FeaturesDict(
+    {
+      'series': tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+      'curve': tfds.features.Tensor(shape=(6,), dtype=np.float64),
+      'gaps': tfds.features.Sequence(np.float32),
+      'image': tfds.features.Image(shape=(2, 3, 3)),
+      'kind': tfds.features.ClassLabel(names=['low', 'high']),
+    }
+  )
+  keys = ('series', 'kind')
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      series = np.full((3 + i % 4, 2), i, np.float32) * [[1, -1]]
+      image = io.BytesIO()
+      Image.fromarray((np.arange(18) + i).reshape(2, 3, 3).astype(np.uint8)).save(image, 'png')
+      image.seek(0)
+      rest = {'curve': np.arange(6.0) * i, 'gaps': [1, np.nan], 'image': image, 'kind': i % 2}
+      yield i, {'series': series.astype(np.float32), **rest}
+
+
+class Unlabelled(Labelled):
+  features = tfds.features.FeaturesDict(
+    {'a': tfds.features.Tensor(shape=(2,), dtype=np.float32), 'b': tfds.features.ClassLabel(num_classes=2)}
+  )
+  keys = None
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'a': np.full(2, i, np.float32), 'b': -1}
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   made = tmp_path_factory.mktemp('tfds')
   tfds.disable_progress_bar()
   for builder, options in (
     (Sentences, {}), (Translated, {'config': 'short'}), (Images, {}), (Hours, {}), (Curves, {}), (Short, {}),
+    (Labelled, {}), (Unlabelled, {}),
   ):  # fmt: skip
     builder(data_dir=made, file_format='array_record', **options).download_and_prepare()
   return made
@@ -228,6 +266,62 @@ def test_an_example_that_is_a_series_is_cut_in_time(settings):
 def test_what_is_no_series_is_one_line(options, message):
   with pytest.raises(InputError) as caught:
     tasks.make('forecasting', WINDOW | options).windows('train')
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)
+
+
+def values_of(task, split):
+  """Return the series of a split in the order of the data set, unscaled, and their labels."""
+  part = task.data.splits[split]
+  rows = sorted(
+    (series[:length].tolist(), int(label))
+    for series, length, label in zip(part.values, part.lengths, part.labels, strict=True)
+  )
+  return [np.array(series) for series, _ in rows], [label for _, label in rows]
+
+
+def test_labelled_series_are_the_input_of_the_builder():
+  task = tasks.make('classification', {'dataset': 'tfds:labelled'})
+  assert task.data.classes == ('low', 'high')
+  held, rest = values_of(task, 'validation'), values_of(task, 'train')
+  assert len(held[1]) == 8  # 20 % of 20 cases of each class
+  assert sorted(held[1] + rest[1]) == [0] * 20 + [1] * 20
+  series, labels = values_of(task, 'test')
+  for i, (found, label) in enumerate(zip(series, labels, strict=True), 40):
+    np.testing.assert_array_equal(found, np.full((3 + i % 4, 2), i) * [[1, -1]])
+    assert label == i % 2
+  assert task.spec.length == 6
+  assert next(iter(task.dataset('test', 4))).mask.sum() == sum(map(len, series))
+  assert task.identity()['dataset'] == 'tfds:labelled'
+
+
+def test_a_curve_and_an_image_are_read_step_by_step():
+  series, _ = values_of(tasks.make('classification', {'dataset': 'tfds:labelled#curve'}), 'test')
+  np.testing.assert_array_equal(series[1][:, 0], np.arange(6) * 41)
+  images, _ = values_of(tasks.make('classification', {'dataset': 'tfds:labelled#image'}), 'test')
+  np.testing.assert_array_equal(images[2], (np.arange(18) + 42).reshape(6, 3))
+  recorded, other = (tasks.make('classification', {'dataset': f'tfds:labelled{end}'}) for end in ('', '#curve'))
+  with pytest.raises(InputError, match='content'):
+    check_identity(json.loads(json.dumps(recorded.identity())), other)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'dataset': 'tfds:labelled#gaps'}, 'in train, example 0: gaps must have steps, and finite numbers alone'),
+    ({'dataset': 'tfds:labelled#kind'}, 'must name one of its series or images behind "#": curve, gaps, image, series'),
+    ({'dataset': 'tfds:images'}, 'must have one label, a feature ClassLabel; it has none'),
+    ({'dataset': 'tfds:unlabelled'}, 'in train, example 0 has no label (b is -1)'),
+    ({'dataset': 'tfds:sentences'}, 'series or images behind "#": it has none'),
+    ({'dataset': 'tfds:translated/short'}, 'it has none'),
+    ({'dataset': 'tfds:labelled', 'missing': 'forward'}, 'task.missing=forward has no meaning'),
+    ({'dataset': 'tfds:labelled', 'validation': 51}, 'task.validation=51 must be a percentage'),
+    ({'dataset': 'label'}, 'tfds:NAME, or .ts files'),
+  ],
+)
+def test_what_has_no_labelled_series_is_one_line(options, message):
+  with pytest.raises(InputError) as caught:
+    tasks.make('classification', options).spec  # noqa: B018
   assert message in str(caught.value)
   assert '\n' not in str(caught.value)
 
