@@ -13,7 +13,7 @@ from seqmodels.notation import Flags
 ADDITIVE = ('sinusoidal', 'learned')  # added to the input by the model; the other encodings act inside mixers
 
 
-def advance(start: Int[Array, 'b'], length: int, documents: Documents) -> tuple[Int[Array, 'b t'], Int[Array, 'b']]:
+def advance(start: Int[Array, ' b'], length: int, documents: Documents) -> tuple[Int[Array, 'b t'], Int[Array, ' b']]:
   """Return the position of each token in its document, and the position of the token after the segment.
 
   start: position of the first token here. A reset begins a document at 0; padding does not count (a padded position
@@ -49,7 +49,7 @@ def compact(mask: Flags) -> tuple[Int[Array, 'b t'], Int[Array, 'b t'], Flags]:
   return source, jnp.maximum(place, 0), index <= place[:, -1:]
 
 
-def turns(half: int) -> tuple[UInt[np.ndarray, 'half'], UInt[np.ndarray, 'half']]:
+def turns(half: int) -> tuple[UInt[np.ndarray, ' half'], UInt[np.ndarray, ' half']]:
   """Return the turns a position of wavelengths from 2π to 10,000·2π as 64-bit fractions of one: (high, low) word."""
   per_position = 10_000.0 ** (-np.arange(half, dtype=np.float64) / half) / (2 * math.pi)
   high = np.floor(per_position * 2.0**32)
@@ -90,7 +90,7 @@ def rotary(x: Float[Array, 'b t h k'], position: Int[Array, 'b t']) -> Float[Arr
   return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
-def alibi_slopes(heads: int) -> Float[np.ndarray, 'h']:
+def alibi_slopes(heads: int) -> Float[np.ndarray, ' h']:
   """Return 2^(-8 i / h) for i = 1 … h, if h is a power of two (Press et al. 2022, section 3).
 
   For other head counts, those of the largest power of two below h, and then every other one of twice as many heads (the
@@ -105,8 +105,8 @@ def alibi_slopes(heads: int) -> Float[np.ndarray, 'h']:
 
 
 def t5_bucket(
-  distance: Int[Array, 'm'], *, buckets: int = 32, farthest: int = 128, ahead: bool = False
-) -> Int[Array, 'm']:
+  distance: Int[Array, ' m'], *, buckets: int = 32, farthest: int = 128, ahead: bool = False
+) -> Int[Array, ' m']:
   """Return the bucket of a distance (Raffel et al. 2020, section 2.1).
 
   Half of the buckets are exact, the others logarithmic up to `farthest`, from where on all distances share one. ahead:

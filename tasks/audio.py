@@ -39,7 +39,7 @@ def frame_count(samples: int, window: int, hop: int) -> int:
   return 1 + max(0, -(-(samples - window) // hop))
 
 
-def framed(samples: Int16[np.ndarray, 'n'], window: int, hop: int) -> Float32[np.ndarray, 'f w']:
+def framed(samples: Int16[np.ndarray, ' n'], window: int, hop: int) -> Float32[np.ndarray, 'f w']:
   """Return frames of `window` samples in [-1, 1], one every `hop`, zeros behind the end."""
   frames = frame_count(len(samples), window, hop)
   padded = np.zeros((frames - 1) * hop + max(window, len(samples)), np.float32)
@@ -52,7 +52,7 @@ def transform_size(window: int) -> int:
   return 1 << (window - 1).bit_length()
 
 
-def hann(window: int) -> Float32[np.ndarray, 'w']:
+def hann(window: int) -> Float32[np.ndarray, ' w']:
   """Return a periodic Hann window."""
   return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)
 
@@ -109,7 +109,7 @@ def log_mel_of(frames: Float32[np.ndarray, 'f w'], rate: int, mels: int) -> Floa
 
 def griffin_lim(
   bands: Float[np.ndarray, 'f m'], rate: int, window: int, hop: int, rounds: int = 60
-) -> Float32[np.ndarray, 'n']:
+) -> Float32[np.ndarray, ' n']:
   """Return a sound whose log-mel bands are about these, its largest sample being 0.5 (Griffin & Lim 1984).
 
   The power of each frequency is that of the pseudoinverse of the filters; phases begin at random, the same each time.

@@ -23,14 +23,14 @@ def statistics(values: Float[np.ndarray, 'b t d'], mask: Bool[np.ndarray, 'b t']
   return np.concatenate([mean, deviation, least, greatest], axis=1)
 
 
-def log_prior(labels: Int[np.ndarray, 'b'], classes: int) -> Float[np.ndarray, 'c']:
+def log_prior(labels: Int[np.ndarray, ' b'], classes: int) -> Float[np.ndarray, ' c']:
   """Return the logarithms of the class frequencies, with one more example of each class."""
   number = np.bincount(labels, minlength=classes) + 1.0
   return np.log(number / number.sum())
 
 
 def multinomial(
-  bags: Float[np.ndarray, 'b n'], labels: Int[np.ndarray, 'b'], classes: int, others: Float[np.ndarray, 'm n']
+  bags: Float[np.ndarray, 'b n'], labels: Int[np.ndarray, ' b'], classes: int, others: Float[np.ndarray, 'm n']
 ) -> Float[np.ndarray, 'm c']:
   """Return the log-probabilities of naive Bayes over counts of tokens, each one counted once more (McCallum 1998)."""
   totals = np.stack([bags[labels == c].sum(axis=0) + 1 for c in range(classes)])
@@ -39,7 +39,7 @@ def multinomial(
 
 
 def gaussian(
-  features: Float[np.ndarray, 'b f'], labels: Int[np.ndarray, 'b'], classes: int, others: Float[np.ndarray, 'm f']
+  features: Float[np.ndarray, 'b f'], labels: Int[np.ndarray, ' b'], classes: int, others: Float[np.ndarray, 'm f']
 ) -> Float[np.ndarray, 'm c']:
   """Return the log-probabilities of naive Bayes with a normal distribution a feature and class."""
   spread = features.var(axis=0)
@@ -53,7 +53,7 @@ def gaussian(
   return _normalised(likelihood + log_prior(labels, classes))
 
 
-def scores(log_probabilities: Float[np.ndarray, 'm c'], answers: Int[np.ndarray, 'm']) -> dict[str, float]:
+def scores(log_probabilities: Float[np.ndarray, 'm c'], answers: Int[np.ndarray, ' m']) -> dict[str, float]:
   """Return the mean loss in nats and the accuracy."""
   picked = log_probabilities[np.arange(len(answers)), answers]
   right = log_probabilities.argmax(axis=1) == answers

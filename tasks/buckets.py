@@ -38,7 +38,7 @@ class BucketOrder:
   batch_size: int
   seed: int
 
-  def batches_before(self, epoch: int) -> Int64[np.ndarray, 'k']:
+  def batches_before(self, epoch: int) -> Int64[np.ndarray, ' k']:
     """Return how many batches each bucket has given before an epoch."""
     return epoch * np.asarray(self.counts, np.int64) // self.batch_size
 
@@ -53,7 +53,7 @@ class BucketOrder:
     bucket = int(order[place])
     return bucket, int(before[bucket] + ranks[place])
 
-  def members(self, number: int, rows: Int64[np.ndarray, 'b']) -> tuple[int, Int64[np.ndarray, 'b']]:
+  def members(self, number: int, rows: Int64[np.ndarray, ' b']) -> tuple[int, Int64[np.ndarray, ' b']]:
     """Return the bucket of a batch, and which of its examples stand in the given rows."""
     bucket, place = self.at(number)
     return bucket, shuffled(place * self.batch_size + rows, self.counts[bucket], self.seed)

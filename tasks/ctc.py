@@ -16,7 +16,7 @@ def nats(
   mask: Bool[Array, 'b t'] | None,
   labels: Int[Array, 'b l'],
   has_label: Bool[Array, 'b l'],
-) -> Float[Array, 'b']:
+) -> Float[Array, ' b']:
   """Return −log p(labels) of each row, summed over all alignments with the steps that `mask` counts."""
   padding = jnp.zeros(logits.shape[:2]) if mask is None else 1.0 - mask
   return optax.ctc_loss(logits.astype(jnp.float32), padding, labels, 1.0 - has_label, blank_id=BLANK)
@@ -32,12 +32,12 @@ def greedy(
   return best, is_written if mask is None else is_written & mask
 
 
-def needed_steps(labels: Int[np.ndarray, 'l']) -> int:
+def needed_steps(labels: Int[np.ndarray, ' l']) -> int:
   """Return the fewest steps that hold the labels: one each, and a blank between equal ones."""
   return len(labels) + int((labels[1:] == labels[:-1]).sum())
 
 
-def prefix_search(log_probabilities: Float[np.ndarray, 't n'], beams: int) -> Int[np.ndarray, 'l']:
+def prefix_search(log_probabilities: Float[np.ndarray, 't n'], beams: int) -> Int[np.ndarray, ' l']:
   """Return the likeliest labels that a beam search over prefixes finds (Graves & Jaitly 2014).
 
   Unlike greedy decoding it adds up the alignments of the same labels. Each prefix has two probabilities: of the

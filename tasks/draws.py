@@ -36,7 +36,7 @@ def key(*parts: int | str) -> int:
 
 
 def words(
-  key: int | UInt64[np.ndarray, 'b'], indices: Int64[np.ndarray, 'b'], columns: int
+  key: int | UInt64[np.ndarray, ' b'], indices: Int64[np.ndarray, ' b'], columns: int
 ) -> UInt64[np.ndarray, 'b c']:
   """Return `columns` uniform 64-bit words for each example, from one key or from a key each."""
   start = _mix(np.asarray(key, np.uint64) + _GOLDEN * (indices.astype(np.uint64) + np.uint64(1)))
@@ -56,7 +56,7 @@ def uniforms(words: UInt64[np.ndarray, 'b c']) -> Float64[np.ndarray, 'b c']:
   return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, 'b']) -> Int64[np.ndarray, 'b c']:
+def distinct(words: UInt64[np.ndarray, 'b c'], below: int | Int64[np.ndarray, ' b']) -> Int64[np.ndarray, 'b c']:
   """Return `c` different numbers of [0, below) a row, every ordered choice equally likely (needs c <= below).
 
   Draw i picks from what is left, [0, below − i), and steps over the numbers already taken. From the last draw to the
@@ -82,14 +82,14 @@ def skipping(rank: Int64[np.ndarray, 'b c'], taken: Int64[np.ndarray, 'b k'], be
 
 
 def weighted(
-  words: UInt64[np.ndarray, 'b c'], weights: Float64[np.ndarray, 'c'], count: int
+  words: UInt64[np.ndarray, 'b c'], weights: Float64[np.ndarray, ' c'], count: int
 ) -> Int64[np.ndarray, 'b k']:
   """Return `count` different columns a row, drawn in proportion to `weights` (Gumbel top-k, Vieira 2014)."""
   scores = np.log(weights)[None, :] - np.log(-np.log(uniforms(words)))
   return np.argsort(-scores, axis=1)[:, :count]
 
 
-def permuted(positions: Int64[np.ndarray, 'b'], size: int, key: int) -> Int64[np.ndarray, 'b']:
+def permuted(positions: Int64[np.ndarray, ' b'], size: int, key: int) -> Int64[np.ndarray, ' b']:
   """Return the images of `positions` under a pseudo-random permutation of [0, size), without building it.
 
   A Feistel network over two halves of about √size values each, whose product is hardly more than `size`; a value that

@@ -21,8 +21,8 @@ def edit_distance(written: Sequence[Hashable], reference: Sequence[Hashable]) ->
 
 
 def edit_distances(
-  written: Int[Array, 'b t'], is_written: Bool[Array, 'b t'], reference: Int[Array, 'b l'], lengths: Int[Array, 'b']
-) -> Float[Array, 'b']:
+  written: Int[Array, 'b t'], is_written: Bool[Array, 'b t'], reference: Int[Array, 'b l'], lengths: Int[Array, ' b']
+) -> Float[Array, ' b']:
   """Return the edit distance of each row, in JAX.
 
   Args:

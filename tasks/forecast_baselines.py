@@ -14,7 +14,7 @@ RIDGES = (1e-3, 1e-2, 1e-1)  # relative to the mean square of the inputs; the be
 KERNEL = 25  # steps of the moving average of DLinear (Zeng et al. 2023)
 TOGETHER = 16_384  # windows that are held at once
 
-Starts = dict[str, Int64[np.ndarray, 'w']]  # split → the first row of each window
+Starts = dict[str, Int64[np.ndarray, ' w']]  # split → the first row of each window
 Forecast = Callable[[Float64[np.ndarray, 'w s']], Float64[np.ndarray, 'w t']]
 Part = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # forecast, future, the series and the variable of some windows
 
@@ -58,7 +58,7 @@ def naive2_table(data: Series, split: str, horizon: int) -> Float64[np.ndarray, 
   return table
 
 
-def _seasonal(season: Int64[np.ndarray, 't']) -> Forecast:
+def _seasonal(season: Int64[np.ndarray, ' t']) -> Forecast:
   return lambda past: past[:, season]
 
 
@@ -72,7 +72,7 @@ class Moments(NamedTuple):
   cross: Float64[np.ndarray, 's+1 h']
 
   @classmethod
-  def of(cls, data: Series, starts: Int64[np.ndarray, 'w'], lookback: int, horizon: int) -> 'Moments':
+  def of(cls, data: Series, starts: Int64[np.ndarray, ' w'], lookback: int, horizon: int) -> 'Moments':
     gram, cross = np.zeros((lookback + 1, lookback + 1)), np.zeros((lookback + 1, horizon))
     for past, future, _, _ in _pairs(data, starts, lookback, horizon):
       inputs = _with_one(past)
@@ -144,7 +144,7 @@ def _with_one(past: Float64[np.ndarray, 'w s']) -> Float64[np.ndarray, 'w s+1']:
   return np.concatenate([past, np.ones((len(past), 1))], axis=1)
 
 
-def _pairs(data: Series, starts: Int64[np.ndarray, 'w'], lookback: int, horizon: int) -> Iterator[tuple]:
+def _pairs(data: Series, starts: Int64[np.ndarray, ' w'], lookback: int, horizon: int) -> Iterator[tuple]:
   """Yield past, future, the series and the variable of some windows at a time."""
   for variable in range(data.values.shape[1]):
     every = np.lib.stride_tricks.sliding_window_view(data.values[:, variable], lookback + horizon)

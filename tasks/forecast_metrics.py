@@ -30,7 +30,7 @@ def scaled_error(forecast: Values, actual: Values, naive: Values) -> Any:
   return xp.where(naive > 0, xp.abs(forecast - actual) / xp.where(naive > 0, naive, 1.0), 0.0)
 
 
-def levels(count: int) -> Float[np.ndarray, 'k']:
+def levels(count: int) -> Float[np.ndarray, ' k']:
   """Return `count` levels equally far from each other, from 0 and from 1: 9 are 0.1 … 0.9."""
   return np.arange(1, count + 1, dtype=np.float32) / np.float32(count + 1)
 

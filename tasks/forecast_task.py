@@ -175,7 +175,7 @@ def _wide(batch: Batch, name: str) -> Float[Array, 'b m']:
   return jnp.tile(values, (1, _flat(batch.targets).shape[1] // values.shape[1]))
 
 
-def _over_targets(weights: Float[Array, 'b *t'], targets: Float[Array, 'b m']) -> Float[Array, 'b m']:
+def _over_targets(weights: Float[Array, ' b *t'], targets: Float[Array, 'b m']) -> Float[Array, 'b m']:
   rows, count = targets.shape
   flat = weights.reshape(rows, -1)
   return jnp.repeat(flat, count // flat.shape[1], axis=1)

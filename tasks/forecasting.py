@@ -102,12 +102,12 @@ class Forecasting(ForecastTask):
       return Spec('causal', inputs, self.outputs(inputs.size), length=given + self.horizon // self.patch - 1)
     return Spec('causal', inputs, self.outputs(self.horizon * self._variables), length=given, readout='last')
 
-  def windows(self, split: str) -> Int64[np.ndarray, 'w']:
+  def windows(self, split: str) -> Int64[np.ndarray, ' w']:
     """Return the first rows of the split's windows. Raises InputError if a series is too short for one."""
     return self._windows[split]
 
   @functools.cached_property
-  def _windows(self) -> dict[str, Int64[np.ndarray, 'w']]:
+  def _windows(self) -> dict[str, Int64[np.ndarray, ' w']]:
     found: dict[str, list[np.ndarray]] = {split: [] for split in self.splits}
     for start, (train, validation, test) in zip(self.data.starts, self.data.ends, strict=True):
       borders = {

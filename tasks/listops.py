@@ -35,10 +35,10 @@ class Level(NamedTuple):
   arguments: the number of its children; 0 of a digit.
   """
 
-  tree: Int[np.ndarray, 'n']
-  parent: Int[np.ndarray, 'n']
-  token: Int[np.ndarray, 'n']
-  arguments: Int[np.ndarray, 'n']
+  tree: Int[np.ndarray, ' n']
+  parent: Int[np.ndarray, ' n']
+  token: Int[np.ndarray, ' n']
+  arguments: Int[np.ndarray, ' n']
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ListOps(LabelTask, Procedural):
     mask = np.arange(self.length)[None, :] < lengths[:, None]
     return Batch(inputs, labels, np.ones(len(indices), np.float32), mask=mask)
 
-  def _trees(self, key: int, indices: Int[np.ndarray, 'b']) -> list[Level]:
+  def _trees(self, key: int, indices: Int[np.ndarray, ' b']) -> list[Level]:
     """Return the first tree of the right length of each example; tree i is that of indices[i]."""
     found: list[list[Level]] = []
     rows: list[np.ndarray] = []
@@ -103,7 +103,7 @@ class ListOps(LabelTask, Procedural):
       f'task.nesting={self.nesting} and task.arguments={self.arguments}'
     )
 
-  def _forest(self, keys: UInt64[np.ndarray, 'n']) -> tuple[list[Level], Int[np.ndarray, 'n']]:
+  def _forest(self, keys: UInt64[np.ndarray, ' n']) -> tuple[list[Level], Int[np.ndarray, ' n']]:
     """Return a tree for each key, by levels, and their sizes in symbols; one that is too large grows no more."""
     tree = np.arange(len(keys))
     parent, sizes = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
@@ -125,7 +125,7 @@ class ListOps(LabelTask, Procedural):
     return levels, sizes
 
 
-def _selected(levels: list[Level], trees: Int[np.ndarray, 'k'], number: int) -> list[Level]:
+def _selected(levels: list[Level], trees: Int[np.ndarray, ' k'], number: int) -> list[Level]:
   """Return the levels of the chosen trees alone, which get the numbers 0, 1, … in this order (ascending)."""
   renamed = np.full(number, -1)
   renamed[trees] = np.arange(len(trees))
@@ -158,7 +158,7 @@ def _joined(found: list[list[Level]], rows: list[np.ndarray]) -> list[Level]:
   return levels
 
 
-def _sizes(levels: list[Level]) -> list[Int[np.ndarray, 'n']]:
+def _sizes(levels: list[Level]) -> list[Int[np.ndarray, ' n']]:
   """Return the number of symbols of the expression at each node."""
   sizes = [np.where(level.arguments > 0, 2, 1) for level in levels]
   for depth in range(len(levels) - 1, 0, -1):
@@ -167,7 +167,7 @@ def _sizes(levels: list[Level]) -> list[Int[np.ndarray, 'n']]:
   return sizes
 
 
-def _starts(levels: list[Level], sizes: list[Int[np.ndarray, 'n']]) -> list[Int[np.ndarray, 'n']]:
+def _starts(levels: list[Level], sizes: list[Int[np.ndarray, ' n']]) -> list[Int[np.ndarray, ' n']]:
   """Return the position at which the expression of each node begins."""
   starts = [np.zeros(len(sizes[0]), np.int64)]
   for above, level, size in zip(levels, levels[1:], sizes[1:], strict=False):
@@ -177,7 +177,7 @@ def _starts(levels: list[Level], sizes: list[Int[np.ndarray, 'n']]) -> list[Int[
   return starts
 
 
-def _values(levels: list[Level]) -> Int[np.ndarray, 'b']:
+def _values(levels: list[Level]) -> Int[np.ndarray, ' b']:
   """Return the value of each tree."""
   values = levels[-1].token
   for level, below in zip(levels[-2::-1], levels[:0:-1], strict=True):

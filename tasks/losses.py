@@ -19,13 +19,13 @@ def correct(logits: Float[Array, '*b n'], targets: Int[Array, '*b']) -> Float[Ar
   return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
 
 
-def weighted(values: Float[Array, 'b *t'], weights: Float[Array, 'b *t']) -> Float[Array, 'b *t']:
+def weighted(values: Float[Array, ' b *t'], weights: Float[Array, ' b *t']) -> Float[Array, ' b *t']:
   """Return values · weights in float32; exactly 0 where a weight is 0, whatever a model gives there (NaN included)."""
   values, weights = values.astype(jnp.float32), weights.astype(jnp.float32)
   return jnp.where(weights > 0, values * weights, 0.0)
 
 
-def summed(values: Float[Array, 'b *t'], weights: Float[Array, 'b *t']) -> Sums:
+def summed(values: Float[Array, ' b *t'], weights: Float[Array, ' b *t']) -> Sums:
   """Return the sums of the weighted values and of the weights over everything but the batch: [b], [b]."""
   rows = values.shape[0]
   values, weights = weighted(values, weights), weights.astype(jnp.float32)

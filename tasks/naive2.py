@@ -10,7 +10,7 @@ from jaxtyping import Float64
 QUANTILE = 1.645  # of the normal distribution, at 90 % both ways
 
 
-def forecast(past: Float64[np.ndarray, 't'], period: int, horizon: int) -> Float64[np.ndarray, 'h']:
+def forecast(past: Float64[np.ndarray, ' t'], period: int, horizon: int) -> Float64[np.ndarray, ' h']:
   """Return the forecast of the `horizon` values after `past`, which must be positive where a season is found."""
   season = np.ones(1)
   if period > 1 and is_seasonal(past, period):
@@ -19,7 +19,7 @@ def forecast(past: Float64[np.ndarray, 't'], period: int, horizon: int) -> Float
   return past[-1] / season[(len(past) - 1) % len(season)] * following
 
 
-def is_seasonal(values: Float64[np.ndarray, 't'], period: int) -> bool:
+def is_seasonal(values: Float64[np.ndarray, ' t'], period: int) -> bool:
   """Tell whether the autocorrelation at lag `period` is beyond Bartlett's limit, over three seasons or more."""
   if len(values) < 3 * period:
     return False
@@ -32,7 +32,7 @@ def is_seasonal(values: Float64[np.ndarray, 't'], period: int) -> bool:
   return bool(abs(correlations[-1]) > limit)
 
 
-def seasonal_indices(values: Float64[np.ndarray, 't'], period: int) -> Float64[np.ndarray, 'p']:
+def seasonal_indices(values: Float64[np.ndarray, ' t'], period: int) -> Float64[np.ndarray, ' p']:
   """Return the factor of each step of a season, of mean 1: the mean ratio to a centred moving average."""
   ends = [] if period % 2 else [0.5]  # of an even season half of the steps at both ends count
   weights = np.array([*ends, *[1.0] * (period - len(ends)), *ends]) / period

@@ -15,11 +15,11 @@ class Ngrams:
   count more (MacKay & Peto 1995), so that an unseen pair costs a little more than its token alone.
   """
 
-  text: Int[np.ndarray, 't']
+  text: Int[np.ndarray, ' t']
   size: int
 
   @functools.cached_property
-  def counts(self) -> Int[np.ndarray, 'n']:
+  def counts(self) -> Int[np.ndarray, ' n']:
     return np.bincount(self.text, minlength=self.size) + 1
 
   @functools.cached_property
@@ -50,7 +50,7 @@ class Ngrams:
     likeliest[pairs[order] // self.size] = pairs[order] % self.size  # the last one written is the most frequent
     return likeliest
 
-  def metrics(self, before: Int[np.ndarray, 't'], targets: Int[np.ndarray, 't']) -> dict[str, dict[str, float]]:
+  def metrics(self, before: Int[np.ndarray, ' t'], targets: Int[np.ndarray, ' t']) -> dict[str, dict[str, float]]:
     """Return name → loss in nats and accuracy over the targets."""
     unigram, bigram = self.unigram(targets), self.bigram(before, targets)
     return {

@@ -50,7 +50,7 @@ class IndexedTask(Task):
     """
 
   @abc.abstractmethod
-  def arrays(self, split: str, indices: Int64[np.ndarray, 'b'], seed: int = 0) -> Batch:
+  def arrays(self, split: str, indices: Int64[np.ndarray, ' b'], seed: int = 0) -> Batch:
     """Return whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""
 
   def evaluations(self) -> dict[str, Evaluation]:
@@ -99,7 +99,7 @@ def to_grain(batch_at: Callable[[int], Batch], number: int) -> Any:
   return dataset.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
 
 
-def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, 'b']:
+def _positions(batch: int, batch_size: int, shard: Shard) -> Int64[np.ndarray, ' b']:
   """Return places in the global order: shard i of n takes the i-th of n parts of each global batch."""
   return (int(batch) * shard.count + shard.index) * batch_size + np.arange(batch_size, dtype=np.int64)
 
@@ -129,7 +129,7 @@ def _endless(gather: Callable[..., Batch], count: int, batch_size: int, spec: Sp
   return batch_at
 
 
-def shuffled(positions: Int64[np.ndarray, 'b'], count: int, seed: int) -> Int64[np.ndarray, 'b']:
+def shuffled(positions: Int64[np.ndarray, ' b'], count: int, seed: int) -> Int64[np.ndarray, ' b']:
   """Return the example numbers at places of the endless training order of `count` examples."""
   epochs, places = np.divmod(positions, count)
   indices = np.empty_like(places)
@@ -192,7 +192,7 @@ def cut(batch: Batch, piece: int, segment: int) -> Batch:
   return Batch(part(batch.inputs), targets, weights, reset, mask, extras=batch.extras)
 
 
-def _ends_between(batch: Batch, start: int, stop: int) -> Float32[np.ndarray, 'b']:
+def _ends_between(batch: Batch, start: int, stop: int) -> Float32[np.ndarray, ' b']:
   """Return 1 for sequences whose last position that is not padding lies in [start, stop), 0 for others."""
   rows, length = batch.inputs.shape[:2]
   last = np.full(rows, length - 1) if batch.mask is None else length - 1 - np.argmax(batch.mask[:, ::-1], axis=1)

@@ -12,7 +12,7 @@ from tasks.datasets import speech
 from tasks.speech_task import Reading, read_steps
 from tasks.transcripts import Labels
 
-Speakers = tuple[Int[np.ndarray, 'm'], Int[np.ndarray, 's'], Int[np.ndarray, 's']]
+Speakers = tuple[Int[np.ndarray, ' m'], Int[np.ndarray, ' s'], Int[np.ndarray, ' s']]
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Prepared:
   """
 
   labels: Labels
-  texts: dict[str, list[Int[np.ndarray, 'l']]]
+  texts: dict[str, list[Int[np.ndarray, ' l']]]
   longest: int
-  between: Int[np.ndarray, 'k']
-  mean: Float[np.ndarray, 'd']
-  deviation: Float[np.ndarray, 'd']
+  between: Int[np.ndarray, ' k']
+  mean: Float[np.ndarray, ' d']
+  deviation: Float[np.ndarray, ' d']
   by_speaker: dict[str, Speakers]
 
-  def joined(self, split: str, chosen: Int[np.ndarray, 'n']) -> Int[np.ndarray, 'l']:
+  def joined(self, split: str, chosen: Int[np.ndarray, ' n']) -> Int[np.ndarray, ' l']:
     """Return the labels of joined recordings; −1 stands for none."""
     parts: list[np.ndarray] = []
     for number in chosen[chosen >= 0]:

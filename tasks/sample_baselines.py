@@ -14,7 +14,7 @@ SMALLEST, SCALES = 2.0**-15, 15  # the least width that is tried, and how many, 
 LARGEST = 200_000  # samples that the prediction is fitted to, about
 LEAST = 1e-6  # probability of a sample
 
-Waves = Sequence[UInt8[np.ndarray, 'n']]
+Waves = Sequence[UInt8[np.ndarray, ' n']]
 
 
 def scores(train: Waves, test: Waves) -> dict[str, dict[str, float]]:
@@ -71,7 +71,7 @@ def _enough(waves: Waves) -> int:
   return 1 + int(np.searchsorted(np.cumsum([len(wave) for wave in waves]), LARGEST))
 
 
-def _windows(waves: Waves, silence: UInt8[np.ndarray, 'm']) -> tuple[Float[np.ndarray, 'n k'], Int[np.ndarray, 'n']]:
+def _windows(waves: Waves, silence: UInt8[np.ndarray, ' m']) -> tuple[Float[np.ndarray, 'n k'], Int[np.ndarray, ' n']]:
   """Return the sound of the ORDER samples before each sample, the newest last, and its code.
 
   silence: what stands before each wave; samples without ORDER others before them are left out.
@@ -81,11 +81,11 @@ def _windows(waves: Waves, silence: UInt8[np.ndarray, 'm']) -> tuple[Float[np.nd
   return audio.from_mu_law(table[:, :-1]).astype(np.float64), table[:, -1].astype(np.int64)
 
 
-def _loudness(past: Float[np.ndarray, 'n k']) -> Float[np.ndarray, 'n']:
+def _loudness(past: Float[np.ndarray, 'n k']) -> Float[np.ndarray, ' n']:
   return np.abs(past).mean(axis=1)
 
 
-def _best_width(centre: Float[np.ndarray, 'n'], codes: Int[np.ndarray, 'n']) -> float:
+def _best_width(centre: Float[np.ndarray, ' n'], codes: Int[np.ndarray, ' n']) -> float:
   """Return the width of the likeliest distribution of the samples, of SCALES that are tried."""
   if not len(codes):
     return SMALLEST
@@ -93,8 +93,8 @@ def _best_width(centre: Float[np.ndarray, 'n'], codes: Int[np.ndarray, 'n']) -> 
 
 
 def _logistic_nats(
-  centre: Float[np.ndarray, 'n'], codes: Int[np.ndarray, 'n'], width: Float[np.ndarray, 'n'] | float
-) -> Float[np.ndarray, 'n']:
+  centre: Float[np.ndarray, ' n'], codes: Int[np.ndarray, ' n'], width: Float[np.ndarray, ' n'] | float
+) -> Float[np.ndarray, ' n']:
   """Return −log of the mass that a logistic distribution around `centre` has in the intervals of the codes."""
   between = np.clip((2 * np.arange(1, audio.LEVELS) - 1) / audio.MU - 1, -1, 1)  # on the even scale of the codes
   borders = np.sign(between) * np.expm1(np.abs(between) * math.log1p(audio.MU)) / audio.MU

@@ -29,7 +29,7 @@ class SentenceTokenizer:
   def vocabulary(self) -> tuple[str, ...]:
     return ('', *self.subwords.vocabulary)
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     """Return the ids of a sentence, its end among them."""
     return np.append(self.subwords.encode(f' {text.strip()}') + 1, END)
 
@@ -53,15 +53,15 @@ class SentenceTokenizer:
 class Sentences:
   """Hold the ids of all sentences; sentence i is ids[starts[i] : starts[i + 1]], its end the last of them."""
 
-  ids: Int32[np.ndarray, 't']
-  starts: Int64[np.ndarray, 'n1']
+  ids: Int32[np.ndarray, ' t']
+  starts: Int64[np.ndarray, ' n1']
 
   @functools.cached_property
-  def lengths(self) -> Int64[np.ndarray, 'n']:
+  def lengths(self) -> Int64[np.ndarray, ' n']:
     return np.diff(self.starts)
 
   def padded(
-    self, indices: Int64[np.ndarray, 'b'], length: int
+    self, indices: Int64[np.ndarray, ' b'], length: int
   ) -> tuple[Int32[np.ndarray, 'b t'], Bool[np.ndarray, 'b t']]:
     """Return sentences with END as padding up to `length`, and which tokens are theirs."""
     places = np.arange(length)[None, :]
@@ -69,5 +69,5 @@ class Sentences:
     positions = np.minimum(self.starts[indices][:, None] + places, len(self.ids) - 1)
     return np.where(mask, self.ids[positions], np.int32(END)), mask
 
-  def sentence(self, index: int) -> Int32[np.ndarray, 't']:
+  def sentence(self, index: int) -> Int32[np.ndarray, ' t']:
     return self.ids[self.starts[index] : self.starts[index + 1]]

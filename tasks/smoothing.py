@@ -21,7 +21,7 @@ class Smoothed(NamedTuple):
 
 
 def smooth(
-  values: Float64[np.ndarray, 't n'], starts: Int64[np.ndarray, 'k'], ends: Int64[np.ndarray, 'k 3'], period: int
+  values: Float64[np.ndarray, 't n'], starts: Int64[np.ndarray, ' k'], ends: Int64[np.ndarray, 'k 3'], period: int
 ) -> Smoothed:
   """Smooth each of k series, one after the other along the first axis; period 1: no season.
 

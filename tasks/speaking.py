@@ -24,13 +24,13 @@ read = jax.jit(Decoder.read)
 class Chunk(NamedTuple):
   """Hold samples in [-1, 1], and the seconds of computing that they took."""
 
-  samples: Float32[np.ndarray, 'n']
+  samples: Float32[np.ndarray, ' n']
   seconds: float
 
 
 def speak(
   decoder: Decoder,
-  condition: Int[np.ndarray, 'c'],
+  condition: Int[np.ndarray, ' c'],
   *,
   block: int,
   samples: int,
@@ -67,7 +67,7 @@ def speak(
 
 
 def speak_frames(
-  task: SpeechFrames, model: Model, params: Params, source: Int[np.ndarray, 's'], samples: int
+  task: SpeechFrames, model: Model, params: Params, source: Int[np.ndarray, ' s'], samples: int
 ) -> Iterator[Chunk]:
   """Yield the first `samples` of the sound of a source, in one chunk: Griffin-Lim needs all frames."""
   start = time.perf_counter()
@@ -76,6 +76,6 @@ def speak_frames(
   yield Chunk(sound, time.perf_counter() - start)
 
 
-def sound_of(chunks: Sequence[Chunk]) -> Float32[np.ndarray, 'n']:
+def sound_of(chunks: Sequence[Chunk]) -> Float32[np.ndarray, ' n']:
   """Return the samples of all chunks."""
   return np.concatenate([chunk.samples for chunk in chunks])

@@ -168,16 +168,16 @@ class SpeechFrames(SpeechTask):
   def _unfolded(self, steps: Float[np.ndarray, 't n']) -> Float[np.ndarray, 'f m']:
     return steps.reshape(-1, self.mels)
 
-  def audible(self, frames: Float[np.ndarray, 'f m']) -> Float32[np.ndarray, 'n']:
+  def audible(self, frames: Float[np.ndarray, 'f m']) -> Float32[np.ndarray, ' n']:
     """Return the sound of scaled frames; its loudness, which frames do not have, is made up."""
     bands = frames * self.prepared.deviation + self.prepared.mean
     return audio.griffin_lim(bands, self.rate, self.window, self.step)
 
-  def encode(self, text: str) -> Int[np.ndarray, 't']:
+  def encode(self, text: str) -> Int[np.ndarray, ' t']:
     """Return the source of a prompt such as "seven theo": a text, then a speaker."""
     return self.prepared.encode(text)
 
-  def text_of(self, source: Int[np.ndarray, 't']) -> str:
+  def text_of(self, source: Int[np.ndarray, ' t']) -> str:
     """Return the text of a source."""
     return self.prepared.labels.decode(source[1:])
 
@@ -230,13 +230,13 @@ class Prepared(NamedTuple):
   labels: Labels
   speakers: tuple[str, ...]
   longest: int
-  mean: Float32[np.ndarray, 'm']
-  deviation: Float32[np.ndarray, 'm']
+  mean: Float32[np.ndarray, ' m']
+  deviation: Float32[np.ndarray, ' m']
 
-  def source(self, text: str, speaker: str) -> Int[np.ndarray, 's']:
+  def source(self, text: str, speaker: str) -> Int[np.ndarray, ' s']:
     return np.array([self.labels.size + self.speakers.index(speaker), *self.labels.encode(text)], np.int64)
 
-  def encode(self, prompt: str) -> Int[np.ndarray, 's']:
+  def encode(self, prompt: str) -> Int[np.ndarray, ' s']:
     """Return the source of "text speaker"; the speaker may be left out where there is one. Raises InputError."""
     text, _, speaker = ' '.join(prompt.split()).rpartition(' ')
     if len(self.speakers) == 1 and speaker not in self.speakers:

@@ -253,7 +253,7 @@ class SpeechRecognition(SpeechTask):
     rows = zip(np.asarray(scores), batch.mask, strict=True)
     return [labels.decode(ctc.prefix_search(row[mask], decoding.beams)) for row, mask in rows]
 
-  def sounds(self, samples: Sequence[Int16[np.ndarray, 'n']]) -> Batch:
+  def sounds(self, samples: Sequence[Int16[np.ndarray, ' n']]) -> Batch:
     """Return a batch of sounds at `rate` to transcribe; what is longer than `steps_read` is an InputError."""
     features = [read_sound(sound, self.rate, self.reading_of_sound) for sound in samples]
     most = max(map(len, features))

@@ -94,11 +94,11 @@ class SpeechSynthesis(SpeechTask):
     loss, weight = self.loss(outputs, batch)
     return {'loss': (loss, weight), 'bits': (loss / math.log(2), weight)}
 
-  def encode(self, text: str) -> Int[np.ndarray, 't']:
+  def encode(self, text: str) -> Int[np.ndarray, ' t']:
     """Return the condition of a prompt such as "seven theo": a text, then a speaker."""
     return self.conditions.encode(text)
 
-  def text_of(self, condition: Int[np.ndarray, 't']) -> str:
+  def text_of(self, condition: Int[np.ndarray, ' t']) -> str:
     """Return the text of a condition."""
     return self.conditions.texts[int(condition[0]) - FIRST]
 
@@ -111,7 +111,7 @@ class SpeechSynthesis(SpeechTask):
     train, test = (self._waves(split) for split in ('train', self.splits[-1]))
     return sample_baselines.scores(train, test)
 
-  def _waves(self, split: str) -> list[UInt8[np.ndarray, 'n']]:
+  def _waves(self, split: str) -> list[UInt8[np.ndarray, ' n']]:
     steps = self.steps(split, self.sound)
     return np.split(steps.values, steps.starts[1:-1])[: self.count(split)]
 
@@ -143,7 +143,7 @@ class Conditions:
   def _speaker_number(self) -> dict[str, int]:
     return {speaker: i for i, speaker in enumerate(self.speakers)}
 
-  def encode(self, prompt: str) -> Int[np.ndarray, 't']:
+  def encode(self, prompt: str) -> Int[np.ndarray, ' t']:
     """Return the tokens of "text speaker"; the speaker may be left out where there is one. Raises InputError."""
     prompt = ' '.join(prompt.split())
     for speaker in self.speakers:

@@ -42,12 +42,12 @@ class Steps:
   values: [n d] float32 for vectors, [n] uint8 for codes. cut: recordings that are longer than the steps that are kept.
   """
 
-  values: Shaped[np.ndarray, 'n *d']
-  starts: Int[np.ndarray, 'm']
+  values: Shaped[np.ndarray, ' n *d']
+  starts: Int[np.ndarray, ' m']
   cut: int
 
   @property
-  def lengths(self) -> Int[np.ndarray, 'm']:
+  def lengths(self) -> Int[np.ndarray, ' m']:
     return np.diff(self.starts)
 
 
@@ -77,7 +77,7 @@ def read_steps(options: speech.Options, stamp: tuple, split: str, reading: Readi
   return Steps(values, starts, cut)
 
 
-def _steps(samples: Int16[np.ndarray, 'n'], reading: Reading) -> Shaped[np.ndarray, 't *d']:
+def _steps(samples: Int16[np.ndarray, ' n'], reading: Reading) -> Shaped[np.ndarray, ' t *d']:
   """Return the steps of a sound; frames, where log-mel features are to be computed of them."""
   if reading.features == 'log_mel':
     return audio.framed(samples, round(audio.OVERLAP * reading.hop), reading.hop)
@@ -92,7 +92,7 @@ def _normalised(bands: Float32[np.ndarray, 't d'], normalise: str) -> Float32[np
   return bands - bands.mean(axis=0 if normalise == 'mean' else None)
 
 
-def read_sound(samples: Int16[np.ndarray, 'n'], rate: int, reading: Reading) -> Shaped[np.ndarray, 't *d']:
+def read_sound(samples: Int16[np.ndarray, ' n'], rate: int, reading: Reading) -> Shaped[np.ndarray, ' t *d']:
   """Return the steps of one sound at `rate`, as `read_steps` does."""
   steps = _steps(samples, reading)
   if reading.features == 'mu_law':

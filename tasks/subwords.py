@@ -66,7 +66,7 @@ class Subwords:
     return tuple(piece.decode(errors='replace') for piece in self.pieces)
 
   @functools.cached_property
-  def lengths(self) -> tuple[Float[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+  def lengths(self) -> tuple[Float[np.ndarray, ' n'], Float[np.ndarray, ' n']]:
     """Return the number of characters that begin in each token, and of bytes."""
     # Of the bytes of UTF-8, 10xxxxxx goes on with a character, and all others begin one.
     characters = [sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.pieces]
@@ -76,7 +76,7 @@ class Subwords:
   def checksum(self) -> str:
     return hashlib.sha256(self.model).hexdigest()
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     parts = [np.array(self._processor.encode(part), np.int64) for part in _chunks(text)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 

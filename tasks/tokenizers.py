@@ -26,7 +26,7 @@ class Tokenizer(Protocol):
   def vocabulary(self) -> tuple[str, ...] | None:
     """Return the token of each id; None where ids are bytes."""
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     """Return the ids of a text. Raises InputError for text outside the vocabulary."""
 
   def decode(self, ids: np.ndarray) -> str: ...
@@ -39,7 +39,7 @@ class Bytes:
   size: int = 256
   vocabulary: None = None
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     return np.frombuffer(text.encode(errors='surrogateescape'), np.uint8).astype(np.int64)
 
   def decode(self, ids: np.ndarray) -> str:
@@ -65,7 +65,7 @@ class _Listed:
 class Characters(_Listed):
   """Use characters as tokens. An empty string in the vocabulary is a token that decodes to nothing."""
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     """Return the ids of a text. Raises InputError for characters outside the vocabulary."""
     strange = sorted(set(text) - self.index.keys())
     if strange:
@@ -85,7 +85,7 @@ class WordTokenizer(_Listed):
 
   words: Words
 
-  def encode(self, text: str) -> Int64[np.ndarray, 't']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     found = list(self.words.split(text))
     if found and found[0] not in self.index and f' {found[0]}' in self.index:
       found[0] = f' {found[0]}'  # a prompt may begin in the middle of a sentence

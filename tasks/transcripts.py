@@ -32,7 +32,7 @@ class Labels:
   def size(self) -> int:
     return len(self.vocabulary)
 
-  def encode(self, text: str) -> Int64[np.ndarray, 'l']:
+  def encode(self, text: str) -> Int64[np.ndarray, ' l']:
     return np.array([self._index.get(part, 1) for part in split(text, self.unit)], np.int64)
 
   @functools.cached_property

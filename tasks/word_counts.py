@@ -24,9 +24,9 @@ class WordCounts(NamedTuple):
   ends: whether the last character is a space.
   """
 
-  inside: Float[np.ndarray, 'n']
-  begins: Bool[np.ndarray, 'n']
-  ends: Bool[np.ndarray, 'n']
+  inside: Float[np.ndarray, ' n']
+  begins: Bool[np.ndarray, ' n']
+  ends: Bool[np.ndarray, ' n']
 
   def words_in(
     self, before: Int[Array | np.ndarray, '*b'], tokens: Int[Array | np.ndarray, '*b']

@@ -15,7 +15,7 @@ Norms = dict[str, Float[Array, '*layers']]
 PARTS = ('encoder', 'decoder', 'stack')  # of a path, that a layer's name goes on from
 
 
-def squares(grads: Any) -> Float[Array, 'leaves']:
+def squares(grads: Any) -> Float[Array, ' leaves']:
   """Return the sum of squares of each leaf: those of the global norm, which the compiler computes once."""
   return jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(grads)])
 

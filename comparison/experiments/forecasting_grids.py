@@ -29,7 +29,7 @@ class Sampled(Forecasting):
   stride: int = 1
   spread_out: bool = True
 
-  def windows(self, split: str) -> Int64[np.ndarray, 'w']:
+  def windows(self, split: str) -> Int64[np.ndarray, ' w']:
     every = super().windows(split)
     if split != 'train':
       return every[:: self.stride]

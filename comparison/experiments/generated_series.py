@@ -52,7 +52,7 @@ def generated(family: str, rows: int) -> series.Series:
   return series.collected([values[:, None]], [borders], period, {'version': VERSION})
 
 
-def seasons(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
+def seasons(random: np.random.Generator, rows: int) -> Float64[np.ndarray, ' t']:
   """Return a daily and a weekly season whose strengths drift, in noise."""
   steps = np.arange(rows)
   drift = [1 + 0.5 * np.sin(2 * np.pi * steps / period) for period in (1009, 2503)]
@@ -60,7 +60,7 @@ def seasons(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
   return drift[0] * waves[0] + drift[1] * waves[1] + 0.3 * random.normal(size=rows)
 
 
-def regimes(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
+def regimes(random: np.random.Generator, rows: int) -> Float64[np.ndarray, ' t']:
   """Return an autoregression of two steps whose frequency is another one after every 100 steps, on average."""
   switches = random.random(rows) < 0.01
   frequency = random.choice([0.2, 0.5, 1.0], size=rows)[np.maximum.accumulate(np.where(switches, np.arange(rows), 0))]
@@ -71,7 +71,7 @@ def regimes(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
   return np.array(values)
 
 
-def returns(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
+def returns(random: np.random.Generator, rows: int) -> Float64[np.ndarray, ' t']:
   """Return stretches of 24 to 40 steps that nothing foretells, each of them followed by itself, in a little noise."""
   parts: list[np.ndarray] = []
   written = 0
@@ -82,7 +82,7 @@ def returns(random: np.random.Generator, rows: int) -> Float64[np.ndarray, 't']:
   return np.concatenate(parts)[:rows] + 0.1 * random.normal(size=rows)
 
 
-FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Float64[np.ndarray, 't']]] = {
+FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Float64[np.ndarray, ' t']]] = {
   'seasons': seasons,
   'regimes': regimes,
   'returns': returns,

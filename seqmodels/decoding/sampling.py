@@ -40,7 +40,7 @@ class Sampling:
       raise InputError(f'top_p={self.top_p} must be in (0, 1]')
 
 
-def sample(logits: Float[Array, 'b n'], key: Key, sampling: Sampling) -> Int[Array, 'b']:
+def sample(logits: Float[Array, 'b n'], key: Key, sampling: Sampling) -> Int[Array, ' b']:
   """Draw one token a row from the tempered, truncated distribution.
 
   top_k keeps exactly k tokens and top_p the shortest prefix of the ordered tokens whose mass reaches it, at least one;
@@ -93,13 +93,13 @@ def decode(
   decoder: Decoder,
   logits: Float[Array, 'b n'],
   state: State,
-  done: Bool[Array, 'b'],
+  done: Bool[Array, ' b'],
   key: Key,
   first: Int[Array, ''],
   *,
   sampling: Sampling,
   steps: int,
-) -> tuple[Int[Array, 'b {steps}'], Float[Array, 'b n'], State, Bool[Array, 'b']]:
+) -> tuple[Int[Array, 'b {steps}'], Float[Array, 'b n'], State, Bool[Array, ' b']]:
   """Draw up to `steps` tokens in one compiled loop.
 
   Token i of the whole generation uses fold_in(key, i), so that generating in chunks gives the same text as generating

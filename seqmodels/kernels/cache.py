@@ -91,7 +91,7 @@ def spec(batch: int, heads: int, slots: int, head_dim: int, dtype: DTypeLike, na
   return Ring(tuple(StateSpec((batch, heads, stop - start, head_dim), axes, dtype) for start, stop in edges))
 
 
-def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+def in_slots(end: Int[Array, ' b'], slots: int) -> Int[Array, 'b s']:
   """Return the newest position kept in each slot of a ring; negative: not written yet."""
   last = end[:, None] - 1
   # One remainder a row: one a slot would take as long as the scores of a decoded token.
@@ -99,12 +99,12 @@ def in_slots(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
   return last - jnp.where(back < 0, back + slots, back)
 
 
-def in_row(end: Int[Array, 'b'], slots: int) -> Int[Array, 'b s']:
+def in_row(end: Int[Array, ' b'], slots: int) -> Int[Array, 'b s']:
   """Return the positions of a ring put in order; negative: not written yet."""
   return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
 
 
-def in_order(ring: Ring, end: Int[Array, 'b']) -> Float[Array, 'b g s k']:
+def in_order(ring: Ring, end: Int[Array, ' b']) -> Float[Array, 'b g s k']:
   """Return the slots in the order of their positions, the oldest first."""
   slot = in_row(end, ring.slots) % ring.slots
   return jnp.take_along_axis(ring.joined(), slot[:, None, :, None], axis=2)

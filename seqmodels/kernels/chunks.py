@@ -126,7 +126,7 @@ def decay_after(log_decay: Float[Array, 'b t *z']) -> Float[Array, 'b t *z']:
   return jax.lax.cumsum(own_out, axis=1, reverse=True)
 
 
-def decay_of_all(log_decay: Float[Array, 'b t *z'], documents: Documents) -> Float[Array, 'b *z']:
+def decay_of_all(log_decay: Float[Array, 'b t *z'], documents: Documents) -> Float[Array, ' b *z']:
   """Return the log decay over all tokens: that of no weight where a document begins."""
   total = jnp.sum(log_decay, axis=1)
   return total if documents.reset is None else Documents(documents.reset.any(axis=1)).forget(total, NOTHING)

@@ -27,11 +27,11 @@ class Relative:
   reach: int = 0
   ahead: bool = False
 
-  def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m'] | None:
+  def bias(self, distance: Int[Array, ' m']) -> Float[Array, 'h m'] | None:
     del distance
     return None
 
-  def keys(self, distance: Int[Array, 'm']) -> Float[Array, 'h_or_1 m k'] | None:
+  def keys(self, distance: Int[Array, ' m']) -> Float[Array, 'h_or_1 m k'] | None:
     del distance
     return None
 

@@ -24,7 +24,7 @@ from seqmodels.mixers.distances import BY_DISTANCE
 from seqmodels.notation import Activations, State
 from seqmodels.part import Part
 
-Seen = tuple[Int[np.ndarray, 't'], Int[np.ndarray, 't']]
+Seen = tuple[Int[np.ndarray, ' t'], Int[np.ndarray, ' t']]
 
 
 class Attention(Mixer):
@@ -254,7 +254,7 @@ class Attention(Mixer):
     return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, slots, self.decode)
 
   def _visible(
-    self, q: Float[Array, 'b 1 h k'], end: Int[Array, 'b'], slots: int, prefix: int
+    self, q: Float[Array, 'b 1 h k'], end: Int[Array, ' b'], slots: int, prefix: int
   ) -> tuple[Bool[Array, 'b s'], Float[Array, 'b h s'] | None]:
     """Return which of the first `prefix` slots the newest token sees, and what is added to their scores."""
     held = ring.in_slots(end, slots)[:, :prefix]

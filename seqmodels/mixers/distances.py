@@ -32,7 +32,7 @@ class Shaw(nnx.Module, Relative):
     met = min(met, self.reach + 1) if length == 1 else met  # one query meets each entry of the table once
     return 2.0 * self.width * met - 2.0 * self.table.size
 
-  def keys(self, distance: Int[Array, 'm']) -> Float[Array, '1 m k']:
+  def keys(self, distance: Int[Array, ' m']) -> Float[Array, '1 m k']:
     lowest = -CLIP if self.ahead else 0
     return jnp.take(self.table[...], jnp.clip(distance, lowest, CLIP) - lowest, axis=0)[None]
 
@@ -51,7 +51,7 @@ class T5Bias(nnx.Module, Relative):
     del length, met, distances
     return -2.0 * self.table.size
 
-  def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m']:
+  def bias(self, distance: Int[Array, ' m']) -> Float[Array, 'h m']:
     bucket = positions.t5_bucket(distance, buckets=BUCKETS, farthest=FARTHEST, ahead=self.ahead)
     return jnp.take(self.table[...], bucket, axis=0).T
 
@@ -63,7 +63,7 @@ class Alibi(nnx.Module, Relative):
     del width, rngs
     self.ahead, self.heads = ahead, heads
 
-  def bias(self, distance: Int[Array, 'm']) -> Float[Array, 'h m']:
+  def bias(self, distance: Int[Array, ' m']) -> Float[Array, 'h m']:
     slopes = jnp.asarray(positions.alibi_slopes(self.heads))
     return -slopes[:, None] * jnp.abs(distance).astype(jnp.float32)[None, :]
 
@@ -90,7 +90,7 @@ class Sinusoids(nnx.Module, Relative):
   def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
     return q + self.content_bias[...].astype(q.dtype)[None, None]
 
-  def keys(self, distance: Int[Array, 'm']) -> Float[Array, 'h m k']:
+  def keys(self, distance: Int[Array, ' m']) -> Float[Array, 'h m k']:
     return self.projection(positions.sinusoidal(distance[None], self.width)[0]).swapaxes(0, 1)
 
   def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:

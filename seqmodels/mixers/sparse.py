@@ -173,7 +173,7 @@ class Sparse(Attention):
     k, v = (state[name].joined().swapaxes(1, 2) for name in ('column_k', 'column_v'))
     return Columns(k, v, self._places(state['end'], k.shape[1]))
 
-  def _places(self, end: Int[Array, 'b'], slots: int) -> Int[Array, 'b c']:
+  def _places(self, end: Int[Array, ' b'], slots: int) -> Int[Array, 'b c']:
     """Return where the columns in a ring stand, the next token being at 0."""
     number = ring.in_slots(end // self.stride, slots)
     return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])

@@ -41,7 +41,7 @@ class Decoder:
   """
 
   params: Params
-  table: Float[Array, 'v *z'] | None
+  table: Float[Array, ' v *z'] | None
   model: 'Model' = dataclasses.field(metadata={'static': True})
 
   @classmethod

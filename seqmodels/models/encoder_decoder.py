@@ -51,7 +51,7 @@ class EncoderDecoder(nnx.Module):
         f'{config.pattern}'
       )
 
-  def projections(self) -> Float[Array, 'v *z'] | None:
+  def projections(self) -> Float[Array, ' v *z'] | None:
     """Return `Network.projections` of the decoder."""
     return self.decoder.projections()
 
@@ -113,7 +113,7 @@ class EncoderDecoder(nnx.Module):
     inputs: Inputs,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    table: Float[Array, 'v *z'] | None = None,
+    table: Float[Array, ' v *z'] | None = None,
     *,
     source: Source | None = None,
     source_mask: SourceMask | None = None,

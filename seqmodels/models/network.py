@@ -81,7 +81,7 @@ class Network(nnx.Module):
     inputs: Inputs,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    table: Float[Array, 'v *z'] | None = None,
+    table: Float[Array, ' v *z'] | None = None,
   ) -> tuple[jax.Array, State | None]:
     """Return float32 outputs as `spec.readout` says, and the state after the segment.
 
@@ -105,7 +105,7 @@ class Network(nnx.Module):
     inputs: Inputs,
     state: State | None = None,
     context: Context = DETERMINISTIC,
-    table: Float[Array, 'v *z'] | None = None,
+    table: Float[Array, ' v *z'] | None = None,
   ) -> tuple[Float[Array, 'b t d'], State | None]:
     """Return what the output layer reads: the stack's outputs, normalised where the blocks are."""
     x = inputs
@@ -171,7 +171,7 @@ class Network(nnx.Module):
     x = self.embed(inputs, context) if isinstance(self.spec.input, Tokens) else inputs
     return self.stack.attention_maps(self._placed(x, None, context)[0], context)
 
-  def projections(self) -> Float[Array, 'v *z'] | None:
+  def projections(self) -> Float[Array, ' v *z'] | None:
     """Return `Mixer.project` of every token of the vocabulary, as the first mixer reads them.
 
     None where the mixer has no projection, and where its input does not depend on the token alone.

@@ -19,8 +19,8 @@ class Split:
   """Hold series side by side, filled up with zeros behind their lengths."""
 
   values: Shaped[np.ndarray, 'b t d']
-  lengths: Int[np.ndarray, 'b']
-  labels: Int[np.ndarray, 'b']
+  lengths: Int[np.ndarray, ' b']
+  labels: Int[np.ndarray, ' b']
 
   def part(self, rows: np.ndarray) -> 'Split':
     return Split(self.values[rows], self.lengths[rows], self.labels[rows])
@@ -35,8 +35,8 @@ class Cases:
 
   splits: dict[str, Split]
   classes: tuple[str, ...]
-  mean: Float[np.ndarray, 'd']
-  deviation: Float[np.ndarray, 'd']
+  mean: Float[np.ndarray, ' d']
+  deviation: Float[np.ndarray, ' d']
   content: dict[str, str]
 
 

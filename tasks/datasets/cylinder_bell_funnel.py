@@ -10,7 +10,7 @@ LENGTH = 128
 COUNTS = {'train': 300, 'validation': 150, 'test': 900}  # UCR's set has 30 and 900
 
 
-def cases(key: int, indices: Int64[np.ndarray, 'b']) -> tuple[Float64[np.ndarray, 'b t'], Int32[np.ndarray, 'b']]:
+def cases(key: int, indices: Int64[np.ndarray, ' b']) -> tuple[Float64[np.ndarray, 'b t'], Int32[np.ndarray, ' b']]:
   """Return the series with these numbers, and their classes in turn.
 
   The event lasts from a, of 16 to 32, to b, 32 to 96 steps later; its height is 6 with a deviation of 1, that of the

@@ -13,7 +13,7 @@ EACH = 20  # recordings of a digit and line
 SHORTEST, LONGEST = 400, 800  # samples
 
 
-def recording(digit: int, line: int, index: int) -> Int16[np.ndarray, 'n']:
+def recording(digit: int, line: int, index: int) -> Int16[np.ndarray, ' n']:
   """Return a digit on a line. Length, loudness, the tones' offset (up to 1.5 %) and the noise are drawn by `index`."""
   draw = draws.words(draws.key('dial tones', digit, line), np.array([index]), 4 + LONGEST)
   chance = draws.uniforms(draw)[0]

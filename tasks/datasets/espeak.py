@@ -69,7 +69,7 @@ def _plan(split: str, index: int) -> tuple[str, str, int]:
   return text, VOICES[int(words[-2] % np.uint64(len(VOICES)))], speed
 
 
-def _block(split: str, block: int, rate: int, plans: list[tuple[str, str, int]]) -> list[Int16[np.ndarray, 'n']]:
+def _block(split: str, block: int, rate: int, plans: list[tuple[str, str, int]]) -> list[Int16[np.ndarray, ' n']]:
   path = source.data_folder() / 'espeak' / _version() / f'{rate}' / f'{split}-{block:05d}.npz'
   with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
     if kept['plans'] == _checksum(plans):
@@ -89,7 +89,7 @@ def _block(split: str, block: int, rate: int, plans: list[tuple[str, str, int]])
   return samples
 
 
-def _spoken(plans: list[tuple[str, str, int]], rate: int) -> list[Int16[np.ndarray, 'n']]:
+def _spoken(plans: list[tuple[str, str, int]], rate: int) -> list[Int16[np.ndarray, ' n']]:
   """Return the samples of utterances that one new process speaks one after another."""
   library, data = _library()
   request = json.dumps({'library': library, 'data': data, 'utterances': plans})

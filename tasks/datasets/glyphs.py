@@ -29,7 +29,7 @@ class Glyphs(NamedTuple):
   """Hold images of digits, bright on black, and which digits they are."""
 
   images: UInt8[np.ndarray, 'n r c']
-  labels: UInt8[np.ndarray, 'n']
+  labels: UInt8[np.ndarray, ' n']
 
 
 @functools.lru_cache(maxsize=4)

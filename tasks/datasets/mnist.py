@@ -24,7 +24,7 @@ FILES = (
 )
 
 
-def load() -> dict[str, tuple[UInt8[np.ndarray, 'b r c'], UInt8[np.ndarray, 'b']]]:
+def load() -> dict[str, tuple[UInt8[np.ndarray, 'b r c'], UInt8[np.ndarray, ' b']]]:
   """Return images and labels of 55,000, 5,000 and 10,000 examples; fetches the files the first time."""
   images, labels, test_images, test_labels = (read_idx(source.read(file), file.name) for file in FILES)
   return {

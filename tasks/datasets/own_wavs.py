@@ -25,7 +25,7 @@ class Recording(NamedTuple):
 
   text: str
   speaker: str
-  samples: Int16[np.ndarray, 'n']
+  samples: Int16[np.ndarray, ' n']
 
 
 class OwnSpeech(NamedTuple):
@@ -106,7 +106,7 @@ def _lines(table: pathlib.Path) -> Iterator[Line]:
     raise InputError(f'{table} lists no recording; lines are {FORM}')
 
 
-def _samples(line: Line, raw: bytes, rate: int, changes: Counter[str]) -> Int16[np.ndarray, 'n']:
+def _samples(line: Line, raw: bytes, rate: int, changes: Counter[str]) -> Int16[np.ndarray, ' n']:
   """Return a file's samples at `rate`, and count what was changed."""
   try:
     sound = wav.decode(raw)

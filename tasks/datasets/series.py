@@ -29,7 +29,7 @@ class Series:
   """
 
   values: Float64[np.ndarray, 't n']
-  starts: Int64[np.ndarray, 'k']
+  starts: Int64[np.ndarray, ' k']
   ends: Int64[np.ndarray, 'k 3']
   mean: Float64[np.ndarray, 'k n']
   deviation: Float64[np.ndarray, 'k n']
@@ -143,7 +143,7 @@ def _one(table: np.ndarray, borders: tuple[int, int, int], periods: tuple[int, .
   return collected([table], [borders], periods, identity)
 
 
-def _seasonal_error(rows: Float64[np.ndarray, 't n'], period: int) -> Float64[np.ndarray, 'n']:
+def _seasonal_error(rows: Float64[np.ndarray, 't n'], period: int) -> Float64[np.ndarray, ' n']:
   """Return the in-sample error of the seasonal naive forecast, by which MASE scales; 0 where there is no season yet."""
   if len(rows) <= period:
     return np.zeros(rows.shape[1])

@@ -40,13 +40,13 @@ class Options:
 class Recordings:
   """Hold recordings one after another: number i is samples[starts[i] : starts[i + 1]]."""
 
-  samples: Int16[np.ndarray, 'n']
-  starts: Int[np.ndarray, 'm']
+  samples: Int16[np.ndarray, ' n']
+  starts: Int[np.ndarray, ' m']
   texts: tuple[str, ...]
   speakers: tuple[str, ...]
 
   @property
-  def lengths(self) -> Int[np.ndarray, 'm']:
+  def lengths(self) -> Int[np.ndarray, ' m']:
     return np.diff(self.starts)
 
   def __len__(self) -> int:

@@ -28,7 +28,7 @@ class Recording(NamedTuple):
   digit: int
   speaker: str
   take: int
-  samples: Int16[np.ndarray, 'n']
+  samples: Int16[np.ndarray, ' n']
 
 
 def load() -> list[Recording]:

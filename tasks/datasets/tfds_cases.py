@@ -11,7 +11,7 @@ from seqmodels.errors import InputError
 from tasks.datasets import tfds_prepared, tfds_series
 
 # Series side by side, filled up with zeros behind their lengths, and the number of their class.
-Padded = tuple[Shaped[np.ndarray, 'b t d'], Int[np.ndarray, 'b'], Int[np.ndarray, 'b']]
+Padded = tuple[Shaped[np.ndarray, 'b t d'], Int[np.ndarray, ' b'], Int[np.ndarray, ' b']]
 
 
 class Labelled(NamedTuple):

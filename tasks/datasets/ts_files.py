@@ -192,5 +192,5 @@ def _filled(path: pathlib.Path, cases: list[Case], missing: str) -> list[Case]:
 def _forward(values: Float64[np.ndarray, 't d'], gap: np.ndarray) -> Float64[np.ndarray, 't d']:
   steps = np.where(gap, -1, np.arange(len(values))[:, None])
   last = np.maximum.accumulate(steps, axis=0)
-  first: Int[np.ndarray, d] = (~gap).argmax(axis=0)
+  first: Int[np.ndarray, ' d'] = (~gap).argmax(axis=0)
   return np.take_along_axis(values, np.where(last < 0, first[None, :], last), axis=0)

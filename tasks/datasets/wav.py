@@ -21,7 +21,7 @@ class Unreadable(Exception):
 class Sound:
   """Hold samples in [-1, 1], mixed down to one channel; `rate` in Hz, `channels` of the file."""
 
-  samples: Float32[np.ndarray, 'n']
+  samples: Float32[np.ndarray, ' n']
   rate: int
   channels: int = 1
 
@@ -88,7 +88,7 @@ def _values(data: bytes, kind: int, bits: int) -> np.ndarray:
   return np.frombuffer(data, f'<i{bits // 8}') / 2.0 ** (bits - 1)
 
 
-def resampled(samples: Float32[np.ndarray, 'n'], rate: int, to: int) -> Float32[np.ndarray, 'm']:
+def resampled(samples: Float32[np.ndarray, ' n'], rate: int, to: int) -> Float32[np.ndarray, ' m']:
   """Return the sound at another rate, by a polyphase filter (`scipy.signal.resample_poly`)."""
   if rate == to:
     return samples
@@ -98,12 +98,12 @@ def resampled(samples: Float32[np.ndarray, 'n'], rate: int, to: int) -> Float32[
   return scipy.signal.resample_poly(samples.astype(np.float64), to // common, rate // common).astype(np.float32)
 
 
-def to_int16(samples: Float32[np.ndarray, 'n']) -> Int16[np.ndarray, 'n']:
+def to_int16(samples: Float32[np.ndarray, ' n']) -> Int16[np.ndarray, ' n']:
   """Return 16-bit samples; what lies outside [-1, 1] is clipped."""
   return np.round(np.clip(samples, -1, 1) * LARGEST).astype(np.int16)
 
 
-def encode(samples: Float32[np.ndarray, 'n'], rate: int) -> bytes:
+def encode(samples: Float32[np.ndarray, ' n'], rate: int) -> bytes:
   """Return a WAV file of 16-bit samples in one channel."""
   data = to_int16(samples).astype('<i2').tobytes()
   return header(len(data), rate) + data
