@@ -66,12 +66,17 @@ def parse(argv: Sequence[str]) -> Arguments:
   flags.DEFINE_float('busy', 0.15, 'cores that other processes may use in a round', 0.0, flag_values=values)
   read_flags(values, argv)
   for config in values.config:
-    module = config.partition(':')[0]
-    if not module.startswith('configs/') or not (ROOT / module).is_file():
-      raise InputError(f'--config={config!r} must be configs/<task>.py:<architecture>[,key=value…]')
-    load(config)
+    checked(config, 'config')
   out = None if values.out is None else pathlib.Path(values.out)
   return Arguments(values.config, values.starts, values.seconds, out, values.busy)
+
+
+def checked(config: str, flag: str) -> None:
+  """Raises InputError unless the config can be loaded."""
+  module = config.partition(':')[0]
+  if not module.startswith('configs/') or not (ROOT / module).is_file():
+    raise InputError(f'--{flag}={config!r} must be configs/<task>.py:<architecture>[,key=value…]')
+  load(config)
 
 
 def load(config: str) -> Any:
