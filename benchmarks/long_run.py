@@ -1,4 +1,4 @@
-"""What saving, logging, data and checksums cost a run, and whether its memory grows over thousands of steps.
+"""Measure what saving, logging, data and checksums cost a run, and how its memory grows over thousands of steps.
 
   python -m benchmarks.long_run [--config=configs/<task>.py:<architecture>[,key=value…]] [--rounds=5]
                                 [--long=configs/<task>.py:<architecture>[,key=value…]]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 CONFIDENCE = 0.95
+NORMAL = 1.96  # standard errors on either side that hold as much
 FEWEST = 5  # repeats below which a median has no bounded interval
 # The least and greatest of five repeats hold the median 93.75 % of the time; widened by this share of their range at
 # both ends, at least 95 % (normal, lognormal, exponential, Laplace and Student's t with 3 degrees of freedom).
@@ -74,8 +75,11 @@ def pairwise(numerator: Sequence[float], denominator: Sequence[float]) -> list[f
   return [a / b for a, b in zip(numerator, denominator, strict=False)]
 
 
-def mean(values: Sequence[float]) -> Interval:
-  """Return the mean with Student's t interval; the interval of a single value is unbounded."""
+def mean(values: Sequence[float], noise: float = 0.0) -> Interval:
+  """Return the mean with Student's t interval; the interval of a single value is unbounded.
+
+  noise: a further standard error, of what all values share, such as the test examples; the squares add up.
+  """
   from scipy import special  # not where a list of claims is all that is asked for
 
   array = np.asarray(values, np.float64)
@@ -83,8 +87,21 @@ def mean(values: Sequence[float]) -> Interval:
   if len(array) < 2:
     return Interval(centre, -np.inf, np.inf)
   quantile = float(special.stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2))
-  half = quantile * float(array.std(ddof=1)) / np.sqrt(len(array))
+  half = math.hypot(quantile * float(array.std(ddof=1)) / math.sqrt(len(array)), NORMAL * noise)
   return Interval(centre, centre - half, centre + half)
+
+
+def jackknife(parts: np.ndarray, function: Callable[[np.ndarray], float]) -> float:
+  """Return the standard error of a function of the means of a table [parts, columns], by leaving out each part in turn.
+
+  The jackknife of Tukey (1958); 0 with fewer than two parts. Parts are of one size, and independent of each other.
+  """
+  count = len(parts)
+  if count < 2:
+    return 0.0
+  without = (parts.sum(axis=0)[None] - parts) / (count - 1)
+  left = np.array([function(row) for row in without])
+  return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
 
 
 def expected_best(
@@ -113,17 +130,17 @@ def expected_best(
   return total
 
 
-def p_above(samples: Sequence[float], threshold: float) -> float:
+def p_above(samples: Sequence[float], threshold: float, noise: float = 0.0) -> float:
   """Return the one-sided p-value of "the ratio is at most `threshold`": Student's t of the logarithms.
 
-  One sample is an exact number: 0 above the threshold, else 1.
+  One sample is an exact number: 0 above the threshold, else 1. noise: see `mean`, of the logarithms.
   """
   from scipy import special
 
   logs = np.log(np.asarray(samples, np.float64) / threshold)
-  if len(logs) == 1 or not logs.std():
+  if len(logs) == 1 or not (logs.std() or noise):
     return 0.0 if logs.mean() > 0 else 1.0
-  t = logs.mean() / (logs.std(ddof=1) / np.sqrt(len(logs)))
+  t = logs.mean() / math.hypot(float(logs.std(ddof=1)) / math.sqrt(len(logs)), noise)
   return float(special.stdtr(len(logs) - 1, -t))
 
 

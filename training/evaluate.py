@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float64
 
 from seqmodels.context import Context
 from seqmodels.errors import InputError
@@ -69,6 +70,29 @@ def evaluate(
 
   Raises InputError where the devices do not divide `settings.streams`, NotFinite for parameters that are not finite.
   """
+  found = evaluate_examples(model, params, task, evaluation, settings, mesh, after_batch)
+  values = {name: quotient(*pair.sum(axis=1)) for name, pair in found.items()}
+  return values | with_options(task, evaluation).derived(values)
+
+
+def quotient(total: float, weight: float) -> float:
+  """Return a sum over its weight; nan without any."""
+  return float(total / weight) if weight else math.nan
+
+
+def evaluate_examples(
+  model: Model,
+  params: Params,
+  task: Task,
+  evaluation: Evaluation,
+  settings: EvalSettings,
+  mesh: Mesh | None = None,
+  after_batch: Callable[[], None] | None = None,
+) -> dict[str, Float64[np.ndarray, '2 n']]:
+  """Return the sum and the weight of each metric in every example, as they were read; fillers weigh nothing.
+
+  Read in segments, an example is a segment of a stream. See `evaluate`.
+  """
   check_finite(params)
   task = with_options(task, evaluation)
   settings = settings.for_task(task)
@@ -91,12 +115,11 @@ def evaluate(
       jax.block_until_ready(results[-behind])
     if after_batch is not None:
       after_batch()
-  totals: dict[str, np.ndarray] = {}
+  pairs: dict[str, list[np.ndarray]] = {}
   for result in jax.device_get(results):
     for name, pair in result.items():
-      totals[name] = totals.get(name, np.zeros(2)) + np.sum(np.asarray(pair, np.float64), axis=1)
-  values = {name: float(total / weight) if weight else math.nan for name, (total, weight) in totals.items()}
-  return values | task.derived(values)
+      pairs.setdefault(name, []).append(np.asarray(pair, np.float64))
+  return {name: np.concatenate(found, axis=1) for name, found in pairs.items()}
 
 
 def check_finite(params: Params) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float64
 
 from seqmodels.models import Model
 from seqmodels.notation import Params
@@ -34,23 +35,45 @@ def free_running(
   parameters on its first device and takes each n-th batch; the sums of all are added. Empty for a task without such
   metrics. `after_batch` is also called while a batch is at work; what it raises ends the evaluation.
   """
-  limit = settings.free_running
-  if not limit or type(task).free_running is Task.free_running:
+  if not _has_scores(task, settings):
     return {}
+  found = free_running_examples(model, params, task, evaluation, settings, mesh, after_batch)
+  # Also a process without a batch takes part: the others wait for it.
+  totals = gathered({name: pair.sum(axis=1) for name, pair in found.items()})
+  return with_options(task, evaluation).free_running_scores(totals)
+
+
+def free_running_examples(
+  model: Model,
+  params: Params,
+  task: Task,
+  evaluation: Evaluation,
+  settings: EvalSettings,
+  mesh: Mesh | None = None,
+  after_batch: Callable[[], None] | None = None,
+) -> dict[str, Float64[np.ndarray, '2 n']]:
+  """Return the sum and the weight of each metric in every example that this process has; see `free_running`."""
+  if not _has_scores(task, settings):
+    return {}
+  limit = settings.free_running
   check_finite(params)
   task, params = with_options(task, evaluation), on_one_device(params, mesh)
   decoding = Decoding(settings.beams, settings.length_penalty)
   size = min(settings.batch_size, examples(task, evaluation.split) or settings.batch_size, limit)
   stream = each('reading a batch', task.dataset(evaluation.split, size))
-  totals: dict[str, np.ndarray] = {}
+  pairs: dict[str, list[np.ndarray]] = {}
   for number, batch in zip(range(math.ceil(limit / size)), stream, strict=False):
     if number % processes.count() != processes.index():
       continue
     batch = without_rows(batch, limit - number * size)
     call = lambda batch=batch: task.free_running(model, params, batch, decoding)
     for name, pair in (call() if after_batch is None else polled(call, after_batch)).items():
-      totals[name] = totals.get(name, np.zeros(2)) + sums_of_counted(pair, batch)
-  return task.free_running_scores(gathered(totals))
+      pairs.setdefault(name, []).append(of_counted(pair, batch))
+  return {name: np.concatenate(found, axis=1) for name, found in pairs.items()}
+
+
+def _has_scores(task: Task, settings: EvalSettings) -> bool:
+  return bool(settings.free_running) and type(task).free_running is not Task.free_running
 
 
 def on_one_device(params: Params, mesh: Mesh | None) -> Params:
@@ -70,10 +93,10 @@ def without_rows(batch: Batch, count: int) -> Batch:
   return batch._replace(weights=batch.weights * counted.reshape(-1, *[1] * (batch.weights.ndim - 1)))
 
 
-def sums_of_counted(pair: Any, batch: Batch) -> np.ndarray:
-  """Return sum and weight over the rows of a batch in which anything counts, in float64."""
+def of_counted(pair: Any, batch: Batch) -> Float64[np.ndarray, '2 n']:
+  """Return sum and weight of the rows of a batch in which anything counts, in float64."""
   counted = (np.asarray(batch.weights) > 0).reshape(len(batch.weights), -1).any(axis=1)
-  return np.asarray(pair, np.float64)[:, counted].sum(axis=1)
+  return np.asarray(pair, np.float64)[:, counted]
 
 
 def gathered(totals: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:

@@ -74,9 +74,34 @@ def differences(found: Mapping[Any, tuple[float, float]]) -> list[float]:
   return [b - a for a, b in found.values()]
 
 
-def geometric(samples: Sequence[float]) -> Interval:
-  """Return the geometric mean of ratios, with Student's t interval of their logarithms."""
-  return Interval(*(float(np.exp(x)) for x in statistics.mean(np.log(samples).tolist())))
+def geometric(samples: Sequence[float], noise: float = 0.0) -> Interval:
+  """Return the geometric mean of ratios, with Student's t interval of their logarithms; noise: see `noise_of_ratio`."""
+  return Interval(*(float(np.exp(x)) for x in statistics.mean(np.log(samples).tolist(), noise)))
+
+
+def noise_of_ratio(rows: Sequence[Row], first: str, second: str) -> float:
+  """Return the standard error that the test examples give the logarithm of a ratio of two architectures' scores.
+
+  That of the scores' means over the seeds that both have, by the jackknife over the parts of the test examples; 0 where
+  records have no parts.
+  """
+  return statistics.jackknife(_parts(rows, first, second), lambda means: float(np.log(means[0] / means[1])))
+
+
+def noise_of_difference(rows: Sequence[Row], first: str, second: str) -> float:
+  """Return the standard error of a difference; see `noise_of_ratio`."""
+  return statistics.jackknife(_parts(rows, first, second), lambda means: float(means[1] - means[0]))
+
+
+def _parts(rows: Sequence[Row], first: str, second: str) -> np.ndarray:
+  """Return the scores on the parts of the test examples, [parts, 2], means over the seeds; no rows without parts."""
+  sides = [{row['seed']: row.get('parts') or () for row in of(rows, name)} for name in (first, second)]
+  both = sorted(sides[0].keys() & sides[1].keys())
+  found = [[side[seed] for seed in both] for side in sides]
+  counts = {len(parts) for side in found for parts in side}
+  if len(counts) != 1:
+    return np.zeros((0, 2))
+  return np.array(found, np.float64).mean(axis=1).T
 
 
 def baselines(rows: Iterable[Row], scored: str) -> str:

@@ -18,17 +18,18 @@ def above(
   otherwise: float | None = None,
   unit: str = '',
   samples: Sequence[float] = (),
+  noise: float = 0.0,
 ) -> Point:
   """Return a point that supports at or above `threshold` and contradicts below `otherwise`, by its whole interval.
 
-  samples: the repeats behind the interval, for tests of many regimes at once.
+  samples: the repeats behind the interval, for tests of many regimes at once; noise: see `statistics.p_above`.
   """
   limit = threshold if otherwise is None else otherwise
   point = Point(label, interval, interval.low >= threshold, interval.high < limit, unit, threshold=threshold, side=1)
   if not samples:
     return point
-  below_limit = statistics.p_above([1 / sample for sample in samples], 1 / limit)
-  return dataclasses.replace(point, p_against=below_limit, p_for=statistics.p_above(samples, threshold))
+  below_limit = statistics.p_above([1 / sample for sample in samples], 1 / limit, noise)
+  return dataclasses.replace(point, p_against=below_limit, p_for=statistics.p_above(samples, threshold, noise))
 
 
 def below(label: str, interval: Interval, threshold: float, otherwise: float | None = None, unit: str = '') -> Point:

@@ -11,12 +11,13 @@ from jaxtyping import Float64
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.forecasting_grids import Forecasts, Sampled
 from comparison.experiments.grid import Score
-from comparison.experiments.trained import Trial
+from comparison.experiments.trained import Trial, in_parts
 from comparison.experiments.training_grids import common
 from seqmodels.models import Model
 from tasks.base import Task
 from tasks.datasets import series
-from training.free_running import free_running
+from training.evaluate import quotient
+from training.free_running import free_running_examples
 from training.settings import EvalSettings
 
 VERSION = 1  # of what is generated
@@ -132,5 +133,6 @@ class GrowingSeries(Forecasts):
     """Return the errors of a horizon that a model forecasts from its own forecasts."""
     del cell
     settings = EvalSettings(100, free_running=SEEN)  # all
-    found = free_running(model, trial.params, task, task.evaluations()['test'], settings)
-    return {'loss': (found['free_mse'], ''), 'mae': (found['free_mae'], '')}
+    found = free_running_examples(model, trial.params, task, task.evaluations()['test'], settings)
+    scored = lambda pair: (quotient(*pair.sum(axis=1)), '', {'parts': in_parts(pair)})
+    return {'loss': scored(found['free_mse']), 'mae': scored(found['free_mae'])}

@@ -10,7 +10,7 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, Trial, score
+from comparison.experiments.trained import Trainer, Trial, score, scored_test
 from comparison.experiments.variants import Variant, columns
 from seqmodels.models import Model
 from tasks.base import Task
@@ -64,7 +64,8 @@ class Trials(Experiment):
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     """Return metric → value, unit and further columns of a trained model; by default what the task says of its test."""
     del cell
-    return {name: (value, self.unit(name)) for name, value in score(model, trial.params, task, 'test').items()}
+    found = scored_test(model, trial.params, task)
+    return {name: (value, self.unit(name), {'parts': parts}) for name, (value, parts) in found.items()}
 
   def unit(self, metric: str) -> str:
     return self.loss_unit if metric == 'loss' else UNITS.get(metric, '')

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from comparison.experiments.base import Cell
 from comparison.experiments.variants import Variant
@@ -15,7 +16,7 @@ from comparison.records import AT_EQUAL_FLOPS
 from seqmodels.models import Model, sizing
 from seqmodels.notation import Params
 from tasks.base import Evaluation
-from training.evaluate import NotFinite, check_finite, evaluate
+from training.evaluate import NotFinite, check_finite, evaluate, evaluate_examples, quotient
 from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
 from training.programs import Programs
@@ -109,6 +110,24 @@ def equal_flops(*architectures: str) -> list[Cell]:
   matters; the rows of the others stand for both budgets.
   """
   return [{'architecture': name, 'matched': 'flops', 'budget_of': 'lstm'} for name in architectures]
+
+
+PARTS = 20  # of the test examples, in order: neighbours, which may be alike, stay together
+
+
+def in_parts(sums: Float64[np.ndarray, '2 n']) -> list[float]:
+  """Return the score on at most PARTS equal parts of the examples that weigh anything, from sum and weight of each."""
+  counted = sums[:, sums[1] > 0]
+  parts = np.array_split(counted, min(PARTS, counted.shape[1]), axis=1) if counted.size else []
+  return [float(f'{total / weight:.6g}') for total, weight in (part.sum(axis=1) for part in parts)]
+
+
+def scored_test(model: Model, params: Params, task: Any, batch_size: int = 100) -> dict[str, tuple[float, list[float]]]:
+  """Return the task's metrics over the whole test split, each with its values `in_parts`; none of derived metrics."""
+  found = evaluate_examples(model, params, task, Evaluation('test'), EvalSettings(batch_size))
+  values = {name: quotient(*pair.sum(axis=1)) for name, pair in found.items()}
+  parts = {name: in_parts(pair) for name, pair in found.items()}
+  return {name: (value, parts.get(name, [])) for name, value in (values | task.derived(values)).items()}
 
 
 def score(model: Model, params: Params, task: Any, split: str, batch_size: int = 100) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a long run costs: rounds of steps that really save and log, memory of a real process, limits told."""
+"""The cost of a long run: rounds of steps that really save and log, memory of a real process, limits told."""
 
 import itertools
 

@@ -126,3 +126,26 @@ def test_trials_that_diverged_or_tie():
   # Of two trials with the lowest score, either is chosen in half of the cases, in whichever order they stand.
   for reported in ([10.0, 20.0, 0.0], [20.0, 10.0, 0.0]):
     assert statistics.expected_best([1.0, 1.0, 2.0], 3, reported=reported) == pytest.approx(15)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+  """The formula of the textbook, for the mean; for a ratio of means, the spread over fresh draws."""
+  random = np.random.default_rng(0)
+  table = random.normal(size=(20, 1))
+  error = statistics.jackknife(table, lambda means: float(means[0]))
+  assert error == pytest.approx(float(table.std(ddof=1) / np.sqrt(20)))
+  draw = lambda: random.normal(size=(20, 1)) * [[0.3, 0.2]] + random.normal(size=(20, 2)) * 0.05 + [[3.0, 2.0]]
+  ratio = lambda means: float(np.log(means[0] / means[1]))
+  drawn = [draw() for _ in range(2000)]
+  spread = np.std([ratio(one.mean(axis=0)) for one in drawn])
+  assert np.mean([statistics.jackknife(one, ratio) for one in drawn]) == pytest.approx(spread, rel=0.05)
+  assert statistics.jackknife(table[:1], lambda means: float(means[0])) == 0.0
+
+
+def test_noise_widens_intervals_and_p_values():
+  values = [1.0, 1.1, 1.3]
+  alone, both = statistics.mean(values), statistics.mean(values, 0.2)
+  assert both.value == alone.value
+  assert (both.high - both.value) ** 2 == pytest.approx((alone.high - alone.value) ** 2 + (1.96 * 0.2) ** 2)
+  assert statistics.p_above(values, 1.0) < statistics.p_above(values, 1.0, 0.1) < 0.5
+  assert statistics.p_above([2.0, 2.0], 1.0) == 0.0 < statistics.p_above([2.0, 2.0], 1.0, 0.1)

@@ -16,7 +16,14 @@ from tasks.pipeline import cut
 from tests.training import toy
 from training import mesh as meshes
 from training.checkpoint import flatten
-from training.evaluate import NotFinite, batches, check_segment, evaluate, possible_evaluations
+from training.evaluate import (
+  NotFinite,
+  batches,
+  check_segment,
+  evaluate,
+  evaluate_examples,
+  possible_evaluations,
+)  # fmt: skip
 from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings
 from training.workdir import first_not_finite
@@ -37,6 +44,20 @@ def test_metrics_do_not_depend_on_the_batch_size(trained):
     assert got.keys() == expected.keys()
     for name, value in expected.items():
       np.testing.assert_allclose(got[name], value, rtol=1e-6)
+
+
+def test_the_numbers_of_a_split_are_those_of_its_examples(trained):
+  model, params = trained
+  task = toy.Toy()
+  evaluation = task.evaluations()['validation']
+  whole = evaluate(model, params, task, evaluation, EvalSettings(7))
+  for size in (7, 64):
+    found = evaluate_examples(model, params, task, evaluation, EvalSettings(size))
+    for name, (sums, weights) in found.items():
+      np.testing.assert_allclose(sums.sum() / weights.sum(), whole[name], rtol=1e-6)
+    one = evaluate_examples(model, params, task, evaluation, EvalSettings(1))
+    for name, pair in found.items():
+      np.testing.assert_allclose(pair[:, pair[1] > 0], one[name][:, one[name][1] > 0], rtol=1e-5)
 
 
 def test_a_batch_is_no_larger_than_the_split():

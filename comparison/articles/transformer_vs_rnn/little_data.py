@@ -26,7 +26,7 @@ from comparison.claims.points import Point, above, combine, not_measured, undeci
 from comparison.records import Row
 from comparison.statistics import Interval
 
-WRITTEN, WRITTEN_LATER = '2026-11-29 11:15', '2026-11-29 11:32'
+WRITTEN = '2026-11-29 17:15'
 MOST = 10_000  # training sequences
 LONG, THOUSANDS, VERY_LONG = 300, 2000, 10_000  # steps of a series
 LEARNED = 0.05  # of the error of the best forecast without a model, which a model must be below to have learned
@@ -53,7 +53,8 @@ def _advantages(rows: Sequence[Row], columns: Sequence[str], threshold: float) -
     if len(found) >= pairs.FEWEST:
       where_ = ', '.join(f'{column} {value}' for column, value in zip(columns, values, strict=True))
       label = f'Transformer ÷ {rival}, test loss, {where_}'
-      points.append(above(label, pairs.geometric(found), threshold, unit='×', samples=found))
+      noise = pairs.noise_of_ratio(here, TRANSFORMER, rival or '')
+      points.append(above(label, pairs.geometric(found, noise), threshold, unit='×', samples=found, noise=noise))
   return points
 
 
@@ -107,7 +108,8 @@ def growing_series(records: Sequence[Row]) -> Verdict:
       unlearned.append(family)
       continue
     label = f'{rival} ÷ Transformer, test loss, {family}, {most:,} windows'
-    points.append(above(label, pairs.geometric(found), 1 + TIE, unit='×', samples=found))
+    noise = pairs.noise_of_ratio(here, rival, TRANSFORMER)
+    points.append(above(label, pairs.geometric(found, noise), 1 + TIE, unit='×', samples=found, noise=noise))
   if not points:
     if every and not rows:
       return undecided(f'fewer than {MOST:,} windows were measured')
@@ -147,10 +149,11 @@ def cheap_lstm(records: Sequence[Row]) -> Verdict:
     if cheap in shares:
       flops, seconds = shares[cheap]
       text.append(f'an LSTM of {size:,.0f} takes {flops:.2f} of the FLOPs and {seconds.value:.2f} of the time')
-    found = _perplexities(rows, cheap, dear)
+    found, noise = _perplexities(rows, cheap, dear)
     if is_cheap(cheap) and len(found) >= pairs.FEWEST:
       label = f'perplexity of the best Transformer ({reference:,.0f}) ÷ that of an LSTM of {size:,.0f}'
-      point = above(label, pairs.geometric(found), 1 / (1 + WORSE), unit='×', samples=found)
+      ratio = pairs.geometric(found, noise)
+      point = above(label, ratio, 1 / (1 + WORSE), unit='×', samples=found, noise=noise)
       points.append(_beside_a_cheap_transformer(point, rows, cheap, max(equals, default=None)))
   if not points:
     return undecided(f'no LSTM takes {COST:.0%} or less of both costs: {"; ".join(text)}')
@@ -170,18 +173,19 @@ def _shares(costs: Mapping[str, Mapping[Model, Row]], model: Model, dear: Model)
   return flops, statistics.ratio(*(samples(costs['token_seconds'][one]) for one in (model, dear)))
 
 
-def _perplexities(rows: Sequence[Row], lstm: Model, transformer: Model) -> list[float]:
-  """Return the perplexity of a Transformer over that of an LSTM for each seed of both."""
+def _perplexities(rows: Sequence[Row], lstm: Model, transformer: Model) -> tuple[list[float], float]:
+  """Return the perplexity of a Transformer over that of an LSTM, seed by seed, and the noise of its logarithm."""
   pair = [r for r in rows if (r['architecture'], r['size']) in (lstm, transformer)]
-  return [math.exp(-gap) for gap in pairs.differences(pairs.paired(pair, TRANSFORMER, 'lstm'))]
+  ratios = [math.exp(-gap) for gap in pairs.differences(pairs.paired(pair, TRANSFORMER, 'lstm'))]
+  return ratios, pairs.noise_of_difference(pair, TRANSFORMER, 'lstm')
 
 
 def _beside_a_cheap_transformer(point: Point, rows: Sequence[Row], lstm: Model, size: float | None) -> Point:
   """Return the point, which supports only if the LSTM is no worse than the largest Transformer that is as cheap."""
-  found = [] if size is None else _perplexities(rows, lstm, (TRANSFORMER, size))
+  found, noise = ([], 0.0) if size is None else _perplexities(rows, lstm, (TRANSFORMER, size))
   if len(found) < pairs.FEWEST:
     return point
-  control = above('', pairs.geometric(found), 1 / (1 + TIE), samples=found)
+  control = above('', pairs.geometric(found, noise), 1 / (1 + TIE), samples=found, noise=noise)
   return dataclasses.replace(
     point,
     label=f'{point.label} (that of a Transformer of {size:,.0f}, which is as cheap: {show(control.interval)} ×)',
@@ -197,6 +201,7 @@ def _plot(title: str, experiment: str, x: str, x_label: str, *series: str, log_x
 
 LOSS_BY_SIZE = _plot('Test loss by size', 'small_language_models', 'size', 'parameters')
 CONTROLS = 'Parameters matched within 2 %, as many updates and learning rates for all, chosen on validation'
+NOISE = 'Intervals of seeds and, by the jackknife over 20 parts of them in their order, of the test examples'
 CLAIMS = (
   Claim(
     23,
@@ -205,7 +210,7 @@ CLAIMS = (
     'Text (characters of Shakespeare), spoken digits (one of ten, causally) and series (an electricity transformer, '
     'windows spread evenly over its training part), hundreds and thousands of training sequences each; dropout and '
     f'learning rate that are best on validation. {CONTROLS}; ratio of the test loss of the Transformer to that of the '
-    'better of LSTM and GRU on validation, by seeds.',
+    f'better of LSTM and GRU on validation, by seeds. {NOISE}.',
     f'in one domain and number of sequences or more, the RNN is at most {TIE:.0%} worse, after Holm (1979)',
     f'in all of them it is more than {TIE:.0%} worse',
     ('few_sequences',),
@@ -222,7 +227,7 @@ CLAIMS = (
     'A well-tuned LSTM gives respectable performance at a fraction of the computational cost.',
     'Characters of the Penn Treebank, LSTMs and Transformers of three sizes. The Transformer that is best on '
     'validation is the reference; FLOPs and time of a generated token behind a full context, batch 1, interleaved. '
-    f'{CONTROLS}. The control for size is the largest Transformer that takes as little as the LSTM may.',
+    f'{CONTROLS}. The control for size is the largest Transformer that takes as little as the LSTM may. {NOISE}.',
     f'an LSTM that takes at most {COST:.0%} of the FLOPs and of the time has at most {WORSE:.0%} more perplexity, and '
     f'at most {TIE:.0%} more than the largest Transformer that takes at most {COST:.0%} of both',
     f'every LSTM that takes at most {COST:.0%} of both has more than {WORSE:.0%} more perplexity',
@@ -240,7 +245,7 @@ CLAIMS = (
     'ETTh1, each variable by itself, a horizon of 96 hours from windows of different lengths, step by step; 400 to '
     f'6,400 training windows, spread evenly over the training part. {CONTROLS}; ratio of the squared error of the '
     f'Transformer to that of the better of LSTM and GRU on validation, for windows of {LONG} steps or more. The '
-    'linear map is a note.',
+    f'linear map is a note. {NOISE}.',
     f'in most lengths and numbers of windows, the error of the Transformer is more than {TIE:.0%} larger',
     'in most of them it is not',
     ('long_series',),
@@ -257,7 +262,7 @@ CLAIMS = (
     'For series of 10,000 steps and more, RNNs often forecast better in practice.',
     'ETTm1, each variable by itself, horizons of 24, 96 (a day) and 384 steps from 10,080 (105 days), read in the '
     f'same patches by all. {CONTROLS}; ratio of the squared error of the Transformer to that of the better of LSTM '
-    'and GRU on validation.',
+    f'and GRU on validation. {NOISE}.',
     f'the error of the Transformer is more than {TIE:.0%} larger at most horizons',
     'at most horizons it is not',
     ('ten_thousand_steps',),
@@ -275,14 +280,14 @@ CLAIMS = (
     'and stretches that return once; 24 steps from 96, each from the forecasts before it, from 200 windows of the '
     f'history to 20,000 (on an accelerator a million). {CONTROLS}; ratio of the squared error of the better of LSTM '
     f'and GRU on validation to that of the Transformer with the most windows, {MOST:,} or more. A family is left out '
-    f'unless one of them is {LEARNED:.0%} below the best forecast without a model.',
+    f'unless one of them is {LEARNED:.0%} below the best forecast without a model. {NOISE}.',
     f'in one family or more the error of the RNN is more than {TIE:.0%} larger, after Holm (1979)',
     'in none of the families that are learned it is',
     ('growing_series',),
     growing_series,
     (_plot('Squared error over the data', 'growing_series', 'examples', 'training windows', 'family'),),
     words='"time series with rich patterns and abundant data", "transformers can outperform RNNs"',
-    since=WRITTEN_LATER,
+    since=WRITTEN,
     from_scale='overnight',
   ),
 )

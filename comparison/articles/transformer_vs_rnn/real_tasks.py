@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from comparison import statistics
-from comparison.articles.transformer_vs_rnn.little_data import CONTROLS
+from comparison.articles.transformer_vs_rnn.little_data import CONTROLS, NOISE
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, seeds, tuned, where
 from comparison.claims.pairs import TIE
@@ -82,7 +82,8 @@ def streaming(records: Sequence[Row]) -> Verdict:
       )
   if not points or len(worse) < pairs.FEWEST:
     return undecided('the times or the bits of one of the sides are missing')
-  points.append(below(f'bits a sample, {rival} − Transformer', statistics.mean(worse), BITS))
+  noise = pairs.noise_of_difference(bits, TRANSFORMER, rival or '')
+  points.append(below(f'bits a sample, {rival} − Transformer', statistics.mean(worse, noise), BITS))
   beside = pairs.baselines(where(records, 'sample_models', 'baseline'), 'bits')
   named = lambda some: ' and '.join(f'{size:,.0f}' for size in levels(some, 'size')) or 'other'
   sizes = f'Times are of models of {named(rows)} parameters, bits of models of {named(bits)}.'
@@ -215,7 +216,7 @@ CLAIMS = (
     'Generating audio samples one at a time fits RNNs.',
     f'Time of a decoded token × {RATE:,} samples a second, batch 1, of the faster of LSTM and GRU at every position '
     'and of a Transformer with its whole cache at the last one; bits a sample of models of spoken digits (µ-law). '
-    f'{CONTROLS}.',
+    f'{CONTROLS}. {NOISE}.',
     'at every size the RNN is faster than the sound, and the Transformer is not; and the RNN needs at most '
     f'{BITS} bits more',
     'the RNN is not faster, the Transformer is, and the RNN needs more bits than that',

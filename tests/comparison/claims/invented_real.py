@@ -134,6 +134,21 @@ def videos(sparse, memory):
   return found + rows('video_forms', 'stored_training_bytes', form='joint', frames=256, value=4e9)
 
 
+def noisy(records, noise, metric='loss', shared=0.1):
+  """Return records with the scores on four parts of the test examples, their means unchanged.
+
+  What both sides share of the parts' differences (`shared`) cancels; `noise` is that of the Transformer alone.
+  """
+  spread = lambda own: [1 + shared * s + own * t for s, t in ((-1, 1), (1, -1), (2, 1), (-2, -1))]
+  found = []
+  for row in records:
+    if row['metric'] == metric and 'seed' in row:
+      parts = spread(noise if row['architecture'] == 'transformer' else 0.0)
+      row = {**row, 'parts': [row['value'] * part for part in parts]}
+    found.append(row)
+  return found
+
+
 def beside(records):
   """Return records with another LSTM in the residual block, which has no error at all."""
   others = [{**r, 'block': 'residual', 'value': 1e-9} for r in records if r.get('architecture') == 'lstm']
@@ -145,6 +160,8 @@ CASES = [
   (23, 'supported', few(1.0, 0.9, others=(1.0, 1.2))),  # in one of three domains
   (23, 'contradicted', few(1.0, 1.1)),
   (23, 'undecided', few(1.0, 1.0098)),
+  (23, 'supported', noisy(few(1.0, 1.0), 0.001)),
+  (23, 'undecided', noisy(few(1.0, 1.0), 0.02)),  # of so few test examples
   (23, 'contradicted', beside(few(1.0, 1.1))),
   (36, 'supported', translated(35.0, 30.0)),
   (36, 'contradicted', translated(30.0, 30.0)),
@@ -154,20 +171,27 @@ CASES = [
   (38, 'undecided', small_models(1.03, 1.0, control=1.01)),  # as cheap, and better
   (38, 'contradicted', small_models(1.2, 1.0)),
   (38, 'contradicted', beside(small_models(1.2, 1.0))),
+  (38, 'supported', noisy(small_models(1.03, 1.0, control=1.1), 0.001)),
+  (38, 'undecided', noisy(small_models(1.03, 1.0), 0.03)),
   (38, 'undecided', small_models(1.03, 1.0, cost=0.6)),
   (38, 'undecided', small_models(1.03, 1.0, time=0.6)),
   (39, 'supported', series('long_series', 1.1, 1.0)),
   (39, 'contradicted', series('long_series', 0.9, 1.0)),
   (39, 'contradicted', series('long_series', 1.0, 1.0)),  # a tie is no advantage
+  (39, 'supported', noisy(series('long_series', 1.1, 1.0), 0.01)),
+  (39, 'undecided', noisy(series('long_series', 1.1, 1.0), 0.1)),
   (39, 'undecided', series('long_series', 1.1, 1.0, lookback=96)),  # which is not long
   (39, 'mixed', series('long_series', 1.1, 1.0, short=(0.9, 1.0))),
   (39, 'contradicted', beside(series('long_series', 0.9, 1.0))),
   (40, 'supported', series('ten_thousand_steps', 1.1, 1.0, lookback=10_080)),
   (40, 'contradicted', series('ten_thousand_steps', 0.9, 1.0, lookback=10_080)),
+  (40, 'undecided', noisy(series('ten_thousand_steps', 1.1, 1.0, lookback=10_080), 0.1)),
   (40, 'undecided', series('ten_thousand_steps', 1.1, 1.0, lookback=960)),
   (41, 'supported', growing(0.8, 1.0, (1.0, 0.9))),  # in one of three families
   (41, 'contradicted', growing(1.0, 1.0, (1.0, 0.9))),
   (41, 'undecided', growing(1.0, 1.01, (1.0, 0.9))),
+  (41, 'supported', noisy(growing(0.8, 1.0, (1.0, 0.9)), 0.01)),
+  (41, 'undecided', noisy(growing(0.8, 1.0, (1.0, 0.9)), 0.3)),
   (41, 'undecided', growing(0.8, 1.0, (1.0, 0.9), most=2000)),  # which is not abundant
   (41, 'contradicted', growing(0.8, 1.0, (1.0, 0.9), trivial=0.83)),  # which no model has learned
   (41, 'supported', growing(0.8, 1.0, (1.0, 0.9), trivial=0.85)),
@@ -177,6 +201,8 @@ CASES = [
   (43, 'supported', synthesis(0.2, 3.0, 0.0)),
   (43, 'contradicted', synthesis(3.0, 0.2, 0.5)),
   (43, 'mixed', synthesis(0.2, 0.5, 0.0)),
+  (43, 'supported', noisy(synthesis(0.2, 3.0, 0.0), 0.001, 'bits')),
+  (43, 'undecided', noisy(synthesis(0.2, 3.0, 0.0), 0.1, 'bits')),
   (44, 'supported', split(0.9, 1.0)),
   (44, 'contradicted', split(1.1, 1.0)),
   (44, 'undecided', split(1.0, 1.0)),

@@ -57,6 +57,8 @@ def made_up(monkeypatch):
 
   monkeypatch.setattr(grid, 'Trainer', Trainer)
   monkeypatch.setattr(grid, 'score', lambda model, params, task, split: {'loss': params['distance'], 'accuracy': 0.5})
+  scores = lambda model, params, task: {'loss': (params['distance'], [1.0, 2.0]), 'accuracy': (0.5, [])}
+  monkeypatch.setattr(grid, 'scored_test', scores)
 
 
 def run(experiment):
@@ -88,6 +90,18 @@ def test_a_trial_keeps_the_course_of_its_training_loss():
   for row in rows:
     assert row['curve'] == [pytest.approx(row['value'], rel=1e-3)] * grid.BINS
   assert not any('curve' in row for row in run(Copies()) if row['metric'] != 'train_loss')
+
+
+def test_a_score_stands_beside_its_values_on_parts_of_the_test():
+  """A real trial: the parts, weighed by their examples, make the whole."""
+  rows = run(Copies())
+  for metric in ('loss', 'accuracy'):
+    found = [row for row in rows if row['metric'] == metric]
+    assert found
+    for row in found:
+      assert len(row['parts']) == 8  # examples
+      assert np.mean(row['parts']) == pytest.approx(row['value'], rel=1e-4)
+  assert not any('parts' in row for row in rows if row['metric'] not in ('loss', 'accuracy'))
 
 
 @pytest.mark.usefixtures('made_up')

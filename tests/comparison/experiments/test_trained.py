@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from comparison.experiments.trained import Trainer, score, trials
+from comparison.experiments import trained
+from comparison.experiments.trained import Trainer, score, scored_test, trials
 from comparison.experiments.variants import Variant
 from tasks.recall import Recall
 from training.evaluate import NotFinite
@@ -28,6 +29,23 @@ def test_dropout_changes_the_losses_of_an_experiment():
   losses = [trainer.run(1e-2, seed).losses for trainer in (plain, dropped) for seed in (0, 1)]
   assert len({tuple(curve) for curve in losses}) == 4
   np.testing.assert_array_equal(dropped.run(1e-2, 1).losses, losses[3])
+
+
+def test_the_scores_of_a_test_are_those_of_its_parts():
+  trial = Trainer(model(), TASK, SETTINGS).run(1e-2, 0)
+  net = model()
+  found, whole = scored_test(net, trial.params, TASK), score(net, trial.params, TASK, 'test')
+  assert {name: value for name, (value, _) in found.items()} == whole
+  assert len(found['loss'][1]) == trained.PARTS
+  assert np.mean(found['loss'][1]) == pytest.approx(whole['loss'], rel=1e-4)
+
+
+def test_parts_are_equal_in_order_and_without_fillers():
+  sums = np.array([[1.0, 2.0, 9.0, 3.0, 4.0], [1.0, 1.0, 0.0, 1.0, 1.0]])
+  assert trained.in_parts(sums) == [1.0, 2.0, 3.0, 4.0]
+  many = np.stack([np.arange(60.0), np.full(60, 2.0)])
+  assert trained.in_parts(many) == [(3 * i + 1) / 2 for i in range(trained.PARTS)]
+  assert trained.in_parts(np.zeros((2, 3))) == []
 
 
 def test_rates_and_seeds_share_one_compiled_step():

@@ -52,12 +52,20 @@ def pairs(rows: Sequence[Row], first: str, second: str, column: str = 'seed') ->
   return {key: (means[0][key], means[1][key]) for key in means[0] if key in means[1]}
 
 
+def of_seeds(rows: Sequence[Row], first: str, second: str) -> list[tuple[Row, Row]]:
+  """Return the rows of two architectures, seed by seed."""
+  sides = [{row['seed']: row for row in of(rows, name)} for name in (first, second)]
+  return [(sides[0][seed], sides[1][seed]) for seed in sides[0] if seed in sides[1]]
+
+
 def ratio_of(rows: Sequence[Row], first: str, second: str, threshold: float) -> list[Regime]:
   """Return the geometric mean of the ratios, seed by seed, as a regime; none with fewer than two seeds."""
   ratios = [a / b for a, b in pairs(rows, first, second).values()]
   if len(ratios) < 2:
     return []
-  return [at_least(f'{first} ÷ {second}', estimates.geometric_mean(ratios), threshold, rounds=ratios)]
+  noise = estimates.noise_of_test(of_seeds(rows, first, second), of_logarithms=True)
+  ratio = estimates.geometric_mean(ratios, noise)
+  return [at_least(f'{first} ÷ {second}', ratio, threshold, rounds=ratios, noise=noise)]
 
 
 def of_regimes(rows: Sequence[Row], columns: tuple[str, str], threshold: float) -> list[Regime]:
@@ -126,19 +134,22 @@ def claim_38(rows: Sequence[Row]) -> Outcome:
     time = estimates.median(estimates.over(seconds[which], seconds[best]))
     return flops[which] <= 0.5 * flops[best] and time.high <= 0.5
 
-  def perplexities(lstm: tuple[str, float], transformer: tuple[str, float]) -> list[float]:
-    pair = pairs([row for row in losses if model(row) in (lstm, transformer)], TRANSFORMER, LSTM)
-    return [math.exp(a) / math.exp(b) for a, b in pair.values()]
+  def perplexities(lstm: tuple[str, float], transformer: tuple[str, float]) -> tuple[list[float], float]:
+    both = [row for row in losses if model(row) in (lstm, transformer)]
+    noise = estimates.noise_of_test(of_seeds(both, TRANSFORMER, LSTM), of_logarithms=False)
+    return [math.exp(a) / math.exp(b) for a, b in pairs(both, TRANSFORMER, LSTM).values()], noise
 
   equal = [size for size in values(attention, 'size') if is_cheap((TRANSFORMER, size))]
   found = []
   for size in values(of(losses, LSTM), 'size'):
-    ratios = perplexities((LSTM, size), best)
+    ratios, noise = perplexities((LSTM, size), best)
     if is_cheap((LSTM, size)) and len(ratios) > 1:
-      regime = at_least(f'{size}', estimates.geometric_mean(ratios), 1 / 1.05, rounds=ratios)
-      beside = perplexities((LSTM, size), (TRANSFORMER, max(equal))) if equal else []
+      ratio = estimates.geometric_mean(ratios, noise)
+      regime = at_least(f'{size}', ratio, 1 / 1.05, rounds=ratios, noise=noise)
+      beside, noise = perplexities((LSTM, size), (TRANSFORMER, max(equal))) if equal else ([], 0.0)
       if len(beside) > 1:
-        control = at_least('control', estimates.geometric_mean(beside), 1 / 1.01, rounds=beside)
+        ratio = estimates.geometric_mean(beside, noise)
+        control = at_least('control', ratio, 1 / 1.01, rounds=beside, noise=noise)
         regime = regime._replace(
           supports=regime.supports and control.supports,
           p_for=max(regime.p_for or 0.0, control.p_for or 0.0),
@@ -228,7 +239,8 @@ def claim_43(rows: Sequence[Row]) -> Outcome:
       ]  # fmt: skip
   if not found or len(needed) < 2:
     return UNDECIDED
-  return each([*found, at_most('bits', estimates.mean(needed), 0.05)])
+  noise = estimates.noise_of_test(of_seeds(bits, TRANSFORMER, rival), of_logarithms=False)
+  return each([*found, at_most('bits', estimates.mean(needed, noise), 0.05)])
 
 
 def real_time(row: Row) -> Estimate:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from tests.independent.verdicts.reading import Row
+
 BLOCKS = 15  # of rounds, at most, that a slope is computed of
 Samples = Mapping[float, Sequence[float]]  # x → rounds
 
@@ -45,18 +47,34 @@ def median(rounds: Sequence[float]) -> Estimate:
   return Estimate(middle, low - margin, high + margin)
 
 
-def mean(numbers: Sequence[float]) -> Estimate:
-  """Return the mean with Student's interval; one number has no bounds."""
+def mean(numbers: Sequence[float], noise: float = 0.0) -> Estimate:
+  """Return the mean with Student's interval; one number has no bounds. noise: a standard error that all share."""
   centre = math.fsum(numbers) / len(numbers)
   if len(numbers) < 2:
     return Estimate(centre, -math.inf, math.inf)
-  half = stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
+  half = math.sqrt((stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)) ** 2 + (1.96 * noise) ** 2)
   return Estimate(centre, centre - half, centre + half)
 
 
-def geometric_mean(ratios: Sequence[float]) -> Estimate:
-  """Return the geometric mean of ratios with Student's interval of their logarithms."""
-  return Estimate(*np.exp(mean([math.log(ratio) for ratio in ratios])).tolist())
+def geometric_mean(ratios: Sequence[float], noise: float = 0.0) -> Estimate:
+  """Return the geometric mean of ratios with Student's interval of their logarithms, which `noise` is of, too."""
+  return Estimate(*np.exp(mean([math.log(ratio) for ratio in ratios], noise)).tolist())
+
+
+def noise_of_test(scores: Sequence[tuple[Row, Row]], of_logarithms: bool) -> float:
+  """Return the standard error of the mean difference of pairs of rows that the parts of the test examples give it.
+
+  The difference without each part in turn; of the logarithms of the mean scores, or of the scores. 0 without parts.
+  """
+  parts = [(first.get('parts') or [], second.get('parts') or []) for first, second in scores]
+  count = len(parts[0][0]) if parts else 0
+  if count < 2 or any(len(side) != count for pair in parts for side in pair):
+    return 0.0
+  found = []
+  for left_out in range(count):
+    first, second = (np.mean([np.delete(pair[side], left_out).mean() for pair in parts]) for side in (0, 1))
+    found.append(math.log(first) - math.log(second) if of_logarithms else first - second)
+  return math.sqrt((count - 1) * float(np.var(found)))
 
 
 def share(numbers: Sequence[float]) -> Estimate:
@@ -133,10 +151,10 @@ def crossing(samples: Samples) -> Estimate:
   return by_block(samples, of_one)
 
 
-def p_value(ratios: Sequence[float], threshold: float, *, above: bool) -> float:
+def p_value(ratios: Sequence[float], threshold: float, *, above: bool, noise: float = 0.0) -> float:
   """Return the one-sided p-value of "the ratio is not above (or below) the threshold", by Student's t of logarithms."""
   logs = np.log(np.asarray(ratios, float) / threshold) * (1 if above else -1)
-  error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
+  error = math.sqrt(float(np.var(logs, ddof=1)) / len(logs) + noise**2) if len(logs) > 1 else 0.0
   if error == 0:
     return 0.0 if logs.mean() > 0 else 1.0
   return float(stats.t.sf(logs.mean() / error, len(logs) - 1))

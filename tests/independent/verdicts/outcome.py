@@ -36,11 +36,18 @@ UNDECIDED, ABSENT = Outcome('undecided'), Outcome('not measured here')
 
 
 def at_least(
-  label: str, estimate: Estimate, threshold: float, limit: float | None = None, rounds: Sequence[float] = ()
+  label: str,
+  estimate: Estimate,
+  threshold: float,
+  limit: float | None = None,
+  rounds: Sequence[float] = (),
+  noise: float = 0.0,
 ) -> Regime:
   """Return a regime that supports from `threshold` on and contradicts below `limit`, by default the same number."""
   limit = threshold if limit is None else limit
-  tests = (p_value(rounds, threshold, above=True), p_value(rounds, limit, above=False)) if len(rounds) else (None, None)
+  tests: tuple[float | None, float | None] = None, None
+  if len(rounds):
+    tests = p_value(rounds, threshold, above=True, noise=noise), p_value(rounds, limit, above=False, noise=noise)
   return Regime(label, estimate, bool(estimate.low >= threshold), bool(estimate.high < limit), *tests)
 
 

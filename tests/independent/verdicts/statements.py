@@ -14,7 +14,7 @@ WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '202
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
-GROWING = '2026-11-29 11:32'
+NOISE = '2026-11-29 17:15'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -66,7 +66,7 @@ STATEMENTS: dict[int, Statement] = {
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
   21: _one(trials.claim_21, REVIEWED, 'sample_efficiency', version=3),
   22: _one(forms.claim_22, SCIENCE, 'state_sizes'),
-  23: _one(data.claim_23, SCIENCE, 'few_sequences'),
+  23: _one(data.claim_23, NOISE, 'few_sequences'),
   24: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))
   ),
@@ -87,10 +87,10 @@ STATEMENTS: dict[int, Statement] = {
   ),
   36: _one(data.claim_36, SCIENCE, 'translations'),
   37: _one(data.claim_37, SCIENCE, 'small_language_models'),
-  38: _one(data.claim_38, SCIENCE, 'small_language_models', 'generation_cost'),
-  39: _one(data.claim_39, SCIENCE, 'long_series'),
-  40: _one(data.claim_40, SCIENCE, 'ten_thousand_steps'),
-  41: _one(data.claim_41, GROWING, 'growing_series'),
+  38: _one(data.claim_38, NOISE, 'small_language_models', 'generation_cost'),
+  39: _one(data.claim_39, NOISE, 'long_series'),
+  40: _one(data.claim_40, NOISE, 'ten_thousand_steps'),
+  41: _one(data.claim_41, NOISE, 'growing_series'),
   42: _one(data.claim_42, SCIENCE, 'recognition'),
   43: _one(data.claim_43, SCIENCE, 'decoding', 'sample_models'),
   44: _one(data.claim_44, SCIENCE, 'acoustic_split'),
