@@ -9,6 +9,7 @@ import pytest
 
 import main
 import seqmodels
+from benchmarks import task_runs
 from comparison.report import readme
 from configs.architectures import ARCHITECTURES
 from seqmodels.errors import InputError
@@ -124,6 +125,12 @@ def test_results_follow_from_the_records(monkeypatch):
   monkeypatch.chdir(ROOT)
   assert readme.with_results(README, FOLDERS) == README, readme.__doc__
   assert readme.details(FOLDERS) == readme.RESULTS.read_text(), readme.__doc__
+
+
+def test_the_table_of_tasks_is_that_of_the_runs(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  page = task_runs.PAGE.read_text()
+  assert task_runs.with_table(page, FOLDERS[0] / 'tasks') == page, task_runs.__doc__
 
 
 def test_one_version_everywhere():

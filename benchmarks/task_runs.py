@@ -1,0 +1,139 @@
+"""Write the table of docs/tasks.md: what single runs reach on each task, from what their workdirs hold.
+
+  python -m benchmarks.task_runs results/<device>/tasks [WORKDIR …]
+
+Each WORKDIR of main.py, evaluated before (`--mode=eval`), is first taken over as `<its name>/`: config.json, the
+evaluations of its newest checkpoint, and run.json with its command, its time, its size and the baselines. about.json
+lists the rows of the table in their order: which runs a row shows, which score of theirs, and what was published. Run
+from the root of the repository.
+"""
+
+import json
+import pathlib
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.overhead import load
+from comparison.report import markdown
+from seqmodels.errors import InputError
+from training import goodput
+from training import workdir as workdirs
+
+BEGIN, END = '<!-- tasks: generated from results/ -->', '<!-- /tasks -->'
+PAGE = pathlib.Path('docs/tasks.md')
+COLUMNS = ('task, data', 'examples of training / validation / test', 'metric', 'trivial', 'here', 'published')
+ARCHITECTURE = re.compile(r'configs/\w+\.py:(\w+)')
+
+Json = dict[str, Any]
+
+
+def main(folder: pathlib.Path, workdirs: Sequence[pathlib.Path]) -> None:
+  for workdir in workdirs:
+    take_over(workdir, folder)
+  PAGE.write_text(with_table(PAGE.read_text('utf-8'), folder), 'utf-8')
+
+
+def take_over(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+  """Copy what the table needs of a workdir. Raises InputError where its newest checkpoint is not evaluated."""
+  loaded = workdirs.load(workdir)
+  path = workdir / 'eval.jsonl'
+  rows = [json.loads(line) for line in path.read_text('utf-8').splitlines()] if path.exists() else []
+  rows = [row for row in rows if row['step'] == loaded.step]
+  if not rows:
+    raise InputError(f'{workdir}: checkpoint {loaded.step} is not evaluated: python main.py --mode=eval')
+  made = json.loads((workdir / 'provenance.json').read_text('utf-8'))[0]
+  run = {
+    'command': command(made['command'], workdir.name, loaded.config),
+    'minutes': round(goodput.read(workdir / goodput.NAME).total / 60, 1),
+    'device': made['device_kind'],
+    'parameters': made['model']['non_embedding'],
+    'commit': made['commit'],
+    'versions': made['versions'],
+    'baselines': loaded.task.baselines(),
+  }
+  own = folder / workdir.name
+  own.mkdir(parents=True, exist_ok=True)
+  (own / 'config.json').write_text((workdir / 'config.json').read_text('utf-8'), 'utf-8')
+  (own / 'eval.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows), 'utf-8')
+  (own / 'run.json').write_text(json.dumps(run, indent=1) + '\n', 'utf-8')
+
+
+def command(given: str, name: str, config: Json) -> str:
+  """Return the command of a run as it is typed in the repository today, with the workdir `runs/<name>`.
+
+  config: of the workdir; where a default has changed since, its value is added.
+  """
+  words = [word for word in shlex.split(given) if not word.startswith(('--workdir', '--downloads_dir', '--mesh'))]
+  start = next(i for i, word in enumerate(words) if word.endswith('main.py'))
+  argument = next(word.removeprefix('--config=') for word in words if word.startswith('--config='))
+  said = [word.removeprefix('--').partition('=')[0] for word in words]
+  today = dict(_fields(workdirs.plain(load(argument))))
+  changed = {field: value for field, value in _fields(config) if field in today and today[field] != value}
+  added = [f'--{field}={value}' for field, value in changed.items() if field not in said]
+  return shlex.join(['python', 'main.py', *words[start + 1 :], *added, f'--workdir=runs/{name}'])
+
+
+def _fields(config: Json) -> Iterator[tuple[str, Any]]:
+  """Yield what the flags of a config are called, without its mesh, and their values."""
+  for section, values in config.items():
+    if section != 'mesh' and isinstance(values, dict):
+      yield from (
+        (f'config.{section}.{field}', value) for field, value in values.items() if not isinstance(value, dict)
+      )
+
+
+def with_table(page: str, folder: pathlib.Path) -> str:
+  """Return the page with the table and the commands between its two marks."""
+  before, _, rest = page.partition(BEGIN)
+  _, _, after = rest.partition(END)
+  rows = json.loads((folder / 'about.json').read_text('utf-8'))['rows']
+  runs = {path.parent.name: json.loads(path.read_text('utf-8')) for path in sorted(folder.glob('*/run.json'))}
+  shown = [name for row in rows for name in row.get('runs', ())]
+  if unused := sorted(set(runs) - set(shown)):
+    raise InputError(f'{folder}: no row of about.json shows {", ".join(unused)}')
+  table = markdown.grid(COLUMNS, [line(row, folder, runs) for row in rows])
+  commands = '\n'.join(runs[name]['command'] for name in dict.fromkeys(shown))
+  return f'{before}{BEGIN}\n\n{table}\n\n```bash\n{commands}\n```\n\n{END}{after}'
+
+
+def line(row: Mapping[str, Any], folder: pathlib.Path, runs: Mapping[str, Json]) -> list[str]:
+  """Return the cells of a row."""
+  names = row.get('runs', ())
+  first = runs[names[0]] if names else None
+  trivial = [part if isinstance(part, str) else of_baseline(row, part, first) for part in row['trivial']]
+  here = [shown(row, folder / name, runs[name]) for name in names]
+  if 'baselines' in row:
+    here += [of_baseline(row, part, first) for part in row['baselines']]
+  here += row.get('more', [])
+  return [row['task'], row['examples'], row['metric'], '; '.join(trivial), '; '.join(here), row['published']]
+
+
+def of_baseline(row: Mapping[str, Any], part: Mapping[str, str], run: Json | None) -> str:
+  """Return the scores of a baseline, and its name: `name` is what the task calls it, `label` what the table does."""
+  assert run is not None
+  values = run['baselines'][part['name']]
+  scores = [f'{values[of.rpartition("/")[2]]:{form}}' for of, form in row['scores'] if of.rpartition('/')[2] in values]
+  return f'{", ".join(scores)} {part.get("label", part["name"])}'
+
+
+def shown(row: Mapping[str, Any], folder: pathlib.Path, run: Json) -> str:
+  """Return a run's scores, its architecture, its size and its time."""
+  evaluations = [json.loads(line) for line in (folder / 'eval.jsonl').read_text('utf-8').splitlines()]
+  splits = {evaluation['split']: evaluation for evaluation in evaluations}
+  scores = [
+    f'{splits[split][metric]:{form}}' for (split, metric), form in ((of.split('/'), f) for of, f in row['scores'])
+  ]
+  found = ARCHITECTURE.search(run['command'])
+  name = row.get('labels', {}).get(folder.name) or (f'`{found[1]}`' if found else folder.name)
+  return f'{", ".join(scores)} {name} ({size(run["parameters"])}, {run["minutes"]:.0f} min)'
+
+
+def size(parameters: int) -> str:
+  return f'{parameters / 1e6:.2g}M' if parameters >= 1e6 else f'{parameters / 1e3:.0f}k'
+
+
+if __name__ == '__main__':
+  main(pathlib.Path(sys.argv[1]), [pathlib.Path(name) for name in sys.argv[2:]])
