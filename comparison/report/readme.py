@@ -109,7 +109,8 @@ def elsewhere(folders: Sequence[pathlib.Path], shown: Page) -> str:
     for section in beyond(page, shown).sections:
       found.setdefault(section.claim.number, page.records[0]['device_kind'])
   devices = ' or '.join(dict.fromkeys(found.values()))
-  return f' {len(found)} of these {"has" if len(found) == 1 else "have"} one on {devices}.' if found else ''
+  have = 'has' if len(found) == 1 else 'have'
+  return f' {len(found)} of those without a verdict here {have} one on {devices}.' if found else ''
 
 
 def tally(page: Page) -> str:
