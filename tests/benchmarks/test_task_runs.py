@@ -15,7 +15,7 @@ PAGE = f'# Tasks\n\n{task_runs.BEGIN}\nold\n{task_runs.END}\n\nnotes\n'
 ROW = {
   'task': 'copying', 'examples': 'by number', 'metric': 'accuracy', 'published': '1', 'runs': ['small'],
   'scores': [['test/accuracy', '.2f'], ['test/loss', '.1f']], 'more': ['0.9 by hand'],
-  'trivial': [{'name': 'no memory', 'label': 'chance'}, '0 nobody'],
+  'trivial': [{'name': 'no memory', 'label': 'chance'}, '0 none'],
 }  # fmt: skip
 COMMAND = 'python main.py --mode=train --config=configs/copying.py:gru,scale=smoke,steps=2,eval_every=0 --workdir=/w/s'
 
@@ -52,7 +52,7 @@ def test_the_table_shows_what_the_workdir_holds(folder):
   assert 'old' not in page
   (line,) = [line for line in page.splitlines() if line.startswith('| copying')]
   cells = [cell.strip() for cell in line.strip('|').split('|')]
-  assert cells[:4] == ['copying', 'by number', 'accuracy', '0.12, 0.7 chance; 0 nobody']
+  assert cells[:4] == ['copying', 'by number', 'accuracy', '0.12, 0.7 chance; 0 none']
   size = json.loads((folder / 'small' / 'run.json').read_text())['parameters']
   assert cells[4:] == [
     f'{test["accuracy"]:.2f}, {test["loss"]:.1f} `gru` ({size / 1e3:.0f}k, 0 min); 0.9 by hand', '1',
