@@ -98,7 +98,7 @@ def dataset_summaries() -> dict[str, str]:
   """Return one line about each data set that a task can read."""
   tables = (
     _value('tasks.datasets', _top('tasks.datasets', name).node)
-    for name in ('TEXTS', 'PAIRS', 'SERIES', 'VIDEOS', 'CASES', 'SPEECH')
+    for name in ('TEXTS', 'PAIRS', 'SERIES', 'VIDEOS', 'CASES', 'LABELLED', 'SPEECH')
   )
   return {name: line for table in tables for name, line in table.items()}
 

@@ -24,6 +24,7 @@ from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
 from tasks.state_tracking import StateTracking
 from tasks.temporal_order import TemporalOrder
+from tasks.text_classification import TextClassification
 from tasks.translation import Translation
 from tasks.video import Video
 from tasks.video_question import VideoQuestion
@@ -46,6 +47,7 @@ TASKS: dict[str, type[Task]] = {
   'speech_synthesis': SpeechSynthesis,
   'state_tracking': StateTracking,
   'temporal_order': TemporalOrder,
+  'text_classification': TextClassification,
   'translation': Translation,
   'video': Video,
   'video_question': VideoQuestion,

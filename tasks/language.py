@@ -22,11 +22,10 @@ from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Decoding, Shard, Sums
 from tasks.datasets import corpora, files, naming
-from tasks.identity import SHOWN
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
 from tasks.shown import Shown, Text
-from tasks.subwords import Subwords
+from tasks.subwords import Subwords, check_same
 from tasks.token_task import TokenTask
 from tasks.tokenizers import Tokenizer
 
@@ -281,14 +280,7 @@ class Language(TokenTask):
     path = folder / TOKENIZER
     if corpora.check_options(self.corpus, self.unit, self.split) != 'subword' or not path.is_file():
       return self
-    if self.tokenizer_file:
-      given = Subwords(files.read_bytes(pathlib.Path(self.tokenizer_file))).checksum
-      kept = Subwords(files.read_bytes(path)).checksum
-      if given != kept:
-        raise InputError(
-          f'task.tokenizer={self.tokenizer_file} is not the tokenizer of the run, {path}: '
-          f'sha256 {given[:SHOWN]}… instead of {kept[:SHOWN]}…'
-        )
+    check_same('tokenizer', self.tokenizer_file, path)
     return dataclasses.replace(self, tokenizer_file=str(path))
 
   def baselines(self) -> dict[str, dict[str, float]]:

@@ -10,7 +10,6 @@ import numpy as np
 from seqmodels.errors import InputError
 from tasks import subwords
 from tasks.datasets import files, pairs
-from tasks.identity import SHOWN
 from tasks.sentences import Sentences, SentenceTokenizer
 from tasks.subwords import Subwords
 
@@ -92,15 +91,3 @@ def longest_pair(corpus: Corpus, length: int) -> int:
   """Return the tokens of the longest pair of any split that has no more than `length`."""
   lengths = np.concatenate(list(corpus.lengths.values()))
   return int(lengths[lengths <= length].max(initial=2))
-
-
-def check_same(option: str, file: str, kept: pathlib.Path) -> None:
-  """Raise InputError where an option names another tokenizer than the one that a workdir has kept."""
-  if not file:
-    return
-  given, before = (Subwords(files.read_bytes(pathlib.Path(path))).checksum for path in (file, kept))
-  if given != before:
-    raise InputError(
-      f'task.{option}={file} is not the tokenizer of the run, {kept}: sha256 {given[:SHOWN]}… instead of '
-      f'{before[:SHOWN]}…'
-    )

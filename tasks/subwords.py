@@ -9,6 +9,7 @@ import functools
 import hashlib
 import io
 import logging
+import pathlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from seqmodels.errors import InputError, one_line
+from tasks.datasets import files
+from tasks.identity import SHOWN
 
 log = logging.getLogger('seqmodels')
 
@@ -128,6 +131,18 @@ def train(text: str, size: int) -> Subwords:
       f'task.vocabulary={size} does not fit the training text{bound or f": {one_line(error)}"}'
     ) from error
   return Subwords(model.getvalue())
+
+
+def check_same(option: str, file: str, kept: pathlib.Path) -> None:
+  """Raise InputError where an option names another tokenizer than the one that a workdir has kept."""
+  if not file:
+    return
+  given, before = (Subwords(files.read_bytes(pathlib.Path(path))).checksum for path in (file, kept))
+  if given != before:
+    raise InputError(
+      f'task.{option}={file} is not the tokenizer of the run, {kept}: sha256 {given[:SHOWN]}… instead of '
+      f'{before[:SHOWN]}…'
+    )
 
 
 def _package() -> Any:

@@ -28,10 +28,11 @@ from tasks.base import Batch, Decoding, Evaluation, HostSums, Shard, Sums
 from tasks.buckets import BucketOrder, bounds, bucket_of
 from tasks.datasets import files, naming, pairs
 from tasks.ngrams import Ngrams
-from tasks.parallel import Corpus, check_same, fitting_pairs, load, longest_pair
+from tasks.parallel import Corpus, fitting_pairs, load, longest_pair
 from tasks.pipeline import check_request, to_grain
 from tasks.sentences import END, SentenceTokenizer
 from tasks.shown import Shown, Text
+from tasks.subwords import check_same
 from tasks.token_task import TokenTask
 from tasks.tokenizers import names
 

@@ -26,6 +26,9 @@ CASES = {
   'sequential_mnist': 'Digits, pixel by pixel: 55,000, 5,000 and 10,000 of 784 steps.',
   'permuted_mnist': 'The same with all pixels in one random order.',
 }
+LABELLED = {
+  'topics': 'Passages of the embedded text, of 15 help topics: 2,010, 244 and 242 of 128 characters; no download.',
+}
 SPEECH = {
   'dial_tones': 'Made-up telephone dial tones of ten digits on four lines: 800 recordings at 8 kHz; no download.',
   'spoken_digits': 'Free Spoken Digit Dataset 1.0.10: 3,000 recordings of ten digits by six speakers at 8 kHz.',

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqmodels.errors import InputError, unknown
-from tasks.datasets import corpora, multi30k, own_pairs, phrases, tfds_prepared
+from tasks.datasets import corpora, multi30k, own_pairs, phrases, tables, tfds_prepared
 from tasks.datasets.own_pairs import Sides
 
 log = logging.getLogger('seqmodels')
@@ -55,7 +55,7 @@ def load(dataset: str, pair: str, split: str, lowercase: bool = False, stamp: tu
   del stamp
   if dataset in READ:
     both = [READ[dataset](language) for language in (USUAL if pair == 'auto' else pair).split('-')]
-    found: dict[str, Sides] = {name: tuple(own_pairs.lines(side[name]) for side in both) for name in both[0]}
+    found: dict[str, Sides] = {name: tuple(tables.lines(side[name]) for side in both) for name in both[0]}
   elif tfds_prepared.is_name(dataset):
     found = dict(tfds_prepared.pairs(dataset, pair))
   else:

@@ -1,4 +1,4 @@
-"""Read the labelled series of a data set that TFDS has prepared: a feature that is an array, and its class."""
+"""Read the labelled series or texts of a data set that TFDS has prepared: an array or a text, and its class."""
 
 import hashlib
 from collections.abc import Iterator
@@ -46,23 +46,50 @@ def load(dataset: str) -> Labelled:
   return Labelled(splits, tuple(map(str, names)), {split: _checksum(part) for split, part in splits.items()})
 
 
+def texts(dataset: str) -> dict[str, tuple[list[str], list[str]]]:
+  """Return label and text of each example of each split, or of "full"; an example without a label has an empty one.
+
+  The text is that of the feature behind "#", the builder's input, or the only one. Raises InputError as `load` does.
+  """
+  builder = tfds_prepared.opened(dataset)
+  names = tfds_prepared.text_features(builder)
+  source = (builder.info.supervised_keys or ('',))[0]
+  feature = tfds_prepared.parse(dataset).feature or (source if source in names else names[0] if len(names) == 1 else '')
+  if feature not in names:
+    raise InputError(
+      f'task.dataset={dataset!r} must name one of its texts behind "#": {", ".join(names) or "it has none"}'
+    )
+  label = _label(dataset, builder)
+  classes = dict(tfds_prepared.leaves(builder.info.features))[label].names
+  found = {}
+  for split, examples in tfds_prepared.splits(dataset, builder).items():
+    rows = [(int(tfds_prepared.at(row, label)), tfds_prepared.text(row, feature).decode()) for row in examples]
+    found[split] = [classes[number] if number >= 0 else '' for number, _ in rows], [text for _, text in rows]
+  return found
+
+
+def _label(dataset: str, builder: Any) -> str:
+  """Return the name of the label: the builder's target, or the only feature that is one."""
+  kind = tfds_prepared.class_label()
+  labels = [name for name, feature in tfds_prepared.leaves(builder.info.features) if isinstance(feature, kind)]
+  target = (builder.info.supervised_keys or ('',))[-1]
+  label = target if target in labels else labels[0] if len(labels) == 1 else ''
+  if not label:
+    listed = ', '.join(labels) or 'none'
+    raise InputError(f'task.dataset={dataset!r} must have one label, a feature ClassLabel; it has {listed}')
+  return label
+
+
 def _features(dataset: str, builder: Any) -> tuple[str, str]:
   """Return the names of the series and of its label."""
   arrays = [name for name, shape in tfds_series.numbers(builder).items() if 1 <= len(shape) <= 3]
-  kind = tfds_prepared.class_label()
-  labels = [name for name, feature in tfds_prepared.leaves(builder.info.features) if isinstance(feature, kind)]
-  usual = builder.info.supervised_keys
-  source, target = usual if usual and len(usual) == 2 else (None, None)
+  source = (builder.info.supervised_keys or ('',))[0]
   named = tfds_prepared.parse(dataset).feature
   feature = named or (source if source in arrays else arrays[0] if len(arrays) == 1 else '')
   if feature not in arrays:
     listed = ', '.join(arrays) or 'it has none'
     raise InputError(f'task.dataset={dataset!r} must name one of its series or images behind "#": {listed}')
-  label = target if target in labels else labels[0] if len(labels) == 1 else ''
-  if not label:
-    listed = ', '.join(labels) or 'none'
-    raise InputError(f'task.dataset={dataset!r} must have one label, a feature ClassLabel; it has {listed}')
-  return feature, label
+  return feature, _label(dataset, builder)
 
 
 def _cases(

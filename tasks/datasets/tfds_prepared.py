@@ -76,7 +76,7 @@ def find(dataset: str) -> pathlib.Path:
 def texts(dataset: str) -> dict[str, bytes]:
   """Return the text of each split, or of "full": its examples one after the other, each on a line of its own."""
   builder, asked = opened(dataset), parse(dataset)
-  names = _text_features(builder)
+  names = text_features(builder)
   feature = asked.feature or ('text' if 'text' in names else names[0] if len(names) == 1 else '')
   if feature not in names:
     raise InputError(
@@ -84,7 +84,7 @@ def texts(dataset: str) -> dict[str, bytes]:
     )
   found = {}
   for split, rows in splits(dataset, builder).items():
-    pieces = [_text(row, feature) for row in rows]
+    pieces = [text(row, feature) for row in rows]
     found[split] = b''.join(piece if piece.endswith(b'\n') else piece + b'\n' for piece in pieces)
   return found
 
@@ -92,14 +92,14 @@ def texts(dataset: str) -> dict[str, bytes]:
 def pairs(dataset: str, pair: str) -> dict[str, tuple[list[str], list[str]]]:
   """Return sources and targets of each split, or of "full". pair: two text features, or auto: the builder's own."""
   builder = opened(dataset)
-  names, usual = _text_features(builder), builder.info.supervised_keys
+  names, usual = text_features(builder), builder.info.supervised_keys
   sides = tuple(pair.split('-')) if pair != 'auto' else usual if usual and len(usual) == 2 else tuple(names)
   if len(sides) != 2 or not set(sides) <= set(names):
     raise InputError(f'task.pair={pair!r} must name two of the texts of {dataset}: {", ".join(names) or "it has none"}')
   found = {}
   for split, examples in splits(dataset, builder).items():
     rows = list(examples)
-    sources, targets = ([' '.join(_text(row, side).decode().split()) for row in rows] for side in sides)
+    sources, targets = ([' '.join(text(row, side).decode().split()) for row in rows] for side in sides)
     found[split] = (sources, targets)
   return found
 
@@ -126,10 +126,10 @@ def opened(dataset: str) -> Any:
   return builder
 
 
-def _text_features(builder: Any) -> list[str]:
+def text_features(builder: Any) -> list[str]:
   """Return the names of the features that are one text."""
-  text = _package().features.Text
-  return [name for name, feature in leaves(builder.info.features) if isinstance(feature, text)]
+  kind = _package().features.Text
+  return [name for name, feature in leaves(builder.info.features) if isinstance(feature, kind)]
 
 
 def leaves(features: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
@@ -153,7 +153,8 @@ def at(row: Any, name: str) -> Any:
   return row
 
 
-def _text(row: Any, name: str) -> bytes:
+def text(row: Any, name: str) -> bytes:
+  """Return the text of a feature of `text_features`."""
   value = at(row, name)
   return value if isinstance(value, bytes) else str(value).encode()
 

@@ -7,7 +7,7 @@ from comparison.experiments import EXPERIMENTS
 from configs import architectures, catalogue
 from seqmodels.mixers import MIXERS
 from tasks import TASKS
-from tasks.datasets import CASES, SPEECH, VIDEOS, corpora, pairs, series
+from tasks.datasets import CASES, LABELLED, SPEECH, VIDEOS, corpora, pairs, series
 
 
 def test_everything_is_listed(capsys):
@@ -18,7 +18,7 @@ def test_everything_is_listed(capsys):
   names = {title: [line.split()[0] for line in lines] for title, lines in sections.items()}
   assert names == {
     'Tasks': list(TASKS),
-    'Data sets': [*corpora.UNITS, *pairs.READ, *series.SERIES, *VIDEOS, *CASES, *SPEECH],
+    'Data sets': [*corpora.UNITS, *pairs.READ, *series.SERIES, *VIDEOS, *CASES, *LABELLED, *SPEECH],
     'Architectures': list(architectures.ARCHITECTURES),
     'Mixers': list(MIXERS),
     'Experiments': list(EXPERIMENTS),

@@ -37,6 +37,7 @@ SMALL = {
   'speech_synthesis': {'seconds': 0.01, 'block': 20},
   'state_tracking': {'group': 'A5', 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'temporal_order': {'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
+  'text_classification': {'length': 32, 'train_examples': 50},
   'translation': {'vocabulary': 400, 'length': 64, 'buckets': 1, 'train_examples': 50},
   'video': {'frames': 6, 'history': 3, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},
   'video_question': {'frames': 9, 'size': 16, 'train_examples': 50, 'evaluation_examples': 23},

@@ -20,7 +20,15 @@ KINDS = {
   'language': Text, 'recall': Text, 'reversal': Text, 'selective_copying': Text, 'speech_frames': Spectrograms,
   'speech_recognition': Spectrograms, 'state_tracking': Text, 'translation': Text, 'video': Film,
 }  # fmt: skip
-NOTHING = {'adding', 'classification', 'listops', 'speech_synthesis', 'temporal_order', 'video_question'}
+NOTHING = {
+  'adding',
+  'classification',
+  'listops',
+  'speech_synthesis',
+  'temporal_order',
+  'text_classification',
+  'video_question',
+}
 
 
 def made(name, **options):

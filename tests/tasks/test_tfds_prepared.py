@@ -151,13 +151,24 @@ class Unlabelled(Labelled):
       yield i, {'a': np.full(2, i, np.float32), 'b': -1}
 
 
+class Reviews(Sentences):
+  features = tfds.features.FeaturesDict(
+    {'text': tfds.features.Text(), 'label': tfds.features.ClassLabel(names=['neg', 'pos'])}
+  )
+  keys = ('text', 'label')
+
+  def examples(self, start, stop):
+    for i in range(start, stop):
+      yield i, {'text': f'Übung {i}', 'label': -1 if i == 5 else i % 2}
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   made = tmp_path_factory.mktemp('tfds')
   tfds.disable_progress_bar()
   for builder, options in (
     (Sentences, {}), (Translated, {'config': 'short'}), (Images, {}), (Hours, {}), (Curves, {}), (Short, {}),
-    (Labelled, {}), (Unlabelled, {}),
+    (Labelled, {}), (Unlabelled, {}), (Reviews, {}),
   ):  # fmt: skip
     builder(data_dir=made, file_format='array_record', **options).download_and_prepare()
   return made
@@ -293,6 +304,20 @@ def test_labelled_series_are_the_input_of_the_builder():
   assert task.spec.length == 6
   assert next(iter(task.dataset('test', 4))).mask.sum() == sum(map(len, series))
   assert task.identity()['dataset'] == 'tfds:labelled'
+
+
+def test_labelled_texts_are_the_input_of_the_builder(settings):
+  task = tasks.make('text_classification', {'dataset': 'tfds:reviews', 'length': 16})
+  assert task.data.classes == ('neg', 'pos')
+  assert task.data.texts['test'] == [f'Übung {i}' for i in range(40, 44)]
+  assert task.data.labels['test'].tolist() == [0, 1, 0, 1]
+  assert len(task.data.texts['train']) == 37  # of 40 the last two validate, and one has no label
+  assert '1 of 38 train rows have no label or no text and are left out, the first is number 6' in settings.text
+  assert task.identity()['dataset'] == 'tfds:reviews'
+  for dataset, message in (
+    ('tfds:sentences', 'must have one label'), ('tfds:images', 'it has none'), ('tfds:reviews#label', 'its texts'),
+  ):  # fmt: skip
+    assert message in refusal('text_classification', dataset)
 
 
 def test_a_curve_and_an_image_are_read_step_by_step():

@@ -56,6 +56,8 @@ def test_the_tables_of_other_devices_follow_the_first(pages, folders):
 
 def test_the_tally_says_how_many_another_device_adds(pages, folders):
   added = len(with_verdict(pages['second']) - with_verdict(pages['first']))
-  assert readme.elsewhere(folders, pages['first']) == f' {added} of those without a verdict here have one on the second.'
+  assert (
+    readme.elsewhere(folders, pages['first']) == f' {added} of those without a verdict here have one on the second.'
+  )
   assert readme.elsewhere(folders[:1], pages['first']) == ''
   assert readme.elsewhere(folders[::-1], pages['second']) == ''
