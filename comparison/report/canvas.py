@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -63,6 +64,29 @@ def bare(axes: Any, *sides: str) -> None:
   axes.set_axisbelow(True)
   for side in ('top', 'right', *sides):
     axes.spines[side].set_visible(False)
+
+
+def name_points(axes: Any, points: Sequence[tuple[float, float, str]], letters: float = 7) -> None:
+  """Write the name of each point (x, y, name) beside it, moved up or down where it would stand on another.
+
+  Call it when all else is drawn: where names may stand follows from the limits of the axes.
+  """
+  axes.figure.draw_without_rendering()
+  height, wide = 1.3 * letters, 0.62 * letters
+  taken: list[tuple[float, float, float]] = []  # bottom, left and right of the names so far
+  for x, y, name in sorted(points, key=lambda point: (point[1], point[0], point[2])):
+    left, bottom = (axes.transData.transform((x, y)) * 72 / axes.figure.dpi).tolist()
+    left, right = left + 4, left + 4 + wide * len(name)
+    steps = (step * sign for step in range(len(points) + 1) for sign in (1, -1))
+    free = lambda at, left=left, right=right: all(
+      abs(at - other) >= height or right < start or end < left for other, start, end in taken
+    )
+    at = next((bottom + 3 + step * height for step in steps if free(bottom + 3 + step * height)), bottom + 3)
+    taken.append((at, left, right))
+    is_moved = abs(at - bottom - 3) > height
+    line = {'arrowstyle': '-', 'color': INK, 'linewidth': 0.4, 'alpha': 0.5} if is_moved else None
+    offset = 4, at - bottom
+    axes.annotate(name, (x, y), offset, textcoords='offset points', fontsize=letters, arrowprops=line)
 
 
 def on_paper(svg: str) -> str:

@@ -119,7 +119,9 @@ def draw(records: Sequence[Row]) -> canvas.Picture | None:
         axes.plot([entry.state_bytes] * 2, [inside, beyond], color=colour, linewidth=1)
         axes.plot(entry.state_bytes, beyond, marker, color=colour, markerfacecolor='none')
       axes.plot(entry.state_bytes, inside, marker, color=colour)
-      axes.annotate(name, (entry.state_bytes, inside), (4, 3), textcoords='offset points', fontsize=7)
     axes.set(xscale='log', xlabel='bytes of state', ylabel='share of the way to all right', ylim=(-0.03, 1.08))
     canvas.bare(axes)
+    axes.margins(x=0.12)
+    points = [(entry.state_bytes, entry.mean('accuracy') or 0.0, name) for name, entry in found.items()]
+    canvas.name_points(axes, points)
   return figure

@@ -1,9 +1,12 @@
 """The capacity map: shares between the trivial answer and all right, of architectures that have every task."""
 
+import itertools
 import math
 import re
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from comparison.experiments import EXPERIMENTS
 from comparison.experiments.capacity_map import ARCHITECTURES
@@ -89,3 +92,20 @@ def test_every_cell_has_the_scores_of_the_map():
   (entry,) = capacity.entries(found).values()
   assert {task for task, _ in entry.scores} == set(TRIVIAL)
   assert {metric for _, metric in entry.scores} == {'accuracy', 'accuracy_longer'}
+
+
+def test_names_of_points_that_lie_on_each_other_do_not():
+  """Twenty architectures with all but equal states and scores: every name can be read."""
+  names = [f'architecture_{i}' for i in range(20)]
+  found = baselines()
+  for i, name in enumerate(names):
+    found += trials(name, 0.9 + 0.001 * (i % 3), 0.6, state_bytes=1000 + 10 * (i % 5))
+  figure = capacity.draw(found)
+  renderer = FigureCanvasAgg(figure).get_renderer()
+  figure.draw_without_rendering()
+  texts = [text for text in figure.axes[0].texts if text.get_text() in names]
+  assert len(texts) == 20
+  boxes = [Text.get_window_extent(text, renderer) for text in texts]  # without the lines to the points
+  assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+  inside = figure.bbox
+  assert all(inside.y0 <= box.y0 and box.y1 <= inside.y1 for box in boxes)
