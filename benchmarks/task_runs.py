@@ -128,7 +128,9 @@ def shown(row: Mapping[str, Any], folder: pathlib.Path, run: Json) -> str:
   ]
   found = ARCHITECTURE.search(run['command'])
   name = row.get('labels', {}).get(folder.name) or (f'`{found[1]}`' if found else folder.name)
-  return f'{", ".join(scores)} {name} ({size(run["parameters"])}, {run["minutes"]:.0f} min)'
+  minutes = run['minutes']
+  time = f'{minutes:.0f} min' if minutes >= 1 else f'{60 * minutes:.0f} s'
+  return f'{", ".join(scores)} {name} ({size(run["parameters"])}, {time})'
 
 
 def size(parameters: int) -> str:

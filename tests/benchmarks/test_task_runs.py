@@ -53,9 +53,10 @@ def test_the_table_shows_what_the_workdir_holds(folder):
   (line,) = [line for line in page.splitlines() if line.startswith('| copying')]
   cells = [cell.strip() for cell in line.strip('|').split('|')]
   assert cells[:4] == ['copying', 'by number', 'accuracy', '0.12, 0.7 chance; 0 none']
-  size = json.loads((folder / 'small' / 'run.json').read_text())['parameters']
+  run = json.loads((folder / 'small' / 'run.json').read_text())
+  size, seconds = run['parameters'], f'{60 * run["minutes"]:.0f}'
   assert cells[4:] == [
-    f'{test["accuracy"]:.2f}, {test["loss"]:.1f} `gru` ({size / 1e3:.0f}k, 0 min); 0.9 by hand', '1',
+    f'{test["accuracy"]:.2f}, {test["loss"]:.1f} `gru` ({size / 1e3:.0f}k, {seconds} s); 0.9 by hand', '1',
   ]  # fmt: skip
   assert f'{COMMAND.replace("/w/s", "runs/small")}\n' in page
   assert task_runs.with_table(page, folder) == page
