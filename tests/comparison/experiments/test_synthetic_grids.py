@@ -36,6 +36,7 @@ def traced(monkeypatch):
   monkeypatch.setattr(grid, 'Trainer', Tracer)
   monkeypatch.setattr(grid.gate, 'admit', lambda variants, **_: (variants, []))
   monkeypatch.setattr(grid, 'score', scores)
+  monkeypatch.setattr(grid, 'scored_test', lambda *_: {name: (value, []) for name, value in scores().items()})
   monkeypatch.setattr(capability_grids, 'score', scores)
   monkeypatch.setattr(capacity_map, 'evaluate', scores)
   return made
@@ -129,7 +130,7 @@ def test_a_plateau_says_how_much_the_loss_still_fell(untrained, monkeypatch):
   assert rows[0]['selection'] == -value(rows, 'train_loss') == -1
   assert value(rows, 'fall') == pytest.approx(2 / 19, rel=1e-5)  # of the line from 2 to 1
   few = Trial({}, np.array([2.0, 1.5, 1.0], np.float32), finite=True)
-  monkeypatch.setattr(grid, 'score', lambda *_: {})
+  monkeypatch.setattr(grid, 'scored_test', lambda *_: {})
   assert EXPERIMENTS['plateaus'].of_trial(model, few, task, {})['fall'] == (0.5, 'nats')
 
 
