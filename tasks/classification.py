@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmodels.errors import InputError, check_positive
+from seqmodels.errors import check_positive
 from seqmodels.spec import Spec, Vectors
 from tasks.base import Batch
 from tasks.datasets import CASES, cases, naming
@@ -50,12 +50,7 @@ class Classification(LabelTask):
     return self.spec_of(Vectors(self.patch * variables), len(self.data.classes), -(-steps // self.patch))
 
   def count(self, split: str) -> int:
-    every = len(self.data.splits[split].labels)
-    if split != 'train' or not self.train_examples:
-      return every
-    if self.train_examples > every:
-      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
-    return self.train_examples
+    return self.limited(split, len(self.data.splits[split].labels))
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     found = self.data.splits[split].part(indices)

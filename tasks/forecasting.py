@@ -130,12 +130,7 @@ class Forecasting(ForecastTask):
 
   def count(self, split: str) -> int:
     """Return the number of windows, or of windows of a variable; `train_examples` are the last ones."""
-    every = self._every(split)
-    if split != 'train' or not self.train_examples:
-      return every
-    if self.train_examples > every:
-      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
-    return self.train_examples
+    return self.limited(split, self._every(split))
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     data = self.data

@@ -49,6 +49,14 @@ class IndexedTask(Task):
     Raises InputError if there are fewer than `train_examples`.
     """
 
+  def limited(self, split: str, every: int) -> int:
+    """Return how many of `every` examples of a split count: of training `train_examples`, where they are not all."""
+    if split != 'train' or not self.train_examples:
+      return every
+    if self.train_examples > every:
+      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
+    return self.train_examples
+
   @abc.abstractmethod
   def arrays(self, split: str, indices: Int64[np.ndarray, ' b'], seed: int = 0) -> Batch:
     """Return whole examples by number, as NumPy arrays: a pure function, which needs no Grain."""

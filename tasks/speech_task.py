@@ -164,12 +164,7 @@ class SpeechTask(IndexedTask):
 
   def recordings(self, split: str) -> int:
     """Return how many recordings a split has; of training, `train_examples`."""
-    every = len(self.data.splits[split])
-    if split != 'train' or not self.train_examples:
-      return every
-    if self.train_examples > every:
-      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
-    return self.train_examples
+    return self.limited(split, len(self.data.splits[split]))
 
   def count(self, split: str) -> int:
     return self.recordings(split)

@@ -112,12 +112,7 @@ class TextClassification(LabelTask):
     return self.spec_of(Tokens(self.tokenizer.size), len(self.data.classes), self.length)
 
   def count(self, split: str) -> int:
-    every = len(self.data.labels[split])
-    if split != 'train' or not self.train_examples:
-      return every
-    if self.train_examples > every:
-      raise InputError(f'task.train_examples={self.train_examples} must be at most {every}, as many as there are')
-    return self.train_examples
+    return self.limited(split, len(self.data.labels[split]))
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     ids, ends = self.encoded[split]

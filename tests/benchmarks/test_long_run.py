@@ -1,4 +1,4 @@
-"""The cost of a long run: rounds of steps that really save and log, memory of a real process, limits told."""
+"""The cost of a long run: rounds of steps that save and log, the memory of a real process, and what was missed."""
 
 import itertools
 
