@@ -2,15 +2,15 @@
 
   python main.py --mode=train --config=configs/text_classification.py:lstm,width=64,depth=1 --workdir=/tmp/topics
 
-This LSTM is right on 0.475 of the test passages, a bag of bytes on 0.393 (one seed; 23 s on two CPU
-cores).
+This LSTM is right on 0.475 of the test passages, a bag of bytes on 0.393 (one seed; 23 s on two
+CPU cores).
 
 Your own table, a label and a text in each line with a tab between (docs/data.md), in sub-words:
 
   python main.py --mode=train --workdir=/tmp/reviews --config="configs/text_classification.py:transformer,kind=encode,\
 dataset=reviews.tsv,unit=subword,vocabulary=2000,length=200"
 
-The setting of Long Range Arena is bytes of film reviews, cut to 4,000: Transformer 0.643 (Tay et al. 2021), with
+The setting of Long Range Arena is bytes of film reviews, cut to 4,000: Transformer 0.643 (Tay et al. 2021, recalled), with
 `scale=accelerator` and `dataset=tfds:imdb_reviews`, once TensorFlow Datasets has prepared it.
 """
 
