@@ -10,8 +10,8 @@ Your own table, a label and a text in each line with a tab between (docs/data.md
   python main.py --mode=train --workdir=/tmp/reviews --config="configs/text_classification.py:transformer,kind=encode,\
 dataset=reviews.tsv,unit=subword,vocabulary=2000,length=200"
 
-The setting of Long Range Arena is bytes of film reviews, cut to 4,000: Transformer 0.643 (Tay et al. 2021, recalled), with
-`scale=accelerator` and `dataset=tfds:imdb_reviews`, once TensorFlow Datasets has prepared it.
+The setting of Long Range Arena is bytes of film reviews, cut to 4,000: Transformer 0.643 (Tay et al. 2021,
+recalled), with `scale=accelerator` and `dataset=tfds:imdb_reviews`, once TensorFlow Datasets has prepared it.
 """
 
 from ml_collections import ConfigDict
