@@ -67,7 +67,9 @@ class Checkpoints:
       preservation_policy=self._retention, enable_async_checkpointing=False, read_only=read_only, create=not read_only
     )
     try:
-      handlers = {'arrays': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()}
+      # Not compressed: weights lose 8 % of their bytes, for three quarters of the processor time of a save.
+      arrays = ocp.PyTreeCheckpointHandler(use_compression=False)
+      handlers = {'arrays': arrays, 'meta': ocp.JsonCheckpointHandler()}
       self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
     except OSError as error:
       raise WriteError(f'{self.directory} cannot be written: {error.strerror}') from error
@@ -184,7 +186,7 @@ class Checkpoints:
   def _commit(self, step: int, arrays: Mapping[str, Any], meta: dict[str, Any]) -> None:
     """Write arrays and description. Raises WriteError."""
     stored = {name: x for name, x in arrays.items() if x.size}  # Orbax refuses arrays without elements
-    items = ocp.args.Composite(arrays=ocp.args.StandardSave(stored), meta=ocp.args.JsonSave(meta))
+    items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(stored), meta=ocp.args.JsonSave(meta))
     try:
       saved = self._manager.save(step, args=items, force=True)
     except Exception as error:  # a full disk is a ValueError of TensorStore's, or an OSError of Orbax's
@@ -249,7 +251,7 @@ class Checkpoints:
       like = {name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()}
     except Exception as error:  # whatever a damaged file makes Orbax raise
       raise Damaged(f'cannot be read: {type(error).__name__}') from error
-    return self._read_item(step, arrays=ocp.args.StandardRestore(like)).arrays
+    return self._read_item(step, arrays=restoring(like)).arrays
 
   def _read_item(self, step: int, **items: Any) -> Any:
     try:
@@ -278,6 +280,11 @@ class Checkpoints:
     if x.shape != expected.shape or x.dtype != expected.dtype:
       shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
       raise InputError(f'checkpoint {step} in {self.directory} has {name} as {shapes}: it is of another model')
+
+
+def restoring(like: Arrays) -> Any:
+  """Return Orbax's arguments that restore `like`: onto the shardings of its arrays, or as NumPy arrays."""
+  return ocp.args.PyTreeRestore(like, restore_args=ocp.checkpoint_utils.construct_restore_args(like))
 
 
 def described(step: int, extra: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from seqmodels.errors import InputError
@@ -92,6 +93,21 @@ def test_what_is_saved_comes_back(folder):
   assert_same(restored.tree, tree(3))
   assert_same(checkpoints.restore(1, LIKE).tree, tree(1))
   assert_same(checkpoints.restore(2, {'first': LIKE.first}).tree, {'first': tree(2).first})
+
+
+def test_a_compressed_checkpoint_is_read(tmp_path, monkeypatch):
+  """Orbax compresses by default, and so did checkpoints of before."""
+  plain = ocp.PyTreeCheckpointHandler
+  monkeypatch.setattr(ocp, 'PyTreeCheckpointHandler', lambda use_compression: plain(use_compression=True))
+  compressed = Checkpoints(tmp_path / 'checkpoints')
+  compressed.save(1, {'w': jnp.zeros((500, 500))}, {})
+  compressed.close()
+  monkeypatch.undo()
+  assert sum(path.stat().st_size for path in tmp_path.rglob('*') if path.is_file()) < 100_000
+  assert_same(
+    Checkpoints(tmp_path / 'checkpoints', read_only=True).restore(1, {'w': jnp.ones((500, 500))}).tree,
+    {'w': jnp.zeros((500, 500))},
+  )
 
 
 def test_only_the_newest_are_kept_and_saving_goes_on(folder):
