@@ -29,4 +29,5 @@ SCALES: Scales = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  return make('forecasting', arg, scales=SCALES, train={'steps': 1000, 'learning_rate': 1e-3, 'weight_decay': 0.01})
+  train = {'steps': 1000, 'learning_rate': 1e-3, 'weight_decay': 0.01}
+  return make('forecasting', arg, scales=SCALES, train=train, evaluation={'free_running': -1})

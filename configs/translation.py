@@ -60,5 +60,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     arg,
     scales=SCALES,
     train={'batch_size': 64, 'learning_rate': 1e-3, 'weight_decay': 0.01},
-    evaluation={'beams': 4, 'length_penalty': 0.6},
+    evaluation={'beams': 4, 'length_penalty': 0.6, 'free_running': -1},
   )

@@ -169,8 +169,8 @@ def _score(parts: Iterable[Part], data: Series) -> dict[str, float]:
     absolute += float(np.abs(found - future).sum())
     mean, deviation, naive = (getattr(data, name)[owner, variable][:, None] for name in ('mean', 'deviation', 'naive'))
     found, future = found * deviation + mean, future * deviation + mean
-    percent += float(smape(found, future).sum())
-    scaled += float(scaled_error(found, future, naive).sum())
+    percent += float(smape(found, future, found - future).sum())
+    scaled += float(scaled_error(found - future, naive).sum())
     comparable += int((naive > 0).sum()) * future.shape[1]
     count += future.size
   errors = {'loss': squared / count, 'mse': squared / count, 'mae': absolute / count, 'smape': percent / count}

@@ -17,17 +17,17 @@ from jaxtyping import Array, Float
 Values = Float[Array, '*b'] | Float[np.ndarray, '*b']
 
 
-def smape(forecast: Values, actual: Values) -> Any:
-  """Return the symmetric absolute percentage error of each value, from 0 to 200."""
-  xp = np if isinstance(forecast, np.ndarray) else jnp
+def smape(forecast: Values, actual: Values, error: Values) -> Any:
+  """Return the symmetric absolute percentage error of each value, from 0 to 200. error: forecast less actual."""
+  xp = np if isinstance(error, np.ndarray) else jnp
   size = xp.abs(forecast) + xp.abs(actual)
-  return xp.where(size > 0, 200 * xp.abs(forecast - actual) / xp.where(size > 0, size, 1.0), 0.0)
+  return xp.where(size > 0, 200 * xp.abs(error) / xp.where(size > 0, size, 1.0), 0.0)
 
 
-def scaled_error(forecast: Values, actual: Values, naive: Values) -> Any:
+def scaled_error(error: Values, naive: Values) -> Any:
   """Return each absolute error over the `naive` one; 0 where that is 0, which must weigh nothing."""
-  xp = np if isinstance(forecast, np.ndarray) else jnp
-  return xp.where(naive > 0, xp.abs(forecast - actual) / xp.where(naive > 0, naive, 1.0), 0.0)
+  xp = np if isinstance(error, np.ndarray) else jnp
+  return xp.where(naive > 0, xp.abs(error) / xp.where(naive > 0, naive, 1.0), 0.0)
 
 
 def levels(count: int) -> Float[np.ndarray, ' k']:

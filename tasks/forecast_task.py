@@ -84,8 +84,10 @@ class ForecastTask(IndexedTask):
     scale, shift, naive = (_wide(batch, name) for name in ('scale', 'shift', 'naive'))
     comparable = weights * (naive > 0).astype(weights.dtype)
     actual = targets * scale + shift
-    own_smape = lambda values: losses.summed(smape(values * scale + shift, actual), weights)
-    own_mase = lambda values: losses.summed(scaled_error(values * scale + shift, actual, naive), comparable)
+    # Differences are taken before the level of the series is added, beside which they may be lost to rounding.
+    error_of = lambda values: (values - targets) * scale
+    own_smape = lambda values: losses.summed(smape(values * scale + shift, actual, error_of(values)), weights)
+    own_mase = lambda values: losses.summed(scaled_error(error_of(values), naive), comparable)
     error = (point - targets) * _wide(batch, 'spread')
     found = {
       'loss': self.loss(outputs, batch),

@@ -1,6 +1,8 @@
 """Free-running metrics of an evaluation: what a model writes by itself, scored example by example."""
 
+import logging
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,8 @@ from training.settings import EvalSettings
 from training.stop import polled
 from training.waiting import each
 
+log = logging.getLogger('seqmodels')
+
 
 def free_running(
   model: Model,
@@ -29,15 +33,18 @@ def free_running(
   mesh: Mesh | None = None,
   after_batch: Callable[[], None] | None = None,
 ) -> dict[str, float]:
-  """Return the scores of `task.free_running` over the first `settings.free_running` examples of a split.
+  """Return the scores of `task.free_running` over the first `settings.free_running` examples of a split, or all.
 
-  They do not depend on the batch size: sums and weights of examples are added in float64. Every process gathers the
+  Where some are left out, a line says so. The scores do not depend on the batch size: sums and weights of examples are added in float64. Every process gathers the
   parameters on its first device and takes each n-th batch; the sums of all are added. Empty for a task without such
   metrics. `after_batch` is also called while a batch is at work; what it raises ends the evaluation.
   """
   if not _has_scores(task, settings):
     return {}
   found = free_running_examples(model, params, task, evaluation, settings, mesh, after_batch)
+  if (limit := settings.free_running) >= 0 and limit < (number := examples(task, evaluation.split)):
+    text = '%s: what the model writes by itself is scored on the first %d of %d examples; eval.free_running=-1 takes all'
+    log.info(text, evaluation.split, limit, number)
   # Also a process without a batch takes part: the others wait for it.
   totals = gathered({name: pair.sum(axis=1) for name, pair in found.items()})
   return with_options(task, evaluation).free_running_scores(totals)
@@ -55,7 +62,7 @@ def free_running_examples(
   """Return the sum and the weight of each metric in every example that this process has; see `free_running`."""
   if not _has_scores(task, settings):
     return {}
-  limit = settings.free_running
+  limit = settings.free_running if settings.free_running >= 0 else sys.maxsize
   check_finite(params)
   task, params = with_options(task, evaluation), on_one_device(params, mesh)
   decoding = Decoding(settings.beams, settings.length_penalty)

@@ -77,7 +77,8 @@ def check_training(
     needed = evaluation.batch_size * (outputs * _numbers(spec.output) * 4 + ORDERED)
     _check('eval.batch_size', evaluation.batch_size, 'outputs', needed // _shares(mesh))
   if evaluation.beams > 1:  # on one device
-    rows = evaluation.beams * min(evaluation.batch_size, evaluation.free_running)
+    written = evaluation.batch_size if evaluation.free_running < 0 else evaluation.free_running
+    rows = evaluation.beams * min(evaluation.batch_size, written)
     each = state_bytes(model, 1, spec.length) + 4 * (2 * spec.length + _numbers(spec.output))
     _check('eval.beams', evaluation.beams, f'the beams of {rows:,} rows', rows * each)
 

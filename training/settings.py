@@ -26,6 +26,7 @@ OPTIMIZER_FIELDS: dict[str, tuple[str, ...]] = {
 SCHEDULES = ('constant', 'cosine')
 WRITERS = ('jsonl', 'tensorboard', 'wandb')  # see `writers.open_writers`
 AS_TASK = -1  # of `segment`
+ALL = -1  # of `free_running`
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class EvalSettings:
   streams      with `segment`, sequences read side by side in place of `batch_size`. A text is cut into so many parts,
                and what starts a part has no past, so that the numbers belong to this number of streams
   free_running   examples of a split, the first ones, for which a task with free-running metrics lets the model write by
-               itself, at the end of training and in --mode=eval; 0: none
+               itself, at the end of training and in --mode=eval; 0: none, -1: all
   beams        the width of the beam in that writing (1: greedy); length_penalty: see `decoding.beam.beam_search`
   """
 
@@ -189,9 +190,11 @@ class EvalSettings:
     for name in ('batch_size', 'streams', 'beams'):
       if getattr(self, name) <= 0:
         raise InputError(f'eval.{name}={getattr(self, name)} must be greater than 0')
-    for name in ('memory', 'free_running', 'length_penalty'):
+    for name in ('memory', 'length_penalty'):
       if not 0 <= getattr(self, name) < math.inf:
         raise InputError(f'eval.{name}={getattr(self, name)} must be a finite number, 0 or greater')
+    if self.free_running < ALL:
+      raise InputError(f'eval.free_running={self.free_running} must be a number of examples, 0 (none) or -1 (all)')
     if self.beams != type(self).beams and not self.free_running:
       raise InputError(f'eval.beams={self.beams} has no effect with eval.free_running=0, which lets no model write')
     if self.length_penalty and self.beams == 1:

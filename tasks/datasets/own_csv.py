@@ -110,9 +110,17 @@ def _read(path: pathlib.Path) -> tuple[list[str], list[Row]]:
 
 
 def _header(path: pathlib.Path, row: Row) -> list[str] | None:
-  """Return the names in the first row; None if it holds values already."""
+  """Return the names in the first row; None if it holds values already. Raises InputError where it has both."""
   if all(_is_value(cell) for cell in row.cells):
     return None
+  for column, cell in enumerate(row.cells, 1):
+    # A whole number may be a name: 2019.
+    if cell.lower() not in EMPTY and _is_value(cell) and not cell.isdecimal():
+      wrong = next((i, c) for i, c in enumerate(row.cells, 1) if not _is_value(c))
+      raise InputError(
+        f'{path} line {row.line} is neither a header nor values: column {column} is {cell!r}, column {wrong[0]} '
+        f'{wrong[1]!r}'
+      )
   names = [cell or f'column {i + 1}' for i, cell in enumerate(row.cells)]
   twice = [name for name, number in collections.Counter(names).items() if number > 1]
   if twice:

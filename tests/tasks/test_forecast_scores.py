@@ -87,6 +87,22 @@ def test_errors_of_normalised_windows_are_those_of_outputs_scaled_back(channels,
     np.testing.assert_allclose(pair, expected[name], rtol=2e-4, err_msg=name)
 
 
+def test_errors_do_not_depend_on_the_level_of_a_series(tmp_path):
+  """In float32 the neighbours of 1e9 are 64 apart, and its differences to them gone."""
+  values = np.sin(np.arange(2000) * np.pi / 12) + np.random.default_rng(0).normal(size=2000) / 4
+  errors = []
+  for level in (0, 1e6, 1e9):
+    path = tmp_path / f'{level:g}.csv'
+    path.write_text('load\n' + ''.join(f'{value + level:.17g}\n' for value in values))
+    task = make(dataset=str(path), period=24)
+    batch = task.arrays('test', np.arange(50))
+    found = task.metrics(jnp.asarray(batch.extras['seasonal_naive']) + 0.5, batch)
+    errors.append([float(found[name][0].sum() / found[name][1].sum()) for name in ('mase', 'mase_seasonal_naive')])
+    errors[-1].append(float(found['smape'][0].sum() / found['smape'][1].sum()) * (level or np.nan))
+  np.testing.assert_allclose(errors[1][:2], errors[0][:2], rtol=1e-4)
+  np.testing.assert_allclose(errors[2], errors[1], rtol=1e-4)
+
+
 @pytest.mark.parametrize('period', [1, 6])
 def test_smoothing_is_holts_and_winters(period):
   """Two series of two variables, by a loop over the equations, with the best coefficients of the grid."""

@@ -49,13 +49,16 @@ def exact_by_hand(model, params, task, count):
   return right / count
 
 
-def test_equals_greedy_decoding_by_hand_at_any_batch_size(reverser):
+def test_equals_greedy_decoding_by_hand_at_any_batch_size(reverser, caplog):
+  caplog.set_level('INFO', logger='seqmodels')
   expected = {count: exact_by_hand(*reverser, count) for count in (10, 23)}
   assert 0 < expected[10] < 1
   assert expected[10] != expected[23]
-  for size, limit in ((23, 1000), (7, 23), (4, 10), (64, 10)):
+  for size, limit in ((23, 1000), (7, 23), (4, 10), (64, 10), (7, -1)):
+    caplog.clear()
     got = free_running(*reverser, TEST, EvalSettings(size, free_running=limit))
-    assert got == {'exact_match': expected[min(limit, 23)]}
+    assert got == {'exact_match': expected[10 if limit == 10 else 23]}
+    assert ('the first 10 of 23 examples' in caplog.text) == (limit == 10)
   mesh = meshes.make_mesh(MeshSettings(data=1, fsdp=2))
   assert free_running(*reverser, TEST, EvalSettings(8), mesh) == {'exact_match': expected[23]}
 
@@ -92,7 +95,7 @@ def test_the_end_of_training_and_eval_have_it_and_the_way_has_not(tmp_path):
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
-    ({'free_running': -1}, 'eval.free_running=-1 must be a finite number, 0 or greater'),
+    ({'free_running': -2}, r'eval.free_running=-2 must be a number of examples, 0 \(none\) or -1 \(all\)'),
     ({'beams': 0}, 'eval.beams=0 must be greater than 0'),
     ({'beams': 2, 'free_running': 0}, 'eval.beams=2 has no effect with eval.free_running=0'),
     ({'length_penalty': 0.6}, r'eval.length_penalty=0.6 has no effect with eval.beams=1'),
