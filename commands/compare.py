@@ -11,7 +11,7 @@ import configs.architectures
 from comparison import articles, records
 from comparison.claims import judging
 from comparison.claims.article import Article
-from configs import catalogue
+from configs import catalogue, named
 from seqmodels.errors import InputError, one_line, shown, unknown
 
 SPACE = 'space.json'  # in the workdir of a sweep
@@ -103,7 +103,7 @@ def requested(
   for name in architectures:
     configs.architectures.architecture(name)
   for name in tasks:
-    catalogue.task_options(name)
+    named.config(name, 'lstm', 'smoke')
   if tasks and 'task_quality' not in (experiments or ('task_quality',)):
     raise InputError(f'--tasks has no effect on {", ".join(experiments or ())}; add task_quality to --experiments')
   return ['task_quality'] if tasks and experiments is None else experiments

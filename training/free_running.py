@@ -35,15 +35,16 @@ def free_running(
 ) -> dict[str, float]:
   """Return the scores of `task.free_running` over the first `settings.free_running` examples of a split, or all.
 
-  Where some are left out, a line says so. The scores do not depend on the batch size: sums and weights of examples are added in float64. Every process gathers the
-  parameters on its first device and takes each n-th batch; the sums of all are added. Empty for a task without such
-  metrics. `after_batch` is also called while a batch is at work; what it raises ends the evaluation.
+  Where some are left out, a line says so. The scores do not depend on the batch size: sums and weights of examples are
+  added in float64. Every process gathers the parameters on its first device and takes each n-th batch; the sums of all
+  are added. Empty for a task without such metrics. `after_batch` is also called while a batch is at work; what it
+  raises ends the evaluation.
   """
   if not _has_scores(task, settings):
     return {}
   found = free_running_examples(model, params, task, evaluation, settings, mesh, after_batch)
   if (limit := settings.free_running) >= 0 and limit < (number := examples(task, evaluation.split)):
-    text = '%s: what the model writes by itself is scored on the first %d of %d examples; eval.free_running=-1 takes all'
+    text = '%s: what the model writes by itself is scored on %d of %d examples, the first; eval.free_running=-1: all'
     log.info(text, evaluation.split, limit, number)
   # Also a process without a batch takes part: the others wait for it.
   totals = gathered({name: pair.sum(axis=1) for name, pair in found.items()})

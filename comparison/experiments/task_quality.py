@@ -1,6 +1,5 @@
 """Any task × architectures × learning rates × seeds: what `--tasks` names, with the sizes of its own config."""
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.grid import Trials
 from comparison.experiments.trained import Trial
 from comparison.experiments.variants import depth
+from configs import named
 from seqmodels.models import Model
 from tasks import make
 from tasks.base import Task
@@ -31,7 +31,8 @@ SCALE = {'smoke': 'smoke', 'laptop': 'laptop', 'overnight': 'laptop', 'accelerat
 class TaskQuality(Trials):
   """Every evaluation of a task, its metrics and baselines, for each architecture with the same search.
 
-  The options of the task and of training are those of its config at the scale; parameters are matched. A task that is
+  The options of the task and of training are those of its config at the scale, but for what its word in `--tasks` sets
+  (`configs.named`); parameters are matched. A task that is
   read both ways, or has a source, is measured with the architectures that can.
   """
 
@@ -58,7 +59,7 @@ class TaskQuality(Trials):
 
   def _cells(self, task: str, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
     config = _config(task, 'lstm', SCALE[scale])
-    kind = make(task, _options(config)).spec.kind
+    kind = make(config['task']['name'], _options(config)).spec.kind
     steps = config['train']['steps'] if scale != 'laptop' else max(1, config['train']['steps'] // 5)
     shared = {
       'block': '', 'task': task, 'config': SCALE[scale], **self.common(scale), 'steps': steps,
@@ -69,20 +70,24 @@ class TaskQuality(Trials):
     return [{'architecture': name, **shared} for name in names]
 
   def task(self, cell: Cell) -> Task:
-    return make(cell['task'], cell['options'])
+    return make(named.read(cell['task'])[0], cell['options'])
 
   def settings(self, cell: Cell) -> TrainSettings:
     own = _config(cell['task'], cell['architecture'], cell['config'])['train']
     fields = {'steps': cell['steps'], 'batch_size': cell['batch'], 'checkpoint_every': 0, 'eval_every': 0, 'segment': 0}
     return train_settings({**own, **fields, 'writers': ('jsonl',)})
 
+  def evaluation(self, cell: Cell) -> EvalSettings:
+    """Return how models are evaluated: as the config says, in whole sequences."""
+    own = _config(cell['task'], cell['architecture'], cell['config'])['eval']
+    return eval_settings({**own, 'segment': 0, 'memory': 0, 'streams': EvalSettings.streams})
+
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     return -evaluate(model, trial.params, task, possible_evaluations(model, task)['validation'], TOGETHER)['loss']
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, tuple[float, str]]:
     """Return the metrics of every evaluation but validation's, teacher-forced and free-running."""
-    own = _config(cell['task'], cell['architecture'], cell['config'])['eval']
-    settings = eval_settings({**own, 'segment': 0, 'memory': 0})
+    settings = self.evaluation(cell)
     found: dict[str, tuple[float, str]] = {}
     for name, evaluation in possible_evaluations(model, task).items():
       if name != 'validation':
@@ -101,8 +106,7 @@ class TaskQuality(Trials):
 
 
 def _config(task: str, architecture: str, scale: str) -> dict[str, Any]:
-  module = importlib.import_module(f'configs.{task}')
-  return module.get_config(f'{architecture},scale={scale}').to_dict()
+  return named.config(task, architecture, scale).to_dict()
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def changed(line, text):
     (changed(9, '2020-01-01 00:00:00,1,2'), {}, "lines 2 and 10 have the same date: '2020-01-01 00:00:00'"),
     (changed(9, '2020-01-01 08:00:00+01:00,1,2'), {}, "column 'date': dates of different kinds"),
     (changed(0, 'date,load,load'), {}, "names the column 'load' twice"),
-    (changed(0, '2019-12-31,1,2x'), {}, "line 1 is neither a header nor values: column 1 is '2019-12-31', column 3 '2x'"),
+    (changed(0, '2019-12-31,1,2x'), {}, "neither a header nor values: column 1 is '2019-12-31', column 3 '2x'"),
     (changed(0, 'date,load,1.5'), {}, "line 1 is neither a header nor values: column 3 is '1.5', column 1 'date'"),
     (changed(9, '"2020-01-01 08:00:00,1,2'), {}, 'is no CSV: unexpected end of data'),
     (lines(), {'date': 'dat'}, "task.date of table.csv='dat' is not known; nearest: date"),

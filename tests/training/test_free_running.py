@@ -58,7 +58,7 @@ def test_equals_greedy_decoding_by_hand_at_any_batch_size(reverser, caplog):
     caplog.clear()
     got = free_running(*reverser, TEST, EvalSettings(size, free_running=limit))
     assert got == {'exact_match': expected[10 if limit == 10 else 23]}
-    assert ('the first 10 of 23 examples' in caplog.text) == (limit == 10)
+    assert ('scored on 10 of 23 examples' in caplog.text) == (limit == 10)
   mesh = meshes.make_mesh(MeshSettings(data=1, fsdp=2))
   assert free_running(*reverser, TEST, EvalSettings(8), mesh) == {'exact_match': expected[23]}
 

@@ -16,8 +16,10 @@ from comparison.experiments.task_quality import ARCHITECTURES, TaskQuality
 from comparison.experiments.trained import Trial
 from comparison.experiments.variants import Variant
 from comparison.report import task_quality
+from configs import named
 from seqmodels.errors import InputError
 from seqmodels.models import count_parameters
+from tasks import TASKS
 from tasks.copying import Copying
 
 
@@ -164,6 +166,25 @@ def test_tasks_are_measured_with_the_architectures_that_can(task, kind):
     for name, references in ((task, ARCHITECTURES[kind][:2]), ('copying', ARCHITECTURES['causal'][:2]))
     for architecture in (*references, 'lru')
   ]
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_every_task_can_be_trained_and_evaluated(task):
+  experiment = TaskQuality([task])
+  for cell in experiment.cells('smoke'):
+    assert experiment.settings(cell).batch_size == cell['batch']
+    assert not experiment.evaluation(cell).segment
+
+
+def test_a_task_may_have_other_data_and_options():
+  word = 'forecasting:dataset=seasonal:lookback=48:steps=7'
+  cell, *_ = TaskQuality([word]).cells('smoke')
+  assert (cell['task'], cell['steps'], cell['options']['lookback']) == (word, 7, 48)
+  assert TaskQuality().task(cell).lookback == 48
+  assert named.read('language:dataset=tfds:lm1b:unit=byte') == ('language', ['dataset=tfds:lm1b', 'unit=byte'])
+  for wrong in ('forecasting:width=8', 'forecasting:learning_rate=1'):
+    with pytest.raises(InputError, match=r'--tasks=forecasting:\w+=\d: \w+ is no setting of forecasting that'):
+      named.config(wrong, 'lstm', 'smoke')
 
 
 REAL = ('ptb', 'tinyshakespeare', 'ETTh1', 'ETTm1', 'spoken_digits', 'multi30k', 'moving_mnist')
