@@ -2,7 +2,7 @@
 
   python main.py --mode=train --config=configs/adding.py:gru,params=70e3,length=600 --workdir=/tmp/adding
 
-Answering 1 always has a squared error of 0.1767; at length 600 published GRUs reach 5.3e-5, LSTMs 0.164 (Bai et al.
+Answering 1 always has a squared error of 1/6; at length 600 published GRUs reach 5.3e-5, LSTMs 0.164 (Bai et al.
 2018).
 """
 

@@ -3,9 +3,9 @@
   python main.py --mode=train --config=configs/speech_synthesis.py:lstm --workdir=/tmp/tones
 
 Spoken digits, given the digit and the speaker: this LSTM needs 4.57 bits a sample after 1,000 steps (one seed, one CPU
-thread, 4 minutes), counts after each sample 5.49, linear prediction 5.67. It speaks in a quarter of the time of the
-sound, 29 µs a sample; words need a longer training. A Transformer of width 128 and depth 2, whose cache holds 1,206
-tokens, needs 4.83 bits and half the time of the sound (64 µs). `speech_frames.py` is understood after a minute.
+thread, 4 minutes), counts after each sample 5.49, linear prediction 5.67. It speaks in a fifth of the time of the
+sound, 25 µs a sample; words need a longer training. A Transformer of width 128 and depth 2, whose cache holds 1,206
+tokens, needs 4.83 bits and 0.55 of the time of the sound (68 µs). `speech_frames.py` is understood after a minute.
 
   python main.py --mode=train --workdir=/tmp/voice --config=configs/speech_synthesis.py:lstm,dataset=spoken_digits,\
 seconds=0.6,width=256,depth=1,steps=1000

@@ -33,6 +33,17 @@ class Corpus:
     return {split: self.target_tokenizer.encode_all(lines) for split, lines in self.texts.targets.items()}
 
   @functools.cached_property
+  def first(self) -> dict[str, int]:
+    """Return the place of each split's first pair among the pairs of all splits."""
+    counts = [len(lines) for lines in self.texts.targets.values()]
+    return dict(zip(self.texts.targets, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
+
+  @functools.cached_property
+  def references(self) -> list[str]:
+    """Return the targets of all splits, as they are in the data: a tokenizer may not give them back."""
+    return [line for lines in self.texts.targets.values() for line in lines]
+
+  @functools.cached_property
   def words(self) -> dict[str, np.ndarray]:
     """Return the words of each target, between spaces, and one more for its end."""
     return {

@@ -94,8 +94,9 @@ def _check_room(
       if steps < ctc.needed_steps(own) + between:
         text = data.splits[split].texts[number][:60]
         raise InputError(
-          f'task.loss=ctc: a {split} recording of {steps} steps is too short for its text {text!r} of {len(own)} labels'
-          f'; a smaller task.hop, which is {reading.hop} samples, or a larger task.seconds gives more steps'
+          f'task.loss=ctc: recording {number + 1} of {split}, {steps} steps, is too short for its text {text!r} of '
+          f'{len(own)} labels; a smaller task.hop, which is {reading.hop} samples, or a larger task.seconds gives more '
+          'steps'
         )
 
 

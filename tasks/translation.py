@@ -150,7 +150,8 @@ class Translation(TokenTask):
     source, source_mask = self.corpus.sources[split].padded(numbers, length)
     targets, mask = self.corpus.targets[split].padded(numbers, length)
     inputs = np.concatenate([np.full((len(numbers), 1), END, np.int32), targets[:, :-1]], axis=1)
-    extras = {'words': self.corpus.words[split][numbers]}
+    places = (self.corpus.first[split] + numbers).astype(np.int32)
+    extras = {'words': self.corpus.words[split][numbers], 'place': places}
     return Batch(inputs, targets, mask.astype(np.float32), source=source, source_mask=source_mask, extras=extras)
 
   def dataset(
@@ -217,7 +218,7 @@ class Translation(TokenTask):
   def _written(self, model: Model, params: Params, batch: Batch, decoding: Decoding) -> tuple[list[str], list[str]]:
     """Return the translations of a model and the true ones."""
     written = [self.decode(ids) for ids in answers(model, params, batch, decoding, self.spec.length)]
-    return written, [self.decode(ids) for ids in batch.targets]  # which keeps every character but ▁
+    return written, [self.corpus.references[int(place)] for place in np.asarray(batch.extras['place'])]
 
   def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
     """Return each sentence with its true translation and that of a model."""

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +33,7 @@ READ: dict[str, Callable[[], dict[str, bytes]]] = {
 }
 OWN_UNITS = ('character', 'byte', 'word', 'whitespace', 'subword')  # of the user's files
 SPLIT = '90/5/5'
+LOST = 1e-3  # share of a text's characters that a given tokenizer may lose or add
 HAVE_SPLITS = ('enwik8', 'ptb')
 SPACES = ' \t\n\r\v\f'
 
@@ -198,7 +199,20 @@ def _of_subwords(texts: dict[str, str], content: dict[str, str], size: int, toke
     tokenizer = subwords.train(texts['train'], size)
   kind = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
   ids = {name: tokenizer.encode(text).astype(kind) for name, text in texts.items()}
+  if tokenizer_file:
+    _check_kept(tokenizer, texts, ids)
   return Corpus('subword', tokenizer, ids, _before(ids), content)
+
+
+def _check_kept(tokenizer: Subwords, texts: Mapping[str, str], ids: Mapping[str, np.ndarray]) -> None:
+  """Raise InputError for pieces that do not keep a text: its bits would be those of fewer or more characters."""
+  for name, text in texts.items():
+    counted = int(tokenizer.lengths[0][ids[name]].sum(dtype=np.float64))
+    if abs(counted - len(text)) > LOST * len(text) + 1:  # one: a space put before the text
+      raise InputError(
+        f'task.tokenizer={tokenizer.shown} makes {counted:,} characters of the {len(text):,} of the {name} split; make '
+        'it with byte_fallback=True and normalization_rule_name=identity'
+      )
 
 
 def _texts(dataset: str, unit: str) -> Texts:

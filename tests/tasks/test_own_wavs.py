@@ -152,7 +152,7 @@ def test_tables_that_are_missing_or_too_many_are_refused(folder):
     ({'digits': 2}, r'task\.digits=2 has no meaning'),
     (
       {'hop': 1000},
-      r"task\.loss=ctc: a \w+ recording of \d steps is too short for its text 'no no' of 5 labels; a smaller",
+      r"task\.loss=ctc: recording \d+ of \w+, \d steps, is too short for its text 'no no' of 5 labels; a smaller",
     ),
     ({'rate': 500}, r'task\.rate=500 must be from 1000 to 96000 Hz'),
   ],

@@ -1,5 +1,6 @@
 """Sub-words: text in and out, pieces of the training split alone, and scores that compare with those of other units."""
 
+import io
 import itertools
 import logging
 import math
@@ -7,6 +8,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sentencepiece
 
 import tasks
 from seqmodels.errors import InputError
@@ -157,6 +159,24 @@ def test_bad_options_are_one_line(options, message):
   with pytest.raises(InputError, match=message) as caught:
     tasks.make('language', {'unit': 'subword'} | options).count('train')
   assert '\n' not in str(caught.value)
+
+
+def test_pieces_that_lose_characters_are_refused(tmp_path):
+  """Each `<unk>` would count as five characters; bits would be those of another text."""
+  letters = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter(['abc acb', 'bca', 'cab abc']),
+    model_writer=letters,
+    vocab_size=8,
+    model_type='char',
+    minloglevel=2,
+  )
+  path = tmp_path / 'letters.model'
+  path.write_bytes(letters.getvalue())
+  with pytest.raises(
+    InputError, match=r'letters\.model makes [\d,]+ characters of the [\d,]+ of the train split; make it'
+  ):
+    tasks.make('language', {'unit': 'subword', 'tokenizer': str(path)}).count('train')
 
 
 def test_a_file_that_is_no_tokenizer_is_one_line(tmp_path, trained):

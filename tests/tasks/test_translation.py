@@ -1,6 +1,7 @@
 """Translation: pairs, sub-words, buckets, BLEU against sacrebleu, files of the user, what a workdir keeps."""
 
 import gzip
+import io
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import sacrebleu
+import sentencepiece
 
 import eval as evaluation
 import tasks
@@ -20,7 +22,7 @@ from commands import generate
 from configs.architectures import ARCHITECTURES
 from configs.translation import get_config
 from seqmodels.errors import InputError
-from tasks import bleu
+from tasks import bleu, translation
 from tasks.answers import answers
 from tasks.base import Decoding, Shard
 from tasks.identity import check_identity
@@ -135,6 +137,24 @@ class Oracle(tasks.TASKS['translation']):
     written = [self.decode(ids) for ids in batch.targets]
     written = [text.rpartition(' ')[0] if len(text) > 50 else text for text in written]
     return bleu.sentence_sums(written, [self.decode(ids) for ids in batch.targets], 'en', False)
+
+
+def test_references_are_those_of_the_data_whatever_the_tokenizer_keeps(tmp_path):
+  """A tokenizer that knows a few letters alone writes the others as <unk>, in the references too."""
+  letters = io.BytesIO()
+  lines = iter(['abc acb', 'bca', 'cab abc'])
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=lines, model_writer=letters, vocab_size=8, model_type='char', minloglevel=2
+  )
+  path = tmp_path / 'letters.model'
+  path.write_bytes(letters.getvalue())
+  task = make(tokenizer=str(path), length=100)
+  batch = task.arrays('test', np.arange(5))
+  assert task.decode(batch.targets[0]) != task.corpus.texts.targets['test'][0]
+  nothing = lambda *_: [np.zeros(0, np.int32)] * 5
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(translation, 'answers', nothing)
+    assert task._written(None, {}, batch, Decoding()) == ([''] * 5, list(task.corpus.texts.targets['test'][:5]))
 
 
 @pytest.mark.parametrize('size', [1, 7, 64, 1000])
