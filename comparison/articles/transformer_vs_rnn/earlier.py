@@ -5,12 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from comparison import statistics
+from comparison.articles.transformer_vs_rnn.gigabytes import (
+  CARD,
+  CENTRE,
+  GB,
+  SMALL_CARD,
+  STORED,
+  TRANSFORMER_FORMS,
+  TRUNCATED,
+  VIDEO,
+  needed,
+)
 from comparison.claims.backends import beside, ladder, rivals
-from comparison.claims.base import COMPARED, RECURRENT, TRANSFORMER, Verdict, grids, levels, where
+from comparison.claims.base import COMPARED, RECURRENT, TRANSFORMER, Verdict, figure, grids, levels, where
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.claims.slopes import exponent, flattest
 from comparison.claims.speed import speed_of_reading, speed_of_training
 from comparison.records import Row
+from comparison.statistics import Interval
 
 
 def sequential_steps(records: Sequence[Row]) -> Verdict:
@@ -127,3 +139,64 @@ def _slower(rows: Sequence[Row], backends: Sequence[str] | None) -> dict[float, 
       count = min(len(attention), len(recurrent))
       found[length] = list(attention[:count] / recurrent[:count])
   return found
+
+
+def largest_plain_training(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule of claim 5: by the most that plain training needs at 2,000 to 4,096 tokens."""
+  by_size = needed(records)
+  if not by_size:
+    return not_measured('training_bytes')
+  points, text = [], []
+  for size, forms in by_size.items():
+    for length in (x for x in forms.get(STORED, {}) if 2000 <= x <= 4096):
+      plain = Interval.exact(forms[STORED][length])
+      label = f'GB of plain training on one sequence of {length:,} tokens, {size:,.0f} parameters'
+      points.append(above(label, plain, CARD, SMALL_CARD, 'GB'))
+      with_techniques = {name: forms[name][length] for name in TRANSFORMER_FORMS[1:] if length in forms.get(name, {})}
+      shown = ', '.join(f'{name} {figure(gigabytes)}' for name, gigabytes in with_techniques.items())
+      text.append(f'{points[-1]}; with techniques: {shown or "not measured"}')
+  if not points:
+    return undecided('materialised attention was not compiled at 2,000 to 4,096 tokens')
+  points.sort(key=lambda point: -point.interval.value)
+  return combine(points[:1], '; '.join(text) + f'. Against the {CARD} GB of a large consumer card.')
+
+
+def longest_compiled_sequence(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule of claim 53: by the longest of the compiled sequences that fits, with the LSTM truncated."""
+  by_size = needed(records)
+  if not by_size:
+    return not_measured('training_bytes')
+  points = []
+  for size, forms in by_size.items():
+    best = [name for name in TRANSFORMER_FORMS if name in forms]
+    if TRUNCATED not in forms or not best:
+      continue
+    for card in (SMALL_CARD, CARD):
+      reach = {
+        name: max((length for length, gigabytes in forms[name].items() if gigabytes <= card), default=0)
+        for name in (*best, TRUNCATED)
+      }
+      attention, recurrent = max(reach[name] for name in best), reach[TRUNCATED]
+      most = max(levels(where(records, 'training_bytes', 'training_bytes', size=size), 'length'))
+      share = recurrent / attention if attention else float('inf') if recurrent else 1.0
+      label = f'longest sequence in {card} GB, truncated LSTM ÷ best Transformer, {size:,.0f} parameters (to {most:,})'
+      points.append(Point(label, Interval.exact(share), share >= 2, share < 2, '×'))
+  if not points:
+    return undecided('one of the sides was not compiled')
+  return combine(points, '; '.join(map(str, points)) + '.')
+
+
+def stored_scores_of_a_video(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule of claim 45: by attention that stores its scores alone."""
+  rows = where(records, 'training_bytes', 'training_bytes', length=VIDEO)
+  points, text = [], []
+  for size in levels(rows, 'size'):
+    forms = {row['form']: row['value'] / GB for row in rows if row['size'] == size}
+    if STORED in forms:
+      label = f'GB of training with stored scores on {VIDEO:,} tokens, {size:,.0f} parameters'
+      points.append(above(label, Interval.exact(forms.pop(STORED)), CENTRE, CARD, 'GB'))
+      shown = ', '.join(f'{form} {figure(gigabytes)}' for form, gigabytes in forms.items())
+      text.append(f'{points[-1]}; in other forms: {shown or "not measured"}')
+  if not points:
+    return not_measured('training_bytes', f'no Transformer with stored scores and {VIDEO:,} tokens')
+  return combine(points, '; '.join(text) + '. Fused attention and rematerialisation (remat) compute the same.')

@@ -201,12 +201,18 @@ def kernels(gain, attention=lambda t: 1e-4 * t):
   return found
 
 
-def training_bytes(materialised, fused, size=1e8, lengths=(2048, 4096, 8192)):
-  """GB at 4,096 tokens; attention's grow with the length (squared, where materialised), the LSTM's do not."""
+WHOLE_RANGE = (1024, 4096, 16384, 131_072)
+
+
+def training_bytes(materialised, fused, size=1e8, lengths=(2048, 4096, 8192), full=None, truncated=2):
+  """GB at 4,096 tokens; they grow with the length (squared, where materialised), but for an LSTM that is truncated."""
   found = []
   for form, architecture, needed, power in (
-    ('reference', 'transformer', materialised, 2), ('xla', 'transformer', fused, 1), ('truncated', 'lstm', 2, 0),
+    ('reference', 'transformer', materialised, 2), ('xla', 'transformer', fused, 1), ('full', 'lstm', full, 1),
+    ('truncated', 'lstm', truncated, 0),
   ):  # fmt: skip
+    if needed is None:
+      continue
     who = {'form': form, 'architecture': architecture, 'size': size, 'length': list(lengths)}
     for metric, share in (('training_bytes', 1.0), ('parameter_bytes', 0.1), ('moment_bytes', 0.2)):
       value = lambda length, n=needed, p=power, s=share, **_: 1e9 * s * n * (length / 4096) ** p

@@ -59,13 +59,14 @@ CASES = [
   (37, 'contradicted', of_sizes(-0.1, -0.2)),
   (37, 'undecided', of_sizes(0.1, -0.2)),  # the LSTM is ahead, by less and less
   (37, 'undecided', [noisy(row) for row in of_sizes(0.1, 0.2)]),
-  (45, 'supported', training_bytes(10, 2, lengths=(4096, 16384))),  # 160 GB
+  (45, 'supported', training_bytes(10, 25, lengths=(4096, 16384))),  # 160 and 100 GB
+  (45, 'mixed', training_bytes(10, 2, lengths=(4096, 16384))),  # 160 and 8 GB
   (45, 'contradicted', training_bytes(1, 0.5, lengths=(4096, 16384))),
   (45, 'undecided', training_bytes(3, 0.5, lengths=(4096, 16384))),
   (
     45,
     'mixed',
-    training_bytes(10, 2, lengths=(16384,)) + training_bytes(1, 0.5, size=1e7, lengths=(16384,)),
+    training_bytes(10, 25, lengths=(16384,)) + training_bytes(1, 0.5, size=1e7, lengths=(16384,)),
   ),
   (49, 'supported', tokens(lambda p: 5.0, lambda p: 5.0 if p <= 1000 else 0.05 * p)),
   (49, 'mixed', tokens(lambda p: 5.0, lambda p: 0.005 * p)),  # both are fast

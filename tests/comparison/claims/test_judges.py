@@ -7,6 +7,7 @@ from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
 from comparison.articles.transformer_vs_rnn.trained_grids import gap_at_equal_fit
 from comparison.claims.base import STATUSES
 from tests.comparison.claims.invented import (
+  WHOLE_RANGE,
   adam,
   batches,
   by_band,
@@ -150,9 +151,12 @@ CASES = [
   (57, 'supported', kernels(2.0, linear)),
   (57, 'contradicted', kernels(2.0, square)),
   (57, 'undecided', kernels(2.0, lambda t: 1e-4 * t**1.3)),
-  (5, 'supported', training_bytes(56, 8)),
+  (5, 'supported', training_bytes(120, 8)),
   (5, 'contradicted', training_bytes(5, 4)),
-  (5, 'undecided', training_bytes(12, 8)),
+  (5, 'mixed', training_bytes(120, 8) + training_bytes(5, 4, size=1e7)),
+  (5, 'undecided', training_bytes(56, 8)),  # 14 GB at 2,048 tokens
+  (5, 'undecided', training_bytes(120, 30)),  # no technique makes it fit
+  (5, 'undecided', training_bytes(120, 8, lengths=(8192,))),
   (6, 'supported', training(linear, square, lengths=(1024, 16384))),
   (6, 'contradicted', training(square, linear, lengths=(1024, 16384))),
   (6, 'undecided', training(linear, linear, lengths=(1024, 16384))),
@@ -169,8 +173,12 @@ CASES = [
   (51, 'supported', training_bytes(900, 120, size=7e9, lengths=(4096,))),
   (51, 'mixed', training_bytes(900, 60, size=7e9, lengths=(4096,))),
   (51, 'contradicted', training_bytes(60, 50, size=7e9, lengths=(4096,))),
-  (53, 'supported', training_bytes(56, 30)),
-  (53, 'contradicted', training_bytes(20, 2)),
+  (53, 'supported', training_bytes(56, 4, lengths=WHOLE_RANGE, full=1)),
+  (53, 'mixed', training_bytes(56, 4, lengths=WHOLE_RANGE, full=4)),  # by truncation alone
+  (53, 'contradicted', training_bytes(56, 0.2, lengths=WHOLE_RANGE, full=0.2)),  # both sides fit all lengths
+  (53, 'contradicted', training_bytes(99, 99, lengths=WHOLE_RANGE, full=99, truncated=99)),  # neither fits any
+  (53, 'undecided', training_bytes(56, 1, lengths=WHOLE_RANGE)),  # at least 1.33 ×
+  (53, 'undecided', training_bytes(20, 2)),  # both fit the longest compiled, which is short
   (54, 'supported', batches(0.1, 1.0)),
   (54, 'contradicted', batches(1.0, 0.1)),
   (54, 'undecided', batches(0.9, 1.0)),
@@ -187,6 +195,9 @@ EARLIER = [
   (3, 1, 'supported', training(linear, lambda t: 0.9e-4 * t)),
   (3, 1, 'contradicted', training(linear, flat)),
   (3, 1, 'undecided', [noisier(row) for row in training(linear, linear)]),
+  (5, 1, 'supported', training_bytes(56, 8)),
+  (5, 1, 'contradicted', training_bytes(5, 4)),
+  (5, 1, 'undecided', training_bytes(12, 8)),
   (7, 1, 'supported', recall(0.4, 0.998)),
   (10, 1, 'supported', latency(linear, square)),
   (10, 1, 'mixed', latency(linear, square, memory=(1.0, 1.0))),
@@ -198,8 +209,13 @@ EARLIER = [
   (31, 1, 'contradicted', batches(0.9, 1.0)),
   (35, 1, 'mixed', index(0.01, 0.2, first=0.205)),
   (35, 1, 'supported', index(0.1, 0.2, first=0.05)),
+  (45, 1, 'supported', training_bytes(10, 2, lengths=(4096, 16384))),
+  (45, 1, 'contradicted', training_bytes(1, 0.5, lengths=(4096, 16384))),
+  (45, 1, 'undecided', training_bytes(3, 0.5, lengths=(4096, 16384))),
   (48, 1, 'mixed', scores(1.05, 0.01)),
   (48, 2, 'contradicted', scores(1.05, 0.01)),
+  (53, 1, 'supported', training_bytes(56, 30)),
+  (53, 1, 'contradicted', training_bytes(20, 2)),
 ]  # fmt: skip
 CASES += TRIALS + REAL + DEVICES
 ALL = [row for _, _, records in CASES for row in records]

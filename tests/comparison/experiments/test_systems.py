@@ -2,6 +2,14 @@
 
 import pytest
 
+from comparison.articles.transformer_vs_rnn.gigabytes import (
+  LONGEST,
+  LSTM_FORMS,
+  SHORTEST,
+  TRANSFORMER_FORMS,
+  TRUNCATED,
+  VIDEO,
+)
 from comparison.experiments import serving
 from comparison.experiments.batching import Batching
 from comparison.experiments.serving import Serving
@@ -49,7 +57,19 @@ def test_fused_attention_and_rematerialisation_save_memory_and_truncation_bounds
     needed[form] = rows['temporary_bytes']
   assert needed['reference'] > 2 * needed['reference, remat']
   assert needed['reference'] > 2 * needed['xla'] > 2 * needed['xla, remat']
+  assert needed['full'] > 1.5 * needed['full, remat']
   assert needed['full'] > 1.5 * needed['truncated']
   longer = {**cell, 'length': 4096, 'form': 'truncated'}
   (again,) = [row['value'] for row in TrainingBytes().run(longer) if row['metric'] == 'temporary_bytes']
   assert again == needed['truncated']
+
+
+def test_the_lengths_and_forms_that_claims_ask_about_are_compiled_at_every_size():
+  cells = TrainingBytes().cells('overnight')
+  for size in (1e7, 1e8, 1e9):
+    compiled = {(cell['form'], cell['length']) for cell in cells if cell['size'] == size}
+    assert {form for form, _ in compiled} == set(FORMS)
+    for form in LSTM_FORMS + TRANSFORMER_FORMS:
+      assert (form, SHORTEST) in compiled
+      assert (form, VIDEO) in compiled
+    assert {(form, LONGEST) for form in (*LSTM_FORMS, TRUNCATED, 'xla', 'xla, remat')} <= compiled

@@ -1,5 +1,6 @@
 """Verdicts about bytes and batches: claims 5, 31 to 33, 45, 47, 48, 50 to 54."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,9 +23,11 @@ from tests.independent.verdicts.sides import best, both, rounds_of
 ATTENTION = (TRANSFORMER,)
 REFERENCE = 'reference'
 FORMS = (REFERENCE, f'{REFERENCE}, remat', 'xla', 'xla, remat')  # of the Transformer
+EXACT_LSTM, TRUNCATED_LSTM = ('full', 'full, remat'), ('truncated',)
+FIRST_LENGTH, LAST_LENGTH = 2**10, 2**17  # that claim 53 asks about
 
 
-def claim_5(rows: Sequence[Row]) -> Outcome:
+def claim_5_of_the_largest(rows: Sequence[Row]) -> Outcome:
   """Judge the most gigabytes of training with stored scores at 2,000 to 4,096 tokens against cards of 24 and 8."""
   plain = take(rows, 'training_bytes', 'training_bytes')
   needed = [row['value'] / 1e9 for row in at(plain, form=REFERENCE) if 2000 <= row['length'] <= 4096]
@@ -33,7 +36,37 @@ def claim_5(rows: Sequence[Row]) -> Outcome:
   return each([number('GB', max(needed), max(needed) >= 24, max(needed) < 8)]) if needed else UNDECIDED
 
 
-def claim_45(rows: Sequence[Row]) -> Outcome:
+def techniques(rows: Sequence[Row], size: float, length: int) -> float:
+  """Return the fewest gigabytes of the forms that save memory; infinity without any."""
+  forms = [at(rows, size=size, length=length, form=form) for form in FORMS if form != REFERENCE]
+  return min((row['value'] / 1e9 for found in forms for row in found), default=math.inf)
+
+
+def claim_5_of_every_size(rows: Sequence[Row]) -> Outcome:
+  """Judge stored scores at 2,048 and 4,096 tokens: above 24 GB where a technique fits them, or below 8."""
+  every = take(rows, 'training_bytes', 'training_bytes')
+  found = []
+  for row in at(every, form=REFERENCE):
+    if row['length'] in (2048, 4096):
+      plain, lean = row['value'] / 1e9, techniques(every, row['size'], row['length'])
+      found.append((row['length'], number('GB', plain, plain > 24 >= lean, plain < 8), row['size']))
+  if not every:
+    return ABSENT
+  sizes = [row['size'] for row in every]
+  return each([regime for _, regime, _ in sorted(found, key=lambda one: (sizes.index(one[2]), one[0]))])
+
+
+def claim_45_leanest(rows: Sequence[Row]) -> Outcome:
+  """Judge 256 frames of 64 patches at every size, by stored scores and by the leanest exact form."""
+  every = take(rows, 'training_bytes', 'training_bytes', length=2**14)
+  found = []
+  for row in sorted(at(every, form=REFERENCE), key=lambda row: row['size']):
+    both_forms = row['value'] / 1e9, techniques(every, row['size'], 2**14)
+    found += [number('GB', gb, gb >= 80, gb < 24) for gb in both_forms if gb < math.inf]
+  return each(found) if found else ABSENT
+
+
+def claim_45_stored(rows: Sequence[Row]) -> Outcome:
   """Judge the gigabytes of training with stored scores on 256 frames of 64 patches, at every size."""
   stored = at(take(rows, 'training_bytes', 'training_bytes'), form=REFERENCE, length=256 * 64)
   needed = {row['size']: row['value'] / 1e9 for row in stored}
@@ -126,7 +159,7 @@ def claim_51(rows: Sequence[Row]) -> Outcome:
   return each([number(form, gb, gb >= 80, gb < 80) for form, gb in needed.items()])
 
 
-def claim_53(rows: Sequence[Row]) -> Outcome:
+def claim_53_of_compiled(rows: Sequence[Row]) -> Outcome:
   every = take(rows, 'training_bytes', 'training_bytes')
   found = []
   for size in dict.fromkeys(row['size'] for row in every):
@@ -145,6 +178,48 @@ def claim_53(rows: Sequence[Row]) -> Outcome:
   if not every:
     return ABSENT
   return each(found)
+
+
+def span(by_length: dict[float, float], card: float) -> tuple[float, float]:
+  """Return the fewest and the most tokens that the longest sequence in the card's gigabytes may have."""
+  points = sorted(by_length.items())
+  fitting = max((place for place, (_, gb) in enumerate(points) if gb <= card), default=-1)
+  if fitting < 0:
+    return 0.0, points[0][0]
+  if fitting + 1 == len(points):
+    return points[-1][0], math.inf
+  (first, least), (second, most) = points[fitting : fitting + 2]
+  tokens = first + (second - first) * (card - least) / (most - least)
+  return tokens, tokens
+
+
+def best_span(by_form: dict[str, dict[float, float]], forms: Sequence[str], card: float) -> tuple[float, float] | None:
+  spans = [span(by_form[form], card) for form in forms if form in by_form]
+  return (max(low for low, _ in spans), max(high for _, high in spans)) if spans else None
+
+
+def claim_53_of_range(rows: Sequence[Row]) -> Outcome:
+  """Judge how far the LSTM reaches over how far the Transformer does: exact gradients first, then truncated ones."""
+  every = take(rows, 'training_bytes', 'training_bytes')
+  found = []
+  for forms in (EXACT_LSTM, TRUNCATED_LSTM):
+    for size in dict.fromkeys(row['size'] for row in every):
+      for card in (8, 24):
+        by_form = gigabytes(rows, size)
+        lstm, attention = best_span(by_form, forms, card), best_span(by_form, FORMS, card)
+        if lstm and attention:
+          found.append(times_as_long(lstm, attention))
+  return each(found) if every else ABSENT
+
+
+def times_as_long(lstm: tuple[float, float], attention: tuple[float, float]) -> Regime:
+  ends = lstm + attention
+  if all(low >= LAST_LENGTH for low in ends[::2]) or (ends[::2] == (0, 0) and max(ends[1::2]) <= FIRST_LENGTH):
+    return number('no length tells them apart', 1.0, False, True)
+  least = 0.0 if attention[1] == math.inf else lstm[0] / attention[1]
+  most = math.inf if attention[0] == 0 else lstm[1] / attention[0]
+  known = least if least > 0 else most if most < math.inf else 1.0
+  return number('×', known, least >= 2, most < 2)
 
 
 def batches(rows: Sequence[Row]) -> list[list[Row]]:

@@ -15,6 +15,7 @@ ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE = '2026-11-29 17:15'
+RANGE = '2026-11-29 20:33'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -44,7 +45,9 @@ STATEMENTS: dict[int, Statement] = {
     ('training_time',), ((1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_twice_as_fast)), 'GPUs'
   ),
   4: _one(timing.claim_4, LAST, 'training_time', about='GPUs'),
-  5: _one(memory.claim_5, BYTES, 'training_bytes'),
+  5: Statement(
+    ('training_bytes',), ((1, BYTES, memory.claim_5_of_the_largest), (2, RANGE, memory.claim_5_of_every_size))
+  ),
   6: _one(timing.claim_6, BYTES, 'training_time'),
   7: Statement(
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
@@ -94,7 +97,7 @@ STATEMENTS: dict[int, Statement] = {
   42: _one(data.claim_42, SCIENCE, 'recognition'),
   43: _one(data.claim_43, SCIENCE, 'decoding', 'sample_models'),
   44: _one(data.claim_44, SCIENCE, 'acoustic_split'),
-  45: _one(memory.claim_45, LAST, 'training_bytes'),
+  45: Statement(('training_bytes',), ((1, LAST, memory.claim_45_stored), (2, RANGE, memory.claim_45_leanest))),
   46: _one(data.claim_46, SCIENCE, 'video_forms'),
   47: _one(memory.claim_47, FIRST, 'state_bytes'),
   48: Statement(
@@ -108,7 +111,9 @@ STATEMENTS: dict[int, Statement] = {
   50: _one(memory.claim_50, FIRST, 'optimizer_bytes', definition=True),
   51: _one(memory.claim_51, BYTES, 'training_bytes'),
   52: _one(memory.claim_52, FIRST, 'truncation'),
-  53: _one(memory.claim_53, BYTES, 'training_bytes'),
+  53: Statement(
+    ('training_bytes',), ((1, BYTES, memory.claim_53_of_compiled), (2, RANGE, memory.claim_53_of_range))
+  ),
   54: _one(memory.claim_54, BYTES, 'batching', about='GPUs'),
   55: _one(timing.claim_55, EXISTING, 'forward_latency'),
   56: _one(forms.claim_56, SCIENCE, 'segment_memory'),
