@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from comparison.experiments import reach, recall_capacity, token_index
+from comparison.experiments import recall_capacity, token_index
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.grid import tuning_seeds
 from comparison.experiments.reach import Reach
 from comparison.experiments.recall_capacity import RecallCapacity
 from comparison.experiments.token_index import TokenIndex
@@ -14,7 +15,7 @@ from comparison.experiments.truncation import RATE, Truncation
 from tasks.language import Language
 
 # No baseline depends on them.
-OF_A_MODEL = ('architecture', 'block', 'depth', 'size', 'segment', 'matched', 'budget_of', 'lag')
+OF_A_MODEL = ('architecture', 'block', 'depth', 'size', 'segment', 'matched', 'budget_of', 'farthest', 'position')
 
 
 class Baselines(Experiment):
@@ -44,11 +45,11 @@ class Baselines(Experiment):
 
 
 def trials(cell: Cell) -> Row:
-  rates = cell.get('rates', [RATE])
-  tokens = cell['tokens'] if 'tokens' in cell else cell.get('batch', reach.BATCH) * cell['length']
+  rates, tuning = cell.get('rates', [RATE]), len(tuning_seeds(cell))
+  tokens = cell['tokens'] if 'tokens' in cell else cell['batch'] * cell['length']
   return {
     'metric': 'trials',
-    'value': len(rates) * len(cell['seeds']),
+    'value': len(rates) * tuning + len(cell['seeds']) - tuning,
     'unit': 'runs a model',
     'rates': rates,
     'updates': cell['steps'],
@@ -65,7 +66,7 @@ def of_recall(cell: Cell) -> Iterable[Row]:
 
 def of_reach(cell: Cell) -> Iterable[Row]:
   """With a single pair, to answer the value that was shown is the whole task; without a memory it is any value."""
-  guess = reach.make_task(cell).baselines()['any value']['accuracy']
+  guess = Reach().task(cell).baselines()['any value']['accuracy']
   yield {'metric': 'accuracy', 'value': guess, 'unit': 'share', 'baseline': 'any value'}
 
 

@@ -12,6 +12,7 @@ from tests.comparison.claims.invented import (
   by_band,
   clipping,
   decoding,
+  encodings,
   everything,
   flat,
   generation,
@@ -64,6 +65,9 @@ CASES = [
   (9, 'mixed', reach(-9.0, -0.2, 1.0, 0.5)),
   (9, 'mixed', reach(-9.0, -0.2, 1.0, 0.999, recurrent=0.999)),
   (9, 'contradicted', reach(-0.2, -9.0, 0.5, 0.5, recurrent=0.999)),
+  (9, 'supported', encodings(('rotary', 0.3, 0.8), ('alibi', 0.999, 0.9))),  # the best on validation
+  (9, 'mixed', encodings(('rotary', 0.3, 0.9), ('alibi', 0.999, 0.8))),
+  (9, 'supported', reach(-9.0, -0.2, 1.0, 0.999, recurrent=0.95, near=0.5)),  # an RNN that has not learned
   (10, 'supported', latency(linear, square)),
   (10, 'mixed', latency(linear, square, memory=(1.0, 1.0))),
   (10, 'contradicted', latency(square, linear, memory=(2.0, 1.0), flops=(2.0, 1.0))),
@@ -188,6 +192,9 @@ EARLIER = [
   (3, 1, 'contradicted', training(linear, flat)),
   (3, 1, 'undecided', [noisier(row) for row in training(linear, linear)]),
   (7, 1, 'supported', recall(0.4, 0.998)),
+  (9, 2, 'supported', reach(-9.0, -0.2, 1.0, 0.999, near=0.4)),
+  (9, 2, 'mixed', reach(-9.0, -0.2, 1.0, 0.999, near=0.999)),  # the RNN recalls within its training length
+  (9, 2, 'contradicted', reach(-0.2, -9.0, 0.5, 0.5, recurrent=0.999, near=0.999)),
   (10, 1, 'supported', latency(linear, square)),
   (10, 1, 'mixed', latency(linear, square, memory=(1.0, 1.0))),
   (24, 1, 'mixed', latency(linear, lambda t: 2e-4 * t if t < 50 else 0.5e-4 * t)),

@@ -58,7 +58,8 @@ def test_trials_hold_the_rates_and_tokens_of_an_update():
   assert trials['truncation']['rates'] == [4e-3]
   assert trials['recall_capacity']['value'] == 10
   assert trials['recall_capacity']['tokens'] == 64 * 32
-  assert trials['reach']['tokens'] == reach.settings(10).batch_size * 64
+  assert trials['reach']['tokens'] == 32 * 64
+  assert trials['reach']['value'] == 4 + 4  # four rates with a seed, one of them with four more
 
 
 @pytest.mark.parametrize('experiment', [recall_capacity.RecallCapacity(), token_index.TokenIndex(), reach.Reach()])

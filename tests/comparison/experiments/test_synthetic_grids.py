@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from comparison.articles.transformer_vs_rnn import encodings
-from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid
+from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid, reach
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.reach import at_end
 from comparison.experiments.trained import Trial
 from tests.comparison.experiments.readable import misfits
 
@@ -190,3 +191,28 @@ def test_long_lags_write_the_constant_answer_beside(untrained):
   cell, rows, _ = run('long_lags', untrained, 0)
   assert cell['architecture'] == 'transformer'
   assert value(rows, 'baseline') == pytest.approx(1 / 6)
+
+
+def test_one_key_is_recalled_over_one_lag_for_each_length(untrained):
+  cell, rows, (model, task, _) = run('reach', untrained, 0)
+  assert model.config.position == cell['position'] == 'rotary'
+  accuracies = [(row['length'], row['lag']) for row in rows if row['metric'] == 'accuracy']
+  assert accuracies == [(16, 15), (32, 31)]
+  batch = at_end(task, 32).arrays('test', np.arange(50))
+  assert (batch.inputs[:, 0] == batch.inputs[:, -1]).all()
+  assert (batch.targets[:, -1] == batch.inputs[:, 1]).all()
+  assert (batch.weights.sum(axis=1) == batch.weights[:, -1]).all()
+
+
+def test_reach_has_each_encoding_and_others_have_their_own():
+  own, named = EXPERIMENTS['reach'].cells('overnight'), EXPERIMENTS['reach'].cells_of('overnight', ['lru', 'lstm'])
+  encodings_of = lambda cells, name: [c['position'] for c in cells if c['architecture'] == name and 'matched' not in c]
+  assert encodings_of(own, 'transformer') == encodings_of(named, 'transformer') == ['rotary', 'none', 'alibi', 't5']
+  assert encodings_of(named, 'lru') == encodings_of(named, 'lstm') == ['']
+  assert all(cell in own for cell in named if cell['architecture'] != 'lru')
+
+
+def test_models_that_recall_everything_are_told_apart_by_their_loss(untrained, monkeypatch):
+  monkeypatch.setattr(reach, 'score', lambda *_: {'accuracy': 1.0, 'loss': 0.5})
+  _, rows, _ = run('reach', untrained, 0)
+  assert {row['selection'] for row in rows if 'selection' in row} == {1 - reach.OF_LOSS * 0.5}

@@ -54,7 +54,7 @@ def _claim_7(rows: Sequence[Row], *, every: bool) -> Outcome:
   return always(sorted(found, key=lambda regime: regime.estimate.value, reverse=True))
 
 
-def claim_9(rows: Sequence[Row]) -> Outcome:
+def claim_9_of_one_encoding(rows: Sequence[Row]) -> Outcome:
   gradients = of(take(rows, 'reach', 'gradient_decades'), *COMPARED)
   if not gradients:
     return ABSENT
@@ -74,6 +74,36 @@ def claim_9(rows: Sequence[Row]) -> Outcome:
     found.append(at_least(f'accuracy, Transformer, {length}', over_seeds(of(here, TRANSFORMER)), 0.99, 0.9))
     if of(here, rival):
       found.append(at_most(f'accuracy, {rival}, {length}', over_seeds(of(here, rival)), 0.9, 0.99))
+  return each(found)
+
+
+def claim_9(rows: Sequence[Row]) -> Outcome:
+  """Judge the Transformer with its best encoding, and the best RNN beyond the training length if it has learned."""
+  gradients = of(take(rows, 'reach', 'gradient_decades'), *COMPARED)
+  if not gradients:
+    return ABSENT
+  scores = of(take(rows, 'reach', 'accuracy'), *COMPARED)
+  attention = chosen_on_validation(of(scores, TRANSFORMER), 'size')
+  encoding = next((row.get('position') for row in attention or of(gradients, TRANSFORMER)), None)
+  far = at(gradients, lag=max(values(gradients, 'lag')))
+  decades = [over_seeds(model) for model in grouped(of(far, *RECURRENT), lambda row: row['architecture']).values()]
+  own = [row for row in of(far, TRANSFORMER) if row.get('position') == encoding]
+  if not own or not decades:
+    return UNDECIDED
+  found = [
+    at_least('gradient, Transformer', over_seeds(own), -1.0),
+    at_most('gradient, RNN', max(decades, key=lambda decade: decade.value), -1.0),
+  ]
+  for length in values(attention, 'length'):
+    found.append(at_least(f'accuracy, Transformer, {length}', over_seeds(at(attention, length=length)), 0.99, 0.9))
+  recurrent = chosen_on_validation(of(scores, *RECURRENT), 'architecture', 'size')
+  if recurrent:
+    rival = of(recurrent, max(recurrent, key=validation)['architecture'])
+    shortest, *_ = values(rival, 'length')
+    if over_seeds(at(rival, length=shortest)).value >= 0.9:
+      for length in values(rival, 'length'):
+        if length > rival[0]['train_length']:
+          found.append(at_most(f'accuracy, RNN, {length}', over_seeds(at(rival, length=length)), 0.9, 0.99))
   return each(found)
 
 

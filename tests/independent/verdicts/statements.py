@@ -15,6 +15,7 @@ ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE = '2026-11-29 17:15'
+ENCODED = '2026-11-29 20:28'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -50,7 +51,7 @@ STATEMENTS: dict[int, Statement] = {
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
   ),
   8: _one(trials.claim_8, SCIENCE, 'long_lags'),
-  9: _one(learned.claim_9, REVIEW, 'reach', version=2),
+  9: Statement(('reach',), ((2, REVIEW, learned.claim_9_of_one_encoding), (3, ENCODED, learned.claim_9))),
   10: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
   ),
