@@ -5,17 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from comparison.experiments import recall_capacity, token_index
+from comparison.experiments import token_index
 from comparison.experiments.base import Cell, Experiment, Row, Scale
 from comparison.experiments.grid import tuning_seeds
 from comparison.experiments.reach import Reach
-from comparison.experiments.recall_capacity import RecallCapacity
+from comparison.experiments.recall_capacity import RecallCapacity, with_pairs
 from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.truncation import RATE, Truncation
 from tasks.language import Language
 
 # No baseline depends on them.
-OF_A_MODEL = ('architecture', 'block', 'depth', 'size', 'segment', 'matched', 'budget_of', 'farthest', 'position')
+OF_A_MODEL = (
+  'architecture',
+  'block',
+  'depth',
+  'size',
+  'segment',
+  'matched',
+  'budget_of',
+  'farthest',
+  'position',
+  'widths',
+)
 
 
 class Baselines(Experiment):
@@ -58,9 +69,9 @@ def trials(cell: Cell) -> Row:
 
 
 def of_recall(cell: Cell) -> Iterable[Row]:
-  task = recall_capacity.make_task(cell)
+  task = RecallCapacity().task(cell)
   for pairs in cell['tested']:
-    for name, values in recall_capacity.with_pairs(task, pairs).baselines().items():
+    for name, values in with_pairs(task, pairs).baselines().items():
       yield {'metric': 'accuracy', 'value': values['accuracy'], 'unit': 'share', 'baseline': name, 'pairs': pairs}
 
 

@@ -56,6 +56,9 @@ class Trials(Experiment):
     steps = cell['steps']
     return TrainSettings(steps=steps, batch_size=cell['batch'], schedule='cosine', warmup_steps=steps // 10, clip=1.0)
 
+  def build(self, variant: Variant, task: Task, cell: Cell) -> Model:
+    return variant.build(task.spec, params=cell['size'], depth=cell['depth'])
+
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     """Return fields of ModelConfig that the point sets."""
     del cell
@@ -87,7 +90,7 @@ class Trials(Experiment):
     yield from refused
     if not admitted:
       return
-    model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
+    model = self.build(variant, task, cell)
     trainer = Trainer(model, task, self.settings(cell))
     trials = self.trials(trainer, model, task, cell)
     flat = {name: value for name, value in cell.items() if isinstance(value, str | int | float)}

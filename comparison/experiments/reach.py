@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -115,8 +115,7 @@ def lengths(cell: Cell) -> list[int]:
 
 def at_end(task: Task, length: int) -> Recall:
   """Return the task in sequences of `length` tokens, of which the key is the first and the last."""
-  assert isinstance(task, Recall)
-  return dataclasses.replace(task, length=length, gap=length - 1)
+  return dataclasses.replace(cast(Recall, task), length=length, gap=length - 1)
 
 
 def gradients(variant: Variant, cell: Cell) -> Iterable[Row]:

@@ -1,4 +1,4 @@
-"""Claims about what an architecture can do: recall, reach, order."""
+"""Claims about what an architecture can do: reach and order."""
 
 from collections.abc import Sequence
 
@@ -28,64 +28,6 @@ from comparison.records import Row
 from comparison.statistics import Interval
 
 LEARNED = 0.9  # accuracy at the shortest distance, below which an RNN has not learned the task
-
-
-def recall_bottleneck(records: Sequence[Row]) -> Verdict:
-  return _recall(records, every_rnn=False)
-
-
-def recall_bottleneck_first(records: Sequence[Row]) -> Verdict:
-  """Apply the first rule: every RNN counts, where one of them has learned the task."""
-  return _recall(records, every_rnn=True)
-
-
-def _recall(records: Sequence[Row], *, every_rnn: bool) -> Verdict:
-  rows = where(records, 'recall_capacity', 'accuracy', architecture=COMPARED)
-  rows = tuned(rows, 'architecture', 'block', 'size', 'pairs')
-  if not rows:
-    return not_measured('recall_capacity')
-  pairs = max(levels(rows, 'pairs'))
-  top = [r for r in rows if r['pairs'] == pairs]
-  attention = [r for r in top if r['architecture'] == TRANSFORMER]
-  series = levels([{'key': (r['architecture'], r['block'], r['size'])} for r in top if r not in attention], 'key')
-  groups = [[r for r in top if (r['architecture'], r['block'], r['size']) == key] for key in series]
-  if not attention or not groups:
-    return undecided(f'accuracy at {pairs} pairs is missing for one of the sides')
-  reached = seeds(attention)
-  text = f'At {pairs} pairs the Transformer recalls {show(reached)}; ' + ', '.join(
-    f'{g[0]["architecture"]} ({g[0]["block"]}, {g[0]["state_bytes"] / 1024:.3g} KiB of state) {show(seeds(g))}'
-    for g in groups
-  )
-  text += f'; the Transformer keeps {attention[0]["state_bytes"] / 1024:.3g} KiB.'
-  if reached.low < 0.99:
-    return undecided(
-      f'the Transformer itself reached only {show(reached)} at {pairs} pairs within the updates of this scale', text
-    )
-  fewest = min((n for n in levels(rows, 'pairs') if n > 1), default=pairs)  # a single pair needs no key
-  easy = {
-    key: seeds(r for r in rows if r['pairs'] == fewest and (r['architecture'], r['block'], r['size']) == key)
-    for key in series
-  }
-  learned = [group for key, group in zip(series, groups, strict=True) if easy[key].low >= 0.9]
-  text += (
-    f' At {fewest}: ' + ', '.join(f'{a} ({block}) {show(easy[a, block, size])}' for a, block, size in series) + '.'
-  )
-  if not learned:
-    return undecided(
-      f'no RNN learned the task within the updates of this scale: at {fewest} pairs the best reached '
-      f'{show(max(easy.values()))}, so that what is low at {pairs} pairs is not the capacity of the state',
-      text,
-    )
-  limit = attention[0]['state_bytes']
-  points = []
-  for group in groups if every_rnn else learned:
-    accuracy, fits = seeds(group), group[0]['state_bytes'] <= limit
-    label = f'accuracy of {group[0]["architecture"]} ({group[0]["block"]}) at {pairs} pairs'
-    points.append(Point(label, accuracy, accuracy.high < 0.9, fits and accuracy.low >= 0.99))
-  points.sort(key=lambda point: -point.interval.value)
-  if max(point.interval.value for point in points) >= 0.9:
-    text += ' The capacity of that state was not reached.'
-  return combine(points, text, kind='always')
 
 
 def direct_reach(records: Sequence[Row]) -> Verdict:
@@ -185,48 +127,6 @@ def order_blind(records: Sequence[Row]) -> Verdict:
 
 
 CLAIMS = (
-  Claim(
-    7,
-    'Recall through a fixed-size state',
-    'A state of fixed size is a bottleneck: an RNN recalls only so many things, attention all of them.',
-    'Multi-query associative recall (Arora et al. 2023): accuracy over the number of key–value pairs, with the bytes '
-    'of state beside; the same learning rates, updates and number of seeds for every architecture; each at its best '
-    'learning rate on validation.',
-    'at the largest number of pairs attention ≥ 99 % and every RNN < 90 %, of the RNNs that reach '
-    '90 % at the fewest above one (the others have not learned the task)',
-    'an RNN with no more bytes of state than attention reaches 99 % as well',
-    ('recall_capacity',),
-    recall_bottleneck,
-    (
-      Plot(
-        'Associative recall',
-        'recall_capacity',
-        'accuracy',
-        'pairs',
-        series=('architecture', 'block', 'size'),
-        baselines=True,
-        log_x=True,
-        x_label='key–value pairs',
-        y_label='accuracy',
-      ),
-    ),
-    ('baselines',),
-    Quality('recall_capacity', 'accuracy', 'pairs', 'pairs = {}', True, NOT_FED_BACK),
-    revised='in version 2 an RNN that does not reach 90 % at the fewest pairs above one has not learned the task and '
-    'counts for neither side; before, it supported the statement',
-    words='"fixed-size hidden state", "bottleneck"',
-    since='2026-11-25 17:36',
-    earlier=(
-      Rule(
-        1,
-        FIRST,
-        'at the largest number of pairs attention ≥ 99 % and every RNN < 90 %, though an RNN reaches 90 % at the '
-        'fewest above one',
-        'an RNN with no more bytes of state than attention reaches 99 % as well',
-        recall_bottleneck_first,
-      ),
-    ),
-  ),
   Claim(
     9,
     'Reach of attention',

@@ -67,6 +67,22 @@ def recall(lstm, transformer, bytes_=(1e3, 1e4), easy=0.97):
   return found
 
 
+def capacity(*needed, attention=1.0, pairs=(4, 8, 16)):
+  """Three mixers that recall `pairs` with so many bytes of state; infinity: with none of the widths."""
+  found = rows(
+    'recall_capacity', 'accuracy', architecture='transformer', block='residual', pairs=list(pairs), seed=[0, 1, 2],
+    state_bytes=16384, value=lambda seed, **_: attention - 0.3 * (seed == 1),
+  )  # fmt: skip
+  for name, states in zip(('gated_deltanet', 'linear_transformer', 'mamba2'), needed, strict=True):
+    need = dict(zip(pairs, states, strict=True))
+    found += rows(
+      'recall_capacity', 'accuracy', architecture=name, block='residual', pairs=list(pairs), seed=[0, 1, 2],
+      state_bytes=[1024, 2048, 4096, 8192], updates=4000,
+      value=lambda pairs, seed, state_bytes, n=need, **_: 0.99 if seed == 2 and state_bytes >= n[pairs] else 0.6,
+    )  # fmt: skip
+  return found
+
+
 def reach(lstm, transformer, within, beyond, recurrent=0.4, near=0.95):
   """Decades of gradient and accuracies of both sides; near: that of the RNN within its training length."""
   found = []

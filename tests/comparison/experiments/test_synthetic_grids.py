@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from comparison.articles.transformer_vs_rnn import encodings
-from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid, reach
+from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid, reach, recall_capacity
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
 from comparison.experiments.reach import at_end
 from comparison.experiments.trained import Trial
+from seqmodels.models import sizing
 from tests.comparison.experiments.readable import misfits
 
 RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
@@ -216,3 +217,37 @@ def test_models_that_recall_everything_are_told_apart_by_their_loss(untrained, m
   monkeypatch.setattr(reach, 'score', lambda *_: {'accuracy': 1.0, 'loss': 0.5})
   _, rows, _ = run('reach', untrained, 0)
   assert {row['selection'] for row in rows if 'selection' in row} == {1 - reach.OF_LOSS * 0.5}
+
+
+@pytest.mark.parametrize(('wide', 'widths'), [(8, [8, 12]), (16, [8, 12, 16]), (99, [8, 12, 16, 24])])
+def test_widths_are_tried_until_the_most_pairs_are_recalled(untrained, monkeypatch, wide, widths):
+  del untrained
+  experiment = EXPERIMENTS['recall_capacity']
+  cell = {**experiment.cells('smoke')[-1], 'tested': [1, 2], 'widths': [8, 12, 16, 24], 'seeds': [0, 1]}
+
+  def score(model, params, task, split):
+    del params, split
+    return {'accuracy': 0.96 if model.config.width >= wide or task.most_pairs == 1 else 0.2, 'loss': 1.0}
+
+  monkeypatch.setattr(recall_capacity, 'score', score)
+  rows = list(experiment.run(cell))
+  assert not misfits(rows)
+  found = {(row['width'], row['pairs']): row['value'] for row in rows if row['metric'] == 'accuracy'}
+  reached = lambda width, pairs: 0.96 if width >= wide or pairs == 1 else 0.2
+  assert found == {(width, pairs): reached(width, pairs) for width in widths for pairs in (1, 2)}  # two widths at least
+  assert len({row['state_bytes'] for row in rows}) == len(widths)
+
+
+def test_every_mixer_of_recall_is_of_a_fixed_state_at_every_width(traced, monkeypatch):
+  monkeypatch.setattr(recall_capacity, 'score', lambda *_: {'loss': 1.0, 'accuracy': 0.5})
+  experiment = EXPERIMENTS['recall_capacity']
+  smoke = {'pairs': 2, 'tested': [2], 'vocabulary': 16, 'length': 8, 'seeds': [0], 'rates': [1e-3], 'steps': 4}
+  cells = experiment.cells('overnight')
+  assert [(cell['architecture'], cell['block']) for cell in cells] == [('transformer', ''), *recall_capacity.MIXERS]
+  for cell in cells:
+    list(experiment.run({**cell, **smoke}))
+    own = traced[-len(cell['widths']) :]
+    assert [model.config.width for model in own] == cell['widths']
+    for model in own:
+      is_fixed = sizing.state_bytes(model, 1, 64) == sizing.state_bytes(model, 1, 8)
+      assert is_fixed == (cell['architecture'] != 'transformer')

@@ -54,6 +54,44 @@ def _claim_7(rows: Sequence[Row], *, every: bool) -> Outcome:
   return always(sorted(found, key=lambda regime: regime.estimate.value, reverse=True))
 
 
+FIXED_STATES = ('lstm', 'gru', 'linear_transformer', 'gated_deltanet', 'mamba2')
+
+
+def claim_7_of_states(rows: Sequence[Row]) -> Outcome:
+  """Judge the mean exponent of the smallest state with which some seed recalls 95 % of so many pairs."""
+  scores = [row for row in take(rows, 'recall_capacity', 'accuracy') if row['pairs'] > 1]
+  if not scores:
+    return ABSENT
+  counts = values(scores, 'pairs')
+  attention = best_seeds(of(scores, TRANSFORMER))
+  if not all(any(best.get(count, 0) >= 0.99 for best in attention.values()) for count in counts):
+    return UNDECIDED
+  exponents, is_censored = [], False
+  for name in FIXED_STATES:
+    states = best_seeds(of(scores, name))
+    if len(states) > 1:
+      needed = [[state for state, best in states.items() if best.get(count, 0) >= 0.95] for count in counts]
+      if all(needed) and len(counts) > 1:
+        log_bytes = [np.log(min(states_)) for states_ in needed]
+        exponents.append(round(float(np.polyfit(np.log(counts), log_bytes, 1)[0]), 12))
+      else:
+        is_censored = True
+  if len(exponents) < 2:
+    return UNDECIDED
+  exponent = estimates.mean(exponents)
+  suffices = not is_censored and max(exponents) < 1e-9
+  return each([Regime('exponent', exponent, exponent.low > 0, suffices or exponent.high < 0)])
+
+
+def best_seeds(rows: Sequence[Row]) -> dict[float, dict[int, float]]:
+  """Return bytes of state → pairs → the accuracy of the best seed, at the rate that validation chose for the state."""
+  found: dict[float, dict[int, float]] = {}
+  for row in chosen_on_validation([row for row in rows if row.get('block', 'residual') == 'residual'], 'state_bytes'):
+    best = found.setdefault(row['state_bytes'], {})
+    best[row['pairs']] = max(row['value'], best.get(row['pairs'], 0.0))
+  return found
+
+
 def claim_9_of_one_encoding(rows: Sequence[Row]) -> Outcome:
   gradients = of(take(rows, 'reach', 'gradient_decades'), *COMPARED)
   if not gradients:

@@ -16,6 +16,7 @@ SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE = '2026-11-29 17:15'
 ENCODED = '2026-11-29 20:28'
+STATES = '2026-11-29 20:42'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -48,7 +49,11 @@ STATEMENTS: dict[int, Statement] = {
   5: _one(memory.claim_5, BYTES, 'training_bytes'),
   6: _one(timing.claim_6, BYTES, 'training_time'),
   7: Statement(
-    ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
+    ('recall_capacity',),
+    (
+      (1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned),
+      (3, STATES, learned.claim_7_of_states),
+    ),
   ),
   8: _one(trials.claim_8, SCIENCE, 'long_lags'),
   9: Statement(('reach',), ((2, REVIEW, learned.claim_9_of_one_encoding), (3, ENCODED, learned.claim_9))),
