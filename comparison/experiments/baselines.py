@@ -1,7 +1,7 @@
 """Measure trivial baselines on the same tasks, and how each experiment was tuned."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.truncation import RATE, Truncation
 from tasks.language import Language
 
+COUNTED = 10_000_000  # tokens at most, of the beginning of the training split, that n-grams are counted on
 # No baseline depends on them.
 OF_A_MODEL = (
   'architecture',
@@ -57,13 +58,14 @@ class Baselines(Experiment):
 
 def trials(cell: Cell) -> Row:
   rates, tuning = cell.get('rates', [RATE]), len(tuning_seeds(cell))
+  steps = cell['steps'] if 'steps' in cell else round(max(cell['budgets']) / (cell['batch'] * cell['length']))
   tokens = cell['tokens'] if 'tokens' in cell else cell['batch'] * cell['length']
   return {
     'metric': 'trials',
     'value': len(rates) * tuning + len(cell['seeds']) - tuning,
     'unit': 'runs a model',
     'rates': rates,
-    'updates': cell['steps'],
+    'updates': steps,
     'tokens': tokens,
   }
 
@@ -82,15 +84,17 @@ def of_reach(cell: Cell) -> Iterable[Row]:
 
 
 def of_token_index(cell: Cell) -> Iterable[Row]:
-  task = Language(length=cell['length'])
-  ngrams = task.ngrams
-  models: dict[str, Callable[[Any], np.ndarray]] = {
-    'unigram': lambda batch: ngrams.unigram(batch.targets) * batch.weights,
-    'bigram': lambda batch: ngrams.bigram(batch.inputs, batch.targets) * batch.weights,
-  }
-  for name, losses in models.items():
-    for index, loss in token_index.bands(token_index.mean_by_position(task, losses)):
-      yield {'metric': 'loss', 'value': loss, 'unit': 'nats', 'baseline': name, 'index': index}
+  """Return the losses of n-grams on the tokens that are scored, which do not depend on the context."""
+  task = TokenIndex().task(cell)
+  windows = min(COUNTED, len(task.tokens('train')) - 1) // task.length
+  ngrams = dataclasses.replace(task, train_examples=windows).ngrams
+  last = (slice(None), slice(-token_index.SCORED, None))
+  batch = task.arrays('test', token_index.windows_of(task, 'test', cell['windows']).ravel())
+  for name, losses in (
+    ('unigram', ngrams.unigram(batch.targets[last])),
+    ('bigram', ngrams.bigram(batch.inputs[last], batch.targets[last])),
+  ):
+    yield {'metric': 'loss', 'value': float(losses.mean()), 'unit': 'nats', 'baseline': name}
 
 
 def of_truncation(cell: Cell) -> Iterable[Row]:

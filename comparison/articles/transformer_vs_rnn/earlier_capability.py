@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from comparison import statistics
 from comparison.claims.base import (
   COMPARED,
   RECURRENT,
@@ -16,6 +19,9 @@ from comparison.claims.base import (
 )
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.records import Row
+
+TIE = 0.01  # nats: a difference below it is a tie
+EARLIEST = 4  # the band that the growth is measured from; the first tokens are few and their losses all noise
 
 
 def recall_bottleneck_second(records: Sequence[Row]) -> Verdict:
@@ -106,3 +112,72 @@ def direct_reach(records: Sequence[Row]) -> Verdict:
     points += [below(f'{a}, {label}', reached, 0.9, 0.99) for a, reached in found.items()]
   text = f'Gradient of the last output: {points[0]}; {points[1]}.' + ''.join(f' {point}.' for point in points[2:])
   return combine(points, text)
+
+
+def long_context(records: Sequence[Row]) -> Verdict:
+  """Apply the second rule of claim 35: the gap at the last indices, and its slope over the index."""
+  rows = tuned(where(records, 'token_index', 'loss'), 'architecture', 'block', 'size')
+  if not rows:
+    return not_measured('token_index')
+  indices = [index for index in levels(rows, 'index') if index >= EARLIEST]
+  if len(indices) < 2:
+    return undecided(f'fewer than two bands of tokens from the {EARLIEST}th on were measured')
+  late = indices[-1]
+  recurrent = [r for r in rows if r['architecture'] in RECURRENT and r.get('block') == 'plain']
+  if not recurrent or not any(r['architecture'] == TRANSFORMER for r in rows):
+    return undecided('the loss of one of the sides is missing')
+  rival = max(recurrent, key=selection)['architecture']  # the better one on validation
+  gaps = {index: _gaps(rows, rival, index) for index in indices}
+  both = sorted(set.intersection(*(set(gap) for gap in gaps.values())))
+  if len(both) < 2:
+    return undecided('fewer than two seeds were measured for both sides')
+  x = np.log2(indices)
+  x = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+  at_end = statistics.mean([gaps[late][seed] for seed in both])
+  slope = statistics.mean([float(x @ [gaps[index][seed] for index in indices]) for seed in both])
+  points = [
+    above(f'{rival} − Transformer loss around token {late}', at_end, 1e-9, TIE, 'nats'),
+    above(f'growth of that gap with each doubling of the index from {indices[0]} on', slope, 1e-9, 0.0, 'nats'),
+  ]
+  text = '; '.join(map(str, points)) + '.'
+  # A gap that grows and ends at a tie, or behind, is no dominance.
+  return combine(points[:1] if points[0].contradicts else points, text)
+
+
+def long_context_first(records: Sequence[Row]) -> Verdict:
+  """Apply the first rule: the gap around the last tokens, and that it is larger than around the first."""
+  rows = tuned(where(records, 'token_index', 'loss'), 'architecture', 'block', 'size')
+  if not rows:
+    return not_measured('token_index')
+  indices = levels(rows, 'index')
+  early, late = indices[0], indices[-1]
+  recurrent = [r for r in rows if r['architecture'] in RECURRENT and r.get('block') == 'plain']
+  if not recurrent or not any(r['architecture'] == TRANSFORMER for r in rows):
+    return undecided('the loss of one of the sides is missing')
+  rival = min(recurrent, key=lambda r: r['value'] if r['index'] == late else float('inf'))['architecture']
+  gaps = {index: _gaps(rows, rival, index) for index in (early, late)}
+  both = sorted(gaps[early].keys() & gaps[late].keys())
+  if len(both) < 2:
+    return undecided('fewer than two seeds were measured for both sides')
+  at_end = statistics.mean([gaps[late][seed] for seed in both])
+  widening = statistics.mean([gaps[late][seed] - gaps[early][seed] for seed in both])
+  points = [
+    above(f'{rival} − Transformer loss around token {late}', at_end, 1e-9, TIE, 'nats'),
+    above(f'growth of that gap since around token {early}', widening, 1e-9, TIE, 'nats'),
+  ]
+  return combine(points, '; '.join(map(str, points)) + '.')
+
+
+def _gaps(rows: Sequence[Row], rival: str, index: float) -> dict[int, float]:
+  """Return seed → loss of the rival minus loss of the Transformer, around one token index."""
+  here = [
+    r
+    for r in rows
+    if r['index'] == index and r['block'] == ('residual' if r['architecture'] == TRANSFORMER else 'plain')
+  ]
+  loss = {(r['architecture'], r['seed']): r['value'] for r in here}
+  return {
+    seed: loss[rival, seed] - loss[TRANSFORMER, seed]
+    for seed in levels(here, 'seed')
+    if (rival, seed) in loss and (TRANSFORMER, seed) in loss
+  }

@@ -166,6 +166,28 @@ def index(early, late, first=3.0):
   return found
 
 
+def trend(of_size, of_tokens, spread=0.002, noise=0.0, budgets=(2e6, 6e6)):
+  """Gaps at long contexts that grow so much with each decade; spread: of the seeds; noise: of the parts of the test."""
+  found = []
+  for side, block, sign in (('lstm', 'plain', 1), ('gru', 'plain', 1), ('transformer', 'residual', 0)):
+    gap = lambda size, budget, sign=sign: sign * (of_size * np.log10(size / 1e5) + of_tokens * np.log10(budget / 2e6))
+    level = lambda size, budget, seed, sign=sign, gap=gap: (
+      1.5 + gap(size, budget) + sign * spread * (seed - 1) * (size / 3e4)
+    )
+    parts = lambda size, budget, seed, level=level, sign=sign: [
+      level(size, budget, seed) + sign * noise * wave * np.log10(size / 1e5) for wave in (-1, 1, -1, 1)
+    ]
+    found += [
+      {**row, 'parts': parts(row['size'], row['budget'], row['seed'])}
+      for row in rows(
+        'token_index', 'loss', architecture=side, block=block, size=[3e4, 1e5], budget=list(budgets), seed=[0, 1, 2],
+        index=[16, 256, 1024], selection=-1.0 if side != 'gru' else -1.1,
+        value=lambda size, budget, seed, level=level, **_: level(size, budget, seed),
+      )
+    ]  # fmt: skip
+  return found
+
+
 def scores(reference, xla, power=2.0):
   found = []
   for length in (512, 2048):  # the claim is about the longer: each length has scores of its own

@@ -41,6 +41,7 @@ from tests.comparison.claims.invented import (
   state,
   training,
   training_bytes,
+  trend,
   truncation,
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
@@ -138,10 +139,13 @@ CASES = [
   (34, 'contradicted', regimes(linear, by_band(0.5, 2.0, 0.5))),
   (34, 'mixed', regimes(linear, by_band(2.0, 2.0, 2.0))),
   (34, 'undecided', latency(linear, flat, lengths=(8, 128))),
-  (35, 'supported', index(0.01, 0.2)),
-  (35, 'contradicted', index(0.01, -0.1)),
-  (35, 'contradicted', index(-0.3, -0.1)),  # the gap grows, and the RNN is ahead at the end
-  (35, 'mixed', index(0.3, 0.1)),
+  (35, 'supported', trend(0.1, 0.1)),
+  (35, 'contradicted', trend(-0.1, -0.1)),
+  (35, 'mixed', trend(0.1, -0.1)),
+  (35, 'undecided', trend(0.1, 0.1, spread=0.2)),
+  (35, 'undecided', trend(0.1, 0.1, noise=1.0)),  # of the test
+  (35, 'undecided', trend(0.1, 0.1, budgets=(2e6,))),
+  (35, 'undecided', index(0.01, 0.2)),  # one size, one budget
   (47, 'supported', state(1e-3)),
   (47, 'contradicted', state(0.1)),
   (48, 'mixed', scores(1.05, 0.01)),
@@ -212,6 +216,10 @@ EARLIER = [
   (26, 1, 'contradicted', latency(linear, flat)),
   (26, 1, 'mixed', latency(linear, lambda t: 2e-4 * t)),
   (31, 1, 'contradicted', batches(0.9, 1.0)),
+  (35, 2, 'supported', index(0.01, 0.2)),
+  (35, 2, 'contradicted', index(0.01, -0.1)),
+  (35, 2, 'contradicted', index(-0.3, -0.1)),  # the gap grows, and the RNN is ahead at the end
+  (35, 2, 'mixed', index(0.3, 0.1)),
   (35, 1, 'mixed', index(0.01, 0.2, first=0.205)),
   (35, 1, 'supported', index(0.1, 0.2, first=0.05)),
   (48, 1, 'mixed', scores(1.05, 0.01)),

@@ -166,7 +166,7 @@ def test_tasks_are_measured_with_the_architectures_that_can(task, kind):
   ]
 
 
-REAL = ('ptb', 'tinyshakespeare', 'ETTh1', 'ETTm1', 'spoken_digits', 'multi30k', 'moving_mnist')
+REAL = ('enwik8', 'ptb', 'tinyshakespeare', 'ETTh1', 'ETTm1', 'spoken_digits', 'multi30k', 'moving_mnist')
 
 
 OF_TRAINING = ('batch', 'steps', 'rates', 'seeds', 'tuning_seeds')

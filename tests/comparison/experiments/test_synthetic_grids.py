@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from comparison.articles.transformer_vs_rnn import encodings
-from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid, reach, recall_capacity
+from comparison.experiments import (
+  EXPERIMENTS,
+  capability_grids,
+  capacity_map,
+  grid,
+  reach,
+  recall_capacity,
+  token_index,
+)
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
 from comparison.experiments.reach import at_end
@@ -251,3 +259,46 @@ def test_every_mixer_of_recall_is_of_a_fixed_state_at_every_width(traced, monkey
     for model in own:
       is_fixed = sizing.state_bytes(model, 1, 64) == sizing.state_bytes(model, 1, 8)
       assert is_fixed == (cell['architecture'] != 'transformer')
+
+
+def test_every_context_is_scored_on_the_same_tokens(untrained):
+  cell, rows, (model, task, settings) = run('token_index', untrained)
+  assert settings.steps == cell['budgets'][-1] // (cell['batch'] * cell['length'])
+  assert (settings.weight_decay, settings.beta2) == (0.1, 0.99)
+  last = [row for row in rows if row.get('budget') == cell['budgets'][-1]]
+  losses = {row['index']: row['value'] for row in last if row['metric'] == 'loss'}
+  assert set(losses) == {16, 32}
+  params, indices = model.init(jax.random.key(0)), token_index.windows_of(task, 'test', cell['windows'])
+  ids = task.tokens('test')
+  for context, loss in losses.items():
+    batches = token_index.in_batches(task, 'test', indices)
+    found = token_index.window_losses(model, params, task, batches, context)
+    assert loss == pytest.approx(found.mean(), rel=1e-5)
+    for place in (1, 7, 40):
+      end = (indices.ravel()[place] + 1) * task.length
+      outputs, _ = jax.jit(model.apply)(params, ids[None, end - context - 1 : end - 1].astype(np.int32))
+      logs = np.asarray(jax.nn.log_softmax(outputs[0, -16:]))
+      assert found[place] == pytest.approx(-np.mean(logs[np.arange(16), ids[end - 16 : end]]), rel=1e-4)
+
+
+def test_a_carried_state_is_that_of_one_long_window(untrained):
+  cell, rows, (model, task, _) = run('token_index', untrained)
+  assert [row['index'] for row in rows if row['metric'] == 'loss_carried'] == [32, 32]
+  params, indices = model.init(jax.random.key(0)), token_index.windows_of(task, 'test', cell['windows'])
+  carried = token_index.carried_losses(model, params, task, indices).reshape(indices.shape)
+  start, length = indices[1, 0] * task.length, 3 * task.length
+  ids = task.tokens('test')[start - 1 : start + length].astype(np.int32)
+  outputs, _ = jax.jit(model.apply)(params, ids[None, :-1])
+  logs = np.asarray(jax.nn.log_softmax(outputs[0, -16:]))
+  assert carried[1, 2] == pytest.approx(-np.mean(logs[np.arange(16), ids[-16:]]), rel=1e-4)
+
+
+def test_a_budget_keeps_the_rate_that_the_first_one_chose(untrained, monkeypatch):
+  monkeypatch.setattr(token_index.TokenIndex, 'selection', lambda self, model, trial, task, cell: 0.0)
+  experiment = EXPERIMENTS['token_index']
+  cell = {**experiment.cells('smoke')[-1], 'rates': [1e-3, 3e-3], 'tuning_seeds': [0], 'contexts': [16], 'windows': 32}
+  rows = [row for row in experiment.run(cell) if row['metric'] == 'loss']
+  tried = {budget: {row['learning_rate'] for row in rows if row['budget'] == budget} for budget in cell['budgets']}
+  assert len(tried[512]) == 3  # two, and one beyond the edge
+  assert len(tried[1024]) == 1
+  assert {row['seed'] for row in rows if row['budget'] == 1024} == {0, 1}

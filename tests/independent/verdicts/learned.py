@@ -1,6 +1,6 @@
 """Verdicts about recall, reach, order, gradients and context: claims 7, 9, 12, 14, 35."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -58,7 +58,7 @@ FIXED_STATES = ('lstm', 'gru', 'linear_transformer', 'gated_deltanet', 'mamba2')
 
 
 def claim_7_of_states(rows: Sequence[Row]) -> Outcome:
-  """Judge the mean exponent of the smallest state with which some seed recalls 95 % of so many pairs."""
+  """Judge the mean exponent, over pairs, of the smallest state with which some seed recalls 95 % of them."""
   scores = [row for row in take(rows, 'recall_capacity', 'accuracy') if row['pairs'] > 1]
   if not scores:
     return ABSENT
@@ -211,3 +211,58 @@ def _gaps(losses: Sequence[Row], rival: str, bands: Sequence[float]) -> list[lis
   keys = set(sides[0]) & set(sides[1])
   seeds = [seed for seed in values(losses, 'seed') if all((seed, band) in keys for band in bands)]
   return [[sides[0][seed, band] - sides[1][seed, band] for band in bands] for seed in seeds]
+
+
+def claim_35_by_trend(rows: Sequence[Row]) -> Outcome:
+  """Judge the growth of the gap, from 256 tokens of context on, with each decade of parameters and of tokens."""
+  losses = take(rows, 'token_index', 'loss')
+  if not losses:
+    return ABSENT
+  long = [row for row in losses if row.get('budget') and row['index'] >= 256]
+  chosen = chosen_on_validation(long, 'architecture', 'block', 'size', 'budget')
+  contexts, cells = values(chosen, 'index'), {}
+  for place, here in grouped(chosen, lambda row: (row['size'], row['budget'])).items():
+    pairs = _at_contexts(here, contexts)
+    if pairs:
+      cells[place] = pairs
+  places = sorted(cells)
+  if len(places) < 4 or len({size for size, _ in places}) < 2 or len({budget for _, budget in places}) < 2:
+    return UNDECIDED
+  seeds = sorted(set.intersection(*(set(pairs) for pairs in cells.values())))
+  if len(seeds) < 2:
+    return UNDECIDED
+  design = np.array([[1.0, np.log10(size), np.log10(budget)] for size, budget in places])
+  slopes_of = lambda gaps: np.linalg.lstsq(design, np.array(gaps), rcond=None)[0][1:]
+  gap_of = lambda pairs: float(np.mean([rnn['value'] - attention['value'] for rnn, attention in pairs]))
+  slopes = np.array([slopes_of([gap_of(cells[place][seed]) for place in places]) for seed in seeds])
+  noise = _noise_of_slopes([[pair for pairs in cells[place].values() for pair in pairs] for place in places], slopes_of)
+  return each(
+    [
+      at_least(label, estimates.mean(slopes[:, column].tolist(), noise[column]), 1e-9)
+      for column, label in enumerate(('parameters', 'tokens'))
+    ]
+  )
+
+
+def _at_contexts(here: Sequence[Row], contexts: Sequence[float]) -> dict[int, list[tuple[Row, Row]]]:
+  """Return seed → the rows of the best plain RNN and of the Transformer at each context, if all are there."""
+  plain = at(of(here, 'lstm', 'gru'), block='plain')
+  rival = max(plain, key=validation)['architecture'] if plain else ''
+  rnn, attention = ({(row['seed'], row['index']): row for row in of(side, name)} for side, name in (
+    (plain, rival), (here, TRANSFORMER),
+  ))  # fmt: skip
+  whole = [s for s in values(here, 'seed') if all((s, x) in rnn and (s, x) in attention for x in contexts)]
+  return {seed: [(rnn[seed, x], attention[seed, x]) for x in contexts] for seed in whole}
+
+
+def _noise_of_slopes(
+  cells: Sequence[Sequence[tuple[Row, Row]]], slopes_of: Callable[[list[float]], np.ndarray]
+) -> np.ndarray:
+  """Return the standard errors that the parts of the test give both slopes, by leaving out each part; 0 without any."""
+  rows = [[(rnn.get('parts') or [], attention.get('parts') or []) for rnn, attention in pairs] for pairs in cells]
+  count = len(rows[0][0][0])
+  if count < 2 or any(len(side) != count for pairs in rows for pair in pairs for side in pair):
+    return np.zeros(2)
+  gaps = [np.mean([np.array(rnn) - np.array(attention) for rnn, attention in pairs], axis=0) for pairs in rows]
+  left = np.array([slopes_of([np.delete(gap, part).mean() for gap in gaps]) for part in range(count)])
+  return np.sqrt((count - 1) * left.var(axis=0))

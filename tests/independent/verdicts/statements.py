@@ -17,6 +17,7 @@ LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11
 NOISE = '2026-11-29 17:15'
 ENCODED = '2026-11-29 20:28'
 STATES = '2026-11-29 20:42'
+TREND = '2026-11-29 21:02'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -89,7 +90,11 @@ STATEMENTS: dict[int, Statement] = {
   33: _one(memory.claim_33, BYTES, 'serving'),
   34: _one(decoding.claim_34, EXISTING, 'forward_latency'),
   35: Statement(
-    ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
+    ('token_index',),
+    (
+      (1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope),
+      (3, TREND, learned.claim_35_by_trend),
+    ),
   ),
   36: _one(data.claim_36, SCIENCE, 'translations'),
   37: _one(data.claim_37, SCIENCE, 'small_language_models'),
