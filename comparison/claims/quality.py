@@ -140,6 +140,8 @@ def notes(claim: Claim, records: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _second_budget(claim: Claim, quality: Quality, records: Sequence[Row]) -> str:
+  if not any(key[:2] == BUDGET for key in _groups(quality, records)):
+    return ''  # no second budget is defined
   others, missing = at_equal_flops(quality, records)
   if missing:
     return f'At equal training FLOPs: not measured for {"; ".join(missing)}'

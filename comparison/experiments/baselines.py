@@ -1,20 +1,33 @@
 """Measure trivial baselines on the same tasks, and how each experiment was tuned."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
-from comparison.experiments import reach, recall_capacity, token_index
+from comparison.experiments import token_index
 from comparison.experiments.base import Cell, Experiment, Row, Scale
+from comparison.experiments.grid import tuning_seeds
 from comparison.experiments.reach import Reach
-from comparison.experiments.recall_capacity import RecallCapacity
+from comparison.experiments.recall_capacity import RecallCapacity, with_pairs
 from comparison.experiments.token_index import TokenIndex
 from comparison.experiments.truncation import RATE, Truncation
 from tasks.language import Language
 
+COUNTED = 10_000_000  # tokens at most, of the beginning of the training split, that n-grams are counted on
 # No baseline depends on them.
-OF_A_MODEL = ('architecture', 'block', 'depth', 'size', 'segment', 'matched', 'budget_of', 'lag')
+OF_A_MODEL = (
+  'architecture',
+  'block',
+  'depth',
+  'size',
+  'segment',
+  'matched',
+  'budget_of',
+  'farthest',
+  'position',
+  'widths',
+)
 
 
 class Baselines(Experiment):
@@ -44,41 +57,44 @@ class Baselines(Experiment):
 
 
 def trials(cell: Cell) -> Row:
-  rates = cell.get('rates', [RATE])
-  tokens = cell['tokens'] if 'tokens' in cell else cell.get('batch', reach.BATCH) * cell['length']
+  rates, tuning = cell.get('rates', [RATE]), len(tuning_seeds(cell))
+  steps = cell['steps'] if 'steps' in cell else round(max(cell['budgets']) / (cell['batch'] * cell['length']))
+  tokens = cell['tokens'] if 'tokens' in cell else cell['batch'] * cell['length']
   return {
     'metric': 'trials',
-    'value': len(rates) * len(cell['seeds']),
+    'value': len(rates) * tuning + len(cell['seeds']) - tuning,
     'unit': 'runs a model',
     'rates': rates,
-    'updates': cell['steps'],
+    'updates': steps,
     'tokens': tokens,
   }
 
 
 def of_recall(cell: Cell) -> Iterable[Row]:
-  task = recall_capacity.make_task(cell)
+  task = RecallCapacity().task(cell)
   for pairs in cell['tested']:
-    for name, values in recall_capacity.with_pairs(task, pairs).baselines().items():
+    for name, values in with_pairs(task, pairs).baselines().items():
       yield {'metric': 'accuracy', 'value': values['accuracy'], 'unit': 'share', 'baseline': name, 'pairs': pairs}
 
 
 def of_reach(cell: Cell) -> Iterable[Row]:
   """With a single pair, to answer the value that was shown is the whole task; without a memory it is any value."""
-  guess = reach.make_task(cell).baselines()['any value']['accuracy']
+  guess = Reach().task(cell).baselines()['any value']['accuracy']
   yield {'metric': 'accuracy', 'value': guess, 'unit': 'share', 'baseline': 'any value'}
 
 
 def of_token_index(cell: Cell) -> Iterable[Row]:
-  task = Language(length=cell['length'])
-  ngrams = task.ngrams
-  models: dict[str, Callable[[Any], np.ndarray]] = {
-    'unigram': lambda batch: ngrams.unigram(batch.targets) * batch.weights,
-    'bigram': lambda batch: ngrams.bigram(batch.inputs, batch.targets) * batch.weights,
-  }
-  for name, losses in models.items():
-    for index, loss in token_index.bands(token_index.mean_by_position(task, losses)):
-      yield {'metric': 'loss', 'value': loss, 'unit': 'nats', 'baseline': name, 'index': index}
+  """Return the losses of n-grams on the tokens that are scored, which do not depend on the context."""
+  task = TokenIndex().task(cell)
+  windows = min(COUNTED, len(task.tokens('train')) - 1) // task.length
+  ngrams = dataclasses.replace(task, train_examples=windows).ngrams
+  last = (slice(None), slice(-token_index.SCORED, None))
+  batch = task.arrays('test', token_index.windows_of(task, 'test', cell['windows']).ravel())
+  for name, losses in (
+    ('unigram', ngrams.unigram(batch.targets[last])),
+    ('bigram', ngrams.bigram(batch.inputs[last], batch.targets[last])),
+  ):
+    yield {'metric': 'loss', 'value': float(losses.mean()), 'unit': 'nats', 'baseline': name}
 
 
 def of_truncation(cell: Cell) -> Iterable[Row]:

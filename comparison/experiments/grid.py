@@ -56,6 +56,9 @@ class Trials(Experiment):
     steps = cell['steps']
     return TrainSettings(steps=steps, batch_size=cell['batch'], schedule='cosine', warmup_steps=steps // 10, clip=1.0)
 
+  def build(self, variant: Variant, task: Task, cell: Cell) -> Model:
+    return variant.build(task.spec, params=cell['size'], depth=cell['depth'])
+
   def fields(self, cell: Cell) -> Mapping[str, Any]:
     """Return fields of ModelConfig that the point sets."""
     del cell
@@ -77,7 +80,7 @@ class Trials(Experiment):
 
   def cost(self, cell: Cell) -> float:
     tokens = cell['steps'] * cell['batch'] * cell.get('length', 128)
-    tuning = len(_tuning_seeds(cell))
+    tuning = len(tuning_seeds(cell))
     return 5 + 2.5e-10 * tokens * cell['size'] * (len(cell['rates']) * tuning + len(cell['seeds']) - tuning)
 
   def run(self, cell: Cell) -> Iterable[Row]:
@@ -87,7 +90,7 @@ class Trials(Experiment):
     yield from refused
     if not admitted:
       return
-    model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
+    model = self.build(variant, task, cell)
     trainer = Trainer(model, task, self.settings(cell))
     trials = self.trials(trainer, model, task, cell)
     flat = {name: value for name, value in cell.items() if isinstance(value, str | int | float)}
@@ -100,7 +103,7 @@ class Trials(Experiment):
       for seed, run in runs.items():
         yield {'metric': 'diverged', 'value': int(not run.finite), 'unit': '', **row, 'seed': seed}
         if run.finite:
-          for metric, (value, unit, *beside) in self.of_trial(model, run, task, cell).items():
+          for metric, (value, unit, *beside) in self.rows_of(model, run, task, cell):
             yield {'metric': metric, 'value': value, 'unit': unit, **row, 'seed': seed, **(beside[0] if beside else {})}
     if cell['architecture'] == self.baselines_beside:
       for name, values in task.baselines().items():
@@ -110,6 +113,10 @@ class Trials(Experiment):
             labels = {'scored': metric, 'unit': self.unit(metric), 'baseline': name}
             yield {**point, 'metric': 'baseline', 'value': values[metric], **labels}
 
+  def rows_of(self, model: Model, run: Trial, task: Task, cell: Cell) -> Iterable[tuple[str, Score]]:
+    """Return the metric and the score of every row of a trained model; a metric may have several points."""
+    return self.of_trial(model, run, task, cell).items()
+
   def of_trial(self, model: Model, run: Trial, task: Task, cell: Cell) -> dict[str, Score]:
     last = max(1, round(LAST * len(run.losses)))
     train = float(np.mean(run.losses[-last:]))
@@ -118,7 +125,7 @@ class Trials(Experiment):
 
   def trials(self, trainer: Trainer, model: Model, task: Task, cell: Cell) -> dict[float, tuple[Runs, float]]:
     """Return rate → its runs and their mean score of validation, with the rates that were added at an edge."""
-    tuning = _tuning_seeds(cell)
+    tuning = tuning_seeds(cell)
 
     def tried(rate: float) -> tuple[Runs, float]:
       runs = {seed: trainer.run(rate, seed) for seed in tuning}
@@ -143,7 +150,8 @@ class Trials(Experiment):
     return dict(sorted(found.items()))
 
 
-def _tuning_seeds(cell: Cell) -> Sequence[int]:
+def tuning_seeds(cell: Cell) -> Sequence[int]:
+  """Return the seeds that learning rates are compared with, by default all of them."""
   return cell['tuning_seeds'] if 'tuning_seeds' in cell else cell['seeds']
 
 

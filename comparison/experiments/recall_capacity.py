@@ -1,130 +1,103 @@
-"""How many pairs a model recalls: multi-query associative recall over pairs, with the bytes of state beside."""
+"""How large a state recalls how many pairs: multi-query associative recall, for widths from small to large."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import cast
 
-from comparison.experiments import gate
-from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
-from comparison.experiments.variants import Variant, columns
+from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.grid import Score, Trials, tuning_seeds
+from comparison.experiments.trained import Trial, score
+from comparison.experiments.training_grids import common
+from comparison.experiments.variants import Variant
+from seqmodels.models import Model
+from tasks.base import Task
 from tasks.recall import Recall
-from training.settings import TrainSettings
+
+RECALLED = 0.95  # accuracy with which a wider model is not tried; of attention, which is expected to recall everything:
+RECALLED_BY_ATTENTION = 0.99
+OF_LOSS = 1e-4  # of a nat of loss, beside an accuracy of 1: breaks ties between models that recall everything
+MIXERS = (('lstm', 'residual'), ('gru', 'residual'), ('linear_transformer', ''), ('gated_deltanet', ''), ('mamba2', ''))
 
 
-class RecallCapacity(Experiment):
-  """Parameters matched; the same learning rates, updates and seeds for every architecture.
+class RecallCapacity(Trials):
+  """The width, and with it the state, grows until the most pairs are recalled; all else is the same for all models.
 
-  A cell trains on up to `pairs` pairs, the number drawn anew for each example, since models of every kind learn many
-  pairs sooner beside few; it is tested on each number of `tested`, fillers standing where the other pairs would.
+  A model trains on up to `pairs` pairs, the number drawn anew for each example, since models of every kind learn many
+  pairs sooner beside few; it is tested on each number of `tested`, fillers standing where the other pairs would. A cell
+  tries its widths in turn, two at least. It ends with the first one that recalls the most pairs for one of the seeds:
+  that a state suffices is a statement of existence.
   """
 
   name = 'recall_capacity'
-  takes_architectures = True
-  adds = staticmethod(has_second_budget)
-  version = 4
+  version = 5
 
   def cells(self, scale: Scale) -> list[Cell]:
-    smoke: dict[str, Any] = {
-      'pairs': 2,
-      'tested': [2],
-      'vocabulary': 16,
-      'length': 8,
-      'size': 6e3,
-      'batch': 32,
-      'steps': 4,
-      'rates': [3e-3],
-      'seeds': [0, 1],
-    }
-    laptop = smoke | {
-      'pairs': 8,
-      'tested': [1, 2, 4, 8],
-      'vocabulary': 32,
-      'length': 32,
-      'size': 25e3,
-      'steps': 500,
-      'rates': [4e-3, 1e-2],
-      'seeds': [0, 1, 2],
-    }
-    # So few keys and so many updates that recurrent networks find out what a key is for; with 16 keys and 5,000 updates
-    # of 32 sequences they still guess among the values shown.
-    overnight = laptop | {
-      'vocabulary': 18,
-      'batch': 64,
-      'steps': 8000,
-      'rates': [3e-3, 8e-3],
-      'seeds': [0, 1, 2, 3, 4],
-    }
-    accelerator = overnight | {
-      'pairs': 64,
-      'tested': [1, 2, 4, 8, 16, 32, 64],
-      'vocabulary': 512,
-      'length': 256,
-      'size': 2e5,
-      'steps': 20_000,
-      'rates': [1e-3, 3e-3],
-    }
-    classical = [('transformer', ''), ('lstm', ''), ('gru', ''), ('rnn', '')]
-    variants, grid = {
-      'smoke': (classical[:2], smoke | {'depth': 1}),
-      'laptop': (classical[:3], laptop | {'depth': 2}),
-      'overnight': ([*classical, ('lstm', 'residual')], overnight | {'depth': 2}),
-      'accelerator': ([*classical, ('lstm', 'residual')], accelerator | {'depth': 2}),
-    }[scale]
-    cells = [{'architecture': a, 'block': b, **grid} for a, b in variants]
-    if scale in ('smoke', 'laptop'):
-      return cells
-    return cells + [{'block': '', **grid, **budget} for budget in equal_flops('transformer')]
+    shared = common(
+      scale,
+      {
+        'pairs': 2, 'tested': [2], 'vocabulary': 16, 'length': 8, 'widths': [8, 16], 'batch': 32, 'steps': 4,
+        'rates': [3e-3], 'seeds': [0, 1],
+      },
+      {
+        'pairs': 8, 'tested': [2, 4, 8], 'vocabulary': 32, 'length': 32, 'widths': [8, 24], 'steps': 500,
+        'rates': [1e-2], 'seeds': [0, 1, 2],
+      },
+      {
+        'pairs': 16, 'tested': [4, 8, 16], 'vocabulary': 64, 'length': 64, 'widths': [8, 16, 32, 64], 'steps': 4000,
+        'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'tuning_seeds': [0],
+      },
+      {
+        'pairs': 64, 'tested': [4, 8, 16, 32, 64], 'vocabulary': 512, 'length': 256,
+        'widths': [8, 16, 32, 64, 128, 256], 'batch': 64, 'steps': 20_000,
+      },
+    )  # fmt: skip
+    few = {'smoke': MIXERS[:1], 'laptop': (MIXERS[0], MIXERS[3])}
+    variants = [('transformer', ''), *few.get(scale, MIXERS)]
+    return [{'architecture': architecture, 'block': block, **shared} for architecture, block in variants]
 
   def cost(self, cell: Cell) -> float:
-    return 4 + 6e-6 * cell['length'] * cell['batch'] * cell['steps'] * len(cell['rates']) * len(cell['seeds'])
+    tuning = len(tuning_seeds(cell))
+    trials = len(cell['rates']) * tuning + len(cell['seeds']) - tuning
+    return 4 + 6e-6 * cell['length'] * cell['batch'] * cell['steps'] * trials * len(cell['widths'])
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Variant(cell['architecture'], '', cell['block'])])
-    yield from refused
-    task = make_task(cell)
-    for variant in admitted:
-      model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
-      steps = updates(model, cell)
-      trainer = Trainer(model, task, settings(steps, cell['batch']))
-      rate, runs, mean = trials(
-        trainer, cell['rates'], cell['seeds'], lambda p, m=model: score(m, p, task, 'validation')['accuracy']
-      )
-      for pairs in cell['tested']:
-        fewer = with_pairs(task, pairs)
-        for seed, run in runs:
-          yield {
-            'metric': metric('accuracy', cell),
-            'value': score(model, run.params, fewer, 'test')['accuracy'],
-            'unit': 'share',
-            **columns(variant, model, cell['length']),
-            'size': cell['size'],
-            'pairs': pairs,
-            'length': cell['length'],
-            'batch': cell['batch'],
-            'learning_rate': rate,
-            'selection': mean,
-            'updates': steps,
-            'seed': seed,
-          }
+    enough = RECALLED_BY_ATTENTION if cell['architecture'] == 'transformer' else RECALLED
+    for place, width in enumerate(cell['widths']):
+      rows = list(super().run({**cell, 'width': width}))
+      yield from rows
+      most = [row['value'] for row in rows if row['metric'] == 'accuracy' and row['pairs'] == max(cell['tested'])]
+      if place and max(most, default=0.0) >= enough:
+        return
+
+  def build(self, variant: Variant, task: Task, cell: Cell) -> Model:
+    return variant.build(task.spec, width=cell['width'], depth=cell['depth'])
+
+  def task(self, cell: Cell) -> Recall:
+    return Recall(
+      train_examples=0,
+      evaluation_examples=500,
+      vocabulary=cell['vocabulary'],
+      pairs=cell['pairs'],
+      fewest_pairs=1,
+      length=cell['length'],
+      distance='uniform',
+    )
+
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
+    found = score(model, trial.params, task, 'validation')
+    return found['accuracy'] - OF_LOSS * found['loss']
+
+  def rows_of(self, model: Model, run: Trial, task: Task, cell: Cell) -> Iterable[tuple[str, Score]]:
+    yield from self.of_trial(model, run, task, cell).items()
+    for pairs in cell['tested']:
+      reached = score(model, run.params, with_pairs(task, pairs), 'test')['accuracy']
+      yield 'accuracy', (reached, 'share', {'pairs': pairs})
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    del model, trial, task, cell
+    return {}  # those of each number of pairs are rows of their own
 
 
-def make_task(cell: Cell) -> Recall:
-  return Recall(
-    train_examples=0,
-    evaluation_examples=500,
-    vocabulary=cell['vocabulary'],
-    pairs=cell['pairs'],
-    fewest_pairs=1,
-    length=cell['length'],
-    distance='uniform',
-  )
-
-
-def with_pairs(task: Recall, pairs: int) -> Recall:
-  """The task with that number of pairs in every example."""
-  return dataclasses.replace(task, fewest_pairs=pairs, most_pairs=pairs)
-
-
-def settings(steps: int, batch: int) -> TrainSettings:
-  return TrainSettings(steps=steps, batch_size=batch, schedule='cosine', warmup_steps=steps // 10, clip=1.0)
+def with_pairs(task: Task, pairs: int) -> Recall:
+  """Return the task with that number of pairs in every example."""
+  return dataclasses.replace(cast(Recall, task), fewest_pairs=pairs, most_pairs=pairs)

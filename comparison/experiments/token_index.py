@@ -1,122 +1,150 @@
-"""Where in its window a language model's loss falls: test loss by token index."""
+"""How much of what it has read a language model uses: test loss of the same tokens under contexts of many lengths."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import jax
 import numpy as np
 
-from comparison.experiments import gate
-from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
-from comparison.experiments.variants import Variant, columns, depth
-from seqmodels.models import Model
-from tasks.base import Batch
+from comparison.experiments.base import Cell, Row, Scale
+from comparison.experiments.grid import Score, Trials, tuning_seeds
+from comparison.experiments.trained import Trial, equal_flops, has_second_budget, in_parts, metric, updates
+from comparison.experiments.training_grids import common
+from comparison.experiments.variants import Variant
+from seqmodels.models import Model, sizing
+from seqmodels.notation import Params, State
+from tasks.base import Batch, Task
 from tasks.language import Language
 from training.settings import TrainSettings
 
+SCORED = 16  # the last tokens of a window, on which every context is compared
+WINDOWS = 25  # a batch of the test
+STREAMS = 8  # of windows that follow each other
 
-class TokenIndex(Experiment):
-  """Characters of the embedded text; parameters, tokens, learning rates and seeds are the same for every architecture.
 
-  Rows average the test loss over the indices from one power of two to the next; `index` is the middle of them.
+class TokenIndex(Trials):
+  """Windows of a text, whose last SCORED tokens are predicted from the last `index` tokens alone.
+
+  The tokens that count are the same for every context. The last of them sees `index` tokens, the first SCORED − 1 less.
+  RNNs also read the windows of the test one after another with their state carried on: metric `loss_carried`. A cell
+  trains one size with several budgets of tokens. Learning rates are compared with the first budget, and the best is
+  kept for the others.
   """
 
   name = 'token_index'
-  takes_architectures = True
+  version = 3
   adds = staticmethod(has_second_budget)
-  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
-    smoke: dict[str, Any] = {
-      'size': 6e3,
-      'length': 16,
-      'batch': 4,
-      'steps': 4,
-      'rates': [3e-3],
-      'seeds': [0, 1],
-    }
-    laptop = smoke | {'size': 1e5, 'length': 256, 'batch': 8, 'steps': 250, 'rates': [4e-3], 'seeds': [0, 1, 2]}
-    overnight = laptop | {'steps': 1500, 'rates': [2e-3, 6e-3], 'seeds': [0, 1, 2, 3, 4]}
-    accelerator = overnight | {'size': 3e6, 'length': 1024, 'batch': 32, 'steps': 4000}
-    cell = {'smoke': smoke, 'laptop': laptop, 'overnight': overnight}.get(scale, accelerator)
-    variants = [('transformer', ''), ('lstm', '')]
-    more = []
-    if scale not in ('smoke', 'laptop'):
-      variants += [('gru', ''), ('lstm', 'residual')]
-      more = equal_flops('transformer')
-    shared = {'depth': depth(scale), **cell}
-    return [{'architecture': a, 'block': b, **shared} for a, b in variants] + [
-      {'block': '', **shared, **other} for other in more
-    ]
+    shared = common(
+      scale,
+      {
+        'dataset': 'embedded', 'length': 32, 'contexts': [16, 32], 'windows': 48, 'batch': 4, 'budgets': [512, 1024],
+        'sizes': [6e3], 'rates': [3e-3], 'seeds': [0, 1],
+      },
+      {},
+      {
+        'dataset': 'enwik8', 'length': 1024, 'contexts': [16, 64, 256, 512, 1024], 'windows': 400, 'batch': 4,
+        'budgets': [2_000_000, 6_000_000], 'sizes': [3e4, 1e5], 'rates': [1e-3, 3e-3, 1e-2, 3e-2],
+        'seeds': [0, 1, 2], 'tuning_seeds': [0],
+      },
+      {
+        'windows': 2000, 'batch': 32, 'budgets': [30_000_000, 100_000_000, 300_000_000], 'sizes': [1e6, 3e6, 1e7],
+        'rates': [3e-4, 1e-3, 3e-3, 1e-2],
+      },
+    )  # fmt: skip
+    sizes = shared.pop('sizes')
+    if scale == 'laptop':  # no minutes of training show what 1,024 tokens are worth
+      return []
+    recurrent = ('lstm',) if scale == 'smoke' else ('lstm', 'gru')
+    variants: list[Cell] = [{'architecture': name} for name in ('transformer', *recurrent)]
+    if scale != 'smoke':
+      variants += equal_flops('transformer')
+    return [{'block': '', **shared, **variant, 'size': size} for variant in variants for size in sizes]
 
   def cost(self, cell: Cell) -> float:
-    tokens = cell['steps'] * cell['length'] * cell['batch']
-    return 4 + 2.5e-10 * tokens * cell['size'] * len(cell['rates']) * len(cell['seeds'])
+    tuning = len(tuning_seeds(cell))
+    tokens = sum(cell['budgets']) * len(cell['seeds']) + cell['budgets'][0] * (len(cell['rates']) - 1) * tuning
+    return 5 + 2.5e-10 * tokens * cell['size']
+
+  def task(self, cell: Cell) -> Language:
+    return Language(corpus=cell['dataset'], length=cell['length'])
+
+  def settings(self, cell: Cell) -> TrainSettings:
+    return dataclasses.replace(super().settings(cell), weight_decay=0.1, beta2=0.99)
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    admitted, refused = gate.admit([Variant(cell['architecture'], '', cell['block'])])
-    yield from refused
-    task = Language(length=cell['length'])
-    for variant in admitted:
-      model = variant.build(task.spec, params=cell['size'], depth=cell['depth'])
-      steps = updates(model, cell)
-      trainer = Trainer(model, task, settings(steps, cell['batch']))
-      rate, runs, mean = trials(
-        trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']
-      )
-      for seed, run in runs:
-        for index, loss in bands(position_losses(model, run.params, task)):
-          yield {
-            'metric': metric('loss', cell),
-            'value': loss,
-            'unit': 'nats',
-            **columns(variant, model, cell['length']),
-            'size': cell['size'],
-            'length': cell['length'],
-            'batch': cell['batch'],
-            'index': index,
-            'learning_rate': rate,
-            'selection': mean,
-            'updates': steps,
-            'seed': seed,
-          }
+    variant = Variant(cell['architecture'], '', cell['block'])
+    rates = cell['rates']
+    for budget in cell['budgets']:
+      own = {**cell, 'budget': budget, 'rates': rates, 'steps': round(budget / (cell['batch'] * cell['length']))}
+      own['steps'] = updates(self.build(variant, self.task(cell), cell), own)
+      rows = list(super().run(own))
+      yield from ({**row, 'metric': metric(row['metric'], cell)} for row in rows)
+      tried = [row for row in rows if row.get('selection') is not None]
+      if tried:
+        rates = [max(tried, key=lambda row: row['selection'])['learning_rate']]
+
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
+    batches = in_batches(cast(Language, task), 'validation', windows_of(task, 'validation', cell['windows'] // 4))
+    return -float(window_losses(model, trial.params, cast(Language, task), batches, task.spec.length, last=0).mean())
+
+  def rows_of(self, model: Model, run: Trial, task: Task, cell: Cell) -> Iterable[tuple[str, Score]]:
+    yield from self.of_trial(model, run, task, cell).items()
+    text, indices = cast(Language, task), windows_of(task, 'test', cell['windows'])
+    found = {
+      context: ('loss', window_losses(model, run.params, text, in_batches(text, 'test', indices), context))
+      for context in cell['contexts']
+    }
+    if sizing.state_bytes(model, 1, 1) == sizing.state_bytes(model, 1, cell['length']):
+      found[0] = 'loss_carried', carried_losses(model, run.params, text, indices)
+    for context, (name, losses) in found.items():
+      parts = in_parts(np.stack([losses, np.ones_like(losses)]))
+      yield name, (float(losses.mean()), 'nats', {'index': context or cell['length'], 'parts': parts})
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    del model, trial, task, cell
+    return {}  # those of each context are rows of their own
 
 
-def settings(steps: int, batch: int) -> TrainSettings:
-  return TrainSettings(
-    steps=steps, batch_size=batch, schedule='cosine', warmup_steps=steps // 10, weight_decay=0.1, beta2=0.99
-  )
+def windows_of(task: Task, split: str, windows: int) -> np.ndarray:
+  """Return the numbers of whole windows, [STREAMS, windows of a stream]: streams lie evenly over the split."""
+  text = cast(Language, task)
+  whole = len(text.tokens(split)) // text.length
+  each = windows // STREAMS
+  starts = np.arange(STREAMS) * (whole // STREAMS)
+  return starts[:, None] + np.arange(each)[None, :]
 
 
-def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
-  """Mean test loss at each position of the window, [t]."""
+def in_batches(task: Language, split: str, indices: np.ndarray) -> Iterator[Batch]:
+  for some in np.array_split(indices.ravel(), -(-indices.size // WINDOWS)):
+    yield task.arrays(split, some)
+
+
+def window_losses(
+  model: Model, params: Params, task: Language, batches: Iterable[Batch], context: int, last: int = SCORED
+) -> np.ndarray:
+  """Return the mean loss of the `last` tokens (0: all) of each window, read from its last `context` tokens, [n]."""
 
   @jax.jit
-  def losses(params: dict, batch: Batch) -> jax.Array:
-    return task.loss_by_position(model.apply(params, batch.inputs)[0], batch)
+  def losses(params: Params, batch: Batch) -> jax.Array:
+    read = jax.tree.map(lambda x: x[:, -context:], batch)
+    return task.loss_by_position(model.apply(params, read.inputs)[0], read)[:, -last:].mean(axis=1)
 
-  return mean_by_position(task, lambda batch: losses(params, batch))
-
-
-def mean_by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
-  """Mean over the test split of `losses(batch)`, [b t] and 0 where a token does not count, at each position, [t]."""
-  total, weight = np.zeros(task.length), np.zeros(task.length)
-  for batch in task.dataset('test', 25):
-    total += np.asarray(losses(batch), np.float64).sum(axis=0)
-    weight += np.asarray(batch.weights, np.float64).sum(axis=0)
-  return total / np.maximum(weight, 1)
+  return np.concatenate([np.asarray(losses(params, batch), np.float64) for batch in batches])
 
 
-def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
-  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen.
+def carried_losses(model: Model, params: Params, task: Language, indices: np.ndarray) -> np.ndarray:
+  """Return the mean loss of the scored tokens of each window, in the order of `indices`, with the state carried on."""
 
-  What is left at the end, if it is less than half a band, belongs to the last band: a single index is all noise.
-  """
-  start = 1
-  while start <= len(losses):
-    stop = 2 * start
-    if len(losses) + 1 - stop < start:
-      stop = len(losses) + 1
-    yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
-    start = stop
+  @jax.jit
+  def losses(params: Params, state: State, batch: Batch) -> tuple[State, jax.Array]:
+    outputs, state = model.apply(params, batch.inputs, state)
+    return state, task.loss_by_position(outputs, batch)[:, -SCORED:].mean(axis=1)
+
+  state, found = model.init_state(len(indices), task.length), []
+  for column in indices.T:
+    state, loss = losses(params, state, task.arrays('test', column))
+    found.append(np.asarray(loss, np.float64))
+  return np.stack(found, axis=1).ravel()

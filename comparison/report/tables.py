@@ -23,6 +23,8 @@ def side_by_side(records: Sequence[Row]) -> Table:
     found = base.where(records, experiment, metric)
     size = min(base.levels(found, 'size'), default=None)  # the one that was measured at every length
     found = [row for row in found if size is None or row.get('size') == size]
+    if any('selection' in row for row in found):
+      found = base.tuned(found, 'architecture', 'block', coordinate)
     point = max(base.levels(found, coordinate), default=None)
     if point is None:
       continue

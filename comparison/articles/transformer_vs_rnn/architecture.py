@@ -1,9 +1,10 @@
-"""Claims about what an architecture can do: recall, reach, order."""
+"""Claims about what an architecture can do: reach and order."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from comparison.articles.transformer_vs_rnn import earlier_capability
 from comparison.claims.base import (
   COMPARED,
   FIRST,
@@ -26,93 +27,84 @@ from comparison.claims.quality import NOT_FED_BACK
 from comparison.records import Row
 from comparison.statistics import Interval
 
-
-def recall_bottleneck(records: Sequence[Row]) -> Verdict:
-  return _recall(records, every_rnn=False)
-
-
-def recall_bottleneck_first(records: Sequence[Row]) -> Verdict:
-  """Apply the first rule: every RNN counts, where one of them has learned the task."""
-  return _recall(records, every_rnn=True)
-
-
-def _recall(records: Sequence[Row], *, every_rnn: bool) -> Verdict:
-  rows = where(records, 'recall_capacity', 'accuracy', architecture=COMPARED)
-  rows = tuned(rows, 'architecture', 'block', 'size', 'pairs')
-  if not rows:
-    return not_measured('recall_capacity')
-  pairs = max(levels(rows, 'pairs'))
-  top = [r for r in rows if r['pairs'] == pairs]
-  attention = [r for r in top if r['architecture'] == TRANSFORMER]
-  series = levels([{'key': (r['architecture'], r['block'], r['size'])} for r in top if r not in attention], 'key')
-  groups = [[r for r in top if (r['architecture'], r['block'], r['size']) == key] for key in series]
-  if not attention or not groups:
-    return undecided(f'accuracy at {pairs} pairs is missing for one of the sides')
-  reached = seeds(attention)
-  text = f'At {pairs} pairs the Transformer recalls {show(reached)}; ' + ', '.join(
-    f'{g[0]["architecture"]} ({g[0]["block"]}, {g[0]["state_bytes"] / 1024:.3g} KiB of state) {show(seeds(g))}'
-    for g in groups
-  )
-  text += f'; the Transformer keeps {attention[0]["state_bytes"] / 1024:.3g} KiB.'
-  if reached.low < 0.99:
-    return undecided(
-      f'the Transformer itself reached only {show(reached)} at {pairs} pairs within the updates of this scale', text
-    )
-  fewest = min((n for n in levels(rows, 'pairs') if n > 1), default=pairs)  # a single pair needs no key
-  easy = {
-    key: seeds(r for r in rows if r['pairs'] == fewest and (r['architecture'], r['block'], r['size']) == key)
-    for key in series
-  }
-  learned = [group for key, group in zip(series, groups, strict=True) if easy[key].low >= 0.9]
-  text += (
-    f' At {fewest}: ' + ', '.join(f'{a} ({block}) {show(easy[a, block, size])}' for a, block, size in series) + '.'
-  )
-  if not learned:
-    return undecided(
-      f'no RNN learned the task within the updates of this scale: at {fewest} pairs the best reached '
-      f'{show(max(easy.values()))}, so that what is low at {pairs} pairs is not the capacity of the state',
-      text,
-    )
-  limit = attention[0]['state_bytes']
-  points = []
-  for group in groups if every_rnn else learned:
-    accuracy, fits = seeds(group), group[0]['state_bytes'] <= limit
-    label = f'accuracy of {group[0]["architecture"]} ({group[0]["block"]}) at {pairs} pairs'
-    points.append(Point(label, accuracy, accuracy.high < 0.9, fits and accuracy.low >= 0.99))
-  points.sort(key=lambda point: -point.interval.value)
-  if max(point.interval.value for point in points) >= 0.9:
-    text += ' The capacity of that state was not reached.'
-  return combine(points, text, kind='always')
+LEARNED = 0.9  # accuracy at the shortest distance, below which an RNN has not learned the task
 
 
 def direct_reach(records: Sequence[Row]) -> Verdict:
+  """Judge the Transformer with the encoding that is best on validation; RNNs beyond the training length."""
   norms = where(records, 'reach', 'gradient_decades', architecture=COMPARED)
-  accuracy = tuned(where(records, 'reach', 'accuracy', architecture=COMPARED), 'architecture', 'size')
   if not norms:
     return not_measured('reach')
+  every = where(records, 'reach', 'accuracy', architecture=COMPARED)
+  attention, encoding = tuned([r for r in every if r['architecture'] == TRANSFORMER], 'size'), chosen_encoding(records)
   lag = max(levels(norms, 'lag'))
   norms = [r for r in norms if r['lag'] == lag]
-  far = {a: seeds(r for r in norms if r['architecture'] == a) for a in levels(norms, 'architecture')}
+  far = {
+    a: seeds(same)
+    for a in levels(norms, 'architecture')
+    if (same := [r for r in norms if r['architecture'] == a and (a != TRANSFORMER or r.get('position') == encoding)])
+  }
   recurrent = [a for a in far if a in RECURRENT]
   if TRANSFORMER not in far or not recurrent:
     return undecided('gradient norms are missing for one of the sides')
   least = max(recurrent, key=lambda a: far[a].value)
+  name = f'Transformer ({encoding})' if encoding else 'Transformer'
   points = [
-    above(f'Transformer, decades of gradient at lag {lag} relative to lag 1', far[TRANSFORMER], -1.0),
+    above(f'{name}, decades of gradient at lag {lag} relative to lag 1', far[TRANSFORMER], -1.0),
     below(f'{least}, decades of gradient at lag {lag} relative to lag 1', far[least], -1.0),
   ]
-  rival = max((r for r in accuracy if r['architecture'] in RECURRENT), key=selection, default=None)
-  for row in {r['length']: r for r in accuracy if r['architecture'] == TRANSFORMER}.values():
-    found = {
-      a: seeds(same)
-      for a in (TRANSFORMER, rival and rival['architecture'])
-      if (same := [r for r in accuracy if (r['architecture'], r['length']) == (a, row['length'])])
-    }
-    label = f'accuracy at {row["length"] / row["train_length"]:g} × the training length'
-    points.append(above(f'Transformer, {label}', found.pop(TRANSFORMER), 0.99, 0.9))
-    points += [below(f'{a}, {label}', reached, 0.9, 0.99) for a, reached in found.items()]
+  for row, reached in _by_length(attention):
+    points.append(above(f'{name}, {_where(row)}', reached, 0.99, 0.9))
+  recalled, unlearned = _of_best_rnn([r for r in every if r['architecture'] in RECURRENT])
+  points += recalled
   text = f'Gradient of the last output: {points[0]}; {points[1]}.' + ''.join(f' {point}.' for point in points[2:])
-  return combine(points, text)
+  return combine(points, f'{text}{unlearned}', notes=_of_encodings(every))
+
+
+def chosen_encoding(records: Sequence[Row]) -> str | None:
+  """Return the position encoding with which the Transformer recalls best on validation; None where there is one."""
+  found = tuned(where(records, 'reach', 'accuracy', architecture=TRANSFORMER), 'size')
+  found = found or where(records, 'reach', 'gradient_decades', architecture=TRANSFORMER)
+  return found[0].get('position') if found else None
+
+
+def _of_best_rnn(rows: Sequence[Row]) -> tuple[list[Point], str]:
+  """Return what the best trained RNN recalls beyond the training length; no points and why, if it has not learned."""
+  found = tuned(rows, 'architecture', 'size')
+  rival = max(found, key=selection, default=None)
+  if rival is None:
+    return [], ''
+  name = rival['architecture']
+  recalled = _by_length([r for r in found if r['architecture'] == name])
+  nearest, reached = recalled[0]
+  if reached.value < LEARNED:
+    return [], f' No RNN learned the task: the best, {name}, reaches {show(reached)}, {_where(nearest)}.'
+  beyond = [(row, share) for row, share in recalled if row['length'] > row['train_length']]
+  return [below(f'{name}, {_where(row)}', share, 0.9, 0.99) for row, share in beyond], ''
+
+
+def _by_length(rows: Sequence[Row]) -> list[tuple[Row, Interval]]:
+  """Return the first row and the mean score at each length of the test, the shortest first."""
+  found = [[r for r in rows if r['length'] == length] for length in levels(rows, 'length')]
+  return [(same[0], seeds(same)) for same in found]
+
+
+def _where(row: Row) -> str:
+  return f'accuracy at {row["length"] / row["train_length"]:g} × the training length'
+
+
+def _of_encodings(rows: Sequence[Row]) -> tuple[str, ...]:
+  """Return a note on what the Transformer recalls with every encoding; none where there is one."""
+  attention = tuned([r for r in rows if r['architecture'] == TRANSFORMER and r.get('position')], 'position', 'size')
+  names = levels(attention, 'position')
+  if len(names) < 2:
+    return ()
+  shown = (
+    f'{name} ' + ', '.join(show(share) for _, share in _by_length([r for r in attention if r['position'] == name]))
+    for name in names
+  )
+  lengths = ', '.join(f'{length:,}' for length in levels(attention, 'length'))
+  return (f'Accuracy of the Transformer at T = {lengths}, by encoding: {"; ".join(shown)}',)
 
 
 def order_blind(records: Sequence[Row]) -> Verdict:
@@ -136,57 +128,19 @@ def order_blind(records: Sequence[Row]) -> Verdict:
 
 CLAIMS = (
   Claim(
-    7,
-    'Recall through a fixed-size state',
-    'A state of fixed size is a bottleneck: an RNN recalls only so many things, attention all of them.',
-    'Multi-query associative recall (Arora et al. 2023): accuracy over the number of key–value pairs, with the bytes '
-    'of state beside; the same learning rates, updates and number of seeds for every architecture; each at its best '
-    'learning rate on validation.',
-    'at the largest number of pairs attention ≥ 99 % and every RNN < 90 %, of the RNNs that reach '
-    '90 % at the fewest above one (the others have not learned the task)',
-    'an RNN with no more bytes of state than attention reaches 99 % as well',
-    ('recall_capacity',),
-    recall_bottleneck,
-    (
-      Plot(
-        'Associative recall',
-        'recall_capacity',
-        'accuracy',
-        'pairs',
-        series=('architecture', 'block', 'size'),
-        baselines=True,
-        log_x=True,
-        x_label='key–value pairs',
-        y_label='accuracy',
-      ),
-    ),
-    ('baselines',),
-    Quality('recall_capacity', 'accuracy', 'pairs', 'pairs = {}', True, NOT_FED_BACK),
-    revised='in version 2 an RNN that does not reach 90 % at the fewest pairs above one has not learned the task and '
-    'counts for neither side; before, it supported the statement',
-    words='"fixed-size hidden state", "bottleneck"',
-    since='2026-11-25 17:36',
-    earlier=(
-      Rule(
-        1,
-        FIRST,
-        'at the largest number of pairs attention ≥ 99 % and every RNN < 90 %, though an RNN reaches 90 % at the '
-        'fewest above one',
-        'an RNN with no more bytes of state than attention reaches 99 % as well',
-        recall_bottleneck_first,
-      ),
-    ),
-  ),
-  Claim(
     9,
     'Reach of attention',
     'Attention reaches any distance directly, while what an RNN passes on fades.',
     'Norm of the gradient of the last output with respect to the input at a lag, relative to lag 1; accuracy of '
-    'recalling a single key within the training length and beyond it.',
-    'attention loses less than 1 decade of gradient at the largest lag, the RNN more than 1, and attention recalls ≥ '
-    '99 % within and beyond its training length, where the best trained RNN recalls < 90 %',
-    'attention loses more than 1 decade, the RNN less, attention recalls < 90 % and the RNN ≥ 99 %; some of these: '
-    'mixed',
+    'recalling a single key, the first of T tokens, at the last of them, for T within the training length and beyond '
+    'it. Transformers with each of four position encodings; learning rates, and the encoding, are chosen by the '
+    'accuracy of validation over all these T.',
+    'the Transformer with the encoding that is best on validation loses less than 1 decade of gradient at the largest '
+    'lag, the RNN more than 1, this Transformer recalls ≥ 99 % within and beyond its training length, and the best '
+    'trained RNN < 90 % beyond it',
+    'this Transformer loses more than 1 decade, the RNN less, this Transformer recalls < 90 % and the RNN ≥ 99 %; some '
+    'of these: mixed. An RNN that recalls < 90 % at the shortest T has not learned the task, and what it recalls '
+    'beyond counts for neither side',
     ('reach',),
     direct_reach,
     (
@@ -195,7 +149,7 @@ CLAIMS = (
         'reach',
         'gradient_decades',
         'lag',
-        series=('architecture',),
+        series=('architecture', 'position'),
         log_x=True,
         x_label='lag',
         y_label='log₁₀ of the norm, relative to lag 1',
@@ -205,18 +159,20 @@ CLAIMS = (
         'reach',
         'accuracy',
         'length',
-        series=('architecture',),
+        series=('architecture', 'position'),
         baselines=True,
         log_x=True,
-        x_label='tokens in a sequence',
+        x_label='tokens in a sequence, and from the key to the query',
         y_label='accuracy',
       ),
     ),
     ('baselines',),
     Quality('reach', 'accuracy', 'length', 'T = {}', True, NOT_FED_BACK),
-    revised='in version 2 what the best trained RNN recalls is judged too; before, of trained models only attention',
+    revised='in version 2 what the best trained RNN recalls is judged too; before, of trained models only attention. '
+    'In version 3 the Transformer has the position encoding that is best on validation, in place of the rotary one, '
+    'every T has one lag, and an RNN is judged beyond the training length, if it has learned the task',
     words='"directly", "regardless of distance"',
-    since='2026-11-25 17:36',
+    since='2026-11-29 20:28',
     earlier=(
       Rule(
         1,
@@ -224,6 +180,15 @@ CLAIMS = (
         'attention loses less than 1 decade of gradient at the largest lag, the RNN more than 1, and attention recalls '
         '≥ 99 % within and beyond its training length',
         'attention loses more than 1 decade, the RNN less, and attention recalls < 90 %',
+      ),
+      Rule(
+        2,
+        '2026-11-25 17:36',
+        'attention loses less than 1 decade of gradient at the largest lag, the RNN more than 1, and attention recalls '
+        '≥ 99 % within and beyond its training length, where the best trained RNN recalls < 90 %',
+        'attention loses more than 1 decade, the RNN less, attention recalls < 90 % and the RNN ≥ 99 %; some of these: '
+        'mixed',
+        earlier_capability.direct_reach,
       ),
     ),
   ),

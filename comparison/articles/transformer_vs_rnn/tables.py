@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from comparison.articles.transformer_vs_rnn.architecture import chosen_encoding
 from comparison.claims import base, quality, ratios
 from comparison.claims.base import GATED, TRANSFORMER
 from comparison.claims.ratios import DECODING, LATENCY, MEMORY, TRAINING, Measure, Pair
@@ -128,9 +129,10 @@ def recall(records: Sequence[Row]) -> Aspect:
 
 
 def gradient(records: Sequence[Row]) -> Aspect:
-  """Compare what is left of the gradient at the largest lag."""
+  """Compare what is left of the gradient at the largest lag, of the Transformer that recalls best."""
   found = base.where(records, 'reach', 'gradient_decades')
-  lag = max(base.levels(found, 'lag'), default=None)
+  lag, encoding = max(base.levels(found, 'lag'), default=None), chosen_encoding(records)
+  found = [row for row in found if row['architecture'] != TRANSFORMER or row.get('position') == encoding]
   return (
     f'gradient at lag {lag}, decades relative to lag 1', 'Transformer excellent',
     scored([row for row in found if row['lag'] == lag]),

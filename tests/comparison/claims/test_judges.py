@@ -11,8 +11,10 @@ from tests.comparison.claims.invented import (
   adam,
   batches,
   by_band,
+  capacity,
   clipping,
   decoding,
+  encodings,
   everything,
   flat,
   generation,
@@ -40,12 +42,14 @@ from tests.comparison.claims.invented import (
   state,
   training,
   training_bytes,
+  trend,
   truncation,
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
 from tests.comparison.claims.invented_real import CASES as REAL
 from tests.comparison.claims.invented_trials import CASES as TRIALS
 
+GROWING, STEEP, INFINITE = (1024, 2048, 4096), (1024, 4096, 8192), float('inf')
 CASES = [
   (1, 'supported', training(linear, flat)),
   (1, 'contradicted', training(flat, linear, steps=(0.0, 1.0))),
@@ -56,15 +60,20 @@ CASES = [
   (3, 'contradicted', training(lambda t: 1e-4 * t, lambda t: 2e-4 * t)),
   (3, 'contradicted', training(linear, flat)),
   (3, 'undecided', [noisier(row) for row in training(linear, linear)]),
-  (7, 'undecided', recall(0.1, 0.995, easy=0.2)),
-  (7, 'supported', recall(0.4, 0.998)),
-  (7, 'contradicted', recall(0.998, 0.998)),
-  (7, 'undecided', recall(0.998, 0.998, bytes_=(1e5, 1e4))),
-  (7, 'undecided', recall(0.4, 0.7)),
+  (7, 'supported', capacity(GROWING, GROWING, STEEP)),
+  (7, 'contradicted', capacity(*[(1024, 1024, 1024)] * 3)),
+  (7, 'undecided', capacity((1024, 1024, 1024), (1024, 1024, 1024), GROWING)),  # of three mixers, one needs more
+  (7, 'supported', capacity(GROWING, GROWING, (1024, 4096, INFINITE))),  # what is not reached has no exponent
+  (7, 'undecided', capacity((1024, 1024, 1024), (1024, 1024, 1024), (INFINITE, INFINITE, INFINITE))),
+  (7, 'undecided', capacity(GROWING, (1024, INFINITE, INFINITE), (INFINITE, INFINITE, INFINITE))),
+  (7, 'undecided', capacity(GROWING, GROWING, STEEP, attention=0.98)),
   (9, 'supported', reach(-9.0, -0.2, 1.0, 0.999)),
   (9, 'mixed', reach(-9.0, -0.2, 1.0, 0.5)),
   (9, 'mixed', reach(-9.0, -0.2, 1.0, 0.999, recurrent=0.999)),
   (9, 'contradicted', reach(-0.2, -9.0, 0.5, 0.5, recurrent=0.999)),
+  (9, 'supported', encodings(('rotary', 0.3, 0.8), ('alibi', 0.999, 0.9))),  # the best on validation
+  (9, 'mixed', encodings(('rotary', 0.3, 0.9), ('alibi', 0.999, 0.8))),
+  (9, 'supported', reach(-9.0, -0.2, 1.0, 0.999, recurrent=0.95, near=0.5)),  # an RNN that has not learned
   (10, 'supported', latency(linear, square)),
   (10, 'mixed', latency(linear, square, memory=(1.0, 1.0))),
   (10, 'contradicted', latency(square, linear, memory=(2.0, 1.0), flops=(2.0, 1.0))),
@@ -131,10 +140,13 @@ CASES = [
   (34, 'contradicted', regimes(linear, by_band(0.5, 2.0, 0.5))),
   (34, 'mixed', regimes(linear, by_band(2.0, 2.0, 2.0))),
   (34, 'undecided', latency(linear, flat, lengths=(8, 128))),
-  (35, 'supported', index(0.01, 0.2)),
-  (35, 'contradicted', index(0.01, -0.1)),
-  (35, 'contradicted', index(-0.3, -0.1)),  # the gap grows, and the RNN is ahead at the end
-  (35, 'mixed', index(0.3, 0.1)),
+  (35, 'supported', trend(0.1, 0.1)),
+  (35, 'contradicted', trend(-0.1, -0.1)),
+  (35, 'mixed', trend(0.1, -0.1)),
+  (35, 'undecided', trend(0.1, 0.1, spread=0.2)),
+  (35, 'undecided', trend(0.1, 0.1, noise=1.0)),  # of the test
+  (35, 'undecided', trend(0.1, 0.1, budgets=(2e6,))),
+  (35, 'undecided', index(0.01, 0.2)),  # one size, one budget
   (47, 'supported', state(1e-3)),
   (47, 'contradicted', state(0.1)),
   (48, 'mixed', scores(1.05, 0.01)),
@@ -199,6 +211,14 @@ EARLIER = [
   (5, 1, 'contradicted', training_bytes(5, 4)),
   (5, 1, 'undecided', training_bytes(12, 8)),
   (7, 1, 'supported', recall(0.4, 0.998)),
+  (7, 2, 'undecided', recall(0.1, 0.995, easy=0.2)),
+  (7, 2, 'supported', recall(0.4, 0.998)),
+  (7, 2, 'contradicted', recall(0.998, 0.998)),
+  (7, 2, 'undecided', recall(0.998, 0.998, bytes_=(1e5, 1e4))),
+  (7, 2, 'undecided', recall(0.4, 0.7)),
+  (9, 2, 'supported', reach(-9.0, -0.2, 1.0, 0.999, near=0.4)),
+  (9, 2, 'mixed', reach(-9.0, -0.2, 1.0, 0.999, near=0.999)),  # the RNN recalls within its training length
+  (9, 2, 'contradicted', reach(-0.2, -9.0, 0.5, 0.5, recurrent=0.999, near=0.999)),
   (10, 1, 'supported', latency(linear, square)),
   (10, 1, 'mixed', latency(linear, square, memory=(1.0, 1.0))),
   (24, 1, 'mixed', latency(linear, lambda t: 2e-4 * t if t < 50 else 0.5e-4 * t)),
@@ -207,6 +227,10 @@ EARLIER = [
   (26, 1, 'contradicted', latency(linear, flat)),
   (26, 1, 'mixed', latency(linear, lambda t: 2e-4 * t)),
   (31, 1, 'contradicted', batches(0.9, 1.0)),
+  (35, 2, 'supported', index(0.01, 0.2)),
+  (35, 2, 'contradicted', index(0.01, -0.1)),
+  (35, 2, 'contradicted', index(-0.3, -0.1)),  # the gap grows, and the RNN is ahead at the end
+  (35, 2, 'mixed', index(0.3, 0.1)),
   (35, 1, 'mixed', index(0.01, 0.2, first=0.205)),
   (35, 1, 'supported', index(0.1, 0.2, first=0.05)),
   (45, 1, 'supported', training_bytes(10, 2, lengths=(4096, 16384))),
@@ -286,11 +310,21 @@ def test_sizes_and_batches_are_judged_apart():
 def test_only_what_learned_to_recall_is_judged():
   """One model at 95 % on the easy setting, all others at chance: nothing is known of their capacity."""
   good, never = recall(0.4, 0.998), [{**r, 'architecture': 'rnn'} for r in recall(0.3, 0.998, easy=0.2)]
-  verdict = CLAIMS[7].judge(good + [r for r in never if r['block'] == 'plain'])
+  verdict = CLAIMS[7].rules[1].judge(good + [r for r in never if r['block'] == 'plain'])
   assert verdict.status == 'supported'
   assert 'rnn' not in verdict.about
   one = [r if r['seed'] or r['architecture'] != 'lstm' else {**r, 'value': 0.97} for r in recall(0.1, 0.998, easy=0.3)]
-  assert CLAIMS[7].judge(one).status == 'undecided'
+  assert CLAIMS[7].rules[1].judge(one).status == 'undecided'
+
+
+def test_a_mixer_that_reaches_no_capacity_is_named_with_the_cap_on_updates():
+  never, some = (INFINITE, INFINITE, INFINITE), (1024, INFINITE, INFINITE)
+  reason = CLAIMS[7].judge(capacity(GROWING, some, never)).reason
+  assert 'at the cap of 4,000 updates' in reason
+  assert 'linear_transformer: capacity not reached by the widest state (4 pairs 1 KiB)' in reason
+  assert 'mamba2: not learned (0.6 at most)' in reason
+  assert 'mamba2: not learned' in CLAIMS[7].judge(capacity(GROWING, GROWING, never)).notes[0]
+  assert 'mamba2: not learned' in CLAIMS[7].judge(capacity(GROWING, STEEP, never)).reason
 
 
 def test_seeds_that_vanish_and_explode_do_not_cancel_out():

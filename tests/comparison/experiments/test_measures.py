@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from comparison.experiments import gate, gradient_flow, memory, token_index
+from comparison.experiments import gate, gradient_flow, memory
 from comparison.experiments.trained import Trainer, score
 from comparison.experiments.variants import Variant, random_params, token_spec
 from seqmodels.mixers import MIXERS
@@ -96,12 +96,6 @@ def test_the_cache_formula_is_the_state_without_its_counters(options, numbers):
   state = jax.eval_shape(lambda: model.init_state(3, 100))
   floats = sum(leaf.size * 4 for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.float32)
   assert floats == memory.cache_formula(model, 100, 3)
-
-
-def test_bands_cover_every_index_once():
-  found = list(token_index.bands(np.arange(1.0, 12.0)))
-  assert found == [(1, 1.0), (2, 2.5), (5, 5.5), (9, 9.5)]
-  assert [index for index, _ in token_index.bands(np.zeros(256))][-2:] == [95, 192]
 
 
 def test_a_learning_rate_in_the_state_is_that_of_the_settings():

@@ -5,10 +5,20 @@ import numpy as np
 import pytest
 
 from comparison.articles.transformer_vs_rnn import encodings
-from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid
+from comparison.experiments import (
+  EXPERIMENTS,
+  capability_grids,
+  capacity_map,
+  grid,
+  reach,
+  recall_capacity,
+  token_index,
+)
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.reach import at_end
 from comparison.experiments.trained import Trial
+from seqmodels.models import sizing
 from tests.comparison.experiments.readable import misfits
 
 RANDOM = 'plateaus', 'skips', 'state_sizes', 'random_settings', 'segment_memory'
@@ -190,3 +200,105 @@ def test_long_lags_write_the_constant_answer_beside(untrained):
   cell, rows, _ = run('long_lags', untrained, 0)
   assert cell['architecture'] == 'transformer'
   assert value(rows, 'baseline') == pytest.approx(1 / 6)
+
+
+def test_one_key_is_recalled_over_one_lag_for_each_length(untrained):
+  cell, rows, (model, task, _) = run('reach', untrained, 0)
+  assert model.config.position == cell['position'] == 'rotary'
+  accuracies = [(row['length'], row['lag']) for row in rows if row['metric'] == 'accuracy']
+  assert accuracies == [(16, 15), (32, 31)]
+  batch = at_end(task, 32).arrays('test', np.arange(50))
+  assert (batch.inputs[:, 0] == batch.inputs[:, -1]).all()
+  assert (batch.targets[:, -1] == batch.inputs[:, 1]).all()
+  assert (batch.weights.sum(axis=1) == batch.weights[:, -1]).all()
+
+
+def test_reach_has_each_encoding_and_others_have_their_own():
+  own, named = EXPERIMENTS['reach'].cells('overnight'), EXPERIMENTS['reach'].cells_of('overnight', ['lru', 'lstm'])
+  encodings_of = lambda cells, name: [c['position'] for c in cells if c['architecture'] == name and 'matched' not in c]
+  assert encodings_of(own, 'transformer') == encodings_of(named, 'transformer') == ['rotary', 'none', 'alibi', 't5']
+  assert encodings_of(named, 'lru') == encodings_of(named, 'lstm') == ['']
+  assert all(cell in own for cell in named if cell['architecture'] != 'lru')
+
+
+def test_models_that_recall_everything_are_told_apart_by_their_loss(untrained, monkeypatch):
+  monkeypatch.setattr(reach, 'score', lambda *_: {'accuracy': 1.0, 'loss': 0.5})
+  _, rows, _ = run('reach', untrained, 0)
+  assert {row['selection'] for row in rows if 'selection' in row} == {1 - reach.OF_LOSS * 0.5}
+
+
+@pytest.mark.parametrize(('wide', 'widths'), [(8, [8, 12]), (16, [8, 12, 16]), (99, [8, 12, 16, 24])])
+def test_widths_are_tried_until_the_most_pairs_are_recalled(untrained, monkeypatch, wide, widths):
+  del untrained
+  experiment = EXPERIMENTS['recall_capacity']
+  cell = {**experiment.cells('smoke')[-1], 'tested': [1, 2], 'widths': [8, 12, 16, 24], 'seeds': [0, 1]}
+
+  def score(model, params, task, split):
+    del params, split
+    return {'accuracy': 0.96 if model.config.width >= wide or task.most_pairs == 1 else 0.2, 'loss': 1.0}
+
+  monkeypatch.setattr(recall_capacity, 'score', score)
+  rows = list(experiment.run(cell))
+  assert not misfits(rows)
+  found = {(row['width'], row['pairs']): row['value'] for row in rows if row['metric'] == 'accuracy'}
+  reached = lambda width, pairs: 0.96 if width >= wide or pairs == 1 else 0.2
+  assert found == {(width, pairs): reached(width, pairs) for width in widths for pairs in (1, 2)}  # two widths at least
+  assert len({row['state_bytes'] for row in rows}) == len(widths)
+
+
+def test_every_mixer_of_recall_is_of_a_fixed_state_at_every_width(traced, monkeypatch):
+  monkeypatch.setattr(recall_capacity, 'score', lambda *_: {'loss': 1.0, 'accuracy': 0.5})
+  experiment = EXPERIMENTS['recall_capacity']
+  smoke = {'pairs': 2, 'tested': [2], 'vocabulary': 16, 'length': 8, 'seeds': [0], 'rates': [1e-3], 'steps': 4}
+  cells = experiment.cells('overnight')
+  assert [(cell['architecture'], cell['block']) for cell in cells] == [('transformer', ''), *recall_capacity.MIXERS]
+  for cell in cells:
+    list(experiment.run({**cell, **smoke}))
+    own = traced[-len(cell['widths']) :]
+    assert [model.config.width for model in own] == cell['widths']
+    for model in own:
+      is_fixed = sizing.state_bytes(model, 1, 64) == sizing.state_bytes(model, 1, 8)
+      assert is_fixed == (cell['architecture'] != 'transformer')
+
+
+def test_every_context_is_scored_on_the_same_tokens(untrained):
+  cell, rows, (model, task, settings) = run('token_index', untrained)
+  assert settings.steps == cell['budgets'][-1] // (cell['batch'] * cell['length'])
+  assert (settings.weight_decay, settings.beta2) == (0.1, 0.99)
+  last = [row for row in rows if row.get('budget') == cell['budgets'][-1]]
+  losses = {row['index']: row['value'] for row in last if row['metric'] == 'loss'}
+  assert set(losses) == {16, 32}
+  params, indices = model.init(jax.random.key(0)), token_index.windows_of(task, 'test', cell['windows'])
+  ids = task.tokens('test')
+  for context, loss in losses.items():
+    batches = token_index.in_batches(task, 'test', indices)
+    found = token_index.window_losses(model, params, task, batches, context)
+    assert loss == pytest.approx(found.mean(), rel=1e-5)
+    for place in (1, 7, 40):
+      end = (indices.ravel()[place] + 1) * task.length
+      outputs, _ = jax.jit(model.apply)(params, ids[None, end - context - 1 : end - 1].astype(np.int32))
+      logs = np.asarray(jax.nn.log_softmax(outputs[0, -16:]))
+      assert found[place] == pytest.approx(-np.mean(logs[np.arange(16), ids[end - 16 : end]]), rel=1e-4)
+
+
+def test_a_carried_state_is_that_of_one_long_window(untrained):
+  cell, rows, (model, task, _) = run('token_index', untrained)
+  assert [row['index'] for row in rows if row['metric'] == 'loss_carried'] == [32, 32]
+  params, indices = model.init(jax.random.key(0)), token_index.windows_of(task, 'test', cell['windows'])
+  carried = token_index.carried_losses(model, params, task, indices).reshape(indices.shape)
+  start, length = indices[1, 0] * task.length, 3 * task.length
+  ids = task.tokens('test')[start - 1 : start + length].astype(np.int32)
+  outputs, _ = jax.jit(model.apply)(params, ids[None, :-1])
+  logs = np.asarray(jax.nn.log_softmax(outputs[0, -16:]))
+  assert carried[1, 2] == pytest.approx(-np.mean(logs[np.arange(16), ids[-16:]]), rel=1e-4)
+
+
+def test_a_budget_keeps_the_rate_that_the_first_one_chose(untrained, monkeypatch):
+  monkeypatch.setattr(token_index.TokenIndex, 'selection', lambda self, model, trial, task, cell: 0.0)
+  experiment = EXPERIMENTS['token_index']
+  cell = {**experiment.cells('smoke')[-1], 'rates': [1e-3, 3e-3], 'tuning_seeds': [0], 'contexts': [16], 'windows': 32}
+  rows = [row for row in experiment.run(cell) if row['metric'] == 'loss']
+  tried = {budget: {row['learning_rate'] for row in rows if row['budget'] == budget} for budget in cell['budgets']}
+  assert len(tried[512]) == 3  # two, and one beyond the edge
+  assert len(tried[1024]) == 1
+  assert {row['seed'] for row in rows if row['budget'] == 1024} == {0, 1}

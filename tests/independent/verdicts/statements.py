@@ -16,6 +16,9 @@ SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE = '2026-11-29 17:15'
 RANGE = '2026-11-29 20:33'
+ENCODED = '2026-11-29 20:28'
+STATES = '2026-11-29 20:42'
+TREND = '2026-11-29 21:02'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -50,10 +53,14 @@ STATEMENTS: dict[int, Statement] = {
   ),
   6: _one(timing.claim_6, BYTES, 'training_time'),
   7: Statement(
-    ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
+    ('recall_capacity',),
+    (
+      (1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned),
+      (3, STATES, learned.claim_7_of_states),
+    ),
   ),
   8: _one(trials.claim_8, SCIENCE, 'long_lags'),
-  9: _one(learned.claim_9, REVIEW, 'reach', version=2),
+  9: Statement(('reach',), ((2, REVIEW, learned.claim_9_of_one_encoding), (3, ENCODED, learned.claim_9))),
   10: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
   ),
@@ -86,7 +93,11 @@ STATEMENTS: dict[int, Statement] = {
   33: _one(memory.claim_33, BYTES, 'serving'),
   34: _one(decoding.claim_34, EXISTING, 'forward_latency'),
   35: Statement(
-    ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
+    ('token_index',),
+    (
+      (1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope),
+      (3, TREND, learned.claim_35_by_trend),
+    ),
   ),
   36: _one(data.claim_36, SCIENCE, 'translations'),
   37: _one(data.claim_37, SCIENCE, 'small_language_models'),
