@@ -55,7 +55,7 @@ def combine(
   often: supported or contradicted by more than half of the regimes.
   can: supported by a single regime, after Holm's correction; contradicted by all of them.
 
-  The number is that of the first regime that decided. Undecided names the regimes that meet neither threshold.
+  The number is that of the middle one of the regimes that decided. Undecided names those that meet neither threshold.
   """
   if not points:
     return undecided('the numbers of one of the sides are missing')
@@ -75,10 +75,15 @@ def combine(
     reason = f'neither threshold is met for {_names(unclear)}' if unclear else 'neither side has a majority'
     open_points = unclear or open_points
   order = {'supported': (favour,), 'undecided': (open_points,), 'contradicted': (against,)}
-  number = next(side for side in (*order.get(status, ()), against, open_points, favour) if side)[0]
+  number = middle(next(side for side in (*order.get(status, ()), against, open_points, favour) if side))
   value, low, high = number.interval
   verdict = Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
   return dataclasses.replace(verdict, points=tuple(points), beside=beside)
+
+
+def middle(points: Sequence[Point]) -> Point:
+  """Return the point with the median number; of an even number of points, the lower one of the two in the middle."""
+  return sorted(points, key=lambda point: point.interval)[(len(points) - 1) // 2]
 
 
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:

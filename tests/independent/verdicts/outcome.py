@@ -1,5 +1,6 @@
 """Regimes of a claim, and the one status that they make together."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -104,7 +105,8 @@ def _outcome(kind: str, regimes: Sequence[Regime], favour: list[int], against: l
     place for place, regime in enumerate(regimes) if not regime.supports and not regime.contradicts
   ] or [place for place in range(len(regimes)) if place not in (*favour, *against)]  # fmt: skip
   deciding = {'supported': favour, 'undecided': unclear}.get(status) or against or unclear or favour
-  return Outcome(status, regimes[deciding[0]].estimate, tuple(regimes))
+  ordered = sorted(regimes[place].estimate for place in deciding)
+  return Outcome(status, ordered[math.ceil(len(ordered) / 2) - 1], tuple(regimes))
 
 
 def _status(kind: str, count: int, favour: int, against: int) -> str:
