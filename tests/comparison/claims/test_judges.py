@@ -43,6 +43,8 @@ from tests.comparison.claims.invented import (
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
 from tests.comparison.claims.invented_real import CASES as REAL
+from tests.comparison.claims.invented_speed import CASES as SPEED
+from tests.comparison.claims.invented_speed import EARLIER as SPEED_EARLIER
 from tests.comparison.claims.invented_trials import CASES as TRIALS
 
 CASES = [
@@ -201,7 +203,8 @@ EARLIER = [
   (48, 1, 'mixed', scores(1.05, 0.01)),
   (48, 2, 'contradicted', scores(1.05, 0.01)),
 ]  # fmt: skip
-CASES += TRIALS + REAL + DEVICES
+CASES += TRIALS + REAL + DEVICES + SPEED
+EARLIER += SPEED_EARLIER
 ALL = [row for _, _, records in CASES for row in records]
 
 
