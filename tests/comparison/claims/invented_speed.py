@@ -59,7 +59,7 @@ opposite = (0.5, 2.0, 0.5)
 several, few = (32, 64, 128, 256), (128,)
 middle, one = (128, 256, 512, 1000), (512,)
 costly = everything(0.5, 0.2)  # the Transformer is cheaper and better
-cheap = [{**row, 'size': 1e6} for row in training(linear, lambda t: 2e-4 * t)]  # at another size it is dearer
+cheap = [{**row, 'size': 1e6} for row in training(linear, lambda t: 2e-4 * t)]  # at another size it costs more
 
 # Where the Elman network would decide otherwise: claim, the verdict with it, the verdict without, records.
 ELMAN = [
