@@ -3,7 +3,7 @@
 import pytest
 
 from comparison.articles.transformer_vs_rnn import CLAIMS
-from tests.comparison.claims.invented import flat, latency, linear, training
+from tests.comparison.claims.invented import decoding, flat, latency, linear, training
 from tests.comparison.claims.invented_speed import ELMAN
 
 
@@ -41,3 +41,8 @@ def test_claim_25_says_that_no_gpu_was_measured():
   records = latency(linear, lambda t: 0.5e-4 * t)
   assert any('on a GPU it was not measured here' in note for note in CLAIMS[25].judge(records).notes)
   assert CLAIMS[25].judge([{**row, 'device': 'gpu'} for row in records]).notes == ()
+
+
+def test_claim_28_says_that_position_1_is_no_first_call():
+  (note,) = CLAIMS[28].judge(decoding(flat, flat, linear)).notes
+  assert 'follows an untimed call from the same state' in note
