@@ -33,7 +33,7 @@ FUSED_ATTENTION = 'dot_product_attention'  # of jax.nn: `fused` attention where 
 COLUMNS: dict[str, str] = {
   'experiment': 'name of the experiment',
   'version': 'its version; a higher one replaces the rows of a lower one',
-  'cell': 'key of the cell on this device and these versions; a cell that is here is never run again',
+  'cell': 'key of the cell on this device and these versions of packages; a cell that is here is never run again',
   'content': "hash of the experiment's name, the scale and the cell's content: the same cell on any device",
   'rows': 'how many rows the cell wrote: fewer in the file means that the write was cut short',
   'scale': 'smoke, laptop, overnight or accelerator',
@@ -41,7 +41,8 @@ COLUMNS: dict[str, str] = {
   'device_kind': 'model of the device',
   'devices': 'number of devices that the process saw',
   'host': 'short hash of the name of the machine, so that machines can be told apart without being named',
-  'versions': 'versions of Python and of the packages that decide the numbers',
+  'versions': 'versions of Python, of the packages that decide the numbers, and of the C++ kernels (a hash of their '
+  'sources) where they are in use',
   'flags': 'compiler and allocator settings of the process',
   'commit': 'commit of this code, with + for uncommitted changes',
   'article': 'name of the article that it was measured for; without it: transformer_vs_rnn',

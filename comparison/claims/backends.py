@@ -1,12 +1,13 @@
 """Choose the backend that stands for a side, and print the ladder of all backends."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import GATED, RECURRENT, TRANSFORMER, figure, grids, levels, name, samples, show, where
+from comparison.claims.base import ELMAN, GATED, TRANSFORMER, figure, grids, levels, name, samples, show, where
 from comparison.claims.points import Point, above
 from comparison.records import FUSED_ATTENTION, Row
 from comparison.statistics import Interval
@@ -14,8 +15,8 @@ from comparison.statistics import Interval
 PARALLEL = ('min_gru', 'min_lstm', 'lru', 'rg_lru')  # gates that do not depend on the state: parallel in time
 NARROW = ('sliding_window', 'linear_transformer')  # not the attention that the statements are about
 OUTSIDE = ', not in the verdict'
+PLAIN = 'plain (Elman) RNN'
 SIDES: tuple[tuple[str, Sequence[str]], ...] = (
-  ('RNN', RECURRENT),
   ('attention', (TRANSFORMER,)),
   ('parallel-scan RNN' + OUTSIDE, PARALLEL),
   ('window and linear attention' + OUTSIDE, NARROW),
@@ -77,7 +78,7 @@ def of_one_cell(rows: Sequence[Row], *sides: Sequence[str]) -> list[Row]:
 
 
 def rivals(
-  rows: Sequence[Row], numerator: Sequence[str] = RECURRENT, denominator: Sequence[str] = (TRANSFORMER,)
+  rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str] = (TRANSFORMER,)
 ) -> tuple[Pick, Pick] | None:
   """Return the best backend of each side within one cell; None when a side is missing."""
   rows = of_one_cell(rows, numerator, denominator)
@@ -107,7 +108,7 @@ def ratios(
 ) -> list[Point]:
   """Return the ratio of the best of two sides at every length and size, lowest first.
 
-  A ratio supports from `threshold` on and contradicts below `otherwise`.
+  A ratio supports from `threshold` on and contradicts below `otherwise`. Its group is its size.
   """
   points = []
   for regime, grid in grids(rows).items():
@@ -115,7 +116,8 @@ def ratios(
       rounds = best_rounds([r for r in grid if r['length'] == length], numerator, denominator)
       if rounds:
         at = f'{label} at T = {length:,}, {regime}'
-        points.append(above(at, statistics.median(rounds), threshold, otherwise, '×', rounds))
+        point = above(at, statistics.median(rounds), threshold, otherwise, '×', rounds)
+        points.append(dataclasses.replace(point, group=str(grid[0].get('size'))))
   return sorted(points, key=lambda point: point.interval.value)
 
 
@@ -125,18 +127,33 @@ def spread(points: Sequence[Point]) -> str:
 
 
 def gated(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> str:
-  """Return the range of the same ratios without the Elman network; empty where that was not measured."""
-  over, under = ([name for name in side if name != 'rnn'] for side in (numerator, denominator))
-  points = ratios(rows, over, under, label) if any(row.get('architecture') == 'rnn' for row in rows) else []
+  """Return the range of ratios that count the Elman network without it; empty where it is not among them."""
+  over, under = ([name for name in side if name != ELMAN] for side in (numerator, denominator))
+  is_in = any(row.get('architecture') == ELMAN for row in rows) and ELMAN in (*numerator, *denominator)
+  points = ratios(rows, over, under, label) if is_in else []
   return f' With gated RNNs alone (LSTM, GRU): {spread(points)}.' if points else ''
 
 
-def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0) -> tuple[str, ...]:
-  """Return a line for each side and size with its backends, best first, and a line for each side not measured."""
+def plain(rows: Sequence[Row], numerator: Sequence[str], denominator: Sequence[str], label: str) -> tuple[str, ...]:
+  """Return a line with the ratios of the Elman network in place of the gated RNNs, if it is not among them."""
+  if ELMAN in (*numerator, *denominator):
+    return ()
+  over, under = ((ELMAN,) if set(side) & set(GATED) else side for side in (numerator, denominator))
+  points = ratios(rows, over, under, label.replace('RNN', PLAIN))
+  return (spread(points),) if points else ()
+
+
+def ladder(rows: Sequence[Row], unit: str, scale: float = 1.0, *, recurrent: Sequence[str] = GATED) -> tuple[str, ...]:
+  """Return a line for each side and size with its backends, best first, and a line for each side not measured.
+
+  recurrent: the architectures that stand for the RNN in the verdict.
+  """
   lines = []
-  known = {member for _, members in SIDES for member in members}
+  rest = () if ELMAN in recurrent else ((PLAIN + OUTSIDE, (ELMAN,)),)
+  sides = (('RNN', recurrent), *SIDES, *rest)
+  known = {member for _, members in sides for member in members}
   others = sorted({row['architecture'] for row in rows} - known)
-  for side, members in (*SIDES, ('others' + OUTSIDE, others)):
+  for side, members in (*sides, ('others' + OUTSIDE, others)):
     rungs = [row for row in rows if row.get('architecture') in members]
     for regime, grid in grids(rungs).items():
       ordered = sorted(grid, key=lambda row: row['value'])

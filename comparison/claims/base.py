@@ -15,8 +15,9 @@ STATUSES: tuple[Status, ...] = (
   'supported', 'contradicted', 'mixed', 'undecided', 'fact', 'not measured here', 'not judged',
 )  # fmt: skip
 
-RECURRENT = ('lstm', 'gru', 'rnn')
-GATED = ('lstm', 'gru')
+GATED = ('lstm', 'gru')  # what the article's box calls RNNs
+ELMAN = 'rnn'
+RECURRENT = (*GATED, ELMAN)
 TRANSFORMER = 'transformer'
 COMPARED = (*RECURRENT, TRANSFORMER)
 FIRST = '2026-11-22 19:43'  # when the first rules were written
@@ -102,7 +103,8 @@ class Quality:
 class Point:
   """One regime of a claim: its number, and on which side of the thresholds the whole interval lies.
 
-  threshold: where support begins, if one number says it; side: 1 if it supports above, -1 if below.
+  threshold: where support begins, if one number says it; limit: where contradiction begins; side: 1 if it supports
+  above, -1 if below. group: the model size, where a statement of tendency is judged over several, which weigh the same.
   """
 
   label: str
@@ -113,7 +115,14 @@ class Point:
   p_against: float | None = None  # p-value of "it does not contradict"
   p_for: float | None = None  # p-value of "it does not support"
   threshold: float | None = None
+  limit: float | None = None
   side: Literal[-1, 0, 1] = 0
+  group: str = ''
+
+  @property
+  def test(self) -> tuple[float | None, float | None, int]:
+    """Return what the number is compared with; regimes with another test measure something else."""
+    return self.threshold, self.limit, self.side
 
   def __str__(self) -> str:
     return f'{self.label}: {show(self.interval)} {self.unit}'.rstrip()

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Literal
 
 from comparison import statistics
 from comparison.claims.base import Point, Status, Verdict
 from comparison.statistics import Interval
 
-Kind = Literal['each', 'always', 'often', 'can']
+Kind = Literal['each', 'always', 'often', 'counted', 'can']
 
 
 def above(
@@ -25,7 +26,8 @@ def above(
   samples: the repeats behind the interval, for tests of many regimes at once; noise: see `statistics.p_above`.
   """
   limit = threshold if otherwise is None else otherwise
-  point = Point(label, interval, interval.low >= threshold, interval.high < limit, unit, threshold=threshold, side=1)
+  supports, contradicts = interval.low >= threshold, interval.high < limit
+  point = Point(label, interval, supports, contradicts, unit, threshold=threshold, limit=limit, side=1)
   if not samples:
     return point
   below_limit = statistics.p_above([1 / sample for sample in samples], 1 / limit, noise)
@@ -36,7 +38,7 @@ def below(label: str, interval: Interval, threshold: float, otherwise: float | N
   """Return a point that supports at or below `threshold` and contradicts above `otherwise`, by its whole interval."""
   limit = threshold if otherwise is None else otherwise
   supports, contradicts = interval.high <= threshold, interval.low > limit
-  return Point(label, interval, supports, contradicts, unit, threshold=threshold, side=-1)
+  return Point(label, interval, supports, contradicts, unit, threshold=threshold, limit=limit, side=-1)
 
 
 def combine(
@@ -52,10 +54,12 @@ def combine(
 
   each: all on one side: supported or contradicted; some on each side: mixed; any other: undecided.
   always: contradicted by a single regime, after Holm's correction for looking at all of them; else as `each`.
-  often: supported or contradicted by more than half of the regimes.
+  often: supported or contradicted by more than half of the regimes, every group of them (a model size) weighing the
+  same.
+  counted: as `often`, with every regime weighing the same: rules that were replaced.
   can: supported by a single regime, after Holm's correction; contradicted by all of them.
 
-  The number is that of the first regime that decided. Undecided names the regimes that meet neither threshold.
+  The number is that of the middle one of the regimes that decided. Undecided names those that meet neither threshold.
   """
   if not points:
     return undecided('the numbers of one of the sides are missing')
@@ -66,7 +70,12 @@ def combine(
     against = _significant(points, against, 'p_against')
   elif kind == 'can':
     favour = _significant(points, favour, 'p_for')
-  status = _status(kind, len(points), len(favour), len(against))
+  if kind == 'often':
+    status = _majority(_share(points, favour), _share(points, against))
+  elif kind == 'counted':
+    status = _majority(Fraction(len(favour), len(points)), Fraction(len(against), len(points)))
+  else:
+    status = _status(kind, len(points), len(favour), len(against))
   reason = ''
   if status == 'mixed':
     reason = f'holds for {_names(favour)}; does not hold for {_names(against)}'
@@ -75,19 +84,37 @@ def combine(
     reason = f'neither threshold is met for {_names(unclear)}' if unclear else 'neither side has a majority'
     open_points = unclear or open_points
   order = {'supported': (favour,), 'undecided': (open_points,), 'contradicted': (against,)}
-  number = next(side for side in (*order.get(status, ()), against, open_points, favour) if side)[0]
+  number = middle(next(side for side in (*order.get(status, ()), against, open_points, favour) if side))
   value, low, high = number.interval
   verdict = Verdict(status, value, number.unit, low, high, text, reason, ladder, notes, number.label)
   return dataclasses.replace(verdict, points=tuple(points), beside=beside)
 
 
+def middle(points: Sequence[Point]) -> Point:
+  """Return the point with the median number among those with the test of the first; of two in the middle, the lower."""
+  alike = sorted((point for point in points if point.test == points[0].test), key=lambda point: point.interval)
+  return alike[(len(alike) - 1) // 2]
+
+
+def _share(points: Sequence[Point], found: Sequence[Point]) -> Fraction:
+  """Return the share of the points that were found: the mean over the groups of the share in each."""
+  groups = {point.group for point in points}
+  shares = (
+    Fraction(sum(point.group == group for point in found), sum(point.group == group for point in points))
+    for group in groups
+  )
+  return sum(shares, Fraction()) / len(groups)
+
+
+def _majority(favour: Fraction, against: Fraction) -> Status:
+  if 2 * favour > 1:
+    return 'supported'
+  if 2 * against > 1:
+    return 'contradicted'
+  return 'mixed' if favour and against else 'undecided'
+
+
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:
-  if kind == 'often':
-    if 2 * favour > every:
-      return 'supported'
-    if 2 * against > every:
-      return 'contradicted'
-    return 'mixed' if favour and against else 'undecided'
   if kind == 'can':
     return 'supported' if favour else 'contradicted' if against == every else 'undecided'
   if against == every or (kind == 'always' and against):

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 from comparison import statistics
 from comparison.claims import backends, base
-from comparison.claims.base import GATED, TRANSFORMER
+from comparison.claims.base import ELMAN, GATED, TRANSFORMER
 from comparison.records import Row
 from comparison.statistics import Interval
 
 RNN, TIE, OPEN = 'RNN', 'tie', 'open'
 MARGIN = 0.05  # costs whose ratio is within 5 % of 1, with the whole interval, are a tie; else the winner is open
 BY_SIZE, BY_BACKEND = 'depends on size', 'depends on backend'
-ELMAN = 'rnn'
 
 
 @dataclass(frozen=True)

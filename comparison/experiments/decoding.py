@@ -22,7 +22,9 @@ CACHED = (Variant('lstm', 'auto'), Variant('gru', 'auto'), Variant('transformer'
 class Decoding(Experiment):
   """Greedy decoding token by token, every position of every architecture interleaved in one cell.
 
-  The Transformer decodes from its key/value cache (`cached`), and by running the whole prefix again (`uncached`).
+  The Transformer decodes from its key/value cache (`cached`), and by running the whole prefix again (`uncached`). On a
+  CPU the C++ kernel reads fewer than 32,768 keys and values (39 tokens of 416 channels) with one thread, more with all.
+  That may be why position 100 took 0.94 of the time of position 1 with 4M parameters on an AMD EPYC (2 cores).
   """
 
   name = 'decoding'

@@ -1,7 +1,7 @@
 """The content of a report, shared by Markdown and HTML: header, tables, verdicts."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from comparison import articles
@@ -101,7 +101,7 @@ def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
   def every(column: str) -> str:
     return ', '.join(sorted({str(row[column]) for row in records if row.get(column) not in (None, '')})) or '–'
 
-  versions = records[-1].get('versions', {})
+  versions = max(records, key=lambda row: row.get('time', 0.0)).get('versions', {})
   days = sorted({_day(row['time']) for row in records if 'time' in row})
   seeds = len({row['seed'] for row in records if row.get('seed') is not None})
   cells = {row['cell']: row.get('seconds', 0.0) for row in records if 'cell' in row}
@@ -111,12 +111,28 @@ def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
     ('seeds of trained models', str(seeds) if seeds else '–'),
     ('data types', every('dtype')),
     ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
+    *_other_versions(records, versions),
     ('compiler flags', every('flags')),
     ('commit', every('commit')),
     ('measured', ' … '.join(dict.fromkeys((days[0], days[-1]))) if days else '–'),
     ('cells', f'{len(cells)}, {sum(cells.values()) / 60:.0f} minutes in all'),
     ('gates', GATES),
   )
+
+
+def _other_versions(records: Sequence[Row], versions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+  """Return a line on the cells that were measured with other versions, such as other kernels; empty without any."""
+  of_cells = {row['cell']: row.get('versions', {}) for row in records if 'cell' in row}
+  counts: dict[str, int] = {}
+  for of_one in of_cells.values():
+    names = [name for name in (*versions, *of_one) if of_one.get(name) != versions.get(name)]
+    if names:
+      shown = ', '.join(f'{name} {of_one.get(name, "not recorded")}' for name in dict.fromkeys(names))
+      counts[shown] = counts.get(shown, 0) + 1
+  if not counts:
+    return ()
+  shown = '; '.join(f'{count} with {which}' for which, count in sorted(counts.items()))
+  return (('cells of other versions', f'of {len(of_cells)}: {shown}'),)
 
 
 def _day(time: float) -> str:

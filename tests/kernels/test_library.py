@@ -156,3 +156,21 @@ def test_without_a_compiler_one_line_says_so(monkeypatch, tmp_path):
   with pytest.raises(InputError, match='no-such-compiler: No such file'):
     library.build()
   assert not list(tmp_path.iterdir())
+
+
+@built
+def test_the_version_follows_from_the_sources(tmp_path, monkeypatch):
+  for file in library.FOLDER.glob('*.[ch]*'):
+    shutil.copy(file, tmp_path)
+  version = library.version()
+  assert len(version) == 8
+  monkeypatch.setattr(library, 'FOLDER', tmp_path)
+  library.version.cache_clear()
+  assert library.version() == version
+  (tmp_path / 'lstm.cc').write_text((tmp_path / 'lstm.cc').read_text() + '// faster')
+  library.version.cache_clear()
+  assert library.version() not in (version, None)
+  monkeypatch.setattr(library, 'load', lambda: False)
+  library.version.cache_clear()
+  assert library.version() is None
+  library.version.cache_clear()

@@ -4,6 +4,7 @@ Adding a claim: write a module and add it to the list. Numbers are for good.
 """
 
 from comparison.articles.transformer_vs_rnn import (
+  all_pairs,
   architecture,
   attention,
   capability,
@@ -31,6 +32,7 @@ from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
 from comparison.claims.article import Article, numbered
 
 _MODULES = (
+  all_pairs,
   architecture,
   attention,
   capability,

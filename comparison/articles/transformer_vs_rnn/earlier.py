@@ -52,7 +52,9 @@ def sequential_steps(records: Sequence[Row]) -> Verdict:
     return undecided('fewer than two lengths of 64 … 1,024 were measured for both sides')
   longest = max(levels(steps, 'length'))
   text = f'At a constant number of tokens: {"; ".join(map(str, points))}.'
-  rungs = ladder([r for r in steps if r['length'] == longest], f'dependent steps at T = {longest:,}')
+  rungs = ladder(
+    [r for r in steps if r['length'] == longest], f'dependent steps at T = {longest:,}', recurrent=RECURRENT
+  )
   return combine(points, text, ladder=rungs, beside=beside(records, 'training_time', 'step_seconds'))
 
 
@@ -82,17 +84,19 @@ def quadratic(records: Sequence[Row]) -> Verdict:
   longest = max(levels(found['temporary_bytes'], 'length'))
   text = 'Above 2,000 tokens, with the best backend of each side: ' + '; '.join(str(p) for p in points) + '.'
   memory = [r for r in where(records, 'forward_latency', 'temporary_bytes') if r['length'] == longest]
-  return combine(points, text, ladder=ladder(memory, f'MB of temporaries at T = {longest:,}', 1e-6))
+  return combine(
+    points, text, ladder=ladder(memory, f'MB of temporaries at T = {longest:,}', 1e-6, recurrent=RECURRENT)
+  )
 
 
 def always_trains_faster(records: Sequence[Row]) -> Verdict:
   """Apply the first rule of claim 3: at every length up to 1,024, by any margin."""
-  return speed_of_training(records, 1024, 1.0, 'always')
+  return speed_of_training(records, 1024, 1.0, 'always', recurrent=RECURRENT)
 
 
 def latency_everywhere(records: Sequence[Row], low: int, high: int, rnn_first: bool) -> Verdict:
   """Apply the first rules of claims 24 (at every length and size) and 25 (always)."""
-  return speed_of_reading(records, low, high, rnn_first, 'each' if rnn_first else 'always')
+  return speed_of_reading(records, low, high, rnn_first, 'each' if rnn_first else 'always', RECURRENT)
 
 
 def crossing_of_latency(records: Sequence[Row]) -> Verdict:
@@ -118,7 +122,7 @@ def crossing_of_latency(records: Sequence[Row]) -> Verdict:
     return undecided('fewer than two lengths were measured for both sides')
   text = '; '.join(str(p) for p in points) + ' (inf: at none).'
   text += ' The arithmetic stands on any device: 10,000 tokens make 100,000,000 pairs.'
-  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3)
+  rungs = ladder([r for r in rows if r['length'] == longest], f'ms at T = {longest:,}', 1e3, recurrent=RECURRENT)
   others = beside(records, 'forward_latency', 'forward_seconds', low=1000)
   early = [p for p in points if p.interval.high < 1000]
   if early:

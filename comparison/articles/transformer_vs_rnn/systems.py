@@ -1,10 +1,13 @@
 """Claims about systems: bytes of state, of scores, of optimiser and of back-propagation."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from comparison import statistics
 from comparison.claims.base import (
+  ELMAN,
   FIRST,
+  GATED,
   RECURRENT,
   STATE_BYTES,
   TRANSFORMER,
@@ -20,30 +23,34 @@ from comparison.claims.base import (
 )
 from comparison.claims.points import Point, above, below, combine, not_measured, undecided
 from comparison.claims.quality import TEACHER_FORCED
+from comparison.claims.speed import AS_IN_THE_BOX, GATED_ALONE
 from comparison.records import Row
 from comparison.statistics import Interval
 
 LENGTH = 2048  # tokens that the claim about the scores names
 
 
-def negligible_state(records: Sequence[Row]) -> Verdict:
+def negligible_state(records: Sequence[Row], recurrent: Sequence[str] = GATED) -> Verdict:
   rows = where(records, 'state_bytes', 'state_bytes')
   if not rows:
     return not_measured('state_bytes')
-  points = []
+  points, beside = [], []
   for size in levels(rows, 'size'):
     here = [r for r in rows if r.get('size') == size and r['length'] == 1000 and r['batch'] == 1]
     cache = [r['value'] for r in here if r['architecture'] == TRANSFORMER and r['backend'] == 'multi-head']
     for row in here:
-      if row['architecture'] in RECURRENT and cache:
+      if row['architecture'] in (*recurrent, ELMAN) and cache:
         share = Interval.exact(100 * row['value'] / cache[0])
-        points.append(
-          below(f'state of the {row["architecture"]} at {size:,.0f} parameters, of the cache', share, 1.0, unit='%')
-        )
+        label = f'state of the {row["architecture"]} at {size:,.0f} parameters, of the cache'
+        point = below(label, share, 1.0, unit='%')
+        if row['architecture'] in recurrent:
+          points.append(point)
+        else:
+          beside.append(str(point))
   if not points:
     return undecided('no state was measured at 1,000 tokens for both sides')
   points.sort(key=lambda point: -point.interval.value)
-  return combine(points, '; '.join(map(str, points)) + ', for one sequence of 1,000 tokens.')
+  return combine(points, '; '.join(map(str, points)) + ', for one sequence of 1,000 tokens.', beside=tuple(beside))
 
 
 def score_bytes(records: Sequence[Row]) -> Verdict:
@@ -163,11 +170,22 @@ CLAIMS = (
     'The memory that an RNN needs for its state is negligible.',
     'Bytes of the state of one sequence over the bytes of the key/value cache of a Transformer with as many '
     'parameters, at 1,000 tokens.',
-    'below 1 % of the cache',
+    'the state of LSTM and GRU is below 1 % of the cache',
     'above 1 % of the cache',
     ('state_bytes',),
     negligible_state,
     (STATE_BYTES,),
+    revised=f'in version 2 {AS_IN_THE_BOX}',
+    since=GATED_ALONE,
+    earlier=(
+      Rule(
+        1,
+        FIRST,
+        'below 1 % of the cache',
+        'above 1 % of the cache',
+        functools.partial(negligible_state, recurrent=RECURRENT),
+      ),
+    ),
   ),
   Claim(
     48,

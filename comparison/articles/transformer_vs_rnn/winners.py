@@ -1,9 +1,9 @@
 """Claims that count winners over a list of cells: the regimes by length, and the conclusion of the article."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
-
-import numpy as np
+import functools
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from comparison import statistics
 from comparison.claims.backends import best_rounds
@@ -11,6 +11,7 @@ from comparison.claims.base import (
   GATED,
   TRANSFORMER,
   Claim,
+  Rule,
   Verdict,
   grids,
   levels,
@@ -24,7 +25,7 @@ from comparison.claims.quality import QUALITIES
 from comparison.records import Row
 from comparison.statistics import Interval
 
-WRITTEN = '2026-11-29 02:50'
+WRITTEN, BY_SIZE = '2026-11-29 02:50', '2026-11-29 20:29'
 RNN, OPEN = 'RNN', 'open'
 # The cells that are counted, written down before they are: those of these lengths that were measured. No length that
 # an experiment measures is left out; bands are the article's, in tokens.
@@ -33,7 +34,7 @@ BANDS: tuple[tuple[str, int, int, str], ...] = (
   ('medium', 100, 1000, TRANSFORMER),
   ('long', 1001, 10**9, RNN),
 )
-COSTS: Mapping[str, tuple[str, str]] = {
+COSTS: dict[str, tuple[str, str]] = {
   'latency of one sequence': ('forward_latency', 'forward_seconds'),
   'training step': ('training_time', 'step_seconds'),
   'generation': ('decoding', 'generation_seconds'),
@@ -45,6 +46,7 @@ class Cell(NamedTuple):
   """One place where both sides were measured: what, its size and batch, where, and who wins (or `open`)."""
 
   measure: str
+  size: Any
   regime: str
   at: float
   winner: str
@@ -62,7 +64,7 @@ def cost_cells(records: Sequence[Row], measures: Iterable[str]) -> list[Cell]:
         if rounds:
           ratio = statistics.median(rounds)
           winner = RNN if ratio.high < 1 else TRANSFORMER if ratio.low > 1 else OPEN
-          cells.append(Cell(measure, regime, length, winner))
+          cells.append(Cell(measure, grid[0].get('size'), regime, length, winner))
   return cells
 
 
@@ -75,7 +77,8 @@ def quality_cells(records: Sequence[Row]) -> list[Cell]:
         here = tuned([r for r in grid if r[coordinate] == x], 'architecture', 'block')
         rnn, transformer = _best(here, GATED, higher), _best(here, (TRANSFORMER,), higher)
         if rnn and transformer:
-          cells.append(Cell(measure, regime, x, _better(rnn, transformer, higher)))
+          winner = _better(rnn, transformer, higher)
+          cells.append(Cell(measure, grid[0].get('size'), regime, x, winner))
   return cells
 
 
@@ -95,15 +98,26 @@ def _better(rnn: Interval, transformer: Interval, higher: bool) -> str:
   return TRANSFORMER if ((transformer.low > rnn.high) if higher else (transformer.high < rnn.low)) else OPEN
 
 
-def share(cells: Sequence[Cell], predicted: Mapping[Cell, str]) -> float:
-  """Return the share of cells that the predicted side wins; sizes weigh the same, however many lengths each has."""
-  by_size: dict[tuple[str, str], list[float]] = {}
+def share(cells: Sequence[Cell], winner: str, by_size: bool) -> float:
+  """Return the share of cells that a side wins, lengths weighing the same within a measure, size and batch.
+
+  by_size: whether these weigh the same within a size, and sizes among each other; else they all weigh the same, so that
+  a size with more measures or batches than another weighs more.
+  """
+  groups: dict[tuple[Any, str, str], list[bool]] = {}
   for cell in cells:
-    by_size.setdefault((cell.measure, cell.regime), []).append(float(cell.winner == predicted[cell]))
-  return float(np.mean([np.mean(wins) for wins in by_size.values()]))
+    groups.setdefault((cell.size, cell.measure, cell.regime), []).append(cell.winner == winner)
+  of_sizes: dict[Any, list[Fraction]] = {}
+  for (size, *group), wins in groups.items():
+    of_sizes.setdefault(size if by_size else (size, *group), []).append(Fraction(sum(wins), len(wins)))
+  return float(_mean([_mean(shares) for shares in of_sizes.values()]))
 
 
-def regimes(records: Sequence[Row]) -> Verdict:
+def _mean(shares: Sequence[Fraction]) -> Fraction:
+  return sum(shares, Fraction()) / len(shares)
+
+
+def regimes(records: Sequence[Row], by_size: bool = True) -> Verdict:
   cells = cost_cells(records, ('latency of one sequence', 'generation'))
   if not cells:
     return not_measured('forward_latency')
@@ -111,7 +125,7 @@ def regimes(records: Sequence[Row]) -> Verdict:
   for band, low, high, winner in BANDS:
     inside = [cell for cell in cells if low <= cell.at <= high]
     if inside:
-      wins = Interval.exact(share(inside, dict.fromkeys(inside, winner)))
+      wins = Interval.exact(share(inside, winner, by_size))
       side = 'RNN' if winner == RNN else 'Transformer'
       label = f'{band} ({low:,} tokens on), share of {len(inside)} cells that the {side} wins'
       points.append(Point(label, wins, wins.value >= 0.8, wins.value < 0.5))
@@ -121,7 +135,7 @@ def regimes(records: Sequence[Row]) -> Verdict:
   return combine(points, '; '.join(f'{point} ({said})' for point, said in zip(points, text, strict=True)) + '.')
 
 
-def clear_choice(records: Sequence[Row]) -> Verdict:
+def clear_choice(records: Sequence[Row], by_size: bool = True) -> Verdict:
   costs = [cell for cell in cost_cells(records, COSTS) if cell.at < CLEAR]
   qualities = quality_cells(records)
   if not costs and not qualities:
@@ -129,7 +143,7 @@ def clear_choice(records: Sequence[Row]) -> Verdict:
   points, text = [], []
   for label, cells in (('cost', costs), ('quality', qualities)):
     if cells:
-      wins = Interval.exact(share(cells, dict.fromkeys(cells, TRANSFORMER)))
+      wins = Interval.exact(share(cells, TRANSFORMER, by_size))
       point = Point(
         f'{label}: share of {len(cells)} cells that the Transformer wins', wins, wins.value >= 0.8, wins.value < 0.5
       )
@@ -137,7 +151,8 @@ def clear_choice(records: Sequence[Row]) -> Verdict:
       text.append(f'{point} ({counted(cells)})')
   if len(points) < 2:
     return undecided('cost or quality was not measured for both sides')
-  return combine(points, '; '.join(text) + '.')
+  notes = ('The shares are those of this device alone; the sentence presumes "sufficient computational resources"',)
+  return combine(points, '; '.join(text) + '.', notes=notes)
 
 
 def counted(cells: Sequence[Cell]) -> str:
@@ -156,7 +171,12 @@ def counted(cells: Sequence[Cell]) -> str:
 
 COUNTING = (
   'A cell is a length, a size and (in generation) a batch; the best backend of LSTM or GRU against the best of the '
-  'Transformer; a side wins with the whole interval; sizes weigh the same; no length that was measured is left out'
+  'Transformer; a side wins with the whole interval. Lengths weigh the same within a measure, size and batch, these '
+  'within a size, and sizes among each other; no length that was measured is left out'
+)
+REVISED = (
+  'in version 2 sizes weigh the same; in version 1 each measure and batch of a size did, so that a size with three of '
+  'them weighed three times as much as one with a single one'
 )
 
 CLAIMS = (
@@ -165,13 +185,24 @@ CLAIMS = (
     'Winners by length',
     'The RNN wins below 100 tokens, the Transformer from 100 to 1,000, the RNN beyond.',
     f'Latency of one sequence and time of a whole generation. {COUNTING}.',
-    'the side that the article names wins 80 % of the cells or more in each of the three bands',
+    'the side that the article names wins 80 % of the cells or more in each of the three bands, sizes weighing the '
+    'same',
     'it wins less than half of them in each',
     ('forward_latency',),
     regimes,
     beside=('decoding',),
+    revised=REVISED,
     words='"Winner: RNN", "Winner: Transformer", "Winner: RNN for very long sequences"',
-    since=WRITTEN,
+    since=BY_SIZE,
+    earlier=(
+      Rule(
+        1,
+        WRITTEN,
+        'the side that the article names wins 80 % of the cells or more in each of the three bands',
+        'it wins less than half of them in each',
+        functools.partial(regimes, by_size=False),
+      ),
+    ),
   ),
   Claim(
     60,
@@ -179,13 +210,22 @@ CLAIMS = (
     'Below 4,000 tokens the Transformer is the clear choice.',
     f'Cost: training step, latency, generation below {CLEAR:,} tokens. Quality: recall, reach and loss by token index, '
     f'at the best learning rate on validation. {COUNTING}.',
-    'the Transformer wins 80 % of the cells of cost or more, and of those of quality',
+    'the Transformer wins 80 % of the cells of cost or more, and of those of quality, sizes weighing the same',
     'it wins less than half of both',
     ('forward_latency', 'training_time', 'recall_capacity'),
     clear_choice,
     beside=('decoding', 'reach', 'token_index'),
+    revised=f'{REVISED}; and the statement is about any device with enough resources, not about GPUs alone',
     words='"sufficient computational resources", "sequence lengths under 4,000 tokens", "the clear choice"',
-    speaks_of='GPUs',
-    since=WRITTEN,
+    since=BY_SIZE,
+    earlier=(
+      Rule(
+        1,
+        WRITTEN,
+        'the Transformer wins 80 % of the cells of cost or more, and of those of quality',
+        'it wins less than half of both',
+        functools.partial(clear_choice, by_size=False),
+      ),
+    ),
   ),
 )

@@ -94,11 +94,19 @@ def cache() -> pathlib.Path | None:
 @functools.cache
 def library() -> pathlib.Path | None:
   """Return where the library for these sources, this processor and this jaxlib is or would be."""
-  digest = hashlib.sha256(' '.join((*FLAGS, jax.lib.__version__, sys.platform, _processor())).encode())
-  for file in sorted(FOLDER.glob('*.[ch]*')):
-    digest.update(file.name.encode() + file.read_bytes())
+  built_for = ' '.join((*FLAGS, jax.lib.__version__, sys.platform, _processor())).encode()
   folder = cache()
-  return None if folder is None else folder / f'{digest.hexdigest()[:16]}.so'
+  return None if folder is None else folder / f'{_digest(built_for + _sources())[:16]}.so'
+
+
+@functools.cache
+def version() -> str | None:
+  """Return a short hash of the sources and the compiler's flags; None where the kernels are not in use."""
+  return _digest(' '.join(FLAGS).encode() + _sources())[:8] if load() else None
+
+
+def _sources() -> bytes:
+  return b''.join(file.name.encode() + file.read_bytes() for file in sorted(FOLDER.glob('*.[ch]*')))
 
 
 def _processor() -> str:

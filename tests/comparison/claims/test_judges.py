@@ -47,6 +47,8 @@ from tests.comparison.claims.invented import (
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
 from tests.comparison.claims.invented_real import CASES as REAL
+from tests.comparison.claims.invented_speed import CASES as SPEED
+from tests.comparison.claims.invented_speed import EARLIER as SPEED_EARLIER
 from tests.comparison.claims.invented_trials import CASES as TRIALS
 
 GROWING, STEEP, INFINITE = (1024, 2048, 4096), (1024, 4096, 8192), float('inf')
@@ -241,7 +243,8 @@ EARLIER = [
   (53, 1, 'supported', training_bytes(56, 30)),
   (53, 1, 'contradicted', training_bytes(20, 2)),
 ]  # fmt: skip
-CASES += TRIALS + REAL + DEVICES
+CASES += TRIALS + REAL + DEVICES + SPEED
+EARLIER += SPEED_EARLIER
 ALL = [row for _, _, records in CASES for row in records]
 
 

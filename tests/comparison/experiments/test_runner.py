@@ -10,6 +10,7 @@ from comparison import records
 from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.base import SCALES, Experiment
 from seqmodels.errors import InputError
+from training import provenance
 from training.files import Lock, WriteError
 
 
@@ -50,6 +51,17 @@ def test_a_new_version_is_run_again_and_replaces_the_old_rows(tmp_path):
   run(Counting(), tmp_path)
   assert run(Counting(version=2), tmp_path).run == 10
   assert {row['version'] for row in records.select(records.read_all(tmp_path))} == {2}
+
+
+def test_rows_tell_kernels_apart_and_their_cells_are_not_run_again(tmp_path, monkeypatch):
+  monkeypatch.setattr(provenance.library, 'version', lambda: 'aaa')
+  run(Counting(), tmp_path, only={'i': [0]})
+  monkeypatch.setattr(provenance.library, 'version', lambda: 'bbb')
+  assert run(Counting(), tmp_path) == (9, 1, 0)
+  monkeypatch.setattr(provenance.library, 'version', lambda: None)
+  assert 'C++ kernels' not in provenance.machine_identity()['versions']
+  found = [row['versions'].get('C++ kernels') for row in records.read_all(tmp_path) if row['metric'] == 'm']
+  assert found == ['aaa'] + 9 * ['bbb']
 
 
 def test_a_failing_cell_leaves_its_error_stops_nobody_and_is_tried_again(tmp_path):

@@ -6,6 +6,7 @@ from comparison import report
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims.base import Plot
 from comparison.report import figures, markdown, quality, tables
+from comparison.report.page import header
 from tests.comparison.claims.invented import recall, training
 from tests.comparison.claims.test_quality import records as second_budget
 
@@ -164,3 +165,16 @@ def test_legends_are_in_words():
 
 def test_bars_begin_at_zero():
   assert not [plot for claim in CLAIMS.values() for plot in claim.plots if plot.log_y and plot.x == 'part']
+
+
+def test_cells_of_other_kernels_are_counted():
+  cell = lambda name, time, **versions: {
+    **IDENTITY, 'experiment': 'timing', 'metric': 'm', 'value': 1.0, 'cell': name, 'time': time, 'versions': versions,
+  }  # fmt: skip
+  new = [cell(f'new {i}', 2.0, jax='1', **{'C++ kernels': 'bbb'}) for i in range(3)]
+  old = [cell(f'old {i}', 1.0, jax='1', **{'C++ kernels': 'aaa'}) for i in range(2)]
+  first = [cell('first', 0.0, jax='1')]
+  shown = dict(header([*new, *old, *first]))
+  assert shown['versions'] == 'jax 1, C++ kernels bbb'
+  assert shown['cells of other versions'] == 'of 6: 2 with C++ kernels aaa; 1 with C++ kernels not recorded'
+  assert 'cells of other versions' not in dict(header(new))

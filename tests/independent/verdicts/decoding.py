@@ -19,7 +19,6 @@ from tests.independent.verdicts.outcome import (
 )
 from tests.independent.verdicts.reading import (
   GATED,
-  RECURRENT,
   TRANSFORMER,
   Row,
   at,
@@ -46,11 +45,12 @@ QUALITIES = (
   ('reach', 'accuracy', 'length', True),
   ('token_index', 'loss', 'index', False),
 )
-Wins = list[tuple[float, str]]  # of one measure and size: length or another coordinate, and the winner
+Wins = list[tuple[float, str]]  # of one measure, size and batch: length or another coordinate, and the winner
+Group = tuple[float | None, Wins]  # a size, and one of its measures or batches
 
 
-def claim_27(rows: Sequence[Row]) -> Outcome:
-  tokens = of(take(rows, 'decoding', 'token_seconds'), *RECURRENT)
+def claim_27(rows: Sequence[Row], recurrent: Sequence[str] = GATED) -> Outcome:
+  tokens = of(take(rows, 'decoding', 'token_seconds'), *recurrent)
   lines = [line for grid in regimes(tokens, 'batch') for line in grouped(grid, series).values()]
   lines = [line for line in lines if len(values(line, 'position')) > 1]
   found = []
@@ -104,15 +104,16 @@ def claim_30(rows: Sequence[Row]) -> Outcome:
   return each(found) if times else ABSENT
 
 
-def costs(rows: Sequence[Row], names: Iterable[str], keep: Callable[[float], bool]) -> list[Wins]:
+def costs(rows: Sequence[Row], names: Iterable[str], keep: Callable[[float], bool]) -> list[Group]:
   """Return the winners of each measure, size and, in generation, batch, at the lengths to keep."""
   found = []
   for name in names:
     experiment, metric = COSTS[name]
     for grid in regimes(take(rows, experiment, metric), *(['batch'] if name == 'generation' else [])):
       rounds = mapped(grid, 'length', lambda here: rounds_of(here, GATED, (TRANSFORMER,)))
-      found.append([(length, faster(estimates.median(of_one))) for length, of_one in rounds.items() if keep(length)])
-  return [wins for wins in found if wins]
+      wins = [(length, faster(estimates.median(of_one))) for length, of_one in rounds.items() if keep(length)]
+      found.append((grid[0].get('size'), wins))
+  return [group for group in found if group[1]]
 
 
 def faster(recurrent_over_attention: Estimate) -> str:
@@ -121,7 +122,7 @@ def faster(recurrent_over_attention: Estimate) -> str:
   return ATTENTION if recurrent_over_attention.low > 1 else OPEN
 
 
-def qualities(rows: Sequence[Row]) -> list[Wins]:
+def qualities(rows: Sequence[Row]) -> list[Group]:
   found = []
   for experiment, metric, coordinate, higher in QUALITIES:
     for grid in regimes(take(rows, experiment, metric)):
@@ -131,7 +132,7 @@ def qualities(rows: Sequence[Row]) -> list[Wins]:
         sides = best_model(of(here, *GATED), higher), best_model(of(here, TRANSFORMER), higher)
         if sides[0] and sides[1]:
           wins.append((x, better(sides[0], sides[1], higher)))
-      found += [wins] if wins else []
+      found += [(grid[0].get('size'), wins)] if wins else []
   return found
 
 
@@ -155,16 +156,19 @@ def better(recurrent: Estimate, attention: Estimate, higher: bool) -> str:
   return name if is_apart else OPEN
 
 
-def share_of(wins: Sequence[Wins], winner: str) -> float:
-  """Return the share of the cells that a side wins; each measure and size weighs the same."""
-  return float(np.mean([np.mean([won == winner for _, won in of_one]) for of_one in wins]))
+def share_of(groups: Sequence[Group], winner: str, is_by_size: bool) -> float:
+  """Return the share of the cells that a side wins; each size weighs the same, or else each group."""
+  shares = [(size, sum(won == winner for _, won in wins) / len(wins)) for size, wins in groups]
+  sizes = {size for size, _ in shares}
+  means = [float(np.mean([share for of, share in shares if of == size])) for size in sizes]
+  return round(float(np.mean(means if is_by_size else [share for _, share in shares])), 12)
 
 
-def band(rows: Sequence[Row], low: float, high: float, winner: str) -> Regime | None:
-  wins = costs(rows, ('latency', 'generation'), lambda length: low <= length <= high)
-  if not wins:
+def band(rows: Sequence[Row], low: float, high: float, winner: str, is_by_size: bool) -> Regime | None:
+  groups = costs(rows, ('latency', 'generation'), lambda length: low <= length <= high)
+  if not groups:
     return None
-  share = share_of(wins, winner)
+  share = share_of(groups, winner, is_by_size)
   return number(f'{low} to {high} tokens', share, share >= 0.8, share < 0.5)
 
 
@@ -187,19 +191,20 @@ def _by_position(rows: Sequence[Row]) -> list[Estimate]:
   return [estimates.median([1000 * seconds for seconds in found[1]]) for found in chosen if found]
 
 
-def claim_34(rows: Sequence[Row]) -> Outcome:
-  bands = band(rows, 1, 99, RNN), band(rows, 100, 1000, ATTENTION), band(rows, 1001, float('inf'), RNN)
+def claim_34(rows: Sequence[Row], is_by_size: bool = True) -> Outcome:
+  ends = (1, 99, RNN), (100, 1000, ATTENTION), (1001, float('inf'), RNN)
+  bands = [band(rows, *of_one, is_by_size) for of_one in ends]
   if not any(bands):
     return ABSENT
   found = [regime for regime in bands if regime]
   return each(found) if len(found) == len(bands) else UNDECIDED
 
 
-def claim_60(rows: Sequence[Row]) -> Outcome:
+def claim_60(rows: Sequence[Row], is_by_size: bool = True) -> Outcome:
   sides = costs(rows, COSTS, lambda length: length < 4000), qualities(rows)
   if not any(sides):
     return ABSENT
   if not all(sides):
     return UNDECIDED
-  shares = [share_of(side, ATTENTION) for side in sides]
+  shares = [share_of(side, ATTENTION, is_by_size) for side in sides]
   return each([number(name, s, s >= 0.8, s < 0.5) for name, s in zip(('cost', 'quality'), shares, strict=True)])

@@ -17,7 +17,7 @@ from tests.independent.verdicts.outcome import (
   number,
   ratio,
 )
-from tests.independent.verdicts.reading import GATED, RECURRENT, TRANSFORMER, Row, at, of, regimes, take, values
+from tests.independent.verdicts.reading import GATED, TRANSFORMER, Row, at, of, regimes, take, values
 from tests.independent.verdicts.sides import best, both, rounds_of
 
 ATTENTION = (TRANSFORMER,)
@@ -77,13 +77,13 @@ def claim_45_stored(rows: Sequence[Row]) -> Outcome:
   )
 
 
-def claim_47(rows: Sequence[Row]) -> Outcome:
+def claim_47(rows: Sequence[Row], recurrent: Sequence[str] = GATED) -> Outcome:
   states = at(take(rows, 'state_bytes', 'state_bytes'), length=1000, batch=1)
   found = []
   for size in values(states, 'size'):
     cache = of(at(states, size=size, backend='multi-head'), TRANSFORMER)
     if cache:
-      own = of(at(states, size=size), *RECURRENT)
+      own = of(at(states, size=size), *recurrent)
       found += [100 * row['value'] / cache[0]['value'] for row in own]
   percentages = sorted(found, reverse=True)
   if not take(rows, 'state_bytes', 'state_bytes'):
@@ -119,13 +119,12 @@ def claim_48_growth(rows: Sequence[Row]) -> Outcome:
     return ABSENT
   found: list[Regime] = []
   if REFERENCE in shares:
-    found.append(number('stored scores', shares[REFERENCE], shares[REFERENCE] >= 1, shares[REFERENCE] < 0.5))
+    found.append(at_least('stored scores', estimates.exact(shares[REFERENCE]), 1.0, 0.5))
     stored = take(rows, 'attention_scores', 'temporary_bytes', backend=REFERENCE, **{'pass': 'forward'})
     if len(values(stored, 'length')) > 1:
       slope = estimates.exponent({row['length']: [row['value']] for row in stored})
       found.append(at_least('exponent of n', slope, 1.9, 1.5))
-  least = min(shares.values())
-  return each([*found, number('leanest', least, least >= 0.5, least < 0.5)])
+  return each([*found, at_least('leanest', estimates.exact(min(shares.values())), 0.5)])
 
 
 def claim_50(rows: Sequence[Row]) -> Outcome:

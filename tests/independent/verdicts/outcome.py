@@ -1,5 +1,6 @@
 """Regimes of a claim, and the one status that they make together."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from tests.independent.verdicts.reading import Row
 class Regime(NamedTuple):
   """A number, and whether its whole interval meets the threshold of support or of contradiction.
 
-  p_for, p_against: the p-values of "it is not above the threshold" and "it is not below the limit".
+  p_for, p_against: the p-values of "it is not above the threshold" and "it is not below the limit". size: of the
+  models, where sizes weigh the same. test: direction, threshold and limit.
   """
 
   label: str
@@ -19,6 +21,8 @@ class Regime(NamedTuple):
   contradicts: bool
   p_for: float | None = None
   p_against: float | None = None
+  size: float | None = None
+  test: tuple[float, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -48,13 +52,15 @@ def at_least(
   tests: tuple[float | None, float | None] = None, None
   if len(rounds):
     tests = p_value(rounds, threshold, above=True, noise=noise), p_value(rounds, limit, above=False, noise=noise)
-  return Regime(label, estimate, bool(estimate.low >= threshold), bool(estimate.high < limit), *tests)
+  regime = Regime(label, estimate, bool(estimate.low >= threshold), bool(estimate.high < limit), *tests)
+  return regime._replace(test=(1, threshold, limit))
 
 
 def at_most(label: str, estimate: Estimate, threshold: float, limit: float | None = None) -> Regime:
   """Return a regime that supports up to `threshold` and contradicts above `limit`, by default the same number."""
   limit = threshold if limit is None else limit
-  return Regime(label, estimate, bool(estimate.high <= threshold), bool(estimate.low > limit))
+  regime = Regime(label, estimate, bool(estimate.high <= threshold), bool(estimate.low > limit))
+  return regime._replace(test=(-1, threshold, limit))
 
 
 def ratio(label: str, rounds: Sequence[float], threshold: float = 1.0, limit: float | None = None) -> Regime:
@@ -77,8 +83,15 @@ def always(regimes: Sequence[Regime]) -> Outcome:
 
 
 def often(regimes: Sequence[Regime]) -> Outcome:
-  """Return what a statement of tendency is, by the majority of the regimes."""
-  return _outcome('often', regimes, _having(regimes, 'supports'), _having(regimes, 'contradicts'))
+  """Return what a statement of tendency is, by the majority of the regimes; each size has as many votes."""
+  count = {size: sum(regime.size == size for regime in regimes) for size in {regime.size for regime in regimes}}
+  votes = [math.lcm(*count.values()) // count[regime.size] for regime in regimes]
+  return _outcome('often', regimes, _having(regimes, 'supports'), _having(regimes, 'contradicts'), votes)
+
+
+def often_counted(regimes: Sequence[Regime]) -> Outcome:
+  """Return the same by the majority of all regimes: each has one vote."""
+  return often([regime._replace(size=None) for regime in regimes])
 
 
 def can(regimes: Sequence[Regime]) -> Outcome:
@@ -96,15 +109,20 @@ def _firm(regimes: Sequence[Regime], side: str, p: str) -> list[int]:
   return [place for place in _having(regimes, side) if rejected.get(place, True)]
 
 
-def _outcome(kind: str, regimes: Sequence[Regime], favour: list[int], against: list[int]) -> Outcome:
+def _outcome(
+  kind: str, regimes: Sequence[Regime], favour: list[int], against: list[int], votes: Sequence[int] = ()
+) -> Outcome:
   if not regimes:
     return UNDECIDED
-  status = _status(kind, len(regimes), len(favour), len(against))
+  votes = votes or [1] * len(regimes)
+  status = _status(kind, sum(votes), *(sum(votes[place] for place in side) for side in (favour, against)))
   unclear = [
     place for place, regime in enumerate(regimes) if not regime.supports and not regime.contradicts
   ] or [place for place in range(len(regimes)) if place not in (*favour, *against)]  # fmt: skip
   deciding = {'supported': favour, 'undecided': unclear}.get(status) or against or unclear or favour
-  return Outcome(status, regimes[deciding[0]].estimate, tuple(regimes))
+  # Numbers with another test than the first are of another kind.
+  ordered = sorted(regimes[i].estimate for i in deciding if regimes[i].test == regimes[deciding[0]].test)
+  return Outcome(status, ordered[math.ceil(len(ordered) / 2) - 1], tuple(regimes))
 
 
 def _status(kind: str, count: int, favour: int, against: int) -> str:

@@ -60,7 +60,8 @@ def over_lengths(
     for length in values(grid, 'length'):
       rounds = rounds_of(at(grid, length=length), numerator, denominator)
       if rounds:
-        found.append(ratio(f'T = {length}, {grid[0].get("size")}', rounds, threshold, limit))
+        size = grid[0].get('size')
+        found.append(ratio(f'T = {length}, {size}', rounds, threshold, limit)._replace(size=size))
   return sorted(found, key=lambda regime: regime.estimate.value)
 
 

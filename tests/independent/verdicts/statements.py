@@ -1,12 +1,13 @@
 """All claims: the experiments that each needs, its rules with the time that they were written, and one verdict."""
 
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.independent.verdicts import data, decoding, forms, learned, memory, timing, trials
 from tests.independent.verdicts.outcome import ABSENT, Outcome, Rule
-from tests.independent.verdicts.reading import Row
+from tests.independent.verdicts.reading import RECURRENT, Row
 
 # When rules were written, UTC.
 FIRST, REVIEW, SECOND, EVENING = '2026-11-22 19:43', '2026-11-25 17:36', '2026-11-25 19:41', '2026-11-25 22:03'
@@ -14,11 +15,8 @@ WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '202
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
-NOISE = '2026-11-29 17:15'
-RANGE = '2026-11-29 20:33'
-ENCODED = '2026-11-29 20:28'
-STATES = '2026-11-29 20:42'
-TREND = '2026-11-29 21:02'
+NOISE, ENCODED, BOX = '2026-11-29 17:15', '2026-11-29 20:28', '2026-11-29 20:29'
+RANGE, STATES, TREND = '2026-11-29 20:33', '2026-11-29 20:42', '2026-11-29 21:02'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -39,19 +37,33 @@ def _one(
   return Statement(experiments, ((version, since, rule),), about, definition)
 
 
+def _of_all_rnns(judge: Callable[..., Outcome]) -> Rule:
+  """Return a rule that has the Elman network among the RNNs."""
+  return functools.partial(judge, recurrent=RECURRENT)
+
+
 STATEMENTS: dict[int, Statement] = {
   1: Statement(
-    ('training_time',), ((2, EVENING, timing.claim_1_of_steps_and_times), (3, WORDS, timing.claim_1_of_steps))
+    ('training_time',),
+    (
+      (2, EVENING, timing.claim_1_of_steps_and_times), (3, WORDS, _of_all_rnns(timing.claim_1_of_steps)),
+      (4, BOX, timing.claim_1_of_steps),
+    ),
   ),
-  2: _one(timing.claim_2, LAST, 'training_time', about='GPUs'),
+  2: Statement(('training_time',), ((1, LAST, timing.claim_2_of_all_rnns), (2, BOX, timing.claim_2)), 'GPUs'),
   3: Statement(
-    ('training_time',), ((1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_twice_as_fast)), 'GPUs'
+    ('training_time',),
+    (
+      (1, FIRST, timing.claim_3_everywhere), (2, WORDS, timing.claim_3_of_all_rnns),
+      (3, BOX, timing.claim_3_twice_as_fast),
+    ),
+    'GPUs',
   ),
-  4: _one(timing.claim_4, LAST, 'training_time', about='GPUs'),
+  4: Statement(('training_time',), ((1, LAST, _of_all_rnns(timing.claim_4)), (2, BOX, timing.claim_4)), 'GPUs'),
   5: Statement(
     ('training_bytes',), ((1, BYTES, memory.claim_5_of_the_largest), (2, RANGE, memory.claim_5_of_every_size))
   ),
-  6: _one(timing.claim_6, BYTES, 'training_time'),
+  6: Statement(('training_time',), ((1, BYTES, timing.claim_6_of_all_rnns), (2, BOX, timing.claim_6))),
   7: Statement(
     ('recall_capacity',),
     (
@@ -62,7 +74,11 @@ STATEMENTS: dict[int, Statement] = {
   8: _one(trials.claim_8, SCIENCE, 'long_lags'),
   9: Statement(('reach',), ((2, REVIEW, learned.claim_9_of_one_encoding), (3, ENCODED, learned.claim_9))),
   10: Statement(
-    ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
+    ('forward_latency',),
+    (
+      (1, FIRST, timing.claim_10_of_exponents), (2, WORDS, _of_all_rnns(timing.claim_10_of_parts)),
+      (3, BOX, timing.claim_10_of_parts),
+    ),
   ),
   11: _one(trials.claim_11, OPTIMISED, 'positions_of_recurrence'),
   12: _one(learned.claim_12, FIRST, 'order'),
@@ -78,20 +94,37 @@ STATEMENTS: dict[int, Statement] = {
   22: _one(forms.claim_22, SCIENCE, 'state_sizes'),
   23: _one(data.claim_23, NOISE, 'few_sequences'),
   24: Statement(
-    ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))
+    ('forward_latency',),
+    (
+      (1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_of_all_rnns),
+      (3, BOX, timing.claim_24_somewhere),
+    ),
   ),
-  25: Statement(('forward_latency',), ((1, FIRST, timing.claim_25_everywhere), (2, WORDS, timing.claim_25_mostly))),
+  25: Statement(
+    ('forward_latency',),
+    (
+      (1, FIRST, timing.claim_25_everywhere), (2, WORDS, timing.claim_25_of_all_rnns),
+      (3, BOX, timing.claim_25_mostly),
+    ),
+  ),
   26: Statement(
-    ('forward_latency',), ((1, FIRST, timing.claim_26_of_crossing), (2, WORDS, timing.claim_26_of_exponents))
+    ('forward_latency',),
+    (
+      (1, FIRST, timing.claim_26_of_crossing), (2, WORDS, _of_all_rnns(timing.claim_26_of_exponents)),
+      (3, BOX, timing.claim_26_of_exponents),
+    ),
   ),
-  27: _one(decoding.claim_27, EVENING, 'decoding', version=2),
+  27: Statement(('decoding',), ((2, EVENING, _of_all_rnns(decoding.claim_27)), (3, BOX, decoding.claim_27))),
   28: _one(decoding.claim_28, FIRST, 'decoding'),
   29: _one(decoding.claim_29, FIRST, 'state_bytes', 'decoding', definition=True),
   30: _one(decoding.claim_30, EXISTING, 'decoding'),
   31: Statement(('batching',), ((1, BYTES, memory.claim_31_every_size), (2, ROOM, memory.claim_31_with_room))),
   32: _one(memory.claim_32, BYTES, 'batching'),
   33: _one(memory.claim_33, BYTES, 'serving'),
-  34: _one(decoding.claim_34, EXISTING, 'forward_latency'),
+  34: Statement(
+    ('forward_latency',),
+    ((1, EXISTING, functools.partial(decoding.claim_34, is_by_size=False)), (2, BOX, decoding.claim_34)),
+  ),
   35: Statement(
     ('token_index',),
     (
@@ -110,7 +143,7 @@ STATEMENTS: dict[int, Statement] = {
   44: _one(data.claim_44, SCIENCE, 'acoustic_split'),
   45: Statement(('training_bytes',), ((1, LAST, memory.claim_45_stored), (2, RANGE, memory.claim_45_leanest))),
   46: _one(data.claim_46, SCIENCE, 'video_forms'),
-  47: _one(memory.claim_47, FIRST, 'state_bytes'),
+  47: Statement(('state_bytes',), ((1, FIRST, _of_all_rnns(memory.claim_47)), (2, BOX, memory.claim_47))),
   48: Statement(
     ('attention_scores',),
     (
@@ -131,7 +164,10 @@ STATEMENTS: dict[int, Statement] = {
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
   58: _one(forms.claim_58, SCIENCE, 'approximations'),
   59: _one(forms.claim_59, SCIENCE, 'attention_shares'),
-  60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', about='GPUs'),
+  60: Statement(
+    ('forward_latency', 'training_time', 'recall_capacity'),
+    ((1, EXISTING, functools.partial(decoding.claim_60, is_by_size=False)), (2, BOX, decoding.claim_60)),
+  ),
 }  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from tests.independent.verdicts.outcome import (
   can,
   each,
   often,
+  often_counted,
   ratio,
 )
 from tests.independent.verdicts.reading import (
-  COMPARED,
+  GATED,
   RECURRENT,
   TRANSFORMER,
   Row,
@@ -32,6 +33,7 @@ from tests.independent.verdicts.reading import (
   values,
 )
 from tests.independent.verdicts.sides import (
+  Side,
   best,
   exponent_of_best,
   least_exponent,
@@ -54,11 +56,11 @@ def counted_steps(rows: Sequence[Row]) -> list[Row]:
   return [row for row in take(rows, 'training_time', 'sequential_steps') if row.get('backend') != 'cpu']
 
 
-def claim_1_of_steps(rows: Sequence[Row]) -> Outcome:
+def claim_1_of_steps(rows: Sequence[Row], recurrent: Side = GATED) -> Outcome:
   steps = counted_steps(rows)
   found: list[Regime] = []
   for grid in regimes(steps):
-    slopes = least_exponent(grid, RECURRENT), least_exponent(grid, ATTENTION)
+    slopes = least_exponent(grid, recurrent), least_exponent(grid, ATTENTION)
     if slopes[0] and slopes[1]:
       found += [at_least('steps, RNN', slopes[0], 0.9, 0.1), at_most('steps, Transformer', slopes[1], 0.1, 0.9)]
   return each(found) if steps else ABSENT
@@ -92,17 +94,20 @@ def training(
   return judge
 
 
-claim_2 = training(512, 512, RECURRENT, ATTENTION, 10.0, often, 5.0)
+claim_2 = training(512, 512, GATED, ATTENTION, 10.0, often, 5.0)
+claim_2_of_all_rnns = training(512, 512, RECURRENT, ATTENTION, 10.0, often_counted, 5.0)
 claim_3_everywhere = training(0, 1024, RECURRENT, ATTENTION, 1.0, always)
-claim_3_twice_as_fast = training(0, 999, RECURRENT, ATTENTION, 2.0, often)
-claim_6 = training(10_000, float('inf'), ATTENTION, RECURRENT, 1.0, can)
+claim_3_twice_as_fast = training(0, 999, GATED, ATTENTION, 2.0, often)
+claim_3_of_all_rnns = training(0, 999, RECURRENT, ATTENTION, 2.0, often_counted)
+claim_6 = training(10_000, float('inf'), ATTENTION, GATED, 1.0, can)
+claim_6_of_all_rnns = training(10_000, float('inf'), ATTENTION, RECURRENT, 1.0, can)
 
 
-def claim_4(rows: Sequence[Row]) -> Outcome:
+def claim_4(rows: Sequence[Row], recurrent: Side = GATED) -> Outcome:
   times = within(take(rows, 'training_time', 'step_seconds'), 256, 2048)
-  sizes = values(of(times, *COMPARED), 'size')
+  sizes = values(of(times, *recurrent, TRANSFORMER), 'size')
   largest = at(times, size=sizes[-1]) if sizes else []
-  return each(over_lengths(largest, RECURRENT, ATTENTION, 10.0, 3.0)) if largest else ABSENT
+  return each(over_lengths(largest, recurrent, ATTENTION, 10.0, 3.0)) if largest else ABSENT
 
 
 def latency(
@@ -117,19 +122,22 @@ def latency(
 
 
 claim_24_everywhere = latency(1, 99, ATTENTION, RECURRENT, each)
-claim_24_somewhere = latency(1, 99, ATTENTION, RECURRENT, can)
+claim_24_somewhere = latency(1, 99, ATTENTION, GATED, can)
+claim_24_of_all_rnns = latency(1, 99, ATTENTION, RECURRENT, can)
 claim_25_everywhere = latency(100, 1000, RECURRENT, ATTENTION, always)
-claim_25_mostly = latency(100, 1000, RECURRENT, ATTENTION, often)
+claim_25_mostly = latency(100, 1000, GATED, ATTENTION, often)
+claim_25_of_all_rnns = latency(100, 1000, RECURRENT, ATTENTION, often_counted)
 
 
 def claim_10_of_exponents(rows: Sequence[Row]) -> Outcome:
-  times = of(take(rows, 'forward_latency', 'forward_seconds'), *COMPARED)
+  every = (*RECURRENT, TRANSFORMER)
+  times = of(take(rows, 'forward_latency', 'forward_seconds'), *every)
   if not times:
     return ABSENT
   found: list[Regime] = []
   memory = False
   for metric in ('flops', 'forward_seconds', 'temporary_bytes'):
-    longer = [row for row in of(take(rows, 'forward_latency', metric), *COMPARED) if row['length'] > 2000]
+    longer = [row for row in of(take(rows, 'forward_latency', metric), *every) if row['length'] > 2000]
     memory = bool(longer)
     slope = exponent_of_best if metric == 'forward_seconds' else least_exponent
     for grid in regimes(longer):
@@ -139,22 +147,22 @@ def claim_10_of_exponents(rows: Sequence[Row]) -> Outcome:
   return each(found) if memory else UNDECIDED
 
 
-def claim_10_of_parts(rows: Sequence[Row]) -> Outcome:
+def claim_10_of_parts(rows: Sequence[Row], recurrent: Side = GATED) -> Outcome:
   found: list[Regime] = []
-  if not within(of(take(rows, 'forward_latency', 'forward_seconds'), *COMPARED), 256):
+  if not within(of(take(rows, 'forward_latency', 'forward_seconds'), *recurrent, TRANSFORMER), 256):
     return ABSENT
   for metric in ('flops', 'forward_seconds'):
-    for grid in regimes(within(of(take(rows, 'forward_latency', metric), *COMPARED), 256)):
-      attention, recurrent = quadratic_part(of(grid, *ATTENTION)), quadratic_part(of(grid, *RECURRENT))
+    for grid in regimes(within(of(take(rows, 'forward_latency', metric), *recurrent, TRANSFORMER), 256)):
+      attention, rnn = quadratic_part(of(grid, *ATTENTION)), quadratic_part(of(grid, *recurrent))
       found += [at_least(f'quadratic part, {metric}, attention', attention, 0.5, 0.1)] if attention else []
-      found += [at_most(f'quadratic part, {metric}, RNN', recurrent, 0.1, 0.5)] if recurrent else []
-  for grid in regimes(of(take(rows, 'forward_latency', 'temporary_bytes'), *COMPARED)):
+      found += [at_most(f'quadratic part, {metric}, RNN', rnn, 0.1, 0.5)] if rnn else []
+  for grid in regimes(of(take(rows, 'forward_latency', 'temporary_bytes'), *recurrent, TRANSFORMER)):
     longer = [row for row in grid if row['length'] > 2048]
     stored = least_exponent(at(longer, backend=REFERENCE), ATTENTION)
-    leanest, recurrent = least_exponent(longer, ATTENTION), least_exponent(longer, RECURRENT)
+    leanest, rnn = least_exponent(longer, ATTENTION), least_exponent(longer, recurrent)
     found += [at_least('bytes, stored scores', stored, 1.5)] if stored else []
     found += [at_least('bytes, leanest attention', leanest, 1.5)] if leanest else []
-    found += [at_most('bytes, leanest RNN', recurrent, 1.5)] if recurrent else []
+    found += [at_most('bytes, leanest RNN', rnn, 1.5)] if rnn else []
   return each(found) if len(found) >= 3 else UNDECIDED
 
 
@@ -188,13 +196,13 @@ def claim_26_of_crossing(rows: Sequence[Row]) -> Outcome:
   return Outcome('mixed', early[0].estimate) if early else each(found)
 
 
-def claim_26_of_exponents(rows: Sequence[Row]) -> Outcome:
-  times = within(of(take(rows, 'forward_latency', 'forward_seconds'), *COMPARED), 1000)
+def claim_26_of_exponents(rows: Sequence[Row], recurrent: Side = GATED) -> Outcome:
+  times = within(of(take(rows, 'forward_latency', 'forward_seconds'), *recurrent, TRANSFORMER), 1000)
   found: list[Regime] = []
   for grid in regimes(times):
-    stored, recurrent = exponent_of_best(at(grid, backend=REFERENCE), ATTENTION), exponent_of_best(grid, RECURRENT)
-    if stored and recurrent:
-      found += [at_least('standard attention', stored, 1.5, 1.1), at_most('best RNN', recurrent, 1.1, 1.5)]
+    stored, rnn = exponent_of_best(at(grid, backend=REFERENCE), ATTENTION), exponent_of_best(grid, recurrent)
+    if stored and rnn:
+      found += [at_least('standard attention', stored, 1.5, 1.1), at_most('best RNN', rnn, 1.1, 1.5)]
   return each(found) if times else ABSENT
 
 
