@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from comparison.claims.base import STATUSES
 from comparison.claims.tables import Table
-from comparison.report import canvas, exports, markdown
+from comparison.report import canvas, exports, markdown, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
 from comparison.report.page import Page, Section, by_section
@@ -24,7 +23,7 @@ def render(
     f'<h1>{heading}</h1>',
     f'<p class="soft">Every statement of “{escape(page.article.reference)}” with its threshold, its number and its '
     f'verdict on this device: {escape(measured.get("device", "none"))}, {escape(measured.get("scale", "–"))}.</p>',
-    tally(page),
+    counts(page),
     navigation(page, leading),
     *(section_of(drawn) for drawn in leading),
     claim_links(page),
@@ -99,9 +98,8 @@ def figure(drawn: Drawn) -> str:
   return f'<figure id="{name(drawn)}">{svg}<figcaption>{escape(drawn.caption)} {file}</figcaption></figure>'
 
 
-def tally(page: Page) -> str:
-  counts = [(status, sum(s.verdict.status == status for s in page.sections)) for status in STATUSES]
-  boxes = [f'<div class="{css(status)}"><b>{count}</b>{status}</div>' for status, count in counts if count]
+def counts(page: Page) -> str:
+  boxes = [f'<div class="{css(status)}"><b>{count}</b>{text}</div>' for status, count, text in tally.boxes(page)]
   return f'<div class="tally">{"".join(boxes)}</div>'
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Status, Verdict, figure, show
 from comparison.claims.tables import Table
+from comparison.report import tally
 from comparison.report.figures import Drawn
 from comparison.report.page import Page, Section
 from comparison.statistics import Interval
@@ -26,7 +27,7 @@ def render(page: Page, figures: Mapping[int, Sequence[Drawn]], leading: Sequence
   parts = [f'# {page.article.title}', header(page)]
   parts += [f'![{drawn.title}]({drawn.path})\n\n{drawn.caption}' for drawn in leading]
   parts += [table(t) for t in page.tables]
-  parts += ['## Verdicts', verdicts(page)]
+  parts += ['## Verdicts', tally.sentence(page), verdicts(page)]
   for section in page.sections:
     parts += claim(section, figures.get(section.claim.number, ()))
   parts += [table(t) for t in (page.others, page.architectures, page.models) if t.rows]

@@ -8,7 +8,7 @@ import pytest
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims import judging
 from comparison.claims.base import FIRST, Claim, Rule, Verdict
-from comparison.report import html, markdown, readme
+from comparison.report import html, markdown, tally
 from comparison.report.page import Section
 
 OLD, MIDDLE, NEW = '2026-01-01 10:00', '2026-02-01 10:00', '2026-03-01 10:00'
@@ -107,10 +107,10 @@ def test_a_statement_about_phones_has_no_verdict_from_any_device():
 def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
   found = Verdict('not measured here', here='supported', elsewhere='somewhere')
   about = [Section(dataclasses.replace(CLAIM, speaks_of=of), found, '') for of in ('phones', 'GPUs', 'GPUs')]
-  page = type('Page', (), {'sections': about, 'article': type('Article', (), {'statements': (1, 2, 3)})})
-  assert '3 more speak of GPUs or phones, with a number from this device alone' in readme.tally(page)
-  page.sections = about[:1]
-  text = readme.tally(page)
+  page = type('Page', (), {'sections': about, 'rest': ()})
+  assert '3 more speak of GPUs or phones, with a number from this device alone' in tally.sentence(page)
+  page.sections, page.rest = about[:1], (1, 2)
+  text = tally.sentence(page)
   assert '1 more speaks of phones, with' in text
   assert text.endswith('2 have no measurement here.')
 
@@ -118,8 +118,8 @@ def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
 def test_the_sentence_on_all_verdicts_adds_up_to_the_statements():
   statuses = ('fact', 'fact', 'mixed', 'not judged', 'not measured here')
   found = [Section(CLAIM, Verdict(status), '') for status in statuses]
-  page = type('Page', (), {'sections': found, 'article': type('Article', (), {'statements': range(9)})})
-  assert readme.tally(page) == (
+  page = type('Page', (), {'sections': found, 'rest': range(4)})
+  assert tally.sentence(page) == (
     '3 of the 9 statements have a verdict here: 1 mixed, 2 facts. 1 more has numbers that were measured before their '
     'rule was written. 5 have no measurement here.'
   )
