@@ -10,7 +10,7 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import across_tasks, capacity, headline, named, quality, tables, targets, task_quality
+from comparison.report import across_tasks, capacity, headline, named, quality, tables, targets, task_quality, trained
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -94,7 +94,7 @@ def command(article: Article, claim: Claim, scale: str) -> str:
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-  """Return device, scale, versions, seeds, commits and dates of the records."""
+  """Return device, scale, seeds, budget, versions, commits and dates of the records."""
   if not records:
     return (('records', 'none'),)
 
@@ -103,12 +103,11 @@ def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
 
   versions = records[-1].get('versions', {})
   days = sorted({_day(row['time']) for row in records if 'time' in row})
-  seeds = len({row['seed'] for row in records if row.get('seed') is not None})
   cells = {row['cell']: row.get('seconds', 0.0) for row in records if 'cell' in row}
   return (
     ('device', every('device_kind')),
     ('scale', every('scale')),
-    ('seeds of trained models', str(seeds) if seeds else '–'),
+    *trained.header(records),
     ('data types', every('dtype')),
     ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
     ('compiler flags', every('flags')),
