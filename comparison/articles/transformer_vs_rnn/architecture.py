@@ -164,7 +164,8 @@ CLAIMS = (
     Quality('recall_capacity', 'accuracy', 'pairs', 'pairs = {}', True, NOT_FED_BACK),
     revised='in version 2 an RNN that does not reach 90 % at the fewest pairs above one has not learned the task and '
     'counts for neither side; before, it supported the statement',
-    words='"fixed-size hidden state", "bottleneck"',
+    words='"compress the entire sequence history into a fixed-size hidden state vector"; "This bottleneck means '
+    'information from early in the sequence must be preserved"',
     since='2026-11-25 17:36',
     earlier=(
       Rule(
@@ -215,7 +216,8 @@ CLAIMS = (
     ('baselines',),
     Quality('reach', 'accuracy', 'length', 'T = {}', True, NOT_FED_BACK),
     revised='in version 2 what the best trained RNN recalls is judged too; before, of trained models only attention',
-    words='"directly", "regardless of distance"',
+    words='"can directly attend to any previous position"; "regardless of distance"; "information degrades over '
+    'long sequences"',
     since='2026-11-25 17:36',
     earlier=(
       Rule(
@@ -249,5 +251,7 @@ CLAIMS = (
         y_label='relative change',
       ),
     ),
+    words='"Without explicit position information, transformers can’t distinguish"; "both generate the same output '
+    'without positional encoding"',
   ),
 )

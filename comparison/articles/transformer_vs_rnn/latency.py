@@ -95,7 +95,7 @@ CLAIMS = (
     short_latency,
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 heeds "can be", which one regime shows; version 1 asked for all of them',
-    words='"can be competitive with or faster than"',
+    words='"can be competitive with or faster than transformers"',
     since='2026-11-29 02:40',
     earlier=(
       Rule(
@@ -118,7 +118,7 @@ CLAIMS = (
     medium_latency,
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 heeds "typically", which is a majority; version 1 asked for the whole band',
-    words='"typically achieve lower latency", "especially on GPUs"',
+    words='"transformers typically achieve lower latency", "especially on GPUs where parallelism is fully utilized"',
     since='2026-11-29 02:40',
     earlier=(
       Rule(
@@ -143,8 +143,8 @@ CLAIMS = (
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 judges the cost of a token, of which the article speaks; version 1 judged a crossing between '
     '1,000 and 2,000 tokens, of which it does not',
-    words='"severe inference challenges" of "standard transformers"; "the same computational cost" for "each '
-    'additional token"',
+    words='"the quadratic complexity of standard transformers creates severe inference challenges"; "each '
+    'additional token requires the same computational cost"',
     since='2026-11-29 02:40',
     earlier=(
       Rule(

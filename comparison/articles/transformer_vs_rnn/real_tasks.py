@@ -206,7 +206,7 @@ CLAIMS = (
         y_label='word error rate',
       ),
     ),
-    words='"training data availability (thousands of hours)"; "favor transformers"',
+    words='"training data availability (thousands of hours)"; "long-range linguistic understanding favor transformers"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -236,8 +236,7 @@ CLAIMS = (
       ),
       Plot('Bits a sample', 'sample_models', 'bits', 'architecture', series=('dataset',), y_label='bits'),
     ),
-    words='"The streaming nature of synthesis—generating audio samples one at a time—fits RNNs\' sequential '
-    'processing"',
+    words='"The streaming nature of synthesis—generating audio samples one at a time—fits RNNs’ sequential processing"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -253,8 +252,8 @@ CLAIMS = (
     ('acoustic_split',),
     acoustic_split,
     (Plot('Squared error of frames', 'acoustic_split', 'mse', 'architecture', series=('dataset',), y_label='error'),),
-    words='"Some systems use transformers for linguistic processing and RNNs for acoustic generation, leveraging each '
-    'architecture\'s strengths"',
+    words='"Some systems use transformers for linguistic processing and RNNs for acoustic generation, leveraging '
+    'each architecture’s strengths"',
     since=WRITTEN,
     from_scale='overnight',
   ),

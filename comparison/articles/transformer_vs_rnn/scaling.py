@@ -182,7 +182,7 @@ CLAIMS = (
     ),
     revised="version 2 heeds the article's words: it speaks of GPUs, of a dramatic difference and of less than 1,000 "
     'tokens, and does not say "always"',
-    words='"under 1,000 tokens", "dramatically faster", "on modern GPUs"',
+    words='"For sequences under 1,000 tokens, transformers train dramatically faster than RNNs on modern GPUs"',
     speaks_of='GPUs',
     since='2026-11-29 02:40',
     earlier=(
@@ -206,7 +206,7 @@ CLAIMS = (
     ('training_time',),
     very_long_training,
     (TRAINING,),
-    words='"10,000+ tokens", "can make training more practical"',
+    words='"For sequences of 10,000+ tokens, RNNs’ linear complexity can make training more practical"',
     since='2026-11-29 03:10',
   ),
   Claim(

@@ -125,7 +125,8 @@ CLAIMS = (
     revised='in version 2 the gap grows by its slope over all bands, in place of the last band less the first; the RNN '
     'is the best on validation, in place of that with the lowest loss at the end; and an RNN that ties or wins at the '
     'end contradicts by itself',
-    words='"dominate these tasks"; "long-range dependencies"',
+    words='"Transformers dominate these tasks in modern benchmarks"; "ability to capture long-range dependencies '
+    'proves crucial"',
     since='2026-11-25 17:36',
     earlier=(
       Rule(
