@@ -1,6 +1,5 @@
 """Claims about speech, translation and video."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from comparison.articles.transformer_vs_rnn.little_data import CONTROLS, NOISE
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, seeds, tuned, where
 from comparison.claims.pairs import TIE
-from comparison.claims.points import Point, above, below, combine, not_measured, undecided
+from comparison.claims.points import Point, above, below, combine, combine_conditions, not_measured, undecided
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -146,7 +145,7 @@ def video_forms(records: Sequence[Row]) -> Verdict:
   memory = {r['form']: r['value'] for r in needed if r['frames'] == frames}
   stored = [row['value'] for row in where(records, 'video_forms', 'stored_training_bytes', frames=frames)]
   errors = {form: pairs.by_seed(rows, form=form) for form in levels(rows, 'form')}
-  points = []
+  forms = []
   for form in SPARSE:
     joint, own = errors.get('joint', {}), errors.get(form, {})
     both = sorted(joint.keys() & own.keys())
@@ -154,15 +153,16 @@ def video_forms(records: Sequence[Row]) -> Verdict:
       continue
     share = memory[form] / memory['joint']
     of_stored = f' ({memory[form] / stored[0]:.2g} of that with stored scores)' if stored else ''
-    label = f'squared error, {form} ÷ joint, with {share:.2f} of its memory{of_stored} at {frames} frames'
-    point = below(label, pairs.geometric([own[seed] / joint[seed] for seed in both]), 1 + TIE, unit='×')
-    supports, contradicts = point.supports and share <= LITTLE, point.contradicts or share > MUCH
-    points.append(dataclasses.replace(point, supports=supports, contradicts=contradicts))
-  if not points:
+    ratios = pairs.geometric([own[seed] / joint[seed] for seed in both])
+    error = below(f'squared error, {form} ÷ joint', ratios, 1 + TIE, unit='×')
+    label = f'memory, {form} ÷ joint, {frames} frames{of_stored}'
+    forms.append((error, below(label, Interval.exact(share), LITTLE, MUCH, '×')))
+  if not forms:
     return undecided('fewer than two seeds or no memory were measured for joint attention and for another form')
   shown = ', '.join(f'{form} {seeds(r for r in rows if r["form"] == form).value:.4g}' for form in errors)
   beside = pairs.baselines(where(records, 'video_forms', 'baseline'), 'mse')
-  return combine(points, f'{"; ".join(map(str, points))}. Squared error a frame: {shown}.{beside}', kind='often')
+  found = '; '.join(str(condition) for conditions in forms for condition in conditions)
+  return combine_conditions(forms, f'{found}. Squared error a frame: {shown}.{beside}', kind='often')
 
 
 CLAIMS = (
