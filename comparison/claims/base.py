@@ -35,7 +35,7 @@ class Device(NamedTuple):
 
 SpeaksOf = Literal['any device', 'GPUs', 'phones']
 DEVICES: Mapping[SpeaksOf, Device] = {  # those that a statement may be about alone
-  'GPUs': Device('gpu', 'on a GPU', 'the same command on a GPU'),
+  'GPUs': Device('gpu', 'on a GPU', 'a GPU'),
   'phones': Device(None, 'on a phone', 'a phone, on which this program does not run'),
 }
 
@@ -143,6 +143,7 @@ class Verdict:
   rule: int = 1
   points: tuple[Point, ...] = ()
   beside: tuple[str, ...] = ()  # what was measured with it and is not in the verdict
+  needs: tuple[str, ...] = ()  # experiments that were not measured, or not far enough
 
 
 Judge = Callable[[Sequence[Row]], Verdict]

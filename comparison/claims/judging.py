@@ -19,10 +19,12 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   A statement about one kind of device has no verdict from another: `here` says what it would be there. Records that are
   older than every rule have numbers and no verdict.
   """
-  for experiment in claim.experiments:
-    if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
-      verdict = not_measured(experiment, _failure(experiment, records))
-      return dataclasses.replace(verdict, rule=claim.rules[-1].version)
+  measured = {row['experiment'] for row in records if row.get('value') is not None}
+  absent = [not_measured(name, _failure(name, records)) for name in claim.experiments if name not in measured]
+  if absent:
+    needs = tuple(name for verdict in absent for name in verdict.needs)
+    reason = ' and '.join(verdict.reason for verdict in absent)
+    return dataclasses.replace(absent[0], reason=reason, needs=needs, rule=claim.rules[-1].version)
   if all(row.get('scale') == NUMBERS_ONLY for row in records):
     verdict = _apply(claim, claim.rules[-1], records)
     reason = f'{NUMBERS_ONLY} shows that the measurement runs; its sizes say nothing about the statement'
@@ -49,7 +51,6 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
     status='not measured here',
     here=verdict.status,
     elsewhere=device.where,
-    notes=(*verdict.notes, f'Not measured {device.where}: needs {device.needs}'),
   )
 
 

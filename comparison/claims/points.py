@@ -144,5 +144,6 @@ def undecided(reason: str, text: str = '') -> Verdict:
 
 
 def not_measured(experiment: str, missing: str = '') -> Verdict:
+  """Return what is not measured: an experiment, or what its records are `missing`."""
   what = f' ({missing})' if missing else ''
-  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')
+  return Verdict('not measured here', reason=f'needs the experiment {experiment}{what}', needs=(experiment,))

@@ -78,7 +78,7 @@ def as_figure(path: str, caption: str) -> str:
 
 def tables(page: Page) -> dict[str, Table]:
   """Return file name → table: the article's, the verdicts, the scores behind each claim, and those of all models."""
-  found = [*page.tables, verdicts(page)]
+  found = [*page.tables, verdicts(page), page.missing]
   found += [
     dataclasses.replace(table, title=f'Claim {section.claim.number}: {table.title}')
     for section in page.sections
@@ -151,6 +151,7 @@ def as_json(page: Page) -> dict[str, Any]:
         'status': verdict.status,
         'status_here': verdict.here,
         'speaks_of': claim.speaks_of,
+        'needs': None if section.need is None else section.need._asdict(),
         'text': verdict.text,
         'reason': verdict.reason,
         'notes': list(verdict.notes),

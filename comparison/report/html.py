@@ -6,7 +6,7 @@ from html import escape
 from urllib.parse import quote
 
 from comparison.claims.tables import Table
-from comparison.report import canvas, exports, markdown, tally
+from comparison.report import canvas, exports, markdown, missing, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
 from comparison.report.page import Page, Section, by_section
@@ -33,6 +33,7 @@ def render(
     *(table(t, page) for t in page.tables),
     f'<h2 id="verdicts">Verdicts</h2>{take(exports.verdicts(page), page, files)}',
     verdicts(page),
+    *(table(t, page) for t in (page.missing,) if t.rows),
     '<h2 id="claims">Claims</h2>',
     *(claim(section, figures.get(section.claim.number, ()), page) for section in page.sections),
   ]
@@ -57,7 +58,8 @@ def navigation(page: Page, leading: Sequence[Drawn]) -> str:
   """Return links to the pictures and tables."""
   parts = [(drawn.title, name(drawn)) for drawn in leading]
   parts += [(t.title, exports.slug(t.title)) for t in page.tables]
-  parts += [('Verdicts', 'verdicts'), ('Claims', 'claims')]
+  parts += [('Verdicts', 'verdicts'), *((missing.TITLE, markdown.LIST) for _ in page.missing.rows[:1])]
+  parts += [('Claims', 'claims')]
   parts += [(t.title, exports.slug(t.title)) for t in (page.others, page.architectures, page.models) if t.rows]
   parts += [(markdown.REST, 'rest')] if page.rest else []
   lines = [f'<li><a href="#{anchor}">{escape(title)}</a></li>' for title, anchor in parts]
@@ -163,6 +165,9 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
   if verdict.reason and len(verdict.points) > 1:
     reason = f'<details><summary>Why: {markdown.sides(verdict)}</summary><p>{escape(verdict.reason)}.</p></details>'
+  if section.need:
+    absent = f'<p><a href="#{markdown.LIST}">{missing.TITLE}</a>: what it needs.</p>'
+    reason = absent if verdict.here is None else reason + absent
   notes = items([f'{note}.' for note in verdict.notes]) if verdict.notes else ''
   beside = items([f'{line[0].upper()}{line[1:]}.' for line in verdict.beside])
   if verdict.beside:

@@ -10,7 +10,18 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import across_tasks, capacity, headline, named, quality, tables, targets, task_quality, trained
+from comparison.report import (
+  across_tasks,
+  capacity,
+  headline,
+  missing,
+  named,
+  quality,
+  tables,
+  targets,
+  task_quality,
+  trained,
+)
 
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
@@ -28,6 +39,7 @@ class Section:
   verdict: Verdict
   command: str
   tables: tuple[Table, ...] = ()
+  need: missing.Need | None = None  # what was not measured
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Page:
   others: Table
   architectures: Table
   models: Table
+  missing: Table
   records: Sequence[Row]
 
 
@@ -50,14 +63,16 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   claims = article.claims
   chosen = sorted(claims) if numbers is None else numbers
   scale = str(records[0]['scale']) if records else 'laptop'
+  judged = [(claims[n], judge(claims[n], records)) for n in chosen]
   sections = tuple(
     Section(
-      claims[n],
-      judge(claims[n], records),
-      command(article, claims[n], scale),
-      quality.tables(claims[n], records),
+      claim,
+      verdict,
+      command(article, claim, scale),
+      quality.tables(claim, records),
+      missing.need(claim, verdict, article, scale, records),
     )
-    for n in chosen
+    for claim, verdict in judged
   )
   failures = tuple(
     f'{row["experiment"]}, {row.get("architecture", "a cell")}: {row.get("error", "")}'
@@ -66,6 +81,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   )
   rest = tuple(statement for number, statement in article.statements.items() if number not in claims)
   beside = named.table(records), tables.side_by_side(records), tables.models(records)
+  absent = missing.table((section.claim, section.need) for section in sections)
   leading = (
     headline.table(records),
     *article.tables(records),
@@ -75,7 +91,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     targets.table(records),
   )
   first = tuple(table for table in leading if table.rows)
-  return Page(article, header(records), first, sections, rest, failures, *beside, records)
+  return Page(article, header(records), first, sections, rest, failures, *beside, absent, records)
 
 
 def by_section(page: Page) -> dict[str, list[Section]]:

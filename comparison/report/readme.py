@@ -60,6 +60,7 @@ def details(folders: Sequence[pathlib.Path]) -> str:
     '### Verdicts',
     tally.sentence(page),
     markdown.verdicts(page),
+    *(markdown.table(table, '###') for table in (page.missing,) if table.rows),
     *others(folders, page),
     *map(run_table, runs),
   ]
