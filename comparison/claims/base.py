@@ -154,6 +154,7 @@ class Rule:
   """The thresholds of a claim and the judge that applies them, since a time in UTC (`2026-11-25 17:36`).
 
   A rule binds records that were measured after it was written. judge None: no published record is bound by it.
+  protocol: how the statement was tested under it; empty for rules whose checksum is that of the thresholds alone.
   """
 
   version: int
@@ -161,6 +162,7 @@ class Rule:
   supported_if: str
   contradicted_if: str
   judge: Judge | None = None
+  protocol: str = ''
 
   @property
   def text(self) -> str:
@@ -199,8 +201,8 @@ class Claim:
   @property
   def rules(self) -> tuple[Rule, ...]:
     """Return all rules, the one of today last."""
-    today = Rule(len(self.earlier) + 1, self.since, self.supported_if, self.contradicted_if, self.judge)
-    return (*self.earlier, today)
+    version, limits = len(self.earlier) + 1, (self.supported_if, self.contradicted_if)
+    return (*self.earlier, Rule(version, self.since, *limits, self.judge, self.protocol))
 
 
 def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:

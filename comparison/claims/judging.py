@@ -108,7 +108,7 @@ def _of_later_rules(claim: Claim, rule: Rule, records: Sequence[Row]) -> tuple[s
 
 def _of_marks(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
   """Say which rules the records name that the claim does not list."""
-  known = {digest(claim, rule) for rule in claim.rules}
+  known = {mark(claim, rule) for rule in claim.rules for mark in (digest, digest_of_thresholds)}
   rows = [row for row in records if row['experiment'] in claim.experiments]
   unknown = {mark for row in rows for mark in _marks(row, claim.number) if mark not in known}
   if not unknown:
@@ -141,7 +141,14 @@ def _of_edges(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
 
 
 def digest(claim: Claim, rule: Rule) -> str:
-  """Return a checksum of a rule: version and thresholds."""
+  """Return a checksum of a rule: version, thresholds and protocol."""
+  if not rule.protocol:
+    return digest_of_thresholds(claim, rule)
+  return hashlib.sha256('\n'.join([digest_of_thresholds(claim, rule), rule.protocol]).encode()).hexdigest()[:12]
+
+
+def digest_of_thresholds(claim: Claim, rule: Rule) -> str:
+  """Return the checksum that records from before version 0.2 keep: version and thresholds."""
   text = '\n'.join([str(claim.number), str(rule.version), rule.supported_if, rule.contradicted_if])
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -65,6 +65,15 @@ def test_records_tell_when_their_rule_is_not_listed():
   assert re.fullmatch('999:[0-9a-f]{12}', marks)
   assert judging.marks_of('another', [CLAIM]) == ''
   assert judging.judge(CLAIM, [row(NEW, rules=marks)]).notes == ()
+  before = ' '.join(f'999:{judging.digest_of_thresholds(CLAIM, rule)}' for rule in CLAIM.rules[-1:])
+  assert before != marks
+  assert judging.judge(CLAIM, [row(NEW, rules=before)]).notes == ()
+  other = dataclasses.replace(CLAIM, protocol='Another protocol.')
+  (note,) = judging.judge(other, [row(NEW, rules=marks)]).notes
+  assert 'not listed here' in note
+  kept = dataclasses.replace(CLAIM.rules[-1], since=MIDDLE)
+  listed = dataclasses.replace(other, earlier=(*CLAIM.earlier[:1], CLAIM.earlier[1], kept))
+  assert not any('not listed' in note for note in judging.judge(listed, [row(NEW, rules=marks)]).notes)
   changed = dataclasses.replace(CLAIM, supported_if='above 2.9')
   (note,) = judging.judge(changed, [row(NEW, rules=f'7:abc {marks}')]).notes
   assert 'measured under a rule that is not listed here' in note
@@ -219,10 +228,77 @@ RULES = {
   60: {1: 'fd56a3b55984'},
 }
 
+# The checksum of the present rule with its protocol, which changes with either. A protocol that changes is a new rule;
+# the one before keeps its own in `Rule.protocol`.
+PROTOCOLS = {
+  1: '2c19d7d17432',
+  2: '48d30ebb476d',
+  3: '6bf0a4c06b9d',
+  4: '55fae6a7b47f',
+  5: '35fd73c7e751',
+  6: '3ee9ac203a0a',
+  7: '0b70766abf25',
+  8: '0295d2677328',
+  9: 'ceb547a9ba1d',
+  10: '0ded25982454',
+  11: '191babe399c0',
+  12: 'f6681ba51473',
+  13: 'a429424a40b0',
+  14: '7c0ef89aa959',
+  15: 'f2e995ef3d3c',
+  16: '2d676d1048a4',
+  17: '252c00fe452e',
+  18: 'baae4c054b4c',
+  19: '20b449e8de43',
+  20: '05b8c9e45539',
+  21: '81bf41ee8e43',
+  22: 'b1375aebfdb2',
+  23: '1e7193ce9b82',
+  24: '4ddc7f22d844',
+  25: 'd8355e416900',
+  26: '1c619937e7d3',
+  27: 'f640291bbd75',
+  28: '911fd8ed703d',
+  29: '1f719bd914cd',
+  30: '9d4d918cf4ed',
+  31: 'ec9c8ae11ed6',
+  32: '329591c9f36f',
+  33: '5bfe52f46350',
+  34: 'a926cac66125',
+  35: 'cd351eb4261e',
+  36: '62fca18660e1',
+  37: '951363c6761f',
+  38: '72cd3523857e',
+  39: '5f696d1435b3',
+  40: '4222d0a51924',
+  41: '8634315e4f11',
+  42: '565d6ae77508',
+  43: '30a7e0ab2c87',
+  44: 'd99dad280703',
+  45: 'ff1344562d61',
+  46: '4a284968c41b',
+  47: 'a71c6fc65cc8',
+  48: 'b87d6c39f5cc',
+  49: 'c88e3d652606',
+  50: '50d0532afde6',
+  51: '404b9a0a77a3',
+  52: 'e1700e5a5587',
+  53: 'f0dd0fa3682f',
+  54: 'b89d2777768b',
+  55: 'afb8e32948c4',
+  56: 'c5c595bc1d9d',
+  57: 'a6cc9816a93e',
+  58: 'f07bad0fe6ce',
+  59: 'ec73b79db006',
+  60: '068c6c0ea745',
+}
+
 
 @pytest.mark.parametrize('number', list(CLAIMS))
 def test_no_rule_changes_without_a_new_version(number):
-  assert {rule.version: judging.digest(CLAIMS[number], rule) for rule in CLAIMS[number].rules} == RULES[number]
+  claim = CLAIMS[number]
+  assert {rule.version: judging.digest_of_thresholds(claim, rule) for rule in claim.rules} == RULES[number]
+  assert judging.digest(claim, claim.rules[-1]) == PROTOCOLS[number]
   times = [rule.since for rule in CLAIMS[number].rules]
   assert times == sorted(set(times))
   assert times[0] >= FIRST
