@@ -9,7 +9,7 @@ from comparison.claims.tables import Table
 from comparison.report import canvas, exports, markdown, missing, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
-from comparison.report.page import Page, Section, by_section
+from comparison.report.page import LEFT_OUT, Page, Section, by_section
 from comparison.report.style import STYLE
 
 
@@ -23,6 +23,7 @@ def render(
     f'<h1>{heading}</h1>',
     f'<p class="soft">Every statement of “{escape(page.article.reference)}” with its threshold, its number and its '
     f'verdict on this device: {escape(measured.get("device", "none"))}, {escape(measured.get("scale", "–"))}.</p>',
+    *(f'<p class="note">{escape(measured[name])}.</p>' for name in (LEFT_OUT,) if name in measured),
     counts(page),
     navigation(page, leading),
     *(section_of(drawn) for drawn in leading),

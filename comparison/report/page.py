@@ -1,7 +1,7 @@
 """The content of a report, shared by Markdown and HTML: header, tables, verdicts."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from comparison import articles
@@ -23,6 +23,7 @@ from comparison.report import (
   trained,
 )
 
+LEFT_OUT = 'left out'  # of the header
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
   'one call, see nothing of the future, and let padding change nothing, all within 1e-4; of one that reads both ways, '
@@ -91,7 +92,8 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     targets.table(records),
   )
   first = tuple(table for table in leading if table.rows)
-  return Page(article, header(records), first, sections, rest, failures, *beside, absent, records)
+  about = (*header(records), *left_out(scale if records else '', (claim for claim, _ in judged)))
+  return Page(article, about, first, sections, rest, failures, *beside, absent, records)
 
 
 def by_section(page: Page) -> dict[str, list[Section]]:
@@ -107,6 +109,15 @@ def command(article: Article, claim: Claim, scale: str) -> str:
   """Return the command that measures a claim, at the scale of the page where that one does."""
   chosen = claim.from_scale if scale == 'laptop' else scale
   return f'python main.py --mode=compare --scale={chosen}{article.option} --claims={claim.number} --workdir=W'
+
+
+def left_out(scale: str, claims: Iterable[Claim]) -> tuple[tuple[str, str], ...]:
+  """Return the line of a header that says which claims a scale leaves out; none if it measures all of them."""
+  numbers = [str(claim.number) for claim in claims if scale == 'laptop' and claim.from_scale != scale]
+  if not numbers:
+    return ()
+  words = f'{scale} measures a fixed subset of the experiments; claims measured from overnight on: {", ".join(numbers)}'
+  return ((LEFT_OUT, words),)
 
 
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:

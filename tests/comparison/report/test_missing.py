@@ -71,6 +71,17 @@ def test_what_is_too_small_is_measured_at_a_larger_scale():
     assert f'--scale={larger} ' in command
 
 
+def test_a_laptop_page_names_the_claims_that_its_subset_leaves_out():
+  found = page(('training_time',), 'laptop')
+  numbers = ', '.join(str(n) for n, claim in CLAIMS.items() if claim.from_scale == 'overnight')
+  words = f'laptop measures a fixed subset of the experiments; claims measured from overnight on: {numbers}'
+  assert words in markdown.render(found, {})
+  assert f'<p class="note">{words}.</p>' in html.render(found, {})
+  assert set(map(int, numbers.split(', '))) <= set(listed(found))
+  for other in (page(('training_time',)), page(('decoding',), 'laptop', [27])):
+    assert 'fixed subset' not in markdown.render(other, {})
+
+
 def test_every_claim_has_a_need_where_nothing_was_measured():
   found = report.assemble([])
   assert set(listed(found)) == set(CLAIMS)
