@@ -36,7 +36,7 @@ class Device(NamedTuple):
 
 SpeaksOf = Literal['any device', 'GPUs', 'phones']
 DEVICES: Mapping[SpeaksOf, Device] = {  # those that a statement may be about alone
-  'GPUs': Device('gpu', 'on a GPU', 'the same command on a GPU'),
+  'GPUs': Device('gpu', 'on a GPU', 'a GPU'),
   'phones': Device(None, 'on a phone', 'a phone, on which this program does not run'),
 }
 
@@ -152,6 +152,7 @@ class Verdict:
   rule: int = 1
   points: tuple[Point, ...] = ()
   beside: tuple[str, ...] = ()  # what was measured with it and is not in the verdict
+  needs: tuple[str, ...] = ()  # experiments that were not measured, or not far enough
 
 
 Judge = Callable[[Sequence[Row]], Verdict]
@@ -162,6 +163,7 @@ class Rule:
   """The thresholds of a claim and the judge that applies them, since a time in UTC (`2026-11-25 17:36`).
 
   A rule binds records that were measured after it was written. judge None: no published record is bound by it.
+  protocol: how the statement was tested under it; empty for rules whose checksum is that of the thresholds alone.
   """
 
   version: int
@@ -169,6 +171,7 @@ class Rule:
   supported_if: str
   contradicted_if: str
   judge: Judge | None = None
+  protocol: str = ''
 
   @property
   def text(self) -> str:
@@ -207,8 +210,8 @@ class Claim:
   @property
   def rules(self) -> tuple[Rule, ...]:
     """Return all rules, the one of today last."""
-    today = Rule(len(self.earlier) + 1, self.since, self.supported_if, self.contradicted_if, self.judge)
-    return (*self.earlier, today)
+    version, limits = len(self.earlier) + 1, (self.supported_if, self.contradicted_if)
+    return (*self.earlier, Rule(version, self.since, *limits, self.judge, self.protocol))
 
 
 def where(records: Iterable[Row], experiment: str, metric: str, **columns: Any) -> list[Row]:

@@ -19,10 +19,12 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
   A statement about one kind of device has no verdict from another: `here` says what it would be there. Records that are
   older than every rule have numbers and no verdict.
   """
-  for experiment in claim.experiments:
-    if not any(row['experiment'] == experiment and row.get('value') is not None for row in records):
-      verdict = not_measured(experiment, _failure(experiment, records))
-      return dataclasses.replace(verdict, rule=claim.rules[-1].version)
+  measured = {row['experiment'] for row in records if row.get('value') is not None}
+  absent = [not_measured(name, _failure(name, records)) for name in claim.experiments if name not in measured]
+  if absent:
+    needs = tuple(name for verdict in absent for name in verdict.needs)
+    reason = ' and '.join(verdict.reason for verdict in absent)
+    return dataclasses.replace(absent[0], reason=reason, needs=needs, rule=claim.rules[-1].version)
   if all(row.get('scale') == NUMBERS_ONLY for row in records):
     verdict = _apply(claim, claim.rules[-1], records)
     reason = f'{NUMBERS_ONLY} shows that the measurement runs; its sizes say nothing about the statement'
@@ -49,7 +51,6 @@ def judge(claim: Claim, records: Sequence[Row]) -> Verdict:
     status='not measured here',
     here=verdict.status,
     elsewhere=device.where,
-    notes=(*verdict.notes, f'Not measured {device.where}: needs {device.needs}'),
   )
 
 
@@ -107,7 +108,7 @@ def _of_later_rules(claim: Claim, rule: Rule, records: Sequence[Row]) -> tuple[s
 
 def _of_marks(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
   """Say which rules the records name that the claim does not list."""
-  known = {digest(claim, rule) for rule in claim.rules}
+  known = {mark(claim, rule) for rule in claim.rules for mark in (digest, digest_of_thresholds)}
   rows = [row for row in records if row['experiment'] in claim.experiments]
   unknown = {mark for row in rows for mark in _marks(row, claim.number) if mark not in known}
   if not unknown:
@@ -140,7 +141,14 @@ def _of_edges(claim: Claim, records: Iterable[Row]) -> tuple[str, ...]:
 
 
 def digest(claim: Claim, rule: Rule) -> str:
-  """Return a checksum of a rule: version and thresholds."""
+  """Return a checksum of a rule: version, thresholds and protocol."""
+  if not rule.protocol:
+    return digest_of_thresholds(claim, rule)
+  return hashlib.sha256('\n'.join([digest_of_thresholds(claim, rule), rule.protocol]).encode()).hexdigest()[:12]
+
+
+def digest_of_thresholds(claim: Claim, rule: Rule) -> str:
+  """Return the checksum that records from before version 0.2 keep: version and thresholds."""
   text = '\n'.join([str(claim.number), str(rule.version), rule.supported_if, rule.contradicted_if])
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -114,6 +114,36 @@ def _majority(favour: Fraction, against: Fraction) -> Status:
   return 'mixed' if favour and against else 'undecided'
 
 
+def combine_conditions(regimes: Sequence[Sequence[Point]], text: str, *, kind: Kind = 'each') -> Verdict:
+  """Return one verdict from regimes of several conditions: one supports by all of them, and contradicts by any.
+
+  The number is that of the condition that decided, and the points are all conditions, each with its own threshold.
+  """
+  named: dict[str, Sequence[Point]] = {}
+  whole = []
+  for conditions in regimes:
+    *others, last = conditions
+    label = ', '.join([*map(str, others), last.label])
+    supports, contradicts = all(c.supports for c in conditions), any(c.contradicts for c in conditions)
+    named[label] = conditions
+    whole.append(Point(label, last.interval, supports, contradicts, last.unit))
+  verdict = combine(whole, text, kind=kind)
+  if not regimes:
+    return verdict
+  decided = named[verdict.about]
+  against, unmet = [c for c in decided if c.contradicts], [c for c in decided if not c.supports]
+  number = (against or unmet or decided)[0]
+  return dataclasses.replace(
+    verdict,
+    number=number.interval.value,
+    low=number.interval.low,
+    high=number.interval.high,
+    unit=number.unit,
+    about=number.label,
+    points=tuple(condition for conditions in regimes for condition in conditions),
+  )
+
+
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:
   if kind == 'can':
     return 'supported' if favour else 'contradicted' if against == every else 'undecided'
@@ -141,5 +171,6 @@ def undecided(reason: str, text: str = '') -> Verdict:
 
 
 def not_measured(experiment: str, missing: str = '') -> Verdict:
+  """Return what is not measured: an experiment, or what its records are `missing`."""
   what = f' ({missing})' if missing else ''
-  return Verdict('not measured here', reason=f'no records of the experiment {experiment}{what}')
+  return Verdict('not measured here', reason=f'needs the experiment {experiment}{what}', needs=(experiment,))

@@ -47,6 +47,7 @@ class Model:
   flops: float | None
   share: float | None  # its training FLOPs ÷ the budget's
   scores: dict[Any, Score]
+  trials: int  # trainings, over learning rates and seeds
 
   @property
   def edge(self) -> str:
@@ -80,11 +81,17 @@ def models(quality: Quality, records: Sequence[Row]) -> list[Model]:
         flops if trials else None,
         flops / budget if flops and budget else None,
         scores,
+        _trained(quality, records, (architecture, block, size), trials),
       )
     )
   last = max((x for model in found for x in model.scores), default=None)
   sign = -1 if quality.higher else 1
   return sorted(found, key=lambda m: sign * m.scores[last].mean.value if last in m.scores else float('inf'))
+
+
+def tokens(quality: Quality, records: Sequence[Row]) -> int | None:
+  """Return the tokens of an update, the same for all models of an experiment; None where they are not known."""
+  return _trials(quality, records).get('tokens')
 
 
 def points(quality: Quality, rows: Sequence[Row]) -> list[Any]:
@@ -191,6 +198,12 @@ def _score(quality: Quality, rows: Sequence[Row]) -> Score:
 
 def _trials(quality: Quality, records: Sequence[Row]) -> Row:
   return next(iter(where(records, BASELINES, 'trials', of=quality.experiment)), {})
+
+
+def _trained(quality: Quality, records: Sequence[Row], key: Key, trials: Row) -> int:
+  """Return how many trainings a model had, as told by the row `trials`, or else those that have rows of their own."""
+  mine = [row for row in where(records, quality.experiment, quality.metric) if _key(row) == key]
+  return int(trials['value']) if trials else len({(row.get('learning_rate'), row.get('seed')) for row in mine})
 
 
 def _flops(rows: Sequence[Row], trials: Row) -> float:

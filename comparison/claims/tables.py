@@ -12,6 +12,7 @@ class Table:
   columns: tuple[str, ...]
   rows: tuple[tuple[str, ...], ...]
   best: frozenset[tuple[int, int]] = frozenset()  # rows and columns of the best scores
+  trained: str = ''  # seeds and budget of the models behind it, where it is of some of a page's alone
 
 
 def parameters(size: float | None) -> str:

@@ -46,6 +46,7 @@ def verdict_table(page: Page) -> str:
   reasons = [
     f'{s.claim.number:>{widths[0]}}: {s.verdict.reason}'
     for s in page.sections
-    if s.verdict.status in ('undecided', 'not measured here', 'not judged') and s.verdict.reason
+    if s.verdict.status in ('undecided', 'not judged') and s.verdict.reason
   ]
+  reasons += [f'{number:>{widths[0]}}: {needs}: {command}' for number, _, needs, command in page.missing.rows]
   return '\n'.join(lines + (['', 'Why there is no verdict:', *reasons] if reasons else []))

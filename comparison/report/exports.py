@@ -1,6 +1,7 @@
 """The tables, verdicts and figures of a page as files to take away: CSV, JSON, LaTeX (booktabs) and PDF for a paper."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -10,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from comparison.claims import judging
+from comparison.claims.base import levels
 from comparison.claims.tables import Table
-from comparison.report import drawing, markdown
+from comparison.records import Row
+from comparison.report import drawing, markdown, trained
 from comparison.report.page import Page, Section
 
 FOLDER = 'tables'  # of CSV and LaTeX, a file a table
@@ -75,9 +78,9 @@ def as_figure(path: str, caption: str) -> str:
 
 def tables(page: Page) -> dict[str, Table]:
   """Return file name → table: the article's, the verdicts, the scores behind each claim, and those of all models."""
-  found = [*page.tables, verdicts(page)]
+  found = [*page.tables, verdicts(page), page.missing]
   found += [
-    Table(f'Claim {section.claim.number}: {table.title}', table.note, table.columns, table.rows, table.best)
+    dataclasses.replace(table, title=f'Claim {section.claim.number}: {table.title}')
     for section in page.sections
     for table in section.tables
   ]
@@ -93,28 +96,42 @@ def slug(title: str) -> str:
 def verdicts(page: Page) -> Table:
   """Return the verdicts with all digits."""
   device = dict(page.header).get('device', '')
-  found = [_verdict(section, device) for section in page.sections]
-  rows = tuple(tuple('' if value is None else str(value) for value in verdict.values()) for verdict in found)
+  found = [_verdict(section, device, page.records) for section in page.sections]
+  rows = tuple(tuple(map(_text, verdict.values())) for verdict in found)
   note = 'By the rule that was in force when the records were measured.'
   return Table('Verdicts', note, tuple(found[0]) if found else (), rows)
 
 
-def _verdict(section: Section, device: str) -> dict[str, Any]:
+def _text(value: Any) -> str:
+  if isinstance(value, list):
+    return ', '.join(map(_text, value))
+  return '' if value is None else str(value)
+
+
+def _verdict(section: Section, device: str, records: Sequence[Row]) -> dict[str, Any]:
   claim, verdict = section.claim, section.verdict
   rule = next(rule for rule in claim.rules if rule.version == verdict.rule)
   return {
     'number': claim.number,
     'statement': claim.statement,
+    'words': claim.words,
     'verdict': markdown.plain_status(verdict),
     'value': _finite(verdict.number),
     'low': _finite(verdict.low),
     'high': _finite(verdict.high),
     'unit': verdict.unit,
     'about': verdict.about,
+    'sizes': _sizes(section, records),
     'rule': rule.version,
     'since': rule.since,
     'device': device,
   }
+
+
+def _sizes(section: Section, records: Sequence[Row]) -> list[int]:
+  """Return the parameters that were asked for of the models of a claim's experiments; of an older one, those it had."""
+  mine = [row for row in records if row['experiment'] in section.claim.experiments]
+  return [round(size) for size in levels(mine, 'size') or levels(mine, 'parameters')]
 
 
 def _finite(value: float | None) -> float | None:
@@ -129,11 +146,12 @@ def as_json(page: Page) -> dict[str, Any]:
     claim, verdict = section.claim, section.verdict
     rule = next(rule for rule in claim.rules if rule.version == verdict.rule)
     found.append(
-      _verdict(section, device)
+      _verdict(section, device, page.records)
       | {
         'status': verdict.status,
         'status_here': verdict.here,
         'speaks_of': claim.speaks_of,
+        'needs': None if section.need is None else section.need._asdict(),
         'text': verdict.text,
         'reason': verdict.reason,
         'notes': list(verdict.notes),
@@ -162,11 +180,12 @@ def as_csv(table: Table) -> str:
 def as_latex(table: Table, header: Sequence[tuple[str, str]]) -> str:
   r"""Return a `table` to \input, which needs the packages booktabs and graphicx; the best scores are bold.
 
-  The caption is the title; below the table stand its note, the device, the scale and the seeds. A wide table is made
-  as small as the line is wide.
+  The caption is the title; below the table stand its note, the device, the scale, and seeds and budget of the models
+  behind it, or else of all. A wide table is made as small as the line is wide.
   """
   head = dict(header)
-  about = ', '.join(f'{name}: {head[name]}' for name in ('device', 'scale', 'seeds of trained models') if name in head)
+  names = ('device', 'scale') if table.trained else ('device', 'scale', trained.SEEDS, trained.BUDGET)
+  about = '; '.join(filter(None, (*(f'{name}: {head[name]}' for name in names if name in head), table.trained)))
   lines = [
     ' & '.join(_cell(cell, (i, j) in table.best) for j, cell in enumerate(row)) for i, row in enumerate(table.rows)
   ]

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from comparison.claims.base import STATUSES
 from comparison.claims.tables import Table
-from comparison.report import canvas, exports, markdown
+from comparison.report import canvas, exports, markdown, missing, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
-from comparison.report.page import Page, Section, by_section
+from comparison.report.page import LEFT_OUT, Page, Section, by_section
 from comparison.report.style import STYLE
 
 
@@ -24,7 +23,8 @@ def render(
     f'<h1>{heading}</h1>',
     f'<p class="soft">Every statement of “{escape(page.article.reference)}” with its threshold, its number and its '
     f'verdict on this device: {escape(measured.get("device", "none"))}, {escape(measured.get("scale", "–"))}.</p>',
-    tally(page),
+    *(f'<p class="note">{escape(measured[name])}.</p>' for name in (LEFT_OUT,) if name in measured),
+    counts(page),
     navigation(page, leading),
     *(section_of(drawn) for drawn in leading),
     claim_links(page),
@@ -34,6 +34,7 @@ def render(
     *(table(t, page) for t in page.tables),
     f'<h2 id="verdicts">Verdicts</h2>{take(exports.verdicts(page), page, files)}',
     verdicts(page),
+    *(table(t, page) for t in (page.missing,) if t.rows),
     '<h2 id="claims">Claims</h2>',
     *(claim(section, figures.get(section.claim.number, ()), page) for section in page.sections),
   ]
@@ -58,7 +59,8 @@ def navigation(page: Page, leading: Sequence[Drawn]) -> str:
   """Return links to the pictures and tables."""
   parts = [(drawn.title, name(drawn)) for drawn in leading]
   parts += [(t.title, exports.slug(t.title)) for t in page.tables]
-  parts += [('Verdicts', 'verdicts'), ('Claims', 'claims')]
+  parts += [('Verdicts', 'verdicts'), *((missing.TITLE, markdown.LIST) for _ in page.missing.rows[:1])]
+  parts += [('Claims', 'claims')]
   parts += [(t.title, exports.slug(t.title)) for t in (page.others, page.architectures, page.models) if t.rows]
   parts += [(markdown.REST, 'rest')] if page.rest else []
   lines = [f'<li><a href="#{anchor}">{escape(title)}</a></li>' for title, anchor in parts]
@@ -99,9 +101,8 @@ def figure(drawn: Drawn) -> str:
   return f'<figure id="{name(drawn)}">{svg}<figcaption>{escape(drawn.caption)} {file}</figcaption></figure>'
 
 
-def tally(page: Page) -> str:
-  counts = [(status, sum(s.verdict.status == status for s in page.sections)) for status in STATUSES]
-  boxes = [f'<div class="{css(status)}"><b>{count}</b>{status}</div>' for status, count in counts if count]
+def counts(page: Page) -> str:
+  boxes = [f'<div class="{css(status)}"><b>{count}</b>{text}</div>' for status, count, text in tally.boxes(page)]
   return f'<div class="tally">{"".join(boxes)}</div>'
 
 
@@ -165,6 +166,9 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   reason = f'<p><b>Why:</b> {escape(verdict.reason)}.</p>' if verdict.reason else ''
   if verdict.reason and len(verdict.points) > 1:
     reason = f'<details><summary>Why: {markdown.sides(verdict)}</summary><p>{escape(verdict.reason)}.</p></details>'
+  if section.need:
+    absent = f'<p><a href="#{markdown.LIST}">{missing.TITLE}</a>: what it needs.</p>'
+    reason = absent if verdict.here is None else reason + absent
   notes = items([f'{note}.' for note in verdict.notes]) if verdict.notes else ''
   beside = items([f'{line[0].upper()}{line[1:]}.' for line in verdict.beside])
   if verdict.beside:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from comparison.claims.base import Status, Verdict, figure, show
 from comparison.claims.tables import Table
+from comparison.report import missing, tally
 from comparison.report.figures import Drawn
 from comparison.report.page import Page, Section
 from comparison.statistics import Interval
@@ -18,6 +19,7 @@ MARKS: dict[Status, str] = {
   'not judged': '·',
 }
 
+LIST = missing.TITLE.lower().replace(' ', '-')  # the anchor of the list of what was not measured
 REST = 'Statements without a claim'
 
 
@@ -26,7 +28,8 @@ def render(page: Page, figures: Mapping[int, Sequence[Drawn]], leading: Sequence
   parts = [f'# {page.article.title}', header(page)]
   parts += [f'![{drawn.title}]({drawn.path})\n\n{drawn.caption}' for drawn in leading]
   parts += [table(t) for t in page.tables]
-  parts += ['## Verdicts', verdicts(page)]
+  parts += ['## Verdicts', tally.sentence(page), verdicts(page)]
+  parts += [table(page.missing, '##')] if page.missing.rows else []
   for section in page.sections:
     parts += claim(section, figures.get(section.claim.number, ()))
   parts += [table(t) for t in (page.others, page.architectures, page.models) if t.rows]
@@ -75,7 +78,9 @@ def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
   regimes = points(verdict)
   parts += [table(regimes)] if regimes else []
   parts.append(folded('In words', verdict.text) if is_list(verdict) else verdict.text)
-  if verdict.reason:
+  if section.need:
+    parts.append(f'[{missing.TITLE}](#{LIST}).')
+  if verdict.reason and not (section.need and verdict.here is None):
     parts.append(folded(f'Why: {sides(verdict)}', f'{verdict.reason}.') if regimes else f'*Why:* {verdict.reason}.')
   notes = [*(f'Not in the verdict: {line}' for line in verdict.beside), *verdict.notes]
   parts.append('\n'.join(f'- {note}.' for note in notes))

@@ -1,7 +1,7 @@
 """The content of a report, shared by Markdown and HTML: header, tables, verdicts."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comparison import articles
@@ -10,8 +10,20 @@ from comparison.claims.base import Claim, Verdict
 from comparison.claims.judging import judge
 from comparison.claims.tables import Table
 from comparison.records import Row
-from comparison.report import across_tasks, capacity, headline, named, quality, tables, targets, task_quality
+from comparison.report import (
+  across_tasks,
+  capacity,
+  headline,
+  missing,
+  named,
+  quality,
+  tables,
+  targets,
+  task_quality,
+  trained,
+)
 
+LEFT_OUT = 'left out'  # of the header
 GATES = (
   'before it is timed or trained, every architecture on every backend must compute token by token what it computes in '
   'one call, see nothing of the future, and let padding change nothing, all within 1e-4; of one that reads both ways, '
@@ -28,6 +40,7 @@ class Section:
   verdict: Verdict
   command: str
   tables: tuple[Table, ...] = ()
+  need: missing.Need | None = None  # what was not measured
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Page:
   others: Table
   architectures: Table
   models: Table
+  missing: Table
   records: Sequence[Row]
 
 
@@ -50,14 +64,16 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   claims = article.claims
   chosen = sorted(claims) if numbers is None else numbers
   scale = str(records[0]['scale']) if records else 'laptop'
+  judged = [(claims[n], judge(claims[n], records)) for n in chosen]
   sections = tuple(
     Section(
-      claims[n],
-      judge(claims[n], records),
-      command(article, claims[n], scale),
-      quality.tables(claims[n], records),
+      claim,
+      verdict,
+      command(article, claim, scale),
+      quality.tables(claim, records),
+      missing.need(claim, verdict, article, scale, records),
     )
-    for n in chosen
+    for claim, verdict in judged
   )
   failures = tuple(
     f'{row["experiment"]}, {row.get("architecture", "a cell")}: {row.get("error", "")}'
@@ -66,6 +82,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
   )
   rest = tuple(statement for number, statement in article.statements.items() if number not in claims)
   beside = named.table(records), tables.side_by_side(records), tables.models(records)
+  absent = missing.table((section.claim, section.need) for section in sections)
   leading = (
     headline.table(records),
     *article.tables(records),
@@ -75,7 +92,8 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     targets.table(records),
   )
   first = tuple(table for table in leading if table.rows)
-  return Page(article, header(records), first, sections, rest, failures, *beside, records)
+  about = (*header(records), *left_out(scale if records else '', (claim for claim, _ in judged)))
+  return Page(article, about, first, sections, rest, failures, *beside, absent, records)
 
 
 def by_section(page: Page) -> dict[str, list[Section]]:
@@ -93,8 +111,17 @@ def command(article: Article, claim: Claim, scale: str) -> str:
   return f'python main.py --mode=compare --scale={chosen}{article.option} --claims={claim.number} --workdir=W'
 
 
+def left_out(scale: str, claims: Iterable[Claim]) -> tuple[tuple[str, str], ...]:
+  """Return the line of a header that says which claims a scale leaves out; none if it measures all of them."""
+  numbers = [str(claim.number) for claim in claims if scale == 'laptop' and claim.from_scale != scale]
+  if not numbers:
+    return ()
+  words = f'{scale} measures a fixed subset of the experiments; claims measured from overnight on: {", ".join(numbers)}'
+  return ((LEFT_OUT, words),)
+
+
 def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-  """Return device, scale, versions, seeds, commits and dates of the records."""
+  """Return device, scale, seeds, budget, versions, commits and dates of the records."""
   if not records:
     return (('records', 'none'),)
 
@@ -103,12 +130,11 @@ def header(records: Sequence[Row]) -> tuple[tuple[str, str], ...]:
 
   versions = max(records, key=lambda row: row.get('time', 0.0)).get('versions', {})
   days = sorted({_day(row['time']) for row in records if 'time' in row})
-  seeds = len({row['seed'] for row in records if row.get('seed') is not None})
   cells = {row['cell']: row.get('seconds', 0.0) for row in records if 'cell' in row}
   return (
     ('device', every('device_kind')),
     ('scale', every('scale')),
-    ('seeds of trained models', str(seeds) if seeds else '–'),
+    *trained.header(records),
     ('data types', every('dtype')),
     ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
     *_other_versions(records, versions),

@@ -7,7 +7,10 @@ from comparison.claims.base import Claim, Quality, figure, show, where
 from comparison.claims.quality import Model
 from comparison.claims.tables import Table
 from comparison.records import AT_EQUAL_FLOPS, Row
+from comparison.report import trained
 
+COLUMNS = ('model', 'parameters', 'updates', 'learning rate', 'trials', 'training FLOPs')
+LEAD = len(COLUMNS)  # before those of scores
 POINTS = 5  # columns of scores that a page has room for
 
 
@@ -29,20 +32,23 @@ def table(quality: Quality, records: Sequence[Row], title: str, missing: Sequenc
   shown = spread(every, POINTS)
   digits = 3 if quality.higher else 4  # losses differ in the second decimal
   rows = [(*about(model), *(cell(model, x, digits) for x in shown)) for model in models]
-  rows += [(name, *([''] * 4), *('not measured' for _ in shown)) for name in missing]
+  rows += [(name, *([''] * (LEAD - 1)), *('not measured' for _ in shown)) for name in missing]
   for name, values in scores.baselines(records, quality.experiment, quality.metric, quality.coordinate).items():
     reached = [scores.at(values, x) for x in shown]
-    rows.append((f'no model: {name}', *([''] * 4), *('' if v is None else figure(v, digits) for v in reached)))
+    rows.append((f'no model: {name}', *([''] * (LEAD - 1)), *('' if v is None else figure(v, digits) for v in reached)))
   better = 'More is better' if quality.higher else 'Less is better'
+  tokens = scores.tokens(quality, records)
+  budget = trained.of({model.updates for model in models if model.updates}, () if tokens is None else (tokens,))
   counts = sorted({score.seeds for model in models for score in model.scores.values()})
   return Table(
     title,
     f'{better}. Mean over {" to ".join(map(str, counts))} seeds with its 95 % interval, and the best of them. Learning '
-    'rate: the best on validation of those that every model was trained with. FLOPs: of the whole training, and as a '
-    'multiple of those of the LSTM.',
-    ('model', 'parameters', 'updates', 'learning rate', 'training FLOPs', *(quality.point.format(x) for x in shown)),
+    'rate: the best on validation of those that every model was trained with; trials: trainings over all rates and '
+    'seeds. FLOPs: of one whole training, and as a multiple of those of the LSTM.',
+    (*COLUMNS, *(quality.point.format(x) for x in shown)),
     tuple(rows),
-    best_of(models, shown, quality.higher, 5),
+    best_of(models, shown, quality.higher, LEAD),
+    f'{trained.SEEDS}: {trained.between(counts)}; {trained.BUDGET}: {budget}' if models else '',
   )
 
 
@@ -63,7 +69,8 @@ def about(model: Model) -> tuple[str, ...]:
   share = '' if model.share is None else f'{model.share:.2f} ×'
   parameters = '' if model.parameters is None else f'{model.parameters:,}'
   updates = '' if model.updates is None else f'{model.updates:,}'
-  return model.name, parameters, updates, rate + edge, ', '.join(part for part in (flops, share) if part)
+  spent = ', '.join(part for part in (flops, share) if part)
+  return model.name, parameters, updates, rate + edge, str(model.trials), spent
 
 
 def cell(model: Model, x: float, digits: int) -> str:

@@ -14,13 +14,11 @@ import sys
 from collections.abc import Sequence
 
 from comparison import records, report
-from comparison.claims.base import STATUSES
-from comparison.report import headline, markdown
+from comparison.report import headline, markdown, tally
 from comparison.report.page import Page
 
 BEGIN, END = '<!-- results: generated from results/ -->', '<!-- /results -->'
 RESULTS = pathlib.Path('docs/results.md')
-OPEN = ('not measured here', 'not judged')  # statuses that are no verdict
 SCALES = ('overnight', 'accelerator', 'laptop')  # the first that is there is shown
 
 
@@ -41,7 +39,7 @@ def with_results(readme: str, folders: Sequence[pathlib.Path]) -> str:
     f'{table.title} on {page.records[0]["device_kind"]}. {table.note}',
     f'**{headline.sentence(page.records)}**',
     markdown.grid(table.columns, table.rows),
-    f'{tally(page)}{elsewhere(folders, page)} [All verdicts and tables]({RESULTS}); [every plot and '
+    f'{tally.sentence(page)}{elsewhere(folders, page)} [All verdicts and tables]({RESULTS}); [every plot and '
     f'protocol]({folder}/report.md).',
   ]
   return f'{before}{BEGIN}\n\n' + '\n\n'.join(parts) + f'\n\n{END}{after}'
@@ -60,8 +58,9 @@ def details(folders: Sequence[pathlib.Path]) -> str:
     f'![{headline.TITLE}](../{folder}/{report.HEADLINE})',
     *(markdown.table(table, '###') for table in page.tables),
     '### Verdicts',
-    tally(page),
+    tally.sentence(page),
     markdown.verdicts(page),
+    *(markdown.table(table, '###') for table in (page.missing,) if table.rows),
     *others(folders, page),
     *map(run_table, runs),
   ]
@@ -89,7 +88,7 @@ def others(folders: Sequence[pathlib.Path], shown: Page) -> list[str]:
     page = assembled(folder)
     more = beyond(page, shown)
     parts.append(f'### Measured on {page.records[0]["device_kind"]}, {folder.name}')
-    parts.append(f'{tally(page)} [Every plot and protocol](../{folder}/report.md).')
+    parts.append(f'{tally.sentence(page)} [Every plot and protocol](../{folder}/report.md).')
     if more.sections:
       parts += ['Those without a verdict above:', markdown.verdicts(more)]
   return parts
@@ -97,8 +96,8 @@ def others(folders: Sequence[pathlib.Path], shown: Page) -> list[str]:
 
 def beyond(page: Page, shown: Page) -> Page:
   """Return the page with those claims only that have a verdict there and none on the page that is shown."""
-  missing = {section.claim.number for section in shown.sections if section.verdict.status in OPEN}
-  kept = (s for s in page.sections if s.verdict.status not in OPEN and s.claim.number in missing)
+  missing = {section.claim.number for section in shown.sections if section.verdict.status in tally.OPEN}
+  kept = (s for s in page.sections if s.verdict.status not in tally.OPEN and s.claim.number in missing)
   return dataclasses.replace(page, sections=tuple(kept))
 
 
@@ -111,26 +110,6 @@ def elsewhere(folders: Sequence[pathlib.Path], shown: Page) -> str:
   devices = ' or '.join(dict.fromkeys(found.values()))
   have = 'has' if len(found) == 1 else 'have'
   return f' {len(found)} of those without a verdict here {have} one on {devices}.' if found else ''
-
-
-def tally(page: Page) -> str:
-  """Return how many statements have which verdict, and why the others have none."""
-  verdicts = [section.verdict for section in page.sections]
-  elsewhere = [section.claim.speaks_of for section in page.sections if section.verdict.here is not None]
-  found = [verdict.status for verdict in verdicts if verdict.status not in OPEN]
-  older = sum(verdict.status == 'not judged' for verdict in verdicts)
-  counts = [f'{found.count(status)} {status}' for status in STATUSES if status in found]
-  if found.count('fact') > 1:
-    counts[-1] += 's'  # the last status of those that are a verdict
-  speak = 'speaks' if len(elsewhere) == 1 else 'speak'
-  devices = ' or '.join(sorted(set(elsewhere)))
-  more = f' {len(elsewhere)} more {speak} of {devices}, with a number from this device alone.' if elsewhere else ''
-  have = 'has' if older == 1 else 'have'
-  more += f' {older} more {have} numbers that were measured before their rule was written.' if older else ''
-  every = len(page.article.statements)
-  rest = every - len(found) - len(elsewhere) - older
-  more += f' {rest} {"has" if rest == 1 else "have"} no measurement here.' if rest else ''
-  return f'{len(found)} of the {every} statements have a verdict here: {", ".join(counts) or "none"}.{more}'
 
 
 def run_table(folder: pathlib.Path) -> str:

@@ -171,7 +171,8 @@ CLAIMS = (
     revised='in version 2 what the best trained RNN recalls is judged too; before, of trained models only attention. '
     'In version 3 the Transformer has the position encoding that is best on validation, in place of the rotary one, '
     'every T has one lag, and an RNN is judged beyond the training length, if it has learned the task',
-    words='"directly", "regardless of distance"',
+    words='"can directly attend to any previous position"; "regardless of distance"; "information degrades over '
+    'long sequences"',
     since='2026-11-29 20:28',
     earlier=(
       Rule(
@@ -214,5 +215,7 @@ CLAIMS = (
         y_label='relative change',
       ),
     ),
+    words='"Without explicit position information, transformers can’t distinguish"; "both generate the same output '
+    'without positional encoding"',
   ),
 )

@@ -145,7 +145,7 @@ CLAIMS = (
   Claim(
     8,
     'Long lags',
-    'RNNs lose dependencies that span hundreds of steps.',
+    'RNNs struggle with dependencies that span hundreds of steps.',
     'The adding problem (Hochreiter & Schmidhuber 1997): two marked numbers, one in each half of the sequence, are '
     'added at its end. The same updates for all, more of them at greater lengths, each at its best learning rate on '
     'validation; the bias of the forget gate of the LSTM starts at 1. Judged at the greatest length, which is '
@@ -170,7 +170,7 @@ CLAIMS = (
         baselines=True,
       ),
     ),
-    words='"information degrades over long sequences"; "hundreds of steps"',
+    words='"information degrades over long sequences"; "struggle with dependencies spanning hundreds of time steps"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -201,14 +201,14 @@ CLAIMS = (
         log_x=True,
       ),
     ),
-    words='"approximate attention efficiently"',
+    words='"approximate attention efficiently for long sequences"',
     since=WRITTEN,
     from_scale='overnight',
   ),
   Claim(
     59,
     'Hybrids',
-    'Mixtures of attention and recurrence combine the strengths of both.',
+    'Mixtures of attention and recurrence often combine the strengths of both.',
     'Four layers, of which attention has none, one, two or four, beside LSTM or gated delta layers, at as many '
     'parameters: loss on characters of the embedded text, accuracy of recall, bytes of state at the length of '
     'training. Difference to the better of the two pure models, seed by seed; Holm’s correction for the number of '

@@ -148,7 +148,7 @@ CLAIMS = (
         series=('architecture',),
       ),
     ),
-    words='"extensive hyperparameter tuning"; "transformers are more forgiving"',
+    words='"requires extensive hyperparameter tuning"; "Transformers are more forgiving"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -201,7 +201,8 @@ CLAIMS = (
         series=('architecture', 'block', 'depth'),
       ),
     ),
-    words='"skip connections in attention blocks provide direct gradient paths"',
+    words='"Skip connections in attention blocks provide direct gradient paths"; "the parallel structure reduces '
+    'gradient path lengths"',
     since=SKIPS,
     from_scale='overnight',
   ),

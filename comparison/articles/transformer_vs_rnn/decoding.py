@@ -173,6 +173,7 @@ CLAIMS = (
     (DECODING, OTHERS_DECODING),
     revised='version 2 has the bound of 25 %, without which a noisy measurement supported the statement; in version 3 '
     f'{AS_IN_THE_BOX}',
+    words='"Each step has constant cost regardless of sequence length"',
     since=GATED_ALONE,
     earlier=(
       Rule(1, FIRST, 'the interval of the growth includes 0, or lies within ± 5 %', 'it grows by more than 5 %'),
@@ -195,7 +196,8 @@ CLAIMS = (
     ('decoding',),
     growing_decoding,
     (DECODING,),
-    words='"making later steps more expensive than early ones"',
+    words='"The cost grows linearly with the number of already-generated tokens"; "making later steps more '
+    'expensive than early ones"',
   ),
   Claim(
     29,
@@ -207,6 +209,7 @@ CLAIMS = (
     'bytes off the formula, and recomputation no slower',
     ('state_bytes', 'decoding'),
     cache_bytes,
+    words='"KV caching trades computation for memory"; "grows linearly with sequence length"',
     definition=True,
     plots=(
       STATE_BYTES,
@@ -236,7 +239,7 @@ CLAIMS = (
         y_label='seconds',
       ),
     ),
-    words='"1,000+ tokens", "becomes attractive"',
+    words='"For very long generation (1,000+ tokens), RNNs’ constant-per-step cost becomes attractive"',
     since='2026-11-29 02:50',
   ),
 )

@@ -222,7 +222,7 @@ CLAIMS = (
   Claim(
     4,
     'Training on billions of tokens',
-    'On billions of tokens a Transformer trains for days or weeks, an equivalent RNN for months.',
+    'On billions of tokens a Transformer may train for days or weeks, where an equivalent RNN could take months.',
     'Derived from the time of a training step: ratio of the best backend of LSTM or GRU to the best attention backend '
     f'at the largest size and all lengths from {FROM} to {TO:,}, and the days that a billion tokens take at these '
     'speeds. Both sides read as many tokens, whatever loss they reach. From days to months are ten times and more; '
@@ -260,8 +260,8 @@ CLAIMS = (
     ('small_language_models',),
     losses_by_size,
     (LOSS_BY_SIZE,),
-    words='"massive datasets (billions of tokens)", "simply cannot scale to these dataset sizes in reasonable training '
-    'time"',
+    words='"massive datasets (billions of tokens)"; "simply cannot scale to these dataset sizes in reasonable '
+    'training time"',
     since=REWRITTEN,
     from_scale='overnight',
   ),

@@ -114,7 +114,7 @@ CLAIMS = (
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 heeds "can be", which one regime shows; version 1 asked for all of them; in version 3 '
     f'{AS_IN_THE_BOX}',
-    words='"can be competitive with or faster than"',
+    words='"can be competitive with or faster than transformers"',
     since=GATED_ALONE,
     earlier=(
       Rule(
@@ -146,7 +146,7 @@ CLAIMS = (
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 heeds "typically", which is a majority; version 1 asked for the whole band; in version 3 '
     f'{AS_IN_THE_BOX}, and a size with more lengths than another weighs no more',
-    words='"typically achieve lower latency", "especially on GPUs"',
+    words='"transformers typically achieve lower latency", "especially on GPUs where parallelism is fully utilized"',
     since=GATED_ALONE,
     earlier=(
       Rule(
@@ -179,8 +179,8 @@ CLAIMS = (
     (FORWARD, OTHERS_FORWARD),
     revised='version 2 judges the cost of a token, of which the article speaks; version 1 judged a crossing between '
     f'1,000 and 2,000 tokens, of which it does not; in version 3 {AS_IN_THE_BOX}',
-    words='"severe inference challenges" of "standard transformers"; "the same computational cost" for "each '
-    'additional token"',
+    words='"the quadratic complexity of standard transformers creates severe inference challenges"; "each '
+    'additional token requires the same computational cost"',
     since=GATED_ALONE,
     earlier=(
       Rule(

@@ -224,7 +224,7 @@ CLAIMS = (
   Claim(
     38,
     'A cheap LSTM',
-    'A well-tuned LSTM gives respectable performance at a fraction of the computational cost.',
+    'A well-tuned LSTM can still give respectable performance at a fraction of the computational cost.',
     'Characters of the Penn Treebank, LSTMs and Transformers of three sizes. The Transformer that is best on '
     'validation is the reference; FLOPs and time of a generated token behind a full context, batch 1, interleaved. '
     f'{CONTROLS}. The control for size is the largest Transformer that takes as little as the LSTM may. {NOISE}.',
@@ -251,8 +251,8 @@ CLAIMS = (
     ('long_series',),
     long_series,
     (_plot('Squared error over the data', 'long_series', 'examples', 'training windows', 'lookback'),),
-    words='"very long (thousands of time steps) but have limited training data (hundreds or thousands of sequences). '
-    'This plays to RNN strengths"',
+    words='"very long (thousands of time steps) but have limited training data (hundreds or thousands of '
+    'sequences)"; "This plays to RNN strengths"',
     since=WRITTEN,
     from_scale='overnight',
   ),

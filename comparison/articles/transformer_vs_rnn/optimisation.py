@@ -57,6 +57,8 @@ CLAIMS = (
     ),
     revised='in version 2 decades count whether lost or gained in each seed; before, a seed that vanished and one that '
     'exploded cancelled out',
+    words='"RNNs suffer from vanishing and exploding gradient problems"; "LSTM/GRU gating mechanisms that mitigate '
+    'this issue"',
     since='2026-11-25 17:36',
     earlier=(
       Rule(

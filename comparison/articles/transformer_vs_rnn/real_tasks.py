@@ -1,6 +1,5 @@
 """Claims about speech, translation and video."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from comparison.articles.transformer_vs_rnn.little_data import CONTROLS, NOISE
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Verdict, levels, samples, seeds, tuned, where
 from comparison.claims.pairs import TIE
-from comparison.claims.points import Point, above, below, combine, not_measured, undecided
+from comparison.claims.points import Point, above, below, combine, combine_conditions, not_measured, undecided
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -146,7 +145,7 @@ def video_forms(records: Sequence[Row]) -> Verdict:
   memory = {r['form']: r['value'] for r in needed if r['frames'] == frames}
   stored = [row['value'] for row in where(records, 'video_forms', 'stored_training_bytes', frames=frames)]
   errors = {form: pairs.by_seed(rows, form=form) for form in levels(rows, 'form')}
-  points = []
+  forms = []
   for form in SPARSE:
     joint, own = errors.get('joint', {}), errors.get(form, {})
     both = sorted(joint.keys() & own.keys())
@@ -154,15 +153,16 @@ def video_forms(records: Sequence[Row]) -> Verdict:
       continue
     share = memory[form] / memory['joint']
     of_stored = f' ({memory[form] / stored[0]:.2g} of that with stored scores)' if stored else ''
-    label = f'squared error, {form} ÷ joint, with {share:.2f} of its memory{of_stored} at {frames} frames'
-    point = below(label, pairs.geometric([own[seed] / joint[seed] for seed in both]), 1 + TIE, unit='×')
-    supports, contradicts = point.supports and share <= LITTLE, point.contradicts or share > MUCH
-    points.append(dataclasses.replace(point, supports=supports, contradicts=contradicts))
-  if not points:
+    ratios = pairs.geometric([own[seed] / joint[seed] for seed in both])
+    error = below(f'squared error, {form} ÷ joint', ratios, 1 + TIE, unit='×')
+    label = f'memory, {form} ÷ joint, {frames} frames{of_stored}'
+    forms.append((error, below(label, Interval.exact(share), LITTLE, MUCH, '×')))
+  if not forms:
     return undecided('fewer than two seeds or no memory were measured for joint attention and for another form')
   shown = ', '.join(f'{form} {seeds(r for r in rows if r["form"] == form).value:.4g}' for form in errors)
   beside = pairs.baselines(where(records, 'video_forms', 'baseline'), 'mse')
-  return combine(points, f'{"; ".join(map(str, points))}. Squared error a frame: {shown}.{beside}', kind='often')
+  found = '; '.join(str(condition) for conditions in forms for condition in conditions)
+  return combine_conditions(forms, f'{found}. Squared error a frame: {shown}.{beside}', kind='often')
 
 
 CLAIMS = (
@@ -206,7 +206,7 @@ CLAIMS = (
         y_label='word error rate',
       ),
     ),
-    words='"training data availability (thousands of hours)"; "favor transformers"',
+    words='"training data availability (thousands of hours)"; "long-range linguistic understanding favor transformers"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -236,8 +236,7 @@ CLAIMS = (
       ),
       Plot('Bits a sample', 'sample_models', 'bits', 'architecture', series=('dataset',), y_label='bits'),
     ),
-    words='"The streaming nature of synthesis—generating audio samples one at a time—fits RNNs\' sequential '
-    'processing"',
+    words='"The streaming nature of synthesis—generating audio samples one at a time—fits RNNs’ sequential processing"',
     since=WRITTEN,
     from_scale='overnight',
   ),
@@ -253,8 +252,8 @@ CLAIMS = (
     ('acoustic_split',),
     acoustic_split,
     (Plot('Squared error of frames', 'acoustic_split', 'mse', 'architecture', series=('dataset',), y_label='error'),),
-    words='"Some systems use transformers for linguistic processing and RNNs for acoustic generation, leveraging each '
-    'architecture\'s strengths"',
+    words='"Some systems use transformers for linguistic processing and RNNs for acoustic generation, leveraging '
+    'each architecture’s strengths"',
     since=WRITTEN,
     from_scale='overnight',
   ),

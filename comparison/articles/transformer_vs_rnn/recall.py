@@ -111,7 +111,8 @@ CLAIMS = (
     'counts for neither side; before, it supported the statement. In version 3 the width varies until the pairs are '
     'recalled, and the growth of the smallest state that recalls them is judged, in place of the accuracy of one width '
     'at one number of pairs, which the updates limited and not the state',
-    words='"fixed-size hidden state", "bottleneck"',
+    words='"compress the entire sequence history into a fixed-size hidden state vector"; "This bottleneck means '
+    'information from early in the sequence must be preserved"',
     since='2026-11-29 20:42',
     earlier=(
       Rule(

@@ -187,7 +187,7 @@ CLAIMS = (
     revised="version 2 heeds the article's words: it speaks of GPUs, of a dramatic difference and of less than 1,000 "
     f'tokens, and does not say "always"; in version 3 {AS_IN_THE_BOX}, and a size with more lengths than another '
     'weighs no more',
-    words='"under 1,000 tokens", "dramatically faster", "on modern GPUs"',
+    words='"For sequences under 1,000 tokens, transformers train dramatically faster than RNNs on modern GPUs"',
     speaks_of='GPUs',
     since=GATED_ALONE,
     earlier=(
@@ -219,7 +219,7 @@ CLAIMS = (
     very_long_training,
     (TRAINING,),
     revised=f'in version 2 {AS_IN_THE_BOX}',
-    words='"10,000+ tokens", "can make training more practical"',
+    words='"For sequences of 10,000+ tokens, RNNs’ linear complexity can make training more practical"',
     since=GATED_ALONE,
     earlier=(
       Rule(

@@ -124,7 +124,7 @@ CLAIMS = (
         log_x=True,
       ),
     ),
-    words='"can help generalization on limited data"',
+    words='"act as implicit regularization"; "can help generalization on limited data"',
     since=WRITTEN,
     from_scale='overnight',
   ),

@@ -176,6 +176,7 @@ CLAIMS = (
     negligible_state,
     (STATE_BYTES,),
     revised=f'in version 2 {AS_IN_THE_BOX}',
+    words='"the hidden state (typically 512-2048 dimensions) is negligible"',
     since=GATED_ALONE,
     earlier=(
       Rule(
@@ -214,7 +215,8 @@ CLAIMS = (
     ),
     revised='in version 2 the leanest backend decides, in place of each of them, at 2,048 tokens, in place of the '
     'longest length; version 3 judges the growth with n² as well, and materialised attention beside the leanest',
-    words='"O(n²h)"; "substantial"',
+    words='"the attention computation requires O(n²h) memory"; "For a 2,048-token sequence with 32 heads, this is '
+    'substantial"',
     since='2026-11-29 02:40',
     earlier=(
       Rule(
@@ -242,6 +244,7 @@ CLAIMS = (
     'another number of copies for both',
     ('optimizer_bytes',),
     adam_copies,
+    words='"Adam requires two additional copies of parameters"; "activations for backpropagation"',
     definition=True,
     plots=(
       Plot(
@@ -291,5 +294,6 @@ CLAIMS = (
     ),
     ('baselines',),
     Quality('truncation', 'loss', 'segment', 'segment {}', False, TEACHER_FORCED),
+    words='"can be truncated to fixed-length segments, bounding memory regardless of total sequence length"',
   ),
 )

@@ -131,7 +131,8 @@ CLAIMS = (
     'end contradicts by itself. In version 3 the trend of the gap over parameters and tokens is judged, on the same '
     'tokens under every context; before, the index of a token was confounded with what the text says there, and the '
     'level at 100,000 parameters stood for language models',
-    words='"dominate these tasks"; "long-range dependencies"',
+    words='"Transformers dominate these tasks in modern benchmarks"; "ability to capture long-range dependencies '
+    'proves crucial"',
     since='2026-11-29 21:02',
     from_scale='overnight',
     earlier=(

@@ -176,13 +176,13 @@ CLAIMS = (
     ('batching',),
     gain_of_batching,
     (BATCHES,),
-    words='"benefit less from batching"',
+    words='"RNNs benefit less from batching"',
     since=WRITTEN,
   ),
   Claim(
     33,
     'Many users',
-    'With many concurrent users the throughput of the Transformer wins.',
+    'With many concurrent users the throughput of the Transformer often wins.',
     'Decoded tokens a second of all users together, as many users as their states leave room for in a fixed memory, '
     'each after the same context; best of LSTM and GRU against the better of multi-head and multi-query attention.',
     'the Transformer decodes more tokens a second at every size',
@@ -201,7 +201,7 @@ CLAIMS = (
         y_label='seconds',
       ),
     ),
-    words='"serving many concurrent users", "often make them the better choice"',
+    words='"serving many concurrent users"; "often makes them the better choice"',
     since=WRITTEN,
   ),
   Claim(
@@ -215,7 +215,8 @@ CLAIMS = (
     ('batching',),
     hardware,
     (BATCHES,),
-    words='"GPUs, TPUs", "don\'t fully utilize these accelerators"',
+    words='"optimized for the large matrix multiplications central to transformers"; "don’t fully utilize these '
+    'accelerators"',
     speaks_of='GPUs',
     since=WRITTEN,
   ),

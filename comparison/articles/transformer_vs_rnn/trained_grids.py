@@ -184,7 +184,7 @@ CLAIMS = (
     ('positions_of_recurrence',),
     order_by_itself,
     (plot('Accuracy by positions', 'positions_of_recurrence', 'accuracy', 'position', 'positions', 'accuracy'),),
-    words='"inherently encode position"',
+    words='"RNNs inherently encode position through their sequential processing"',
     since=WRITTEN,
   ),
   Claim(
@@ -200,7 +200,7 @@ CLAIMS = (
     data_for_equal_loss,
     (SAMPLES,),
     revised='version 2 asks for enough updates: else the numbers say how fast models learn, not what data they need',
-    words='"often require more training data"',
+    words='"transformers often require more training data than RNNs to reach comparable performance"',
     since=REWRITTEN,
     from_scale='overnight',
     earlier=(
@@ -210,7 +210,7 @@ CLAIMS = (
   Claim(
     21,
     'Overfitting of small data',
-    'Transformers overfit small data more than RNNs.',
+    'Transformers can overfit small data more easily than RNNs.',
     'The fewest windows of text, without dropout, all learning rates: test loss at the lowest training loss that both '
     f'sides reach, seed by seed; no verdict unless every model reaches {FITTED:g} nats in training.',
     f'the test loss of the Transformer is higher by {MARGIN} nats or more than that of the LSTM and that of the GRU',
@@ -220,7 +220,7 @@ CLAIMS = (
     (SAMPLES,),
     revised='version 2 compares at equal training loss: a model that has learned less of its data has a smaller gap; '
     f'version 3 lets no difference between 0 and the margin count on both sides. {SEEN}',
-    words='"overfit more easily on small datasets"',
+    words='"they can also overfit more easily on small datasets"',
     since=REVIEWED,
     from_scale='overnight',
     earlier=(

@@ -145,7 +145,7 @@ CLAIMS = (
     (BYTES,),
     revised='version 2 judges every size and length, and asks whether a technique makes training fit; version 1 judged '
     'the one number that was largest',
-    words='"require specialized techniques"',
+    words='"sequences beyond 2,000-4,000 tokens require specialized techniques"',
     since=REWRITTEN,
     earlier=(
       Rule(
@@ -189,7 +189,8 @@ CLAIMS = (
     revised='version 2 asks about lengths to 131,072 tokens at several sizes, interpolates between them, and judges '
     'exact gradients too; in version 1 both sides reached the longest length compiled, 16,384, so that the ratio was 1 '
     'whatever they need',
-    words='"for many tasks"',
+    words='"trainable on consumer GPUs for many tasks that require professional-grade hardware for transformer '
+    'training"',
     since=REWRITTEN,
     earlier=(
       Rule(

@@ -192,7 +192,8 @@ CLAIMS = (
     regimes,
     beside=('decoding',),
     revised=REVISED,
-    words='"Winner: RNN", "Winner: Transformer", "Winner: RNN for very long sequences"',
+    words='"Winner: RNN for latency-critical single-sequence tasks"; "Winner: Transformer for most tasks"; '
+    '"Winner: RNN for very long sequences"',
     since=BY_SIZE,
     earlier=(
       Rule(
@@ -207,7 +208,7 @@ CLAIMS = (
   Claim(
     60,
     'The clear choice',
-    'Below 4,000 tokens the Transformer is the clear choice.',
+    'With enough resources and data, the Transformer is the clear choice below 4,000 tokens.',
     f'Cost: training step, latency, generation below {CLEAR:,} tokens. Quality: recall, reach and loss by token index, '
     f'at the best learning rate on validation. {COUNTING}.',
     'the Transformer wins 80 % of the cells of cost or more, and of those of quality, sizes weighing the same',
@@ -216,7 +217,8 @@ CLAIMS = (
     clear_choice,
     beside=('decoding', 'reach', 'token_index'),
     revised=f'{REVISED}; and the statement is about any device with enough resources, not about GPUs alone',
-    words='"sufficient computational resources", "sequence lengths under 4,000 tokens", "the clear choice"',
+    words='"sufficient computational resources, training data availability, and sequence lengths under 4,000 '
+    'tokens"; "transformers are the clear choice"',
     since=BY_SIZE,
     earlier=(
       Rule(

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -88,6 +89,17 @@ def test_the_first_article_is_the_default():
   assert (len(article.statements), article.option) == (60, '')
   assert set(article.claims) <= set(article.statements)
   assert {statement.section for statement in article.statements.values()} == set(article.sections)
+
+
+@pytest.mark.parametrize('number', range(1, 61))
+def test_every_claim_quotes_the_article(number):
+  words = articles.load().claims[number].words
+  quotes = re.findall(r'"([^"]*)"', words)
+  assert quotes
+  assert words.count('"') == 2 * len(quotes)
+  for quote in quotes:
+    assert 3 <= len(quote.split()) <= 20
+    assert quote == quote.strip()
 
 
 def test_a_second_article_from_outside_the_package(folder, tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims import judging
 from comparison.claims.base import FIRST, Claim, Rule, Verdict
-from comparison.report import html, markdown, readme
+from comparison.report import html, markdown, tally
 from comparison.report.page import Section
 
 OLD, MIDDLE, NEW = '2026-01-01 10:00', '2026-02-01 10:00', '2026-03-01 10:00'
@@ -65,6 +65,15 @@ def test_records_tell_when_their_rule_is_not_listed():
   assert re.fullmatch('999:[0-9a-f]{12}', marks)
   assert judging.marks_of('another', [CLAIM]) == ''
   assert judging.judge(CLAIM, [row(NEW, rules=marks)]).notes == ()
+  before = ' '.join(f'999:{judging.digest_of_thresholds(CLAIM, rule)}' for rule in CLAIM.rules[-1:])
+  assert before != marks
+  assert judging.judge(CLAIM, [row(NEW, rules=before)]).notes == ()
+  other = dataclasses.replace(CLAIM, protocol='Another protocol.')
+  (note,) = judging.judge(other, [row(NEW, rules=marks)]).notes
+  assert 'not listed here' in note
+  kept = dataclasses.replace(CLAIM.rules[-1], since=MIDDLE)
+  listed = dataclasses.replace(other, earlier=(*CLAIM.earlier[:1], CLAIM.earlier[1], kept))
+  assert not any('not listed' in note for note in judging.judge(listed, [row(NEW, rules=marks)]).notes)
   changed = dataclasses.replace(CLAIM, supported_if='above 2.9')
   (note,) = judging.judge(changed, [row(NEW, rules=f'7:abc {marks}')]).notes
   assert 'measured under a rule that is not listed here' in note
@@ -82,7 +91,7 @@ def test_a_cell_that_failed_says_why_nothing_was_measured():
   failed = {'metric': 'failed', 'value': None, 'error': 'InputError: x.csv is in no folder'}
   verdict = judging.judge(CLAIM, [row(NEW, **failed)])
   assert verdict.status == 'not measured here'
-  assert verdict.reason == 'no records of the experiment timing (InputError: x.csv is in no folder)'
+  assert verdict.reason == 'needs the experiment timing (InputError: x.csv is in no folder)'
 
 
 def test_a_statement_about_gpus_has_no_verdict_from_a_cpu():
@@ -99,7 +108,7 @@ def test_a_statement_about_phones_has_no_verdict_from_any_device():
   for device in ('cpu', 'gpu', None):
     verdict = judging.judge(claim, [row(NEW, device=device)])
     assert (verdict.status, verdict.here, verdict.number) == ('not measured here', 'contradicted', 3.0)
-    assert verdict.notes[-1] == 'Not measured on a phone: needs a phone, on which this program does not run'
+    assert verdict.notes == ()
     for text in words(claim, verdict):
       assert 'here: ✘ contradicted; on a phone: not measured' in text
 
@@ -107,10 +116,10 @@ def test_a_statement_about_phones_has_no_verdict_from_any_device():
 def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
   found = Verdict('not measured here', here='supported', elsewhere='somewhere')
   about = [Section(dataclasses.replace(CLAIM, speaks_of=of), found, '') for of in ('phones', 'GPUs', 'GPUs')]
-  page = type('Page', (), {'sections': about, 'article': type('Article', (), {'statements': (1, 2, 3)})})
-  assert '3 more speak of GPUs or phones, with a number from this device alone' in readme.tally(page)
-  page.sections = about[:1]
-  text = readme.tally(page)
+  page = type('Page', (), {'sections': about, 'rest': ()})
+  assert '3 more speak of GPUs or phones, with a number from this device alone' in tally.sentence(page)
+  page.sections, page.rest = about[:1], (1, 2)
+  text = tally.sentence(page)
   assert '1 more speaks of phones, with' in text
   assert text.endswith('2 have no measurement here.')
 
@@ -118,8 +127,8 @@ def test_the_sentence_on_all_verdicts_names_the_devices_that_were_not_there():
 def test_the_sentence_on_all_verdicts_adds_up_to_the_statements():
   statuses = ('fact', 'fact', 'mixed', 'not judged', 'not measured here')
   found = [Section(CLAIM, Verdict(status), '') for status in statuses]
-  page = type('Page', (), {'sections': found, 'article': type('Article', (), {'statements': range(9)})})
-  assert readme.tally(page) == (
+  page = type('Page', (), {'sections': found, 'rest': range(4)})
+  assert tally.sentence(page) == (
     '3 of the 9 statements have a verdict here: 1 mixed, 2 facts. 1 more has numbers that were measured before their '
     'rule was written. 5 have no measurement here.'
   )
@@ -219,10 +228,77 @@ RULES = {
   60: {1: 'fd56a3b55984', 2: '07ba8425c072'},
 }
 
+# The checksum of the present rule with its protocol, which changes with either. A protocol that changes is a new rule;
+# the one before keeps its own in `Rule.protocol`.
+PROTOCOLS = {
+  1: '94f98dc75268',
+  2: '26818f6430ff',
+  3: 'cf0133d96b37',
+  4: 'f56f85363a1f',
+  5: '88210efab536',
+  6: '66cadfbea4e9',
+  7: '4ad67fccdd84',
+  8: '0295d2677328',
+  9: 'a76ff046965b',
+  10: 'df405b64a115',
+  11: '191babe399c0',
+  12: 'f6681ba51473',
+  13: 'a429424a40b0',
+  14: '7c0ef89aa959',
+  15: 'f2e995ef3d3c',
+  16: '2d676d1048a4',
+  17: '252c00fe452e',
+  18: 'baae4c054b4c',
+  19: '20b449e8de43',
+  20: '05b8c9e45539',
+  21: '81bf41ee8e43',
+  22: 'b1375aebfdb2',
+  23: '1e7193ce9b82',
+  24: '0febc9cdf25c',
+  25: 'b74e9c00a866',
+  26: 'e4742f1f5b46',
+  27: '277a2f7fe475',
+  28: '911fd8ed703d',
+  29: '1f719bd914cd',
+  30: '9d4d918cf4ed',
+  31: 'ec9c8ae11ed6',
+  32: '329591c9f36f',
+  33: '5bfe52f46350',
+  34: '4c1ee2228bdd',
+  35: '6bc557b72a4a',
+  36: '62fca18660e1',
+  37: '951363c6761f',
+  38: '72cd3523857e',
+  39: '5f696d1435b3',
+  40: '4222d0a51924',
+  41: '8634315e4f11',
+  42: '565d6ae77508',
+  43: '30a7e0ab2c87',
+  44: 'd99dad280703',
+  45: '7b5c00b05108',
+  46: '4a284968c41b',
+  47: '0f57b3677582',
+  48: 'b87d6c39f5cc',
+  49: 'c88e3d652606',
+  50: '50d0532afde6',
+  51: '404b9a0a77a3',
+  52: 'e1700e5a5587',
+  53: 'ed75cfc7ebe4',
+  54: 'b89d2777768b',
+  55: 'afb8e32948c4',
+  56: 'c5c595bc1d9d',
+  57: 'a6cc9816a93e',
+  58: 'f07bad0fe6ce',
+  59: 'ec73b79db006',
+  60: 'b0d38fe575a5',
+}
+
 
 @pytest.mark.parametrize('number', list(CLAIMS))
 def test_no_rule_changes_without_a_new_version(number):
-  assert {rule.version: judging.digest(CLAIMS[number], rule) for rule in CLAIMS[number].rules} == RULES[number]
+  claim = CLAIMS[number]
+  assert {rule.version: judging.digest_of_thresholds(claim, rule) for rule in claim.rules} == RULES[number]
+  assert judging.digest(claim, claim.rules[-1]) == PROTOCOLS[number]
   times = [rule.since for rule in CLAIMS[number].rules]
   assert times == sorted(set(times))
   assert times[0] >= FIRST

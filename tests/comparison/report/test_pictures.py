@@ -6,10 +6,12 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
+from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.claims.base import Verdict
-from comparison.claims.points import Point, above, below, combine
+from comparison.claims.points import Point, above, below, combine, combine_conditions
 from comparison.report import capacity, figures, forest, headline, markdown, style
 from comparison.statistics import Interval
+from tests.comparison.claims.test_judges import CASES
 
 
 def test_the_sides_of_a_threshold():
@@ -29,6 +31,30 @@ def test_a_number_is_drawn_on_the_side_of_its_verdict(make, value):
   point = make('', Interval.exact(value), 1.0)
   assert point.supports == (forest.signed(point, value) > 0)
   assert point.contradicts == (forest.signed(point, value) < 0)
+
+
+@pytest.mark.parametrize(('number', 'status', 'rows'), CASES, ids=[f'{n}-{s}' for n, s, _ in CASES])
+def test_the_number_that_decided_lies_on_the_side_of_its_verdict(number, status, rows):
+  verdict = CLAIMS[number].judge(rows)
+  decided = forest.deciding(verdict)
+  at = None if decided is None else forest.signed(decided, decided.interval.value)
+  if at is not None:
+    assert status not in ('supported', 'fact') or at >= 0
+    assert status not in ('contradicted', 'mixed') or at <= 0
+
+
+def test_of_several_conditions_the_one_that_decided_is_drawn():
+  error, memory = below('error', Interval.exact(1.0), 1.01), below('memory', Interval.exact(0.97), 0.5, 0.8)
+  verdict = combine_conditions([(error, memory)], '')
+  assert (verdict.status, verdict.about, verdict.number) == ('contradicted', 'memory', 0.97)
+  assert forest.deciding(verdict) is memory
+  assert verdict.points == (error, memory)
+  assert row_of(combine_conditions([(memory,)], ''))[1] < 0
+  open_one = combine_conditions([(error, below('memory', Interval.exact(0.6), 0.5, 0.8))], '')
+  assert (open_one.status, open_one.about) == ('undecided', 'memory')
+  assert open_one.reason == 'neither threshold is met for error: 1, memory: 0.6'
+  assert combine_conditions([(error, below('memory', Interval.exact(0.4), 0.5))], '').about == 'error'
+  assert combine_conditions([], '').status == 'undecided'
 
 
 def row_of(verdict):

@@ -3,7 +3,7 @@
 import pytest
 
 from comparison import report
-from comparison.report import readme
+from comparison.report import readme, tally
 from tests.comparison.claims.invented import training
 from tests.comparison.claims.test_judges import ALL
 from tests.comparison.report.test_report import IDENTITY
@@ -30,7 +30,7 @@ def folders(pages, tmp_path, monkeypatch):
 
 
 def with_verdict(page):
-  return {section.claim.number for section in page.sections if section.verdict.status not in readme.OPEN}
+  return {section.claim.number for section in page.sections if section.verdict.status not in tally.OPEN}
 
 
 def test_what_another_device_adds_has_no_verdict_on_the_first(pages):

@@ -111,6 +111,7 @@ def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
     'parameters',
     'updates',
     'learning rate',
+    'trials',
     'training FLOPs',
     'token 1',
     'token 5',
@@ -120,12 +121,12 @@ def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
     'lstm, plain', 'transformer, residual', 'no model: unigram', 'no model: bigram',
   ]  # fmt: skip
   lstm, transformer, _, bigram = first.rows
-  assert lstm[3:5] == ('0.006 (highest tried)', '6.1e+10, 1.00 ×')
+  assert lstm[3:6] == ('0.006 (highest tried)', '6', '6.1e+10, 1.00 ×')
   assert lstm[-1] == '1.8 [1.799, 1.802]; best 1.8'
-  assert transformer[4].endswith('1.30 ×')
+  assert transformer[5].endswith('1.30 ×')
   assert bigram[-1] == '2.5'
   assert second.title == 'Scores, at equal parameters and training FLOPs'
-  assert [(row[0], row[2], row[4]) for row in second.rows[:2]] == [
+  assert [(row[0], row[2], row[5]) for row in second.rows[:2]] == [
     ('transformer, residual', '77', '6.2e+10, 1.00 ×'), ('lstm, plain', '100', '6.1e+10, 1.00 ×'),
   ]  # fmt: skip
   assert len(quality.tables(CLAIMS[35], second_budget())) == 1

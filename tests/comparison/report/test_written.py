@@ -1,6 +1,7 @@
 """Both pages of invented records, written once: complete, without another file, each figure drawn once."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -117,24 +118,52 @@ def test_pictures_of_earlier_records_are_removed(tmp_path):
   assert list(own.parent.iterdir()) == [own]
 
 
-@pytest.mark.skipif(shutil.which('chromium') is None, reason='chromium is not installed')
-@pytest.mark.parametrize('width', [1280, 390])
-def test_a_browser_shows_the_page_without_scrolling_sideways(written, width):
-  folder = written[2]
-  (folder / f'{width}.html').write_text(
-    f'<iframe src="report.html" style="border:0;width:{width}px;height:900px"></iframe><script>addEventListener("load",'
+needs_browser = pytest.mark.skipif(shutil.which('chromium') is None, reason='chromium is not installed')
+SCHEMES = {
+  'dark': (0, 'rgb(15, 19, 25)'),
+  'light': (1, 'rgb(255, 255, 255)'),
+}  # number in Chromium, --paper of the page
+
+
+def shown(folder, file, width, scheme):
+  """Return what a browser says of a page in a frame of that width, what it requests over the network, and its log."""
+  (folder / 'frame.html').write_text(
+    f'<iframe src="{file}" style="border:0;width:{width}px;height:900px"></iframe><script>addEventListener("load",'
     '() => {const page = document.querySelector("iframe").contentDocument, root = page.documentElement;'
     'const cut = [...page.querySelectorAll("td")].filter(cell => cell.getBoundingClientRect().right > innerWidth);'
-    'document.title = `${root.scrollWidth} ${cut.length}`})</script>'
+    'const paper = getComputedStyle(page.body).backgroundColor;'
+    'document.title = [root.scrollWidth, cut.length, paper].join("|")})</script>'
   )
+  requests = folder / 'requests.json'
   command = [
     'chromium', '--headless', '--no-sandbox', '--disable-gpu', '--allow-file-access-from-files',
     '--enable-logging=stderr', f'--user-data-dir={folder}/profile', f'--window-size={max(width, 600) + 40},1000',
-    '--virtual-time-budget=5000', '--dump-dom', f'file://{folder}/{width}.html',
+    f'--blink-settings=preferredColorScheme={SCHEMES[scheme][0]}', '--host-resolver-rules=MAP * ~NOTFOUND',
+    f'--log-net-log={requests}', '--virtual-time-budget=5000', '--dump-dom', f'file://{folder}/frame.html',
   ]  # fmt: skip
-  done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-  assert 'CONSOLE' not in done.stderr
-  scroll, cut = re.search(r'<title>(\d+) (\d+)</title>', done.stdout).groups()
-  assert int(scroll) <= width
+  done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+  found = re.search(r'<title>(\d+)\|(\d+)\|(.*)</title>', done.stdout).groups()
+  events = [event.get('params', {}) for event in json.loads(requests.read_text())['events']]
+  # The browser has requests of its own, which no origin began.
+  asked = {event['url'] for event in events if 'url' in event and event.get('initiator', '').startswith('file:')}
+  return (int(found[0]), int(found[1]), found[2]), asked, done.stderr
+
+
+@needs_browser
+@pytest.mark.parametrize('scheme', list(SCHEMES))
+@pytest.mark.parametrize('width', [1280, 390])
+def test_a_browser_shows_the_page_without_requests_or_scrolling_sideways(written, width, scheme):
+  (scroll, cut, paper), asked, log = shown(written[2], 'report.html', width, scheme)
+  assert 'CONSOLE' not in log
+  assert scroll <= width
   if width < 600:
-    assert int(cut) == 0
+    assert cut == 0
+  assert paper == SCHEMES[scheme][1]
+  assert asked == set()
+
+
+@needs_browser
+def test_the_log_of_a_browser_has_what_a_page_requests(tmp_path):
+  (tmp_path / 'page.html').write_text('<img src="http://example.invalid/a.png">')
+  _, asked, _ = shown(tmp_path, 'page.html', 390, 'light')
+  assert asked == {'http://example.invalid/a.png'}

@@ -263,15 +263,20 @@ def claim_46(rows: Sequence[Row]) -> Outcome:
   longest = max(values(needed, 'frames'), default=0)
   memory = {row['form']: row['value'] for row in at(needed, frames=longest)}
   by_seed = {form: {row['seed']: row['value'] for row in own} for form, own in grouped(errors, _form).items()}
-  found = []
+  found, conditions = [], []
   for form in ('factorised', 'hierarchical', 'recurrent_patches'):
     joint, own = by_seed.get('joint', {}), by_seed.get(form, {})
     both = sorted(set(joint) & set(own))
     if len(both) > 1 and form in memory and 'joint' in memory:
       ratio = estimates.geometric_mean([own[seed] / joint[seed] for seed in both])
       share = memory[form] / memory['joint']
-      found.append(Regime(form, ratio, share <= 0.5 and ratio.high <= 1.01, share > 0.8 or ratio.low > 1.01))
-  return often(found) if errors else ABSENT
+      error, bytes_needed = at_most(form, ratio, 1.01), at_most(form, estimates.exact(share), 0.5, 0.8)
+      fails = [one for one in (error, bytes_needed) if one.contradicts]
+      open_ones = [one for one in (error, bytes_needed) if not one.supports]
+      decides = (fails or open_ones or [error])[0]
+      found.append(Regime(form, decides.estimate, not open_ones, bool(fails)))
+      conditions += [error, bytes_needed]
+  return often(found)._replace(regimes=tuple(conditions)) if errors else ABSENT
 
 
 def _form(row: Row) -> str:
