@@ -119,29 +119,20 @@ def combine_conditions(regimes: Sequence[Sequence[Point]], text: str, *, kind: K
 
   The number is that of the condition that decided, and the points are all conditions, each with its own threshold.
   """
-  named: dict[str, Sequence[Point]] = {}
+  deciding: dict[str, Point] = {}
   whole = []
   for conditions in regimes:
-    *others, last = conditions
-    label = ', '.join([*map(str, others), last.label])
-    supports, contradicts = all(c.supports for c in conditions), any(c.contradicts for c in conditions)
-    named[label] = conditions
-    whole.append(Point(label, last.interval, supports, contradicts, last.unit))
+    against, unmet = [c for c in conditions if c.contradicts], [c for c in conditions if not c.supports]
+    number = (against or unmet or conditions)[0]
+    label = ', '.join([*(str(c) for c in conditions if c is not number), number.label])
+    deciding[label] = number
+    whole.append(Point(label, number.interval, not unmet, bool(against), number.unit))
   verdict = combine(whole, text, kind=kind)
   if not regimes:
     return verdict
-  decided = named[verdict.about]
-  against, unmet = [c for c in decided if c.contradicts], [c for c in decided if not c.supports]
-  number = (against or unmet or decided)[0]
-  return dataclasses.replace(
-    verdict,
-    number=number.interval.value,
-    low=number.interval.low,
-    high=number.interval.high,
-    unit=number.unit,
-    about=number.label,
-    points=tuple(condition for conditions in regimes for condition in conditions),
-  )
+  number = deciding[verdict.about]
+  conditions = tuple(condition for conditions in regimes for condition in conditions)
+  return dataclasses.replace(verdict, about=number.label, points=conditions)
 
 
 def _status(kind: Kind, every: int, favour: int, against: int) -> Status:
