@@ -100,8 +100,13 @@ def jackknife(parts: np.ndarray, function: Callable[[np.ndarray], float]) -> flo
   if count < 2:
     return 0.0
   without = (parts.sum(axis=0)[None] - parts) / (count - 1)
-  left = np.array([function(row) for row in without])
-  return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
+  return of_left_out([function(row) for row in without])
+
+
+def of_left_out(values: Sequence[float]) -> float:
+  """Return the standard error of a number, from its values without each part in turn."""
+  left = np.asarray(values, np.float64)
+  return float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()))
 
 
 def expected_best(

@@ -9,7 +9,7 @@ import numpy as np
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.capability_grids import FIVE
-from comparison.experiments.grid import LAST, Score
+from comparison.experiments.grid import LAST, EarlyStopped, Score
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import GATED, OfLanguage
 from comparison.experiments.variants import Variant
@@ -126,13 +126,14 @@ class Skips(OnFiveSeeds):
     return {'block': 'unskipped'} if cell['block'] and not cell['skips'] else {}
 
 
-class StateSizes(OfLanguage):
-  """A larger and a smaller state at as many parameters, on few windows of text.
+class StateSizes(EarlyStopped, OfLanguage):
+  """A larger and a smaller state at as many parameters, on few windows of text; the best on validation count.
 
   Linear attention keeps width²/heads numbers, whatever its parameters; Mamba-2 keeps `state_width` numbers a channel.
   """
 
   name = 'state_sizes'
+  version = 2
   at_laptop = False
   takes_architectures = False
 

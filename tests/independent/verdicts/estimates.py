@@ -77,6 +77,16 @@ def noise_of_test(scores: Sequence[tuple[Row, Row]], of_logarithms: bool) -> flo
   return math.sqrt((count - 1) * float(np.var(found)))
 
 
+def noise_of(rows: Sequence[Row], statistic: Callable[[Sequence[Row]], float]) -> float:
+  """Return the standard error of a statistic of rows, from its values without each part of the test examples."""
+  count = len(rows[0].get('parts') or []) if rows else 0
+  if count < 2 or any(len(row.get('parts') or []) != count for row in rows):
+    return 0.0
+  without = lambda row, part: row | {'value': float(np.delete(row['parts'], part).mean())}
+  found = [statistic([without(row, part) for row in rows]) for part in range(count)]
+  return math.sqrt((count - 1) * float(np.var(found)))
+
+
 def share(numbers: Sequence[float]) -> Estimate:
   """Return the mean of shares, whose interval ends at 0 and 1."""
   value, low, high = mean(numbers)

@@ -1,7 +1,7 @@
 """Verdicts about forms of models: claims 13, 22, 56, 58, 59."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -93,22 +93,55 @@ def p_more(first: BySeed, second: BySeed, threshold: float) -> float:
   return p_value([math.exp(first[seed] - second[seed]) for seed in both], math.exp(threshold), above=True)
 
 
-def claim_22(rows: Sequence[Row]) -> Outcome:
+def claim_22_stopped_early(rows: Sequence[Row]) -> Outcome:
+  """Judge the test losses of the updates that were best on validation, at the learning rates that were."""
+  chosen = chosen_on_validation(take(rows, 'state_sizes', 'loss'), 'family', 'state_bytes')
+  found = [growing(name, own, growths_over_state) for name, own in sorted(grouped(chosen, _family).items())]
+  regimes = [regime for regime in found if regime]
+  return can(regimes) if regimes else ABSENT
+
+
+def _family(row: Row) -> str:
+  return row['family']
+
+
+def growing(label: str, rows: Sequence[Row], growths_of: Callable[[Sequence[Row]], list[float]]) -> Regime | None:
+  """Return the mean growth as a regime; None with fewer than two seeds."""
+  growths = growths_of(rows)
+  if len(growths) < 2:
+    return None
+  noise = estimates.noise_of(rows, lambda some: sum(growths_of(some)) / len(growths))
+  firm = p_value([math.exp(growth) for growth in growths], math.exp(MARGIN), above=True, noise=noise)
+  return at_least(label, estimates.mean(growths, noise), MARGIN)._replace(p_for=firm)
+
+
+def growths_over_state(rows: Sequence[Row]) -> list[float]:
+  """Return, for each seed, how much a line through the values over log₂ of the state grows over its range."""
+  return [
+    growth_of_line({row['state_bytes']: row['value'] for row in own})
+    for _, own in sorted(grouped(rows, lambda row: row['seed']).items())
+    if len(own) > 1
+  ]
+
+
+def growth_of_line(values_of: Mapping[float, float]) -> float:
+  x, y = np.log2(list(values_of)), list(values_of.values())
+  return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1) * (max(x) - min(x)))
+
+
+def claim_22_at_equal_fit(rows: Sequence[Row]) -> Outcome:
+  """Judge the test losses at a training loss that all sizes reach."""
   train, test = take(rows, 'state_sizes', 'train_loss'), take(rows, 'state_sizes', 'loss')
   found = []
   for family in values(test, 'family'):
-    growths = growths_over_state(at(train, family=family), at(test, family=family))
+    growths = growths_at_fit(at(train, family=family), at(test, family=family))
     if len(growths) > 1:
       firm = p_value([math.exp(growth) for growth in growths], math.exp(MARGIN), above=True)
       found.append(at_least(family, estimates.mean(growths), MARGIN)._replace(p_for=firm))
   return can(found) if found else ABSENT
 
 
-def growths_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
-  """Return, for each seed, how much a line through the test losses over log₂ of the state grows over its range.
-
-  The losses are those at a training loss that all sizes reach.
-  """
+def growths_at_fit(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
   key = lambda row: (row['seed'], row['state_bytes'], row['learning_rate'])
   tests = {key(row): row['value'] for row in test}
   growths = []
@@ -120,9 +153,7 @@ def growths_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]
     curves = {size: curve for size, curve in curves.items() if len(curve)}
     if len(curves) > 1:
       equal = max(curve[0, 0] for curve in curves.values())
-      y = np.array([np.interp(equal, *curve.T) for curve in curves.values()])
-      x = np.log2(list(curves))
-      growths.append(float(np.cov(x, y)[0, 1] / np.var(x, ddof=1) * (max(x) - min(x))))
+      growths.append(growth_of_line({size: float(np.interp(equal, *curve.T)) for size, curve in curves.items()}))
   return growths
 
 

@@ -14,7 +14,7 @@ WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '202
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
-NOISE = '2026-11-29 17:15'
+NOISE, STOPPED = '2026-11-29 17:15', '2026-11-29 20:39'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -64,8 +64,10 @@ STATEMENTS: dict[int, Statement] = {
   18: _one(trials.claim_18, SCIENCE, 'plateaus'),
   19: _one(trials.claim_19, COURSE, 'skips'),
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
-  21: _one(trials.claim_21, REVIEWED, 'sample_efficiency', version=3),
-  22: _one(forms.claim_22, SCIENCE, 'state_sizes'),
+  21: _one(trials.claim_21, STOPPED, 'sample_efficiency', version=4),
+  22: Statement(
+    ('state_sizes',), ((1, SCIENCE, forms.claim_22_at_equal_fit), (2, STOPPED, forms.claim_22_stopped_early))
+  ),
   23: _one(data.claim_23, NOISE, 'few_sequences'),
   24: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_24_everywhere), (2, WORDS, timing.claim_24_somewhere))

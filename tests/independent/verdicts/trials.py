@@ -209,29 +209,23 @@ def claim_19(rows: Sequence[Row]) -> Outcome:
   return each(found) if len(found) == 2 else UNDECIDED
 
 
-def fits(rows: Sequence[Row]) -> dict[str, dict[int, np.ndarray]]:
-  """Return model → seed → training and test loss, sorted, of all rates on the fewest examples without dropout."""
-  plain = at(take(rows, 'sample_efficiency', 'train_loss'), dropout=0.0)
-  fewest = min(values(plain, 'examples'), default=0)
-  key = lambda row: (row['architecture'], row['seed'], row['learning_rate'])
-  tests = {
-    key(row): row['value'] for row in at(take(rows, 'sample_efficiency', 'loss'), dropout=0.0, examples=fewest)
-  }  # fmt: skip
-  found: dict[str, dict[int, list[tuple[float, float]]]] = {}
-  for row in at(plain, examples=fewest):
-    if key(row) in tests:
-      found.setdefault(row['architecture'], {}).setdefault(row['seed'], []).append((row['value'], tests[key(row)]))
-  return {name: {seed: np.array(sorted(pairs)) for seed, pairs in model.items()} for name, model in found.items()}
+def fewest(rows: Sequence[Row]) -> list[Row]:
+  """Return the rows of the fewest examples, of those without dropout."""
+  plain = at(rows, dropout=0.0)
+  return at(plain, examples=min(values(plain, 'examples'), default=0))
 
 
-def has_learned(model: Mapping[int, np.ndarray]) -> bool:
-  """Return whether every seed reaches a training loss of 1 nat at some rate."""
-  return all(curve[0, 0] <= 1.0 for curve in model.values())
+def has_learned(rows: Sequence[Row]) -> bool:
+  """Return whether every model and seed reaches a training loss of 1 nat on the fewest examples, at some rate."""
+  trials = grouped(
+    fewest(take(rows, 'sample_efficiency', 'train_loss')), lambda row: (row['architecture'], row['seed'])
+  )  # fmt: skip
+  return all(min(row['value'] for row in own) <= 1.0 for own in trials.values())
 
 
 def claim_20(rows: Sequence[Row]) -> Outcome:
   every = take(rows, 'sample_efficiency', 'loss')
-  if not all(map(has_learned, fits(rows).values())):
+  if not has_learned(rows):
     return UNDECIDED
   curves = {}
   for name, model in grouped(every, lambda row: row['architecture']).items():
@@ -260,19 +254,21 @@ def examples_ratio(first: Mapping[float, float], second: Mapping[float, float]) 
 
 
 def claim_21(rows: Sequence[Row]) -> Outcome:
-  models = fits(rows)
+  """Judge the test losses of the updates that were best on validation, on the fewest examples without dropout."""
+  losses = chosen_on_validation(fewest(take(rows, 'sample_efficiency', 'loss')), 'architecture')
+  models = grouped(losses, lambda row: row['architecture'])
   if TRANSFORMER not in models or len(models) < 2:
     return ABSENT
-  if not all(map(has_learned, models.values())):
+  if not has_learned(rows):
     return UNDECIDED
   found = []
   for name in GATED:
-    both = [seed for seed in models[TRANSFORMER] if seed in models.get(name, {})]
+    attention, own = by_seed(models[TRANSFORMER]), by_seed(models.get(name, []))
+    both = [
+      (row, other) for row in models[TRANSFORMER] for other in models.get(name, []) if row['seed'] == other['seed']
+    ]
     if len(both) > 1:
-      gaps = []
-      for seed in sorted(both):
-        curves = models[TRANSFORMER][seed], models[name][seed]
-        equal = max(curve[0, 0] for curve in curves)
-        gaps.append(float(np.subtract(*(np.interp(equal, *curve.T) for curve in curves))))
-      found.append(at_least(name, estimates.mean(gaps), MARGIN))
+      noise = estimates.noise_of_test(both, of_logarithms=False)
+      gaps = [attention[seed] - own[seed] for seed in sorted(set(attention) & set(own))]
+      found.append(at_least(name, estimates.mean(gaps, noise), MARGIN))
   return each(found)
