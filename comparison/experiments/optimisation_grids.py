@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,32 @@ from training.evaluate import evaluate
 from training.run import make_run
 from training.settings import EvalSettings, TrainSettings
 
-DRAWS = 24
+DRAWS = 32
+DECADES = 1.5  # of learning rates on either side of the default
+
+
+class Defaults(NamedTuple):
+  """Hold what is usual for an architecture: the learning rate of Adam, the norm of clipping, the rate of dropout."""
+
+  rate: float
+  clip: float
+  dropout: float
+
+
+# Transformer: characters in nanoGPT (Karpathy 2022), with the dropout of Vaswani et al. (2017); LSTM and GRU:
+# characters in AWD-LSTM (Merity, Keskar & Socher 2018). All recalled.
+OF_TRANSFORMERS, OF_RNNS = Defaults(1e-3, 1.0, 0.1), Defaults(2e-3, 0.25, 0.1)
 
 
 class RandomSettings(OfLanguage):
-  """Random settings of training from one range for all: rate, optimizer, clipping, warm-up, dropout, depth."""
+  """Random settings of training: multiples of what is usual for the architecture, the same multiples for all.
+
+  So the volume that is searched is the same. Rates of SGD are those of AdamW times 100, as in `clipping`. Optimizer,
+  warm-up and depth, whose defaults are no numbers to multiply, come from one list for all.
+  """
 
   name = 'random_settings'
+  version = 2
   at_laptop = False
   extends = False
   baselines_beside = 'transformer'
@@ -35,9 +54,15 @@ class RandomSettings(OfLanguage):
     return GATED[:2] if scale == 'smoke' else GATED
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    if scale == 'smoke':
-      return [{'draw': 0, **settings_of(0), 'depth': 1}]
-    return [{'draw': number, **settings_of(number)} for number in range(DRAWS)]
+    draws = range(1 if scale == 'smoke' else DRAWS)
+    return [{'draw': number, **settings_of(number, 'transformer', scale)} for number in draws]
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    return [cell | settings_of(cell['draw'], cell['architecture'], scale) for cell in super().cells(scale)]
+
+  def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
+    cells = super().cells_of(scale, architectures)
+    return [cell | settings_of(cell['draw'], cell['architecture'], scale) for cell in cells]
 
   def settings(self, cell: Cell) -> TrainSettings:
     chosen = {name: cell[name] for name in ('clip', 'optimizer')}
@@ -47,21 +72,19 @@ class RandomSettings(OfLanguage):
     return {'dropout': cell['dropout']}
 
 
-def settings_of(number: int) -> Cell:
-  """Return the settings of a draw: the same for every architecture, drawn independently of each other.
-
-  Rates of SGD are those of AdamW times 100, as in `clipping`: both ranges are centred on usual values.
-  """
+def settings_of(number: int, architecture: str, scale: Scale = 'overnight') -> Cell:
+  """Return the settings of a draw: multiples do not depend on the architecture, nor on other draws."""
   draw = np.random.default_rng(number)
-  rate, optimizer = 10 ** draw.uniform(-4, -1), str(draw.choice(['adamw', 'sgd']))
+  usual = OF_RNNS if architecture in ('lstm', 'gru', 'rnn') else OF_TRANSFORMERS
+  multiple, optimizer = 10 ** draw.uniform(-DECADES, DECADES), str(draw.choice(['adamw', 'sgd']))
   return {
-    'rates': [float(f'{rate * (100 if optimizer == "sgd" else 1):.3g}')],
+    'rates': [float(f'{usual.rate * multiple * (100 if optimizer == "sgd" else 1):.3g}')],
     'seeds': [number],
     'optimizer': optimizer,
-    'clip': float(draw.choice([0.0, 0.1, 1.0, 5.0])),
+    'clip': usual.clip * float(draw.choice([0.0, 0.1, 1.0, 10.0])),
     'warmup': float(draw.choice([0.0, 0.1])),
-    'dropout': float(draw.choice([0.0, 0.1, 0.2])),
-    'depth': int(draw.choice([1, 2, 3])),
+    'dropout': usual.dropout * float(draw.choice([0.0, 1.0, 2.0])),
+    'depth': 1 if scale == 'smoke' else int(draw.choice([1, 2, 3])),
   }
 
 

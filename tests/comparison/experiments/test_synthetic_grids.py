@@ -7,7 +7,7 @@ import pytest
 from comparison.articles.transformer_vs_rnn import encodings
 from comparison.experiments import EXPERIMENTS, capability_grids, capacity_map, grid
 from comparison.experiments.capability_grids import pattern
-from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.optimisation_grids import DRAWS, OF_RNNS, OF_TRANSFORMERS, settings_of
 from comparison.experiments.trained import Trial
 from tests.comparison.experiments.readable import misfits
 
@@ -96,17 +96,25 @@ def test_states_differ_and_parameters_do_not(untrained):
   assert len(parameters) == 1
 
 
-def test_random_settings_are_the_same_for_all_and_do_not_depend_on_the_others(untrained):
+def test_random_settings_are_multiples_of_what_is_usual_and_do_not_depend_on_the_others(untrained):
   cell, rows, (model, _, settings) = run('random_settings', untrained)
-  assert settings.optimizer == cell['optimizer'] == settings_of(0)['optimizer']
+  assert settings.optimizer == cell['optimizer'] == settings_of(0, 'lstm')['optimizer']
   assert settings.clip == cell['clip']
   assert model.config.dropout == cell['dropout']
   assert rows[0]['draw'] == 0
   cells = EXPERIMENTS['random_settings'].cells('overnight')
-  own = lambda cell: {name: cell[name] for name in settings_of(0)}
-  for number in (0, 7, 23):
-    assert [own(cell) for cell in cells if cell['draw'] == number] == [settings_of(number)] * 3
-  assert len({str(own(cell)) for cell in cells}) == 24
+  assert len(cells) == 3 * DRAWS
+  for cell in cells:
+    usual = OF_TRANSFORMERS if cell['architecture'] == 'transformer' else OF_RNNS
+    expected, other = settings_of(cell['draw'], cell['architecture']), settings_of(cell['draw'], 'transformer')
+    assert {name: cell[name] for name in expected} == expected
+    assert cell['rates'][0] / other['rates'][0] == pytest.approx(usual.rate / OF_TRANSFORMERS.rate, rel=0.01)
+    assert cell['clip'] / usual.clip == pytest.approx(other['clip'] / OF_TRANSFORMERS.clip)
+    for name in ('optimizer', 'warmup', 'depth', 'seeds'):
+      assert cell[name] == other[name]
+  named = EXPERIMENTS['random_settings'].cells_of('overnight', ['mamba'])
+  kept = lambda some: {str(cell) for cell in some if cell['architecture'] in ('transformer', 'lstm')}
+  assert kept(named) == kept(cells)
 
 
 def test_settings_are_scored_beside_the_unigram(untrained):

@@ -14,7 +14,7 @@ WORDS, EXISTING, BYTES, OPTIMISED = '2026-11-29 02:40', '2026-11-29 02:50', '202
 ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
-NOISE, STOPPED = '2026-11-29 17:15', '2026-11-29 20:39'
+NOISE, STOPPED, TARGET = '2026-11-29 17:15', '2026-11-29 20:39', '2026-11-29 21:06'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -60,7 +60,9 @@ STATEMENTS: dict[int, Statement] = {
   14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
   15: _one(trials.claim_15, REVIEWED, 'clipping', version=2),
   16: _one(trials.claim_16, REVIEWED, 'learning_rates', version=2),
-  17: _one(trials.claim_17, SCIENCE, 'random_settings'),
+  17: Statement(
+    ('random_settings',), ((1, SCIENCE, trials.claim_17_to_own_best), (2, TARGET, trials.claim_17_to_one_target))
+  ),
   18: _one(trials.claim_18, SCIENCE, 'plateaus'),
   19: _one(trials.claim_19, COURSE, 'skips'),
   20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
