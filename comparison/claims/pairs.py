@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import RECURRENT, figure, levels, seeds, selection, tuned
+from comparison.claims.base import RECURRENT, figure, levels, seeds, tuned, validation
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -50,8 +50,7 @@ def _name(value: Any) -> str:
 
 def best_on_validation(rows: Sequence[Row], architectures: Sequence[str]) -> str | None:
   """Return the one of some architectures with the best mean selection; None without rows of any."""
-  found = {name: [selection(row) for row in of(rows, name)] for name in architectures}
-  measured = {name: float(np.mean(scores)) for name, scores in found.items() if scores}
+  measured = {name: validation(own) for name in architectures if (own := of(rows, name))}
   return max(measured, key=lambda name: measured[name], default=None)
 
 

@@ -17,6 +17,7 @@ from comparison.claims.base import (
   name,
   seeds,
   tuned,
+  validation,
   where,
 )
 from comparison.claims.points import Point, combine, not_measured, undecided
@@ -73,20 +74,19 @@ def quality_cells(records: Sequence[Row]) -> list[Cell]:
     for regime, grid in grids(where(records, experiment, metric)).items():
       for x in levels(grid, coordinate):
         here = tuned([r for r in grid if r[coordinate] == x], 'architecture', 'block')
-        rnn, transformer = _best(here, GATED, higher), _best(here, (TRANSFORMER,), higher)
+        rnn, transformer = _best(here, GATED), _best(here, (TRANSFORMER,))
         if rnn and transformer:
           cells.append(Cell(measure, regime, x, _better(rnn, transformer, higher)))
   return cells
 
 
-def _best(rows: Sequence[Row], architectures: Sequence[str], higher: bool) -> Interval | None:
-  """Return the mean over seeds of the best model of a side: architecture and block are chosen by their means."""
+def _best(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | None:
+  """Return the mean over seeds of the best model of a side: architecture and block are chosen on validation."""
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     if row['architecture'] in architectures:
       groups.setdefault((name(row), row.get('block', '')), []).append(row)
-  means = [seeds(group) for group in groups.values()]
-  return max(means, key=lambda mean: mean.value if higher else -mean.value, default=None)
+  return seeds(max(groups.values(), key=validation)) if groups else None
 
 
 def _better(rnn: Interval, transformer: Interval, higher: bool) -> str:
