@@ -213,3 +213,9 @@ CASES = [
   (46, 'undecided', videos(0.9, 0.7)),
   (46, 'undecided', videos(1.01, 0.5)),
 ]  # fmt: skip
+# Of rules that were replaced: claim, version, status, records.
+EARLIER = [
+  (43, 1, 'supported', synthesis(0.2, 3.0, 0.0)),
+  (43, 1, 'contradicted', synthesis(3.0, 0.2, 0.5)),
+  (43, 1, 'supported', noisy(synthesis(0.2, 3.0, 0.0), 0.1, 'bits')),  # whatever the noise
+]  # fmt: skip

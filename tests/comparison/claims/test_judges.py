@@ -43,6 +43,7 @@ from tests.comparison.claims.invented import (
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
 from tests.comparison.claims.invented_real import CASES as REAL
+from tests.comparison.claims.invented_real import EARLIER as EARLIER_REAL
 from tests.comparison.claims.invented_real import noisy
 from tests.comparison.claims.invented_trials import CASES as TRIALS
 from tests.comparison.claims.invented_trials import EARLIER as EARLIER_TRIALS
@@ -206,7 +207,7 @@ EARLIER = [
   (48, 2, 'contradicted', scores(1.05, 0.01)),
 ]  # fmt: skip
 CASES += TRIALS + REAL + DEVICES
-EARLIER += EARLIER_TRIALS
+EARLIER += EARLIER_TRIALS + EARLIER_REAL
 ALL = [row for _, _, records in CASES for row in records]
 
 
