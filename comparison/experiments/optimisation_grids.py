@@ -1,7 +1,7 @@
 """Grids about optimisation: random settings, plateaus, skip connections, sizes of the state, memory of segments."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +10,13 @@ from comparison.experiments import program
 from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.capability_grids import FIVE
 from comparison.experiments.grid import LAST, EarlyStopped, Score
-from comparison.experiments.trained import Trial
+from comparison.experiments.trained import Trial, in_parts
 from comparison.experiments.training_grids import GATED, OfLanguage
 from comparison.experiments.variants import Variant
 from seqmodels.models import Model
-from tasks.base import Evaluation, Task
+from tasks.base import Batch, Evaluation, Shard, Task
 from tasks.language import Language
-from training.evaluate import evaluate
+from training.evaluate import evaluate_examples, quotient
 from training.run import make_run
 from training.settings import EvalSettings, TrainSettings
 
@@ -175,15 +175,32 @@ class StateSizes(EarlyStopped, OfLanguage):
     return {'heads': cell['heads']} if 'heads' in cell else {'mixer': {'state_width': cell['state_width']}}
 
 
+@dataclass(frozen=True)
+class InOrder(Language):
+  """A text that training reads in contiguous streams, as with segments, also where every window starts anew."""
+
+  def dataset(
+    self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
+  ) -> Any:
+    if split != 'train' or segment is not None:
+      return super().dataset(split, batch_size, seed=seed, shard=shard, segment=segment)
+    return super().dataset(split, batch_size, seed=seed, shard=shard, segment=self.length).map(_starting_anew)
+
+
+def _starting_anew(batch: Batch) -> Batch:
+  return batch._replace(reset=None)  # nor is a state carried
+
+
 class SegmentMemory(OnFiveSeeds):
   """Transformer-XL over the length of its memory; beside it, windows of as many tokens without any memory.
 
-  All are scored on every token of the test split, read in windows, or in segments with the memory carried on. The
-  training step is compiled, with the shortest memory, for segments of `length` tokens and of half as many, whose
-  dependent steps are counted.
+  All train on the same tokens in the same order. All are scored on every token of the test split, read in windows, or
+  in segments with the memory carried on. The training step is compiled, with the shortest memory, for segments of
+  `length` tokens and of half as many, whose dependent steps are counted.
   """
 
   name = 'segment_memory'
+  version = 2
   at_laptop = False
   takes_architectures = False
 
@@ -202,6 +219,12 @@ class SegmentMemory(OnFiveSeeds):
     longest = {**cells[0], 'architecture': 'transformer', 'length': 4 * cells[0]['length'], 'memory': 0}
     return [*cells, {**longest, 'batch': cells[0]['batch'] // 4}]  # as many tokens an update
 
+  def common(self, scale: Scale) -> Cell:
+    return super().common(scale) | ({'steps': 1500} if scale == 'overnight' else {})  # memory takes longer to learn
+
+  def task(self, cell: Cell) -> Task:
+    return InOrder(length=cell['length'])
+
   def settings(self, cell: Cell) -> TrainSettings:
     read = {'segment': cell['length'], 'memory': cell['memory']} if cell['memory'] else {}
     return replace(super().settings(cell), **read)
@@ -214,10 +237,11 @@ class SegmentMemory(OnFiveSeeds):
         yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell), 'segment': segment}
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
-    return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
+    loss, parts = _loss(model, trial, task, 'test', cell)
+    return {'loss': (loss, 'nats', {'parts': parts})}
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
-    return -_loss(model, trial, task, 'validation', cell)
+    return -_loss(model, trial, task, 'validation', cell)[0]
 
 
 def _flat(cell: Cell) -> Row:
@@ -231,7 +255,9 @@ def _dependent_steps(cell: Cell, task: Task, settings: TrainSettings) -> int:
   return max(1, program.dependent_steps(step.as_text()))
 
 
-def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> float:
+def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> tuple[float, list[float]]:
+  """Return the loss of a split and its values in parts, which are the same for every memory of that segment."""
   memory = cell['memory']
   read = EvalSettings(segment=cell['length'], memory=memory) if memory else EvalSettings(100)
-  return evaluate(model, trial.params, task, Evaluation(split), read)['loss']
+  pair = evaluate_examples(model, trial.params, task, Evaluation(split), read)['loss']
+  return quotient(*pair.sum(axis=1)), in_parts(pair)

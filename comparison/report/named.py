@@ -90,7 +90,8 @@ def _difference(rows: Sequence[Row], architecture: str, side: str, higher: bool)
     groups = [[r for r in mine if r.get('block') == block] for block in sorted(blocks, key=str)]
     if not groups:
       return None
-    means.append(base.seeds(max(groups, key=base.validation)))
+    chosen = max(groups, key=base.validation)
+    means.append(base.seeds(chosen))
   a, b = means if higher else means[::-1]
   return Interval(a.value - b.value, a.low - b.high, a.high - b.low)
 

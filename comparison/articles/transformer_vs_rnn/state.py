@@ -1,6 +1,7 @@
 """Claims about what a model keeps: the size of a recurrent state, the memory of segments."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from comparison import statistics
 from comparison.articles.transformer_vs_rnn import earlier
 from comparison.articles.transformer_vs_rnn.earlier import growth_over_sizes
+from comparison.articles.transformer_vs_rnn.little_data import NOISE
 from comparison.articles.transformer_vs_rnn.trained_grids import FIT, MARGIN, STOPPED, losses_at_fit
 from comparison.claims import pairs
 from comparison.claims.base import Claim, Plot, Rule, Verdict, levels, seeds, tuned, where
@@ -16,7 +18,7 @@ from comparison.claims.points import Point, above, combine, not_measured, undeci
 from comparison.records import Row
 from comparison.statistics import Interval
 
-WRITTEN = '2026-11-29 11:15'
+WRITTEN, GATED_SINCE = '2026-11-29 11:15', '2026-11-29 21:25'
 
 
 def bottleneck_regularises(records: Sequence[Row]) -> Verdict:
@@ -61,8 +63,11 @@ def _growths(rows: Sequence[Row]) -> list[float]:
   return growths
 
 
-def memory_extends(records: Sequence[Row]) -> Verdict:
-  """Compare the longest memory with that of one segment, and the steps of training at two lengths of a segment."""
+def memory_extends(records: Sequence[Row], *, is_gated: bool = True) -> Verdict:
+  """Compare the longest memory with that of one segment, and the steps of training at two lengths of a segment.
+
+  is_gated: whether a memory that raises the training loss leaves open what memory gains.
+  """
   rows = tuned(where(records, 'segment_memory', 'loss'), 'architecture', 'length', 'memory')
   own = [r for r in rows if r['architecture'] == 'transformer_xl']
   memories = [memory for memory in levels(own, 'memory') if memory]
@@ -70,20 +75,38 @@ def memory_extends(records: Sequence[Row]) -> Verdict:
     return not_measured('segment_memory')
   shortest, longest = memories[0], memories[-1]
   by_memory = {memory: by_seed(own, memory=memory) for memory in levels(own, 'memory')}
-  less = gain(by_memory[shortest], by_memory[longest])
+  both = sorted(by_memory[shortest].keys() & by_memory[longest].keys())
   steps = {
     segment: max(r['value'] for r in where(records, 'segment_memory', 'dependent_steps', segment=segment))
     for segment in levels(where(records, 'segment_memory', 'dependent_steps'), 'segment')
   }
-  if less is None or len(steps) < 2:
+  if len(both) < pairs.FEWEST or len(steps) < 2:
     return undecided('fewer than two seeds, or fewer than two lengths of a segment, were measured')
-  extends = above(f'loss with {shortest} tokens of memory − with {longest}', less, MARGIN, MARGIN, 'nats')
+  judged = [r for r in own if r['memory'] in (shortest, longest) and r['seed'] in both]
+  less = lambda some: [by_seed(some, memory=shortest)[s] - by_seed(some, memory=longest)[s] for s in both]
+  noise = pairs.noise_of(judged, lambda some: float(np.mean(less(some))))
+  label = f'loss with {shortest} tokens of memory − with {longest}'
+  extends = above(label, statistics.mean(less(judged), noise), MARGIN, MARGIN, 'nats')
+  open_ = _untrained(records, memories) if is_gated else ''
+  if open_:
+    extends = dataclasses.replace(extends, label=f'{label} ({open_})', supports=False, contradicts=False)
   few, many = min(steps), max(steps)
   growth = steps[many] / steps[few]
   label = f'dependent steps of training, {steps[many]:.0f} at {many} tokens a segment ÷ {steps[few]:.0f} at {few}'
   parallel = Point(label, Interval.exact(growth), growth <= 1, growth > 1)
   text = [f'{extends}; {parallel}.', _of_one_segment(by_memory, shortest), _of_windows(rows, own, longest)]
   return combine([extends, parallel], ' '.join(filter(None, text)))
+
+
+def _untrained(records: Sequence[Row], memories: Sequence[int]) -> str:
+  """Return which memories leave the training loss above that without memory, or that it is not known."""
+  rows = where(records, 'segment_memory', 'train_loss', architecture='transformer_xl')
+  rows = tuned(rows, 'length', 'memory')
+  losses = {memory: seeds(r for r in rows if r['memory'] == memory).value for memory in levels(rows, 'memory')}
+  if not losses.keys() >= {0, *memories}:
+    return 'the training losses are missing'
+  higher = [f'{losses[memory]:.3g} with {memory}' for memory in memories if losses[memory] > losses[0] + MARGIN]
+  return f'training loss {losses[0]:.3g} without memory, {", ".join(higher)}' if higher else ''
 
 
 def _of_one_segment(by_memory: Mapping[int, BySeed], shortest: int) -> str:
@@ -153,10 +176,12 @@ CLAIMS = (
     'Transformer-XL extends the context beyond a segment and stays parallel within it.',
     'Segments of characters of the embedded text with memories of one segment and of several, scored on every token of '
     'the test split, which a memory of one segment already reads without starting anew; each at its best learning rate '
-    'on validation, seed by seed. Dependent steps of the compiled training step, for segments of two lengths.',
-    f'the longest memory has a loss that is lower by {MARGIN} nats or more than that of a memory of one segment, and '
-    'the dependent steps do not grow with the segment',
-    f'it is lower by less than {MARGIN} nats, or higher, and the steps grow',
+    'on validation, seed by seed; all train on the same tokens in the same order. Dependent steps of the compiled '
+    f'training step, for segments of two lengths. What memory gains is left open if a memory ends training with a loss '
+    f'that is more than {MARGIN} nats above that without memory. {NOISE}.',
+    f'the longest memory has a loss that is lower by {MARGIN} nats or more than that of a memory of one segment, the '
+    'dependent steps do not grow with the segment, and no memory raises the training loss',
+    f'it is lower by less than {MARGIN} nats, or higher, no memory raises the training loss, and the steps grow',
     ('segment_memory',),
     memory_extends,
     (
@@ -170,8 +195,20 @@ CLAIMS = (
         series=('architecture',),
       ),
     ),
+    revised='version 2 leaves open what memory gains where the models with memory have learned less of their training '
+    'data, and counts the noise of the test examples',
     words='"captures transformers’ parallelism within segments while handling indefinitely long sequences"',
-    since=WRITTEN,
+    since=GATED_SINCE,
     from_scale='overnight',
+    earlier=(
+      Rule(
+        1,
+        WRITTEN,
+        f'the longest memory has a loss that is lower by {MARGIN} nats or more than that of a memory of one segment, '
+        'and the dependent steps do not grow with the segment',
+        f'it is lower by less than {MARGIN} nats, or higher, and the steps grow',
+        earlier.of_seeds_alone(functools.partial(memory_extends, is_gated=False)),
+      ),
+    ),
   ),
 )

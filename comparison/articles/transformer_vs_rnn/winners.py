@@ -86,7 +86,8 @@ def _best(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | None:
   for row in rows:
     if row['architecture'] in architectures:
       groups.setdefault((name(row), row.get('block', '')), []).append(row)
-  return seeds(max(groups.values(), key=validation)) if groups else None
+  chosen = max(groups.values(), key=validation, default=[])
+  return seeds(chosen) if chosen else None
 
 
 def _better(rnn: Interval, transformer: Interval, higher: bool) -> str:

@@ -133,17 +133,16 @@ def of_few_examples(records, noise):
   return noisy(records, noise, alone=lambda row: row['state_bytes'] == 4096)
 
 
-def memories(first, second, steps=1, longer=1):
-  """Lower the loss with a memory of 64 and of 256 tokens; dependent steps for 32 tokens and, times so many, for 64."""
-  lower = {0: 0.0, 64: first, 256: second}
-  return trials(
-    'segment_memory',
-    'loss',
-    lambda memory, **_: 1.8 - lower[memory],
-    architecture='transformer_xl',
-    memory=list(lower),
-    length=64,
-  ) + rows(
+def memories(first, second, steps=1, longer=1, train=(1.4, 1.4, 1.4)):
+  """Lower the loss with a memory of 64 and of 256 tokens; dependent steps for 32 tokens and, times so many, for 64.
+
+  train: the training losses without memory and with these.
+  """
+  lower, ends = {0: 0.0, 64: first, 256: second}, dict(zip((0, 64, 256), train, strict=True))
+  who = {'architecture': 'transformer_xl', 'memory': list(lower), 'length': 64}
+  found = trials('segment_memory', 'loss', lambda memory, **_: 1.8 - lower[memory], **who)
+  found += trials('segment_memory', 'train_loss', lambda memory, **_: ends[memory], **who)
+  return found + rows(
     'segment_memory',
     'dependent_steps',
     architecture='transformer_xl',
@@ -198,6 +197,12 @@ CASES = [
   (56, 'contradicted', memories(0.0, 0.0, steps=32, longer=2)),
   (56, 'mixed', memories(0.05, 0.05)),  # one segment helps, and more do not
   (56, 'mixed', memories(0.05, 0.1, longer=2)),
+  (56, 'undecided', memories(0.0, 0.0, steps=32, longer=2, train=(1.4, 1.45, 1.5))),  # memory was trained too little
+  (56, 'undecided', memories(0.05, 0.1, train=(1.4, 1.4, 1.45))),
+  (56, 'supported', memories(0.05, 0.1, train=(1.4, 1.41, 1.3))),
+  (56, 'undecided', [row for row in memories(0.05, 0.1) if row['metric'] != 'train_loss']),
+  (56, 'supported', noisy(memories(0.05, 0.1), 0.001, alone=lambda row: row['memory'] == 256)),
+  (56, 'undecided', noisy(memories(0.05, 0.1), 0.1, alone=lambda row: row['memory'] == 256)),
   (58, 'supported', approximations(0.0, 0.0)),
   (58, 'contradicted', approximations(0.5, 0.5)),
   (58, 'mixed', approximations(0.01, 0.5)),
@@ -211,6 +216,9 @@ CASES = [
 ]  # fmt: skip
 # Of rules that were replaced: claim, version, status, records.
 EARLIER = [
+  (56, 1, 'supported', memories(0.05, 0.1)),
+  (56, 1, 'contradicted', memories(0.0, 0.0, steps=32, longer=2, train=(1.4, 1.45, 1.5))),
+  (56, 1, 'supported', noisy(memories(0.05, 0.1), 0.1, alone=lambda row: row['memory'] == 256)),
   (17, 1, 'supported', draws(1.0, 0.1)),
   (17, 1, 'supported', draws(1.0, 0.1, count=20)),
   (17, 1, 'contradicted', draws(0.1, 1.0)),

@@ -86,6 +86,23 @@ def test_a_memory_is_read_in_training_and_in_evaluation(untrained):
   assert value(alone, 'loss') != with_memory  # of the same parameters
 
 
+def test_cells_with_memory_and_without_train_on_the_same_tokens():
+  experiment = EXPERIMENTS['segment_memory']
+  cells = [cell for cell in experiment.cells('overnight') if cell['architecture'] == 'transformer_xl']
+  assert {cell['memory'] for cell in cells} == {0, 64, 256}
+  read = []
+  for cell in cells:
+    batches = iter(experiment.task(cell).dataset('train', 4, seed=3, segment=experiment.settings(cell).segment or None))
+    read.append([next(batches) for _ in range(3)])
+  for number in range(3):
+    alone, *others = (batches[number] for batches in read)
+    assert alone.reset is None
+    for other in others:
+      np.testing.assert_array_equal(other.inputs, alone.inputs)
+      np.testing.assert_array_equal(other.targets, alone.targets)
+  assert not np.array_equal(read[0][0].inputs, read[0][1].inputs)
+
+
 def test_states_differ_and_parameters_do_not(untrained):
   bytes_, parameters = set(), set()
   for number in range(4):

@@ -15,6 +15,7 @@ ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE, SYNTHESIS, STOPPED, TARGET = '2026-11-29 17:15', '2026-11-29 17:17', '2026-11-29 20:39', '2026-11-29 21:06'
+TRAINED = '2026-11-29 21:25'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -123,7 +124,10 @@ STATEMENTS: dict[int, Statement] = {
   53: _one(memory.claim_53, BYTES, 'training_bytes'),
   54: _one(memory.claim_54, BYTES, 'batching', about='GPUs'),
   55: _one(timing.claim_55, EXISTING, 'forward_latency'),
-  56: _one(forms.claim_56, SCIENCE, 'segment_memory'),
+  56: Statement(
+    ('segment_memory',),
+    ((1, SCIENCE, without_parts(forms.claim_56)), (2, TRAINED, forms.claim_56_of_those_that_learned)),
+  ),
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
   58: _one(forms.claim_58, SCIENCE, 'approximations'),
   59: _one(forms.claim_59, SCIENCE, 'attention_shares'),
