@@ -69,6 +69,8 @@ COLUMNS: dict[str, str] = {
   'baseline': 'its name: unigram, any value shown …',
   'rates': 'of a row `trials`: the learning rates that every model was trained with',
   'curve': 'means of the training loss over equal parts of the updates',
+  'stopped': 'the update after which the validation loss was the lowest: its score is that of the row',
+  'checkpoints': 'the test loss after each part of `curve`',
   'parts': 'the score on equal parts of the test examples, in their order, the same for every model',
   'resampled': 'the score on fixed resamples of the test examples, in the same order for every model',
   'seed': 'seed of the initial parameters and of the data',
@@ -84,7 +86,7 @@ NUMBERS = ('version', 'rows', 'devices', 'time', 'seconds', 'value', 'low', 'hig
 NULLABLE = ('value', 'low', 'high')
 ADDED = ('article', 'rules')  # columns that rows of earlier programs do not have
 OPEN = ('selection',)  # columns that say nothing where a trial has diverged
-LISTS = ('samples', 'rates', 'curve', 'parts', 'resampled')
+LISTS = ('samples', 'rates', 'curve', 'checkpoints', 'parts', 'resampled')
 # What every row of a comparison has.
 COMPARED = ('experiment', 'version', 'cell', 'content', 'scale', 'device_kind', 'time', 'metric', 'value')
 EVENTS = ('failed', 'gate', 'unavailable')  # metrics whose rows hold what their cell does

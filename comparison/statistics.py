@@ -17,6 +17,7 @@ FEWEST = 5  # repeats below which a median has no bounded interval
 # The least and greatest of five repeats hold the median 93.75 % of the time; widened by this share of their range at
 # both ends, at least 95 % (normal, lognormal, exponential, Laplace and Student's t with 3 degrees of freedom).
 WIDENED = 0.05
+RESAMPLES = 2000  # of a bootstrap
 BLOCKS = 15  # of rounds, whose slopes are independent of each other
 
 
@@ -100,8 +101,13 @@ def jackknife(parts: np.ndarray, function: Callable[[np.ndarray], float]) -> flo
   if count < 2:
     return 0.0
   without = (parts.sum(axis=0)[None] - parts) / (count - 1)
-  left = np.array([function(row) for row in without])
-  return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
+  return of_left_out([function(row) for row in without])
+
+
+def of_left_out(values: Sequence[float]) -> float:
+  """Return the standard error of a number, from its values without each part in turn."""
+  left = np.asarray(values, np.float64)
+  return float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()))
 
 
 def expected_best(
@@ -128,6 +134,44 @@ def expected_best(
     weight = math.comb(count - 1 - place, k - 1) / math.comb(count, k)
     total += weight * float(tied.mean())
   return total
+
+
+def expected_least(losses: np.ndarray, k: int) -> np.ndarray:
+  """Return the expected least of k of the losses [..., n], drawn without replacement: see `expected_best`."""
+  count = losses.shape[-1]
+  weights = [math.comb(count - 1 - place, k - 1) / math.comb(count, k) for place in range(count)]
+  return np.sort(losses, axis=-1) @ np.array(weights)
+
+
+def bca(count: int, statistic: Callable[[np.ndarray], np.ndarray], resamples: int = RESAMPLES) -> Interval:
+  """Return a statistic of items with its bias-corrected and accelerated bootstrap interval (Efron, 1987).
+
+  A bootstrap interval of few items is too narrow: here Student's t × √(n ÷ (n − 1)) takes the place of the normal
+  quantile (Hesterberg, 2015). It holds the expected least of 4 of 32 trials 94 % of the time, and of 24
+  93 %.
+
+  Args:
+    count: of the items, 2 or more. Everything that belongs to an item is resampled together.
+    statistic: of the places of some items [..., n] → [...]; n is `count`, or one less.
+    resamples: from the generator of seed 0.
+  """
+  from scipy import special
+
+  every = np.arange(count)
+  value = float(statistic(every))
+  found = statistic(np.random.default_rng(0).integers(count, size=(resamples, count)))
+  if found.min() == found.max():
+    return Interval.exact(value)
+  share = ((found < value).mean() + (found <= value).mean()) / 2
+  bias = special.ndtri(np.clip(share, 0.5 / resamples, 1 - 0.5 / resamples))
+  left_out = statistic(np.stack([np.delete(every, place) for place in every]))
+  apart = left_out.mean() - left_out
+  spread = (apart**2).sum()
+  acceleration = (apart**3).sum() / (6 * spread**1.5) if spread else 0.0
+  quantile = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(count / (count - 1))
+  moved = bias + quantile * np.array([-1.0, 1.0])
+  low, high = np.quantile(found, special.ndtr(bias + moved / (1 - acceleration * moved)))
+  return Interval(value, float(low), float(high))
 
 
 def p_above(samples: Sequence[float], threshold: float, noise: float = 0.0) -> float:

@@ -286,6 +286,12 @@ def selection(row: Row) -> float:
   return -float('inf') if score is None else score
 
 
+def validation(rows: Sequence[Row]) -> float:
+  """Return the mean score of validation of some trials, by which a model is chosen among others."""
+  scores = [selection(row) for row in rows]
+  return sum(scores) / len(scores)
+
+
 def seeds(rows: Iterable[Row]) -> Interval:
   """Return the mean over the seeds; the interval of a share is cut at 0 and 1, unless it is unbounded."""
   rows = list(rows)

@@ -1,12 +1,12 @@
 """Scores of two trained models, compared seed by seed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from comparison import statistics
-from comparison.claims.base import RECURRENT, figure, levels, seeds, selection, tuned
+from comparison.claims.base import RECURRENT, figure, levels, seeds, tuned, validation
 from comparison.records import Row
 from comparison.statistics import Interval
 
@@ -50,8 +50,7 @@ def _name(value: Any) -> str:
 
 def best_on_validation(rows: Sequence[Row], architectures: Sequence[str]) -> str | None:
   """Return the one of some architectures with the best mean selection; None without rows of any."""
-  found = {name: [selection(row) for row in of(rows, name)] for name in architectures}
-  measured = {name: float(np.mean(scores)) for name, scores in found.items() if scores}
+  measured = {name: validation(own) for name in architectures if (own := of(rows, name))}
   return max(measured, key=lambda name: measured[name], default=None)
 
 
@@ -91,6 +90,21 @@ def noise_of_ratio(rows: Sequence[Row], first: str, second: str) -> float:
 def noise_of_difference(rows: Sequence[Row], first: str, second: str) -> float:
   """Return the standard error of a difference; see `noise_of_ratio`."""
   return statistics.jackknife(_parts(rows, first, second), lambda means: float(means[1] - means[0]))
+
+
+def noise_of(rows: Sequence[Row], statistic: Callable[[Sequence[Row]], float]) -> float:
+  """Return the standard error that the test examples give a statistic of rows: the jackknife over their parts.
+
+  The values of the rows are their means without each part in turn; 0 where a row has no parts, or another number.
+  """
+  counts = {len(row.get('parts') or ()) for row in rows}
+  if len(counts) != 1 or (count := counts.pop()) < 2:
+    return 0.0
+  table = np.array([row['parts'] for row in rows], np.float64)
+  without = (table.sum(axis=1, keepdims=True) - table) / (count - 1)
+  return statistics.of_left_out(
+    [statistic([{**row, 'value': float(v)} for row, v in zip(rows, values, strict=True)]) for values in without.T]
+  )
 
 
 def _parts(rows: Sequence[Row], first: str, second: str) -> np.ndarray:

@@ -4,15 +4,16 @@ import abc
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, Trial, score, scored_test
+from comparison.experiments.trained import Scoring, Trainer, Trial, score, scored_test
 from comparison.experiments.variants import Variant, columns
 from seqmodels.models import Model
+from seqmodels.notation import Params
 from tasks.base import Task
 from training.settings import TrainSettings
 
@@ -73,6 +74,9 @@ class Trials(Experiment):
   def unit(self, metric: str) -> str:
     return self.loss_unit if metric == 'loss' else UNITS.get(metric, '')
 
+  def trainer(self, model: Model, task: Task, cell: Cell) -> Trainer:
+    return Trainer(model, task, self.settings(cell))
+
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     """Return how good a trained model is on validation; more is better."""
     del cell
@@ -91,7 +95,7 @@ class Trials(Experiment):
     if not admitted:
       return
     model = self.build(variant, task, cell)
-    trainer = Trainer(model, task, self.settings(cell))
+    trainer = self.trainer(model, task, cell)
     trials = self.trials(trainer, model, task, cell)
     flat = {name: value for name, value in cell.items() if isinstance(value, str | int | float)}
     length = task.spec.length
@@ -176,3 +180,41 @@ class Grid(Trials):
     common = self.common(scale)
     pairs = itertools.product(self.variants(scale), self.points(scale))
     return [{'block': '', **common, **variant, **point} for variant, point in pairs]
+
+
+class Checkpoint(NamedTuple):
+  """The loss of validation after some updates, and metric → score of the test and its values in parts."""
+
+  validation: float
+  test: Mapping[str, tuple[float, list[float]]]
+
+
+class EarlyStopped(Grid):
+  """Models are scored after each of BINS equal parts of the updates; those with the best validation loss count.
+
+  `selection` is that loss. The row `loss` says after which update it was (`stopped`), and keeps the test loss after
+  each part (`checkpoints`), as that of `train_loss` keeps the training loss over each part (`curve`).
+  """
+
+  def trainer(self, model: Model, task: Task, cell: Cell) -> Trainer:
+    def checkpoint(params: Params) -> Checkpoint:
+      return Checkpoint(score(model, params, task, 'validation')['loss'], scored_test(model, params, task))
+
+    return Trainer(model, task, self.settings(cell), scoring=Scoring(ends_of_parts(cell['steps']), checkpoint))
+
+  def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
+    stopped = min(trial.scores, key=lambda update: trial.scores[update].validation)
+    found = trial.scores[stopped].test
+    course = {'checkpoints': [float(f'{point.test["loss"][0]:.5g}') for point in trial.scores.values()]}
+    return {
+      name: (found[name][0], self.unit(name), {'parts': found[name][1], 'stopped': stopped, **beside})
+      for name, beside in (('loss', course), ('accuracy', {}))
+    }
+
+  def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
+    return -min(point.validation for point in trial.scores.values())
+
+
+def ends_of_parts(steps: int) -> list[int]:
+  """Return the last update of each of at most BINS equal parts."""
+  return np.cumsum([len(part) for part in np.array_split(np.arange(steps), min(BINS, steps))]).tolist()

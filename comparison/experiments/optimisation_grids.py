@@ -1,32 +1,51 @@
 """Grids about optimisation: random settings, plateaus, skip connections, sizes of the state, memory of segments."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from comparison.experiments import program
 from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.capability_grids import FIVE
-from comparison.experiments.grid import LAST, Score
-from comparison.experiments.trained import Trial
+from comparison.experiments.grid import LAST, EarlyStopped, Score
+from comparison.experiments.trained import Trial, in_parts
 from comparison.experiments.training_grids import GATED, OfLanguage
 from comparison.experiments.variants import Variant
 from seqmodels.models import Model
-from tasks.base import Evaluation, Task
+from tasks.base import Batch, Evaluation, Shard, Task
 from tasks.language import Language
-from training.evaluate import evaluate
+from training.evaluate import evaluate_examples, quotient
 from training.run import make_run
 from training.settings import EvalSettings, TrainSettings
 
-DRAWS = 24
+DRAWS = 32
+DECADES = 1.5  # of learning rates on either side of the default
+
+
+class Defaults(NamedTuple):
+  """Hold what is usual for an architecture: the learning rate of Adam, the norm of clipping, the rate of dropout."""
+
+  rate: float
+  clip: float
+  dropout: float
+
+
+# Transformer: characters in nanoGPT (Karpathy 2022), with the dropout of Vaswani et al. (2017); LSTM and GRU:
+# characters in AWD-LSTM (Merity, Keskar & Socher 2018). All recalled.
+OF_TRANSFORMERS, OF_RNNS = Defaults(1e-3, 1.0, 0.1), Defaults(2e-3, 0.25, 0.1)
 
 
 class RandomSettings(OfLanguage):
-  """Random settings of training from one range for all: rate, optimizer, clipping, warm-up, dropout, depth."""
+  """Random settings of training: multiples of what is usual for the architecture, the same multiples for all.
+
+  So the volume that is searched is the same. Rates of SGD are those of AdamW times 100, as in `clipping`. Optimizer,
+  warm-up and depth, whose defaults are no numbers to multiply, come from one list for all.
+  """
 
   name = 'random_settings'
+  version = 2
   at_laptop = False
   extends = False
   baselines_beside = 'transformer'
@@ -35,9 +54,15 @@ class RandomSettings(OfLanguage):
     return GATED[:2] if scale == 'smoke' else GATED
 
   def points(self, scale: Scale) -> Sequence[Cell]:
-    if scale == 'smoke':
-      return [{'draw': 0, **settings_of(0), 'depth': 1}]
-    return [{'draw': number, **settings_of(number)} for number in range(DRAWS)]
+    draws = range(1 if scale == 'smoke' else DRAWS)
+    return [{'draw': number, **settings_of(number, 'transformer', scale)} for number in draws]
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    return [cell | settings_of(cell['draw'], cell['architecture'], scale) for cell in super().cells(scale)]
+
+  def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
+    cells = super().cells_of(scale, architectures)
+    return [cell | settings_of(cell['draw'], cell['architecture'], scale) for cell in cells]
 
   def settings(self, cell: Cell) -> TrainSettings:
     chosen = {name: cell[name] for name in ('clip', 'optimizer')}
@@ -47,21 +72,19 @@ class RandomSettings(OfLanguage):
     return {'dropout': cell['dropout']}
 
 
-def settings_of(number: int) -> Cell:
-  """Return the settings of a draw: the same for every architecture, drawn independently of each other.
-
-  Rates of SGD are those of AdamW times 100, as in `clipping`: both ranges are centred on usual values.
-  """
+def settings_of(number: int, architecture: str, scale: Scale = 'overnight') -> Cell:
+  """Return the settings of a draw: multiples do not depend on the architecture, nor on other draws."""
   draw = np.random.default_rng(number)
-  rate, optimizer = 10 ** draw.uniform(-4, -1), str(draw.choice(['adamw', 'sgd']))
+  usual = OF_RNNS if architecture in ('lstm', 'gru', 'rnn') else OF_TRANSFORMERS
+  multiple, optimizer = 10 ** draw.uniform(-DECADES, DECADES), str(draw.choice(['adamw', 'sgd']))
   return {
-    'rates': [float(f'{rate * (100 if optimizer == "sgd" else 1):.3g}')],
+    'rates': [float(f'{usual.rate * multiple * (100 if optimizer == "sgd" else 1):.3g}')],
     'seeds': [number],
     'optimizer': optimizer,
-    'clip': float(draw.choice([0.0, 0.1, 1.0, 5.0])),
+    'clip': usual.clip * float(draw.choice([0.0, 0.1, 1.0, 10.0])),
     'warmup': float(draw.choice([0.0, 0.1])),
-    'dropout': float(draw.choice([0.0, 0.1, 0.2])),
-    'depth': int(draw.choice([1, 2, 3])),
+    'dropout': usual.dropout * float(draw.choice([0.0, 1.0, 2.0])),
+    'depth': 1 if scale == 'smoke' else int(draw.choice([1, 2, 3])),
   }
 
 
@@ -126,13 +149,14 @@ class Skips(OnFiveSeeds):
     return {'block': 'unskipped'} if cell['block'] and not cell['skips'] else {}
 
 
-class StateSizes(OfLanguage):
-  """A larger and a smaller state at as many parameters, on few windows of text.
+class StateSizes(EarlyStopped, OfLanguage):
+  """A larger and a smaller state at as many parameters, on few windows of text; the best on validation count.
 
   Linear attention keeps width²/heads numbers, whatever its parameters; Mamba-2 keeps `state_width` numbers a channel.
   """
 
   name = 'state_sizes'
+  version = 2
   at_laptop = False
   takes_architectures = False
 
@@ -151,15 +175,32 @@ class StateSizes(OfLanguage):
     return {'heads': cell['heads']} if 'heads' in cell else {'mixer': {'state_width': cell['state_width']}}
 
 
+@dataclass(frozen=True)
+class InOrder(Language):
+  """A text that training reads in contiguous streams, as with segments, also where every window starts anew."""
+
+  def dataset(
+    self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
+  ) -> Any:
+    if split != 'train' or segment is not None:
+      return super().dataset(split, batch_size, seed=seed, shard=shard, segment=segment)
+    return super().dataset(split, batch_size, seed=seed, shard=shard, segment=self.length).map(_starting_anew)
+
+
+def _starting_anew(batch: Batch) -> Batch:
+  return batch._replace(reset=None)  # nor is a state carried
+
+
 class SegmentMemory(OnFiveSeeds):
   """Transformer-XL over the length of its memory; beside it, windows of as many tokens without any memory.
 
-  All are scored on every token of the test split, read in windows, or in segments with the memory carried on. The
-  training step is compiled, with the shortest memory, for segments of `length` tokens and of half as many, whose
-  dependent steps are counted.
+  All train on the same tokens in the same order. All are scored on every token of the test split, read in windows, or
+  in segments with the memory carried on. The training step is compiled, with the shortest memory, for segments of
+  `length` tokens and of half as many, whose dependent steps are counted.
   """
 
   name = 'segment_memory'
+  version = 2
   at_laptop = False
   takes_architectures = False
 
@@ -178,6 +219,12 @@ class SegmentMemory(OnFiveSeeds):
     longest = {**cells[0], 'architecture': 'transformer', 'length': 4 * cells[0]['length'], 'memory': 0}
     return [*cells, {**longest, 'batch': cells[0]['batch'] // 4}]  # as many tokens an update
 
+  def common(self, scale: Scale) -> Cell:
+    return super().common(scale) | ({'steps': 1500} if scale == 'overnight' else {})  # memory takes longer to learn
+
+  def task(self, cell: Cell) -> Task:
+    return InOrder(length=cell['length'])
+
   def settings(self, cell: Cell) -> TrainSettings:
     read = {'segment': cell['length'], 'memory': cell['memory']} if cell['memory'] else {}
     return replace(super().settings(cell), **read)
@@ -190,10 +237,11 @@ class SegmentMemory(OnFiveSeeds):
         yield {'metric': 'dependent_steps', 'value': steps, 'unit': 'steps', **_flat(cell), 'segment': segment}
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
-    return {'loss': (_loss(model, trial, task, 'test', cell), 'nats')}
+    loss, parts = _loss(model, trial, task, 'test', cell)
+    return {'loss': (loss, 'nats', {'parts': parts})}
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
-    return -_loss(model, trial, task, 'validation', cell)
+    return -_loss(model, trial, task, 'validation', cell)[0]
 
 
 def _flat(cell: Cell) -> Row:
@@ -207,7 +255,9 @@ def _dependent_steps(cell: Cell, task: Task, settings: TrainSettings) -> int:
   return max(1, program.dependent_steps(step.as_text()))
 
 
-def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> float:
+def _loss(model: Model, trial: Trial, task: Task, split: str, cell: Cell) -> tuple[float, list[float]]:
+  """Return the loss of a split and its values in parts, which are the same for every memory of that segment."""
   memory = cell['memory']
   read = EvalSettings(segment=cell['length'], memory=memory) if memory else EvalSettings(100)
-  return evaluate(model, trial.params, task, Evaluation(split), read)['loss']
+  pair = evaluate_examples(model, trial.params, task, Evaluation(split), read)['loss']
+  return quotient(*pair.sum(axis=1)), in_parts(pair)

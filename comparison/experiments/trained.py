@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +26,22 @@ from training.settings import EvalSettings, TrainSettings
 
 
 class Trial(NamedTuple):
-  """One trained model: its parameters, the loss of every update, and whether all of it stayed finite."""
+  """One trained model: its parameters, the loss of every update, and whether all of it stayed finite.
+
+  scores: update → what the trainer's `scoring` made of the parameters after it.
+  """
 
   params: Params
   losses: np.ndarray
   finite: bool
+  scores: Mapping[int, Any] = {}
+
+
+class Scoring(NamedTuple):
+  """After which updates parameters are scored on the way, and how."""
+
+  updates: Collection[int]
+  score: Callable[[Params], Any]
 
 
 class Trainer:
@@ -41,14 +52,21 @@ class Trainer:
     devices: that each batch is split over.
     folder: where trials keep checkpoints and metrics, each in a folder of its own, so that one that was stopped goes
       on from its newest checkpoint and one that has ended is not trained again; None: nowhere.
+    scoring: of the parameters on the way; None: of none. Not with a folder, which keeps no such scores.
   """
 
   def __init__(
-    self, model: Model, task: Any, settings: TrainSettings, devices: int = 1, folder: pathlib.Path | None = None
+    self,
+    model: Model,
+    task: Any,
+    settings: TrainSettings,
+    devices: int = 1,
+    folder: pathlib.Path | None = None,
+    scoring: Scoring | None = None,
   ) -> None:
     settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=devices)
     self.setup = make_run(model, task, settings, mesh_settings=mesh)
-    self.folder = folder
+    self.folder, self.scoring = folder, scoring
 
   @functools.cached_property
   def programs(self) -> Programs:
@@ -58,6 +76,8 @@ class Trainer:
     """Take `settings.steps` updates on batches of the task's training split drawn with `seed`."""
     run = self.setup
     state, batches = run.initial_state(seed, learning_rate), run.batches(seed)
+    if self.scoring is not None:
+      return train(ScoredLoop(self.scoring, run, self.programs, state, batches))
     if self.folder is None:
       return train(Loop(run, self.programs, state, batches))
     folder = self.folder / f'rate-{learning_rate:g}-seed-{seed}'
@@ -69,6 +89,19 @@ class Trainer:
       return train(Loop(run, self.programs, state, batches, opened))
 
 
+class ScoredLoop(Loop):
+  """A loop that scores the parameters on the way."""
+
+  def __init__(self, scoring: Scoring, *args: Any) -> None:
+    super().__init__(*args)
+    self.scoring, self.scores = scoring, dict[int, Any]()
+
+  def evaluate(self) -> None:
+    if self.step in self.scoring.updates:
+      self.finish()  # raises where the loss is not finite
+      self.scores[self.step] = self.scoring.score(self.state.params)
+
+
 def train(loop: Loop) -> Trial:
   """Train to the end, or until the loss is not finite any more."""
   try:
@@ -78,7 +111,8 @@ def train(loop: Loop) -> Trial:
   except (Diverged, NotFinite):
     finite = False
   losses = [row['loss'] for row in loop.metrics.rows if row['split'] == 'train']
-  return Trial(loop.state.params, np.asarray([math.nan if x is None else x for x in losses], np.float32), finite)
+  found = np.asarray([math.nan if x is None else x for x in losses], np.float32)
+  return Trial(loop.state.params, found, finite, loop.scores if isinstance(loop, ScoredLoop) else {})
 
 
 def has_second_budget(cell: Cell) -> bool:

@@ -87,10 +87,11 @@ def _difference(rows: Sequence[Row], architecture: str, side: str, higher: bool)
   for name in (architecture, side):
     mine = base.tuned([r for r in rows if r['architecture'] == name], 'block')
     blocks = {r.get('block') for r in mine}
-    groups = {block: base.seeds([r for r in mine if r.get('block') == block]) for block in blocks}
+    groups = [[r for r in mine if r.get('block') == block] for block in sorted(blocks, key=str)]
     if not groups:
       return None
-    means.append((max if higher else min)(groups.values(), key=lambda mean: mean.value))
+    chosen = max(groups, key=base.validation)
+    means.append(base.seeds(chosen))
   a, b = means if higher else means[::-1]
   return Interval(a.value - b.value, a.low - b.high, a.high - b.low)
 

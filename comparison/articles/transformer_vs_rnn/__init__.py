@@ -26,6 +26,7 @@ from comparison.articles.transformer_vs_rnn import (
   throughput,
   trained_grids,
   training_memory,
+  tuning,
   winners,
 )
 from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
@@ -53,6 +54,7 @@ _MODULES = (
   throughput,
   trained_grids,
   training_memory,
+  tuning,
   winners,
 )
 CLAIMS = numbered(claim for module in _MODULES for claim in module.CLAIMS)

@@ -18,6 +18,7 @@ from comparison.claims.base import (
   name,
   seeds,
   tuned,
+  validation,
   where,
 )
 from comparison.claims.points import Point, combine, not_measured, undecided
@@ -75,21 +76,21 @@ def quality_cells(records: Sequence[Row]) -> list[Cell]:
     for regime, grid in grids(where(records, experiment, metric)).items():
       for x in levels(grid, coordinate):
         here = tuned([r for r in grid if r[coordinate] == x], 'architecture', 'block')
-        rnn, transformer = _best(here, GATED, higher), _best(here, (TRANSFORMER,), higher)
+        rnn, transformer = _best(here, GATED), _best(here, (TRANSFORMER,))
         if rnn and transformer:
           winner = _better(rnn, transformer, higher)
           cells.append(Cell(measure, grid[0].get('size'), regime, x, winner))
   return cells
 
 
-def _best(rows: Sequence[Row], architectures: Sequence[str], higher: bool) -> Interval | None:
-  """Return the mean over seeds of the best model of a side: architecture and block are chosen by their means."""
+def _best(rows: Sequence[Row], architectures: Sequence[str]) -> Interval | None:
+  """Return the mean over seeds of the best model of a side: architecture and block are chosen on validation."""
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     if row['architecture'] in architectures:
       groups.setdefault((name(row), row.get('block', '')), []).append(row)
-  means = [seeds(group) for group in groups.values()]
-  return max(means, key=lambda mean: mean.value if higher else -mean.value, default=None)
+  chosen = max(groups.values(), key=validation, default=[])
+  return seeds(chosen) if chosen else None
 
 
 def _better(rnn: Interval, transformer: Interval, higher: bool) -> str:

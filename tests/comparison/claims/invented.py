@@ -345,22 +345,24 @@ def learning_rates(transformer, lstm, diverges=False):
   return found
 
 
-def samples(transformer, rnn, overfit=(1.0, 1.0), fitted=0.5):
+def samples(transformer, rnn, overfit=(0.0, 0.0), fitted=0.5):
   """Losses that fall with the number of examples over the number that a side needs; three learning rates.
 
-  The training loss falls with the rate, to `fitted`; the test loss on the fewest examples rises by `overfit` meanwhile.
+  overfit: how much higher the test loss of a side is; fitted: the training loss of the largest rate, at the end.
   """
   found = []
   sides = {'transformer': (transformer, overfit[0]), 'lstm': (rnn, overfit[1]), 'gru': (rnn, overfit[1])}
-  for name, (needed, rise) in sides.items():
+  for name, (needed, more) in sides.items():
     for place, rate in enumerate((1e-3, 3e-3, 1e-2)):
       who = {'architecture': name, 'examples': [30, 300, 3000], 'dropout': [0.0, 0.2], 'seed': [0, 1, 2]}
       who |= {'learning_rate': rate, 'selection': -place}
-      loss = lambda examples, seed, needed=needed, name=name, more=rise * place / 2, **_: (
+      loss = lambda examples, seed, needed=needed, name=name, more=more + place, **_: (
         3 - 0.4 * np.log10(examples / needed) + more + 0.02 * (seed - 1) * (-1 if name == 'transformer' else 1)
       )
-      found += rows('sample_efficiency', 'loss', value=loss, **who)
-      found += rows('sample_efficiency', 'train_loss', value=fitted + 1 - place / 2, **who)
+      course = lambda loss=loss, **row: {'value': loss(**row), 'checkpoints': [3.5, loss(**row), loss(**row) + 1]}
+      found += rows('sample_efficiency', 'loss', value=course, **who)
+      learned = fitted + 1 - place / 2
+      found += rows('sample_efficiency', 'train_loss', value={'value': learned, 'curve': [3.0, 2.2, 1.4]}, **who)
   return found
 
 

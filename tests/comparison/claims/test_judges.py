@@ -4,7 +4,7 @@ import pytest
 
 from comparison.articles.transformer_vs_rnn import CLAIMS
 from comparison.articles.transformer_vs_rnn.ledger import SECTIONS, STATEMENTS
-from comparison.articles.transformer_vs_rnn.trained_grids import gap_at_equal_fit
+from comparison.articles.transformer_vs_rnn.trained_grids import losses_at_fit
 from comparison.claims.base import STATUSES
 from tests.comparison.claims.invented import (
   WHOLE_RANGE,
@@ -47,9 +47,12 @@ from tests.comparison.claims.invented import (
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
 from tests.comparison.claims.invented_real import CASES as REAL
+from tests.comparison.claims.invented_real import EARLIER as EARLIER_REAL
+from tests.comparison.claims.invented_real import noisy
 from tests.comparison.claims.invented_speed import CASES as SPEED
 from tests.comparison.claims.invented_speed import EARLIER as SPEED_EARLIER
 from tests.comparison.claims.invented_trials import CASES as TRIALS
+from tests.comparison.claims.invented_trials import EARLIER as EARLIER_TRIALS
 
 GROWING, STEEP, INFINITE = (1024, 2048, 4096), (1024, 4096, 8192), float('inf')
 CASES = [
@@ -108,11 +111,13 @@ CASES = [
   (20, 'contradicted', samples(0.5, 1.0)),
   (20, 'undecided', samples(1.0, 1.0)),
   (20, 'undecided', samples(2.0, 1.0, fitted=1.2)),  # too few updates
-  (21, 'supported', samples(1.0, 1.0, overfit=(1.5, 0.5))),
-  (21, 'contradicted', samples(1.0, 1.0, overfit=(0.5, 1.5))),
-  (21, 'undecided', samples(1.0, 1.0, overfit=(0.51, 0.5))),
-  (21, 'undecided', samples(1.0, 1.0, overfit=(0.53, 0.5))),  # more than nothing, and perhaps less than the margin
-  (21, 'undecided', samples(1.0, 1.0, overfit=(1.5, 0.5), fitted=1.2)),
+  (21, 'supported', samples(1.0, 1.0, overfit=(0.2, 0.0))),
+  (21, 'contradicted', samples(1.0, 1.0, overfit=(0.0, 0.2))),
+  (21, 'undecided', samples(1.0, 1.0, overfit=(0.01, 0.0))),
+  (21, 'undecided', samples(1.0, 1.0, overfit=(0.05, 0.0))),  # more than nothing, and perhaps less than the margin
+  (21, 'undecided', samples(1.0, 1.0, overfit=(0.2, 0.0), fitted=1.2)),
+  (21, 'supported', noisy(samples(1.0, 1.0, overfit=(0.2, 0.0)), 0.001)),
+  (21, 'undecided', noisy(samples(1.0, 1.0, overfit=(0.2, 0.0)), 0.1)),  # of so few test examples
   (24, 'supported', latency(linear, flat)),
   (24, 'contradicted', latency(flat, linear)),
   (24, 'supported', latency(linear, lambda t: 2e-4 * t if t < 50 else 0.5e-4 * t)),  # at one length
@@ -244,7 +249,7 @@ EARLIER = [
   (53, 1, 'contradicted', training_bytes(20, 2)),
 ]  # fmt: skip
 CASES += TRIALS + REAL + DEVICES + SPEED
-EARLIER += SPEED_EARLIER
+EARLIER += EARLIER_TRIALS + EARLIER_REAL + SPEED_EARLIER
 ALL = [row for _, _, records in CASES for row in records]
 
 
@@ -294,10 +299,24 @@ def test_every_claim_has_its_thresholds_its_plots_and_its_place_in_the_ledger():
   assert {n for n, s, _ in CASES if s == 'supported'} == set(CLAIMS)
 
 
-def test_overfitting_is_compared_at_equal_training_loss():
-  transformer, rnn = [(0.2, 3.0), (1.0, 2.0)], [(0.6, 2.1), (1.2, 2.0)]
-  assert gap_at_equal_fit(transformer, rnn) == pytest.approx(2.5 - 2.1)  # both at 0.6
-  assert gap_at_equal_fit(rnn, transformer) == pytest.approx(2.1 - 2.5)
+def test_models_are_also_compared_where_they_have_learned_as_much():
+  """At a training loss of 2 nats; after a part of the updates it is the mean over this part and the next."""
+  curves = {'fast': [3.0, 1.5, 1.0, 0.5], 'slow': [3.0, 2.6, 2.2, 1.0], 'never': [3.0, 2.6, 2.4, 2.4]}
+  train = [{'model': name, 'seed': 0, 'learning_rate': 0.1, 'curve': curve} for name, curve in curves.items()]
+  test = [{**row, 'checkpoints': [2.6, 2.4, 2.8, 3.4]} for row in train]
+  found = losses_at_fit(train, test, 'model')
+  assert found == {('fast', 0): pytest.approx(2.55), ('slow', 0): pytest.approx(2.6)}
+  text = CLAIMS[21].judge(samples(1.0, 1.0, overfit=(0.2, 0.0))).text
+  assert 'Where the training loss falls through 2 nats, Transformer less lstm 0.' in text
+
+
+def test_a_model_that_has_learned_its_data_by_heart_is_judged_where_it_was_best():
+  """The Transformer ends far above the RNN, and was as good before."""
+  records = samples(1.0, 1.0)
+  for row in records:
+    if (row['metric'], row['architecture']) == ('loss', 'transformer'):
+      row['checkpoints'][-1] += 2.0
+  assert CLAIMS[21].judge(records).number == CLAIMS[21].judge(samples(1.0, 1.0)).number
 
 
 def test_sizes_and_batches_are_judged_apart():

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from comparison.articles.transformer_vs_rnn import CLAIMS
+from comparison.articles.transformer_vs_rnn import CLAIMS, winners
 from comparison.claims import quality
-from tests.comparison.claims.invented import index, rows
+from tests.comparison.claims.invented import index, recall, rows
 
 # Judged by its second rule, which is about one size, so that the notes are those of one verdict.
 CLAIM = dataclasses.replace(CLAIMS[35], judge=CLAIMS[35].rules[1].judge)
@@ -106,3 +106,14 @@ def test_a_share_stays_between_nothing_and_all():
   high = [{'value': v, 'unit': 'share'} for v in (1.0, 0.7, 1.0)]
   assert seeds(high).high == 1.0
   assert seeds([{**row, 'unit': 'nats'} for row in high]).high > 1.0
+
+
+def test_the_model_of_a_side_is_the_best_on_validation():
+  """An LSTM in another block is better on the test, and worse on validation: it does not stand for the RNNs."""
+  rows = [{**row, 'selection': 0.5} for row in recall(0.5, 0.9)]
+  lucky = [
+    {**row, 'block': 'residual', 'value': 1.0, 'selection': 0.4} for row in rows if row['architecture'] == 'lstm'
+  ]
+  hardest = lambda records: [cell.winner for cell in winners.quality_cells(records) if cell.at == 32]
+  assert hardest(rows) == hardest(rows + lucky) == ['transformer']
+  assert hardest(rows + [{**row, 'selection': 0.6} for row in lucky]) == ['RNN']

@@ -14,13 +14,14 @@ def untrained(monkeypatch):
   made = []
 
   class Trainer:
-    def __init__(self, model, task, settings):
-      self.model = model
+    def __init__(self, model, task, settings, scoring=None):
+      self.model, self.scoring = model, scoring
       made.append((model, task, settings))
 
     def run(self, rate, seed):
       params = self.model.init(jax.random.key(seed))
-      return Trial(params, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
+      scores = {update: self.scoring.score(params) for update in self.scoring.updates} if self.scoring else {}
+      return Trial(params, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True, scores=scores)
 
   monkeypatch.setattr(grid, 'Trainer', Trainer)
   return made

@@ -11,9 +11,9 @@ from commands import compare
 from comparison.claims.base import tuned
 from comparison.experiments import EXPERIMENTS, grid
 from comparison.experiments.base import SCALES
-from comparison.experiments.grid import Grid, Trials
+from comparison.experiments.grid import Checkpoint, EarlyStopped, Grid, Trials
 from comparison.experiments.task_quality import ARCHITECTURES, TaskQuality
-from comparison.experiments.trained import Trial
+from comparison.experiments.trained import Trial, scored_test
 from comparison.experiments.variants import Variant
 from comparison.report import task_quality
 from configs import named
@@ -104,6 +104,38 @@ def test_a_score_stands_beside_its_values_on_parts_of_the_test():
       assert len(row['parts']) == 8  # examples
       assert np.mean(row['parts']) == pytest.approx(row['value'], rel=1e-4)
   assert not any('parts' in row for row in rows if row['metric'] not in ('loss', 'accuracy'))
+
+
+class StoppedCopies(EarlyStopped, Copies):
+  """The same, stopped early."""
+
+
+def test_the_score_is_that_of_the_update_with_the_best_validation_loss():
+  """Of a real trial at a rate so large that its first updates make it worse."""
+  experiment = StoppedCopies()
+  (cell,) = experiment.cells('smoke')
+  cell = {**cell, 'seeds': [0], 'rates': [3e-1]}
+  model = Variant('rnn').build(experiment.task(cell).spec, params=cell['size'], depth=1)
+  trial = experiment.trainer(model, experiment.task(cell), cell).run(3e-1, 0)
+  losses = {update: point.validation for update, point in trial.scores.items()}
+  assert list(losses) == [1, 2, 3, 4, 5]
+  best = min(losses, key=losses.get)
+  value, unit, beside = experiment.scores(model, trial, experiment.task(cell), cell)['loss']
+  assert (value, unit, beside['stopped']) == (trial.scores[best].test['loss'][0], 'nats', best)
+  assert beside['parts'] == trial.scores[best].test['loss'][1]
+  assert beside['checkpoints'] == pytest.approx([p.test['loss'][0] for p in trial.scores.values()], rel=1e-4)
+  assert experiment.selection(model, trial, experiment.task(cell), cell) == -losses[best]
+  last = scored_test(model, trial.params, experiment.task(cell))
+  assert trial.scores[5].test['loss'][0] == pytest.approx(last['loss'][0])
+
+
+def test_a_model_that_overfits_is_stopped_before_its_end():
+  course = {2: (1.5, 2.5), 4: (1.2, 2.1), 6: (1.4, 3.0)}  # of validation and of the test
+  scores = {update: Checkpoint(v, {'loss': (t, [t]), 'accuracy': (0.5, [])}) for update, (v, t) in course.items()}
+  trial = Trial({}, np.ones(6, np.float32), finite=True, scores=scores)
+  value, _, beside = StoppedCopies().scores(None, trial, None, {})['loss']
+  assert (value, beside['stopped'], beside['checkpoints']) == (2.1, 4, [2.5, 2.1, 3.0])
+  assert StoppedCopies().selection(None, trial, None, {}) == -1.2
 
 
 @pytest.mark.usefixtures('made_up')

@@ -15,7 +15,7 @@ from comparison.experiments import (
   token_index,
 )
 from comparison.experiments.capability_grids import pattern
-from comparison.experiments.optimisation_grids import settings_of
+from comparison.experiments.optimisation_grids import DRAWS, OF_RNNS, OF_TRANSFORMERS, settings_of
 from comparison.experiments.reach import at_end
 from comparison.experiments.trained import Trial
 from seqmodels.models import sizing
@@ -31,8 +31,9 @@ def traced(monkeypatch):
   made = []
 
   class Tracer:
-    def __init__(self, model, task, settings):
+    def __init__(self, model, task, settings, scoring=None):
       del settings
+      self.scoring = scoring
       inputs = task.arrays('validation', np.arange(2)).inputs
       outputs, _ = jax.eval_shape(model.apply, model.abstract_params, inputs)
       assert outputs.shape[0] == len(inputs)
@@ -40,7 +41,8 @@ def traced(monkeypatch):
 
     def run(self, rate, seed):
       del rate, seed
-      return Trial({}, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True)
+      scores = {update: self.scoring.score({}) for update in self.scoring.updates} if self.scoring else {}
+      return Trial({}, np.linspace(2.0, 1.0, 20, dtype=np.float32), finite=True, scores=scores)
 
   scores = lambda *_, **__: {'loss': 1.0, 'accuracy': 0.5}
   monkeypatch.setattr(grid, 'Trainer', Tracer)
@@ -94,6 +96,23 @@ def test_a_memory_is_read_in_training_and_in_evaluation(untrained):
   assert value(alone, 'loss') != with_memory  # of the same parameters
 
 
+def test_cells_with_memory_and_without_train_on_the_same_tokens():
+  experiment = EXPERIMENTS['segment_memory']
+  cells = [cell for cell in experiment.cells('overnight') if cell['architecture'] == 'transformer_xl']
+  assert {cell['memory'] for cell in cells} == {0, 64, 256}
+  read = []
+  for cell in cells:
+    batches = iter(experiment.task(cell).dataset('train', 4, seed=3, segment=experiment.settings(cell).segment or None))
+    read.append([next(batches) for _ in range(3)])
+  for number in range(3):
+    alone, *others = (batches[number] for batches in read)
+    assert alone.reset is None
+    for other in others:
+      np.testing.assert_array_equal(other.inputs, alone.inputs)
+      np.testing.assert_array_equal(other.targets, alone.targets)
+  assert not np.array_equal(read[0][0].inputs, read[0][1].inputs)
+
+
 def test_states_differ_and_parameters_do_not(untrained):
   bytes_, parameters = set(), set()
   for number in range(4):
@@ -104,17 +123,25 @@ def test_states_differ_and_parameters_do_not(untrained):
   assert len(parameters) == 1
 
 
-def test_random_settings_are_the_same_for_all_and_do_not_depend_on_the_others(untrained):
+def test_random_settings_are_multiples_of_what_is_usual_and_do_not_depend_on_the_others(untrained):
   cell, rows, (model, _, settings) = run('random_settings', untrained)
-  assert settings.optimizer == cell['optimizer'] == settings_of(0)['optimizer']
+  assert settings.optimizer == cell['optimizer'] == settings_of(0, 'lstm')['optimizer']
   assert settings.clip == cell['clip']
   assert model.config.dropout == cell['dropout']
   assert rows[0]['draw'] == 0
   cells = EXPERIMENTS['random_settings'].cells('overnight')
-  own = lambda cell: {name: cell[name] for name in settings_of(0)}
-  for number in (0, 7, 23):
-    assert [own(cell) for cell in cells if cell['draw'] == number] == [settings_of(number)] * 3
-  assert len({str(own(cell)) for cell in cells}) == 24
+  assert len(cells) == 3 * DRAWS
+  for cell in cells:
+    usual = OF_TRANSFORMERS if cell['architecture'] == 'transformer' else OF_RNNS
+    expected, other = settings_of(cell['draw'], cell['architecture']), settings_of(cell['draw'], 'transformer')
+    assert {name: cell[name] for name in expected} == expected
+    assert cell['rates'][0] / other['rates'][0] == pytest.approx(usual.rate / OF_TRANSFORMERS.rate, rel=0.01)
+    assert cell['clip'] / usual.clip == pytest.approx(other['clip'] / OF_TRANSFORMERS.clip)
+    for name in ('optimizer', 'warmup', 'depth', 'seeds'):
+      assert cell[name] == other[name]
+  named = EXPERIMENTS['random_settings'].cells_of('overnight', ['mamba'])
+  kept = lambda some: {str(cell) for cell in some if cell['architecture'] in ('transformer', 'lstm')}
+  assert kept(named) == kept(cells)
 
 
 def test_settings_are_scored_beside_the_unigram(untrained):

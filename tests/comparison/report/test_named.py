@@ -50,5 +50,14 @@ def test_scores_are_differences_at_the_hardest_point():
   assert line[6] == 'loses'
 
 
+def test_of_two_blocks_the_one_that_is_better_on_validation_is_shown():
+  """The other one is better on the test, by luck."""
+  rows = [{**row, 'selection': 0.5} for row in recall(0.4, 0.999)]
+  of_lstm = [row for row in rows if row['architecture'] == 'lstm']
+  mine = [{**row, 'architecture': 'mine', 'value': row['value'] + 0.2, 'selection': 0.6} for row in of_lstm]
+  lucky = [{**row, 'block': 'residual', 'value': 1.0, 'selection': 0.4} for row in mine]
+  assert named.table([*rows, *mine, *lucky]).rows == named.table([*rows, *mine]).rows
+
+
 def test_without_other_architectures_there_is_no_table():
   assert named.table(recall(0.4, 0.999)).rows == ()

@@ -29,6 +29,7 @@ from tests.independent.verdicts.reading import (
   repeats,
   series,
   take,
+  validation,
   values,
 )
 from tests.independent.verdicts.sides import best, mapped, rounds_of
@@ -129,17 +130,18 @@ def qualities(rows: Sequence[Row]) -> list[Group]:
       wins = []
       for x in values(grid, coordinate):
         here = chosen_on_validation(at(grid, **{coordinate: x}), 'architecture', 'block')
-        sides = best_model(of(here, *GATED), higher), best_model(of(here, TRANSFORMER), higher)
+        sides = best_model(of(here, *GATED)), best_model(of(here, TRANSFORMER))
         if sides[0] and sides[1]:
           wins.append((x, better(sides[0], sides[1], higher)))
       found += [(grid[0].get('size'), wins)] if wins else []
   return found
 
 
-def best_model(rows: Sequence[Row], higher: bool) -> Estimate | None:
-  models = grouped(rows, lambda row: (series(row), row.get('block'))).values()
-  means = [over_seeds(model) for model in models]
-  return max(means, key=lambda mean: mean.value if higher else -mean.value, default=None)
+def best_model(rows: Sequence[Row]) -> Estimate | None:
+  """Return the score of the architecture and block with the best mean score of validation."""
+  models = grouped(rows, lambda row: (series(row), row.get('block', '')))
+  chosen = max(models.values(), key=lambda model: float(np.mean([validation(row) for row in model])), default=[])
+  return over_seeds(chosen) if chosen else None
 
 
 def over_seeds(rows: Sequence[Row]) -> Estimate:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -74,6 +75,16 @@ def noise_of_test(scores: Sequence[tuple[Row, Row]], of_logarithms: bool) -> flo
   for left_out in range(count):
     first, second = (np.mean([np.delete(pair[side], left_out).mean() for pair in parts]) for side in (0, 1))
     found.append(math.log(first) - math.log(second) if of_logarithms else first - second)
+  return math.sqrt((count - 1) * float(np.var(found)))
+
+
+def noise_of(rows: Sequence[Row], statistic: Callable[[Sequence[Row]], float]) -> float:
+  """Return the standard error of a statistic of rows, from its values without each part of the test examples."""
+  count = len(rows[0].get('parts') or []) if rows else 0
+  if count < 2 or any(len(row.get('parts') or []) != count for row in rows):
+    return 0.0
+  without = lambda row, part: row | {'value': float(np.delete(row['parts'], part).mean())}
+  found = [statistic([without(row, part) for row in rows]) for part in range(count)]
   return math.sqrt((count - 1) * float(np.var(found)))
 
 
@@ -175,3 +186,25 @@ def best_of(losses: Sequence[float], k: int) -> float:
   count = len(ordered)
   weights = [math.comb(count - 1 - place, k - 1) / math.comb(count, k) for place in range(count)]
   return float(ordered @ weights)
+
+
+def accelerated(count: int, statistic: Callable[[np.ndarray], float]) -> Estimate:
+  """Return a statistic of the places of some items with SciPy's BCa interval, of 2,000 resamples.
+
+  Its level is that at which the normal distribution ends where Student's does, with the bias of few items undone.
+  """
+  every = np.arange(count)
+  level = 2 * stats.norm.cdf(stats.t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))) - 1
+  with warnings.catch_warnings(), np.errstate(all='ignore'):
+    warnings.simplefilter('ignore')  # of resamples that are all equal, which have no interval
+    found = stats.bootstrap(
+      (every,),
+      statistic,
+      n_resamples=2000,
+      method='BCa',
+      vectorized=False,
+      confidence_level=level,
+      random_state=np.random.default_rng(0),
+    ).confidence_interval
+  value = statistic(every)
+  return exact(value) if math.isnan(found.low) else Estimate(value, float(found.low), float(found.high))

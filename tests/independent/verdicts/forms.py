@@ -1,7 +1,7 @@
 """Verdicts about forms of models: claims 13, 22, 56, 58, 59."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -93,22 +93,55 @@ def p_more(first: BySeed, second: BySeed, threshold: float) -> float:
   return p_value([math.exp(first[seed] - second[seed]) for seed in both], math.exp(threshold), above=True)
 
 
-def claim_22(rows: Sequence[Row]) -> Outcome:
+def claim_22_stopped_early(rows: Sequence[Row]) -> Outcome:
+  """Judge the test losses of the updates that were best on validation, at the learning rates that were."""
+  chosen = chosen_on_validation(take(rows, 'state_sizes', 'loss'), 'family', 'state_bytes')
+  found = [growing(name, own, growths_over_state) for name, own in sorted(grouped(chosen, _family).items())]
+  regimes = [regime for regime in found if regime]
+  return can(regimes) if regimes else ABSENT
+
+
+def _family(row: Row) -> str:
+  return row['family']
+
+
+def growing(label: str, rows: Sequence[Row], growths_of: Callable[[Sequence[Row]], list[float]]) -> Regime | None:
+  """Return the mean growth as a regime; None with fewer than two seeds."""
+  growths = growths_of(rows)
+  if len(growths) < 2:
+    return None
+  noise = estimates.noise_of(rows, lambda some: sum(growths_of(some)) / len(growths))
+  firm = p_value([math.exp(growth) for growth in growths], math.exp(MARGIN), above=True, noise=noise)
+  return at_least(label, estimates.mean(growths, noise), MARGIN)._replace(p_for=firm)
+
+
+def growths_over_state(rows: Sequence[Row]) -> list[float]:
+  """Return, for each seed, how much a line through the values over log₂ of the state grows over its range."""
+  return [
+    growth_of_line({row['state_bytes']: row['value'] for row in own})
+    for _, own in sorted(grouped(rows, lambda row: row['seed']).items())
+    if len(own) > 1
+  ]
+
+
+def growth_of_line(values_of: Mapping[float, float]) -> float:
+  x, y = np.log2(list(values_of)), list(values_of.values())
+  return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1) * (max(x) - min(x)))
+
+
+def claim_22_at_equal_fit(rows: Sequence[Row]) -> Outcome:
+  """Judge the test losses at a training loss that all sizes reach."""
   train, test = take(rows, 'state_sizes', 'train_loss'), take(rows, 'state_sizes', 'loss')
   found = []
   for family in values(test, 'family'):
-    growths = growths_over_state(at(train, family=family), at(test, family=family))
+    growths = growths_at_fit(at(train, family=family), at(test, family=family))
     if len(growths) > 1:
       firm = p_value([math.exp(growth) for growth in growths], math.exp(MARGIN), above=True)
       found.append(at_least(family, estimates.mean(growths), MARGIN)._replace(p_for=firm))
   return can(found) if found else ABSENT
 
 
-def growths_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
-  """Return, for each seed, how much a line through the test losses over log₂ of the state grows over its range.
-
-  The losses are those at a training loss that all sizes reach.
-  """
+def growths_at_fit(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
   key = lambda row: (row['seed'], row['state_bytes'], row['learning_rate'])
   tests = {key(row): row['value'] for row in test}
   growths = []
@@ -120,25 +153,45 @@ def growths_over_state(train: Sequence[Row], test: Sequence[Row]) -> list[float]
     curves = {size: curve for size, curve in curves.items() if len(curve)}
     if len(curves) > 1:
       equal = max(curve[0, 0] for curve in curves.values())
-      y = np.array([np.interp(equal, *curve.T) for curve in curves.values()])
-      x = np.log2(list(curves))
-      growths.append(float(np.cov(x, y)[0, 1] / np.var(x, ddof=1) * (max(x) - min(x))))
+      growths.append(growth_of_line({size: float(np.interp(equal, *curve.T)) for size, curve in curves.items()}))
   return growths
 
 
 def claim_56(rows: Sequence[Row]) -> Outcome:
-  losses = chosen_on_validation(take(rows, 'segment_memory', 'loss'), 'architecture', 'length', 'memory')
-  own, steps = of(losses, 'transformer_xl'), take(rows, 'segment_memory', 'dependent_steps')
-  memories = [memory for memory in values(own, 'memory') if memory > 0]
+  return _claim_56(rows, is_gated=False)
+
+
+def claim_56_of_those_that_learned(rows: Sequence[Row]) -> Outcome:
+  """Leave open what memory gains where a memory ends training above the loss without one, by more than the margin."""
+  return _claim_56(rows, is_gated=True)
+
+
+def _claim_56(rows: Sequence[Row], *, is_gated: bool) -> Outcome:
+  losses, training = (
+    of(chosen_on_validation(take(rows, 'segment_memory', metric), 'architecture', 'length', 'memory'), 'transformer_xl')
+    for metric in ('loss', 'train_loss')
+  )
+  steps = take(rows, 'segment_memory', 'dependent_steps')
+  memories = [memory for memory in values(losses, 'memory') if memory > 0]
   if len(memories) < 2:
     return ABSENT
-  lower = more(by_seed(own, memory=memories[0]), by_seed(own, memory=memories[-1]))
+  short, long_ = (
+    {row['seed']: row for row in at(losses, memory=memory)} for memory in (memories[0], memories[-1])
+  )  # fmt: skip
+  both = [(short[seed], long_[seed]) for seed in sorted(set(short) & set(long_))]
   by_segment = {segment: max(row['value'] for row in same) for segment, same in grouped(
     [row for row in steps if row.get('segment')], lambda row: row['segment']).items()}  # fmt: skip
-  if not lower or len(by_segment) < 2:
+  if len(both) < 2 or len(by_segment) < 2:
     return UNDECIDED
+  noise = estimates.noise_of_test(both, of_logarithms=False)
+  gained = estimates.mean([one['value'] - more['value'] for one, more in both], noise)
+  lower = at_least('one segment − longest', gained, MARGIN)
+  ends = {memory: average(by_seed(own)) for memory, own in grouped(training, lambda row: row['memory']).items()}
+  learned = {0, *memories} <= set(ends) and all(ends[memory] <= ends[0] + MARGIN for memory in memories)
+  if is_gated and not learned:
+    lower = lower._replace(supports=False, contradicts=False)
   growth = by_segment[max(by_segment)] / by_segment[min(by_segment)]
-  return each([at_least('one segment − longest', lower, MARGIN), number('growth', growth, growth <= 1, growth > 1)])
+  return each([lower, number('growth', growth, growth <= 1, growth > 1)])
 
 
 def claim_58(rows: Sequence[Row]) -> Outcome:

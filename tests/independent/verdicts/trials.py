@@ -147,10 +147,51 @@ def good_rates(rows: Sequence[Row], unigram: float, **model: object) -> dict[int
   return found
 
 
-def claim_17(rows: Sequence[Row]) -> Outcome:
+def claim_17_to_own_best(rows: Sequence[Row]) -> Outcome:
   """Judge what is missing to the best after four trials; 2,000 resamples of the settings, from the generator of seed 0.
 
-  No loss is above that of the unigram, which a trial that diverged has. The best is that of all settings.
+  The best is that of all settings of the same model.
+  """
+  table = losses_of_settings(rows, 12)
+  if isinstance(table, Outcome):
+    return table
+  found = []
+  for name in (name for name in GATED if name in table):
+    best = table[name].min() - table[TRANSFORMER].min()
+    further = lambda chosen, name=name, least=best: ahead(table, name, chosen, 4) - least
+    generator, count = np.random.default_rng(0), len(table[name])
+    resampled = [further(generator.integers(count, size=count)) for _ in range(2000)]
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    interval = Estimate(further(np.arange(count)), float(low), float(high))
+    found.append(Regime(name, interval, bool(low > MARGIN), bool(high < MARGIN)))
+  return each(found)
+
+
+def claim_17_to_one_target(rows: Sequence[Row]) -> Outcome:
+  """Judge the expected losses after four trials, and for support that they come nearer after half of all trials."""
+  table = losses_of_settings(rows, 24)
+  if isinstance(table, Outcome):
+    return table
+  found = []
+  for name in (name for name in GATED if name in table):
+    count = len(table[name])
+    more = estimates.accelerated(count, lambda chosen, name=name: ahead(table, name, chosen, 4))
+    nearer = estimates.accelerated(
+      count, lambda chosen, name=name, half=count // 2: ahead(table, name, chosen, 4) - ahead(table, name, chosen, half)
+    )
+    found.append(Regime(name, more, more.low > MARGIN and nearer.low > 1e-9, more.high < MARGIN))
+  return each(found)
+
+
+def ahead(table: Mapping[str, np.ndarray], name: str, chosen: np.ndarray, trials: int) -> float:
+  """Return how far the Transformer is expected to be ahead of a model after some trials, of the settings chosen."""
+  return estimates.best_of(table[name][chosen], trials) - estimates.best_of(table[TRANSFORMER][chosen], trials)
+
+
+def losses_of_settings(rows: Sequence[Row], fewest: int) -> dict[str, np.ndarray] | Outcome:
+  """Return model → validation loss of the settings that all models have, or why there is nothing to judge.
+
+  No loss is above that of the unigram, which a trial that diverged has.
   """
   unigram = take(rows, 'random_settings', 'baseline', scored='loss', baseline='unigram')
   worst = unigram[0]['value'] if unigram else math.inf
@@ -164,22 +205,9 @@ def claim_17(rows: Sequence[Row]) -> Outcome:
   if TRANSFORMER not in losses or not set(losses) & set(GATED):
     return ABSENT
   shared = sorted(set.intersection(*(set(model) for model in losses.values())))
-  if not unigram or len(shared) < 12:
+  if not unigram or len(shared) < fewest:
     return UNDECIDED
-  table = {name: np.array([model[draw] for draw in shared]) for name, model in losses.items()}
-  found = []
-  for name in GATED:
-    if name in table:
-      best = table[name].min() - table[TRANSFORMER].min()
-      further = lambda chosen, own=table[name], least=best: (
-        estimates.best_of(own[chosen], 4) - estimates.best_of(table[TRANSFORMER][chosen], 4) - least
-      )
-      generator = np.random.default_rng(0)
-      resampled = [further(generator.integers(len(shared), size=len(shared))) for _ in range(2000)]
-      low, high = np.quantile(resampled, (0.025, 0.975))
-      interval = Estimate(further(list(range(len(shared)))), float(low), float(high))
-      found.append(Regime(name, interval, bool(low > MARGIN), bool(high < MARGIN)))
-  return each(found)
+  return {name: np.array([model[draw] for draw in shared]) for name, model in losses.items()}
 
 
 def claim_18(rows: Sequence[Row]) -> Outcome:
@@ -209,29 +237,23 @@ def claim_19(rows: Sequence[Row]) -> Outcome:
   return each(found) if len(found) == 2 else UNDECIDED
 
 
-def fits(rows: Sequence[Row]) -> dict[str, dict[int, np.ndarray]]:
-  """Return model → seed → training and test loss, sorted, of all rates on the fewest examples without dropout."""
-  plain = at(take(rows, 'sample_efficiency', 'train_loss'), dropout=0.0)
-  fewest = min(values(plain, 'examples'), default=0)
-  key = lambda row: (row['architecture'], row['seed'], row['learning_rate'])
-  tests = {
-    key(row): row['value'] for row in at(take(rows, 'sample_efficiency', 'loss'), dropout=0.0, examples=fewest)
-  }  # fmt: skip
-  found: dict[str, dict[int, list[tuple[float, float]]]] = {}
-  for row in at(plain, examples=fewest):
-    if key(row) in tests:
-      found.setdefault(row['architecture'], {}).setdefault(row['seed'], []).append((row['value'], tests[key(row)]))
-  return {name: {seed: np.array(sorted(pairs)) for seed, pairs in model.items()} for name, model in found.items()}
+def fewest(rows: Sequence[Row]) -> list[Row]:
+  """Return the rows of the fewest examples, of those without dropout."""
+  plain = at(rows, dropout=0.0)
+  return at(plain, examples=min(values(plain, 'examples'), default=0))
 
 
-def has_learned(model: Mapping[int, np.ndarray]) -> bool:
-  """Return whether every seed reaches a training loss of 1 nat at some rate."""
-  return all(curve[0, 0] <= 1.0 for curve in model.values())
+def has_learned(rows: Sequence[Row]) -> bool:
+  """Return whether every model and seed reaches a training loss of 1 nat on the fewest examples, at some rate."""
+  trials = grouped(
+    fewest(take(rows, 'sample_efficiency', 'train_loss')), lambda row: (row['architecture'], row['seed'])
+  )  # fmt: skip
+  return all(min(row['value'] for row in own) <= 1.0 for own in trials.values())
 
 
 def claim_20(rows: Sequence[Row]) -> Outcome:
   every = take(rows, 'sample_efficiency', 'loss')
-  if not all(map(has_learned, fits(rows).values())):
+  if not has_learned(rows):
     return UNDECIDED
   curves = {}
   for name, model in grouped(every, lambda row: row['architecture']).items():
@@ -260,19 +282,21 @@ def examples_ratio(first: Mapping[float, float], second: Mapping[float, float]) 
 
 
 def claim_21(rows: Sequence[Row]) -> Outcome:
-  models = fits(rows)
+  """Judge the test losses of the updates that were best on validation, on the fewest examples without dropout."""
+  losses = chosen_on_validation(fewest(take(rows, 'sample_efficiency', 'loss')), 'architecture')
+  models = grouped(losses, lambda row: row['architecture'])
   if TRANSFORMER not in models or len(models) < 2:
     return ABSENT
-  if not all(map(has_learned, models.values())):
+  if not has_learned(rows):
     return UNDECIDED
   found = []
   for name in GATED:
-    both = [seed for seed in models[TRANSFORMER] if seed in models.get(name, {})]
+    attention, own = by_seed(models[TRANSFORMER]), by_seed(models.get(name, []))
+    both = [
+      (row, other) for row in models[TRANSFORMER] for other in models.get(name, []) if row['seed'] == other['seed']
+    ]
     if len(both) > 1:
-      gaps = []
-      for seed in sorted(both):
-        curves = models[TRANSFORMER][seed], models[name][seed]
-        equal = max(curve[0, 0] for curve in curves)
-        gaps.append(float(np.subtract(*(np.interp(equal, *curve.T) for curve in curves))))
-      found.append(at_least(name, estimates.mean(gaps), MARGIN))
+      noise = estimates.noise_of_test(both, of_logarithms=False)
+      gaps = [attention[seed] - own[seed] for seed in sorted(set(attention) & set(own))]
+      found.append(at_least(name, estimates.mean(gaps, noise), MARGIN))
   return each(found)
