@@ -12,7 +12,7 @@ SIDE_BY_SIDE = (
   ('decoding', 'token_seconds', 'position', 's', 'decoded token {}'),
   ('recall_capacity', 'accuracy', 'pairs', '', 'recall of {} pairs'),
   ('reach', 'accuracy', 'length', '', 'recall over {} tokens'),
-  ('token_index', 'loss', 'index', '', 'loss in nats at token {}'),
+  ('token_index', 'loss', 'index', '', 'loss in nats after {} tokens'),
 )
 
 

@@ -125,7 +125,7 @@ CLAIMS = (
       ),
     ),
     ('baselines',),
-    Quality('token_index', 'loss', 'index', 'context {}', False, TEACHER_FORCED),
+    Quality('token_index', 'loss', 'index', '{} tokens read', False, TEACHER_FORCED),
     revised='in version 2 the gap grows by its slope over all bands, in place of the last band less the first; the RNN '
     'is the best on validation, in place of that with the lowest loss at the end; and an RNN that ties or wins at the '
     'end contradicts by itself. In version 3 the trend of the gap over parameters and tokens is judged, on the same '

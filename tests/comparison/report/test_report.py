@@ -113,9 +113,9 @@ def test_baselines_are_drawn_beside_the_models_and_printed_below_them():
     'learning rate',
     'trials',
     'training FLOPs',
-    'token 1',
-    'token 5',
-    'token 200',
+    '1 tokens read',
+    '5 tokens read',
+    '200 tokens read',
   )
   assert [row[0] for row in first.rows] == [
     'lstm, plain', 'transformer, residual', 'no model: unigram', 'no model: bigram',
