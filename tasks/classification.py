@@ -9,7 +9,7 @@ import numpy as np
 from seqmodels.errors import check_positive
 from seqmodels.spec import Spec, Vectors
 from tasks.base import Batch
-from tasks.datasets import CASES, cases, naming
+from tasks.datasets import CASES, cases, mnist, naming
 from tasks.fitted import Fitted
 from tasks.label_task import LabelTask
 
@@ -68,6 +68,18 @@ class Classification(Fitted, LabelTask):
     mask = None if equal else np.arange(tokens)[None, :] < lengths[:, None]
     inputs = values.reshape(rows, tokens, self.patch * variables)
     return Batch(inputs, found.labels, np.ones(rows, np.float32), mask=mask)
+
+  @property
+  def is_image(self) -> bool:
+    return self.collection == 'sequential_mnist'
+
+  def class_names(self) -> tuple[str, ...]:
+    return self.data.classes
+
+  def read_as(self, inputs: np.ndarray) -> np.ndarray:
+    """Return a series in the units of the data, or an image."""
+    values = inputs.reshape(-1, len(self.data.mean)) * self.data.deviation + self.data.mean
+    return values.reshape(mnist.SIDE, mnist.SIDE) / 255 if self.is_image else values
 
   def identity(self) -> dict[str, Any]:
     own = {} if self.collection in CASES else {'validation': self.validation, 'missing': self.missing}

@@ -128,6 +128,12 @@ class TextClassification(Fitted, LabelTask):
     tokens = np.where(mask, ids[np.minimum(starts[:, None] + place, len(ids) - 1)], 0).astype(np.int32)
     return Batch(tokens, self.data.labels[split][indices], np.ones(len(indices), np.float32), mask=mask)
 
+  def class_names(self) -> tuple[str, ...]:
+    return self.data.classes
+
+  def read_as(self, inputs: np.ndarray) -> str:
+    return self.tokenizer.decode(inputs)
+
   def token_names(self, ids: np.ndarray) -> list[str]:
     """Return the text of each token."""
     return names(self.tokenizer, ids)
