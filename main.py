@@ -2,7 +2,7 @@
 
   python main.py --mode=train    --config=configs/language.py:lstm --workdir=W [--config.train.steps=200]
                         [--mesh=data:-1,fsdp:4,tensor:2]
-  python main.py --mode=eval     --workdir=W [--step=N | --all_steps] [--pictures=N]
+  python main.py --mode=eval     --workdir=W [--step=N | --all_steps] [--pictures=N] [--config.task.length=512]
   python main.py --mode=generate --workdir=W --prompt="..." [--prompt="..." …] --length=200 [--stop="..."]
                         [--temperature=0.8 --top_k=40 --top_p=0.9 --seed=0 | --beam=4 --length_penalty=0.6]
   python main.py --mode=describe --config=configs/language.py:lstm

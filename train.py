@@ -22,7 +22,7 @@ from seqmodels.models import sizing
 from seqmodels.notation import Params
 from training import cache, exports, files, goodput, loop, processes, run_files, writers
 from training import workdir as workdirs
-from training.evaluate import possible_evaluations
+from training.evaluate import possible_evaluations, say_left_out
 from training.goodput import Ledger
 from training.metrics import held, log
 from training.profiling import Profile
@@ -90,6 +90,7 @@ def train(
       log.handle(record)
     if note:
       log.info(note)
+    say_left_out(run.model, run.task)
     trace = None if profile is None else Profile(folder / 'profile', *profile)
     with accounted(ledger, folder, step), run_files.open_files(folder, run, restored, config) as opened:
       return fit(run, traced, opened, ledger, params, trace, show=show and processes.is_first())

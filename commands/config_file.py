@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, catalogue
 from seqmodels.errors import InputError, cut, one_line, unknown
 from seqmodels.fields import checked_fields
 from training.mesh_settings import MeshSettings
+from training.settings import EvalSettings
 
 ROOT = pathlib.Path(__file__).parent.parent
 OVERRIDE = re.compile(r'--?config\.([^=]*)(=?)(.*)', re.DOTALL)
@@ -71,6 +72,26 @@ def load(flag: str, overrides: Mapping[str, str | None], mesh: MeshSettings | No
     if isinstance(config.get(section), ConfigDict):
       cls(**checked_fields(cls, config[section].to_dict(), section))
   return config
+
+
+def overridden(config: Mapping[str, Any], overrides: Mapping[str, str | None]) -> tuple[dict, dict[str, Any]]:
+  """Return the config of a workdir with other values in its sections task and eval, and those that differ.
+
+  Fields that the config does not have, of an older version, have their defaults. Raises InputError.
+  """
+  name = config['task'].get('name', '')
+  defaults = {'task': catalogue.task_options(name), 'eval': dataclasses.asdict(EvalSettings())}
+  whole = {**config, **{section: values | config[section] for section, values in defaults.items()}}
+  changed = ConfigDict(whole)
+  base.override(changed, overrides)
+  found = changed.to_dict()
+  EvalSettings(**checked_fields(EvalSettings, found['eval'], 'eval'))
+  differing = {}
+  for path in overrides:
+    section, _, field = path.partition('.')
+    if found[section][field] != whole[section][field]:
+      differing[path] = found[section][field]
+  return found, differing
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str | None]]:

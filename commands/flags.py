@@ -21,6 +21,7 @@ PROCESS = ('platform', 'compilation_cache', *FOLDERS)  # settings of the process
 PATHS = ('workdir', 'output', 'recogniser', 'init_from', *FOLDERS)
 SAMPLING, PENALTY = ('temperature', 'top_k', 'top_p'), 'length_penalty'
 LARGEST = 2**31 - 1
+EVALUATED = ('task', 'eval')  # sections of a config that --mode=eval takes other values of
 SMALLEST, MOST = 1e-6, 1e6  # of a temperature; with less or more, float32 logits are not what they were
 
 
@@ -82,7 +83,8 @@ def define() -> flags.FlagValues:
   once: dict[str, Any] = {'flag_values': values, 'allow_overwrite': False}
   text = {
     'mode': f'what to do: {", ".join(MODES)}',
-    'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field',
+    'config': 'configs/<task>.py:<architecture>[,key=value…]; --config.<section>.<field>=value sets a field; '
+    '--mode=eval takes fields of task and eval without --config',
     'workdir': 'folder of a run or of a comparison; it is made if it does not exist (train, compare, sweep)',
     'output': 'file of parameters, model.safetensors; model.json is written beside it (export); a .wav file or a folder'
     ' of them, default: samples in the workdir (generate, of speech)',
@@ -195,10 +197,14 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
   name, mode = _mode(values.mode)
   parsed: dict[str, Any] = {flag: values[flag].value for flag in values if values[flag].present}
   del parsed['mode']
-  if overrides and 'config' not in parsed:
+  if overrides and 'config' in mode.flags and 'config' not in parsed:
     raise InputError(f'--config.{cut(next(iter(overrides)))} needs --config=configs/<task>.py:<architecture>')
   _check_mode(name, mode, parsed)
-  for flag in parsed:
+  if overrides and name == 'eval':
+    parsed['overrides'] = _evaluated(overrides)
+  elif overrides and 'config' not in mode.flags:
+    raise InputError(f'--config.{cut(next(iter(overrides)))} has no effect with --mode={name}')
+  for flag in parsed.keys() - {'overrides'}:
     parsed[flag] = _checked(flag, parsed[flag])
   if 'init_from' in parsed:
     if 'train.init_from' in overrides:
@@ -259,6 +265,18 @@ def check_decoding(sampling: Mapping[str, Any], beam: int | None, length_penalty
     raise InputError(f'--{next(iter(sampling))} and --beam exclude each other: a beam search draws nothing')
   if length_penalty is not None and not beam:
     raise InputError(f'--length_penalty={length_penalty} needs --beam: sampling has no scores')
+
+
+def _evaluated(overrides: Mapping[str, str | None]) -> Mapping[str, str | None]:
+  """Return the fields of a config that an evaluation takes other values of; InputError for one that it does not."""
+  for field in overrides:
+    if field.partition('.')[0] not in EVALUATED or field == 'task.name':
+      allowed = ', '.join(f'--config.{section}.<field>' for section in EVALUATED)
+      raise InputError(
+        f'--config.{cut(field)} has no effect with --mode=eval, which evaluates the model of the workdir; '
+        f'allowed: {allowed}'
+      )
+  return overrides
 
 
 def _checked(flag: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from tasks.base import Task
 from tasks.speech_frames import SpeechFrames
 from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
-from training import limits
+from training import files, limits, rebuilding
 from training import workdir as workdirs
 from training.workdir import Loaded
 
@@ -59,14 +59,15 @@ def main(
   flags = {name: value for name, value in ways.items() if value is not None}
   check_decoding(flags, beam, length_penalty)
   sampling = Sampling(**flags)
-  loaded = workdirs.load(workdir, step)
+  folder = files.resolve('workdir', workdir)
+  loaded = workdirs.load(folder, step, rebuilding.without_data(folder))
   if isinstance(loaded.task, SpeechSynthesis | SpeechFrames):
     check_unused(loaded.task, beam=beam or None, stop=stop)
     if isinstance(loaded.task, SpeechFrames):
       check_unused(loaded.task, **flags)
-    folder = output or str(pathlib.Path(workdir) / speak.SAMPLES)
+    samples = output or str(pathlib.Path(workdir) / speak.SAMPLES)
     speak.synthesise(
-      loaded, prompt, sampling, seed=seed, length=length or 0, output=folder, recogniser=recogniser or ''
+      loaded, prompt, sampling, seed=seed, length=length or 0, output=samples, recogniser=recogniser or ''
     )
     return
   if isinstance(loaded.task, SpeechRecognition):

@@ -2,17 +2,19 @@
 
 import itertools
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from comparison.report.canvas import INK, Picture, bare
-from tasks.shown import Attention, Film, Forecast, Shown, Spectrograms, Text
+from tasks.shown import Attention, Classes, Film, Forecast, Shown, Spectrograms, Text
 from training.metrics import log
 
 FOLDER = 'pictures'
 MOST_VARIABLES, MOST_FRAMES = 4, 20  # of a picture
+MOST_CLASSES, MOST_LINES = 10, 16  # beside an example; of a text
 MOST_LAYERS, MOST_HEADS, MOST_NAMED = 8, 4, 40  # of attention; tokens up to which they are named
 TRUE, OWN = '#009E73', '#0072B2'  # of Okabe & Ito's palette
 
@@ -53,9 +55,11 @@ def lines(text: Text) -> str:
   return '\n'.join(f'{name}:\n{part}' for name, part in parts if part or name != 'given')
 
 
-def draw(one: Forecast | Film | Spectrograms) -> Picture:
+def draw(one: Forecast | Film | Spectrograms | Classes) -> Picture:
   if isinstance(one, Forecast):
     return forecast(one)
+  if isinstance(one, Classes):
+    return classes(one)
   return film(one) if isinstance(one, Film) else spectrograms(one)
 
 
@@ -151,6 +155,37 @@ def visible(token: str) -> str:
 def spread(count: int, most: int) -> np.ndarray:
   """Return at most `most` of the numbers below `count`, evenly spread, the first and the last among them."""
   return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def classes(one: Classes) -> Picture:
+  """Draw what was read, and beside it the likeliest classes with their probabilities, the true one in its colour."""
+  order = np.argsort(-one.probabilities, kind='stable')
+  chosen = [int(label) for label in order[:MOST_CLASSES]]
+  if one.truth not in chosen:
+    chosen[-1] = one.truth
+  picture = Picture('classes', (7.2, max(2.2, 0.5 + 0.22 * len(chosen))))
+  with picture.styled():
+    left, right = picture.subplots(1, 2, width_ratios=(2, 1))
+    if isinstance(one.given, str):
+      left.set_axis_off()
+      text = '\n'.join(textwrap.wrap(one.given, 60)[:MOST_LINES]).replace('$', r'\$')
+      left.text(0.0, 1.0, text, fontsize=7, va='top', ha='left', transform=left.transAxes)
+    elif one.is_image:
+      left.set_axis_off()
+      left.imshow(one.given, cmap='gray', vmin=0.0, vmax=1.0)
+    else:
+      left.plot(one.given, linewidth=1)
+      left.set_xlabel('steps')
+      bare(left)
+    places = np.arange(len(chosen))
+    right.barh(places, one.probabilities[chosen], color=[TRUE if label == one.truth else OWN for label in chosen])
+    right.set_yticks(places, [visible(one.names[label])[:24] for label in chosen])
+    right.invert_yaxis()
+    right.set_xlim(0, 1)
+    right.set_xlabel('probability')
+    right.set_title(f'true: {visible(one.names[one.truth])[:24]}', fontsize=8, loc='left', color=TRUE)
+    bare(right)
+  return picture
 
 
 def spectrograms(one: Spectrograms) -> Picture:

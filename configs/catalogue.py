@@ -63,7 +63,8 @@ def task_options(name: str) -> dict[str, Any]:
     except Unreadable:
       pass
   fields = dataclasses.fields(importlib.import_module('tasks').TASKS[name])
-  return {field.metadata.get('option', field.name): field.default for field in fields}
+  named = {field.metadata.get('option', field.name): field.default for field in fields}
+  return {option: default for option, default in named.items() if option is not None}
 
 
 def mixer_summaries() -> dict[str, str]:
@@ -244,5 +245,6 @@ def _dataclass_options(place: Place) -> dict[str, Any]:
             raise Unreadable(f'{module}: {ast.unparse(item)}')
           metadata = ast.literal_eval(keywords['metadata']) if 'metadata' in keywords else {}
           option, default = metadata.get('option', option), keywords['default']
-        options[option] = _value(module, default)
+        if option is not None:
+          options[option] = _value(module, default)
   return options

@@ -1,7 +1,8 @@
 """Describe the inputs and outputs of a model. Tasks give a Spec, models are built from it; neither knows the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from seqmodels.errors import InputError, check_positive
 
@@ -75,3 +76,36 @@ class Spec:
       raise InputError(f'kind={self.kind}: a source belongs to seq2seq, and to no other kind')
     if self.source is not None:
       check_positive(source_length=self.source_length)
+
+
+def to_json(spec: Spec) -> dict[str, Any]:
+  """Return the fields of a spec as JSON; `from_json` gives the spec again."""
+  return {name: _described(value) for name, value in vars(spec).items()}
+
+
+def from_json(fields: Mapping[str, Any]) -> Spec:
+  """Return the spec that `to_json` described. Raises ValueError, TypeError or KeyError for anything else."""
+  return Spec(**{name: _read(value) for name, value in fields.items()})
+
+
+def described(tokens: Tokens | Vectors | None) -> str:
+  """Return inputs or outputs as a message names them."""
+  if isinstance(tokens, Tokens):
+    return f'{tokens.size} tokens'
+  return 'nothing' if tokens is None else f'vectors of {tokens.size}'
+
+
+def _described(value: Any) -> Any:
+  if isinstance(value, Tokens):
+    return {'kind': 'tokens', 'size': value.size}
+  if isinstance(value, Vectors):
+    image = {} if value.image == (1, 1) else {'image': list(value.image)}
+    return {'kind': 'vectors', 'size': value.size, **image}
+  return value
+
+
+def _read(value: Any) -> Any:
+  if not isinstance(value, Mapping):
+    return value
+  height, width = value.get('image', (1, 1))
+  return Tokens(value['size']) if value['kind'] == 'tokens' else Vectors(value['size'], (height, width))

@@ -74,7 +74,11 @@ def make(name: str, options: Mapping[str, Any]) -> Task:
 
 
 def _fields(name: str) -> dict[str, dataclasses.Field]:
-  """Return option → field. A field's metadata names its option where that differs (`dataset` is a method)."""
+  """Return option → field.
+
+  A field's metadata names its option where that differs (`dataset` is a method), or None for a field that is no option.
+  """
   if name not in TASKS:
     raise unknown('task', name, TASKS)
-  return {field.metadata.get('option', field.name): field for field in dataclasses.fields(TASKS[name])}  # type: ignore[arg-type]
+  named = {field.metadata.get('option', field.name): field for field in dataclasses.fields(TASKS[name])}  # type: ignore[arg-type]
+  return {option: field for option, field in named.items() if option is not None}

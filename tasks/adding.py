@@ -11,10 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from seqmodels.errors import InputError
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from seqmodels.spec import Spec, Vectors
 from tasks import draws, losses
-from tasks.base import Batch, Sums
+from tasks.answers import outputs_of
+from tasks.base import Batch, Decoding, Sums
 from tasks.procedural import Procedural
+from tasks.shown import Shown, Text
 
 TOLERANCE = 0.04  # an answer this close is right (Hochreiter & Schmidhuber 1997, section 5.4)
 
@@ -54,6 +58,17 @@ class Adding(Procedural):
     right = (jnp.abs(outputs - batch.targets)[:, 0] < TOLERANCE).astype(jnp.float32)
     mse = self.loss(outputs, batch)
     return {'loss': mse, 'mse': mse, 'accuracy': losses.summed(right, batch.weights)}
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return the marked numbers of each example with their places, their sum, and that of a model."""
+    del decoding
+    outputs = np.asarray(outputs_of(model, params, batch))
+    found: list[Shown] = []
+    for inputs, target, output in zip(batch.inputs, batch.targets, outputs, strict=True):
+      places = np.flatnonzero(inputs[:, 1])
+      marked = ' + '.join(f'{inputs[place, 0]:.4f} (step {place + 1})' for place in places)
+      found.append(Text(f'{marked}, of {len(inputs)} steps', f'{target[0]:.4f}', f'{output[0]:.4f}'))
+    return found
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the errors of the constant answer 1, the mean; the density of a sum of two uniforms is 1 − |s − 1|."""

@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import math
 import pathlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -69,9 +70,12 @@ class Task(abc.ABC):
   """Give data, loss and metrics; see docs/architecture.md. Options are fields of the subclass, a frozen dataclass.
 
   unbroken: whether sequences that are read in segments continue beyond `spec.length`, as a text does.
+  fixed_options: options, beside those that change the spec, with which a trained model reads or writes something else;
+    it is evaluated with no other values of them.
   """
 
   unbroken: ClassVar[bool] = False
+  fixed_options: ClassVar[tuple[str, ...]] = ()
 
   @property
   @abc.abstractmethod
@@ -159,6 +163,17 @@ class Task(abc.ABC):
   def units(self) -> dict[str, Any]:
     """Return, as JSON, the meaning of inputs and outputs: a vocabulary, the scale of a series. Empty by default."""
     return {}
+
+  def fitted(self) -> dict[str, Any]:
+    """Return, as JSON, what a trained model needs of its training data: a vocabulary, classes, a scale.
+
+    A workdir keeps it in vocabulary.json, tokenizers apart (`kept_files`). Empty by default.
+    """
+    return {}
+
+  def with_fitted(self, values: Mapping[str, Any]) -> 'Task':
+    """Return the task with what `fitted` returned, so that it reads other data as those of the training."""
+    return self
 
   def kept_files(self) -> dict[str, bytes]:
     """Return what was made of the training data and a model cannot be used without, name → content.

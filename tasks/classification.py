@@ -9,12 +9,13 @@ import numpy as np
 from seqmodels.errors import check_positive
 from seqmodels.spec import Spec, Vectors
 from tasks.base import Batch
-from tasks.datasets import CASES, cases, naming
+from tasks.datasets import CASES, cases, mnist, naming
+from tasks.fitted import Fitted
 from tasks.label_task import LabelTask
 
 
 @dataclass(frozen=True)
-class Classification(LabelTask):
+class Classification(Fitted, LabelTask):
   """Give each series one of the classes.
 
   `dataset` is a name (cylinder_bell_funnel | sequential_mnist | permuted_mnist), `tfds:NAME[/CONFIG]` (see tfds_cases),
@@ -26,6 +27,7 @@ class Classification(LabelTask):
   and the padding is masked. `patch`: steps that one token holds; sequential MNIST with `patch=28` is read row by row.
   """
 
+  fixed_options = ('kind', 'patch')
   collection: str = field(default='cylinder_bell_funnel', metadata={'option': 'dataset'})
   patch: int = 1
   validation: int = 20
@@ -42,7 +44,8 @@ class Classification(LabelTask):
 
   @property
   def data(self) -> cases.Cases:
-    return cases.load(self.collection, self.validation, self.missing, self._stamp)
+    own = cases.load(self.collection, self.validation, self.missing, self._stamp)
+    return cases.refitted(own, self.collection, self.restored) if self.restored else own
 
   @property
   def spec(self) -> Spec:
@@ -66,6 +69,18 @@ class Classification(LabelTask):
     inputs = values.reshape(rows, tokens, self.patch * variables)
     return Batch(inputs, found.labels, np.ones(rows, np.float32), mask=mask)
 
+  @property
+  def is_image(self) -> bool:
+    return self.collection == 'sequential_mnist'
+
+  def class_names(self) -> tuple[str, ...]:
+    return self.data.classes
+
+  def read_as(self, inputs: np.ndarray) -> np.ndarray:
+    """Return a series in the units of the data, or an image."""
+    values = inputs.reshape(-1, len(self.data.mean)) * self.data.deviation + self.data.mean
+    return values.reshape(mnist.SIDE, mnist.SIDE) / 255 if self.is_image else values
+
   def identity(self) -> dict[str, Any]:
     own = {} if self.collection in CASES else {'validation': self.validation, 'missing': self.missing}
     return {
@@ -74,6 +89,9 @@ class Classification(LabelTask):
       **own,
       'content': self.data.content,
     }
+
+  def fitted(self) -> dict[str, Any]:
+    return self.units()
 
   def units(self) -> dict[str, Any]:
     """Return the classes, and mean and deviation of each variable: values · deviation + mean are the data."""

@@ -13,6 +13,7 @@ from tasks import forecast_baselines, smoothing
 from tasks.base import Batch
 from tasks.datasets import m4, naming
 from tasks.datasets import series as datasets
+from tasks.fitted import Fitted
 from tasks.forecast_task import ForecastTask
 
 CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance', 'smoothing')
@@ -33,7 +34,7 @@ class Windows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Forecasting(ForecastTask):
+class Forecasting(Fitted, ForecastTask):
   """Forecast windows of time series.
 
   `dataset` is a name (seasonal | ETTh1 | ETTm1 | exchange_rate | m4_hourly), the path of the user's own CSV file, for
@@ -54,6 +55,7 @@ class Forecasting(ForecastTask):
   windows.
   """
 
+  fixed_options = ('channels', 'normalise', 'patch', 'form', 'quantiles')
   series: str = field(default='seasonal', metadata={'option': 'dataset'})
   lookback: int = 336
   channels: str = 'joint'
@@ -88,7 +90,8 @@ class Forecasting(ForecastTask):
 
   @property
   def data(self) -> datasets.Series:
-    return datasets.load(self.series, self.split, self._reading, self._stamp)
+    own = datasets.load(self.series, self.split, self._reading, self._stamp)
+    return datasets.rescaled(own, self.series, self.restored) if self.kept else own
 
   @property
   def _variables(self) -> int:
@@ -232,6 +235,9 @@ class Forecasting(ForecastTask):
   def identity(self) -> dict[str, Any]:
     name = naming.recorded(self.series, datasets.SERIES, 'file')
     return {'dataset': name, 'split': self.split, **self.data.identity}
+
+  def fitted(self) -> dict[str, Any]:
+    return datasets.fitted_of(self.data)
 
   def units(self) -> dict[str, Any]:
     """Return mean and deviation of each series and variable: values · deviation + mean are the data."""

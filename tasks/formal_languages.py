@@ -126,6 +126,7 @@ LANGUAGES = {
 class FormalLanguages(TokenTask, Procedural):
   """Answer strings of `shortest` to `length` symbols, all lengths equally likely; to `longest` in evaluation."""
 
+  fixed_options = ('language',)
   language: str = 'parity'
   shortest: int = 1
   length: int = 40

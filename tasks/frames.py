@@ -31,6 +31,7 @@ class Frames(Procedural):
   hierarchy.
   """
 
+  fixed_options = ('reading', 'size', 'patch', 'form')
   collection: str = field(default='moving_segments', metadata={'option': 'dataset'})
   frames: int = 20
   size: int = 32

@@ -7,10 +7,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from seqmodels.errors import unknown
+from seqmodels.models import Model
+from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens, Vectors
 from tasks import bags, losses
-from tasks.base import Batch, Sums
+from tasks.answers import log_probabilities
+from tasks.base import Batch, Decoding, Sums
 from tasks.pipeline import IndexedTask
+from tasks.shown import Classes, Shown
 
 KINDS = {'causal': 'last', 'encode': 'mean'}  # → the readout
 BASELINE_EXAMPLES = 5000  # of training, at most, that baselines are fitted to
@@ -43,6 +47,28 @@ class LabelTask(IndexedTask):
     """Return the loss in nats and the accuracy."""
     accuracy = losses.summed(losses.correct(outputs, batch.targets), batch.weights)
     return {'loss': self.loss(outputs, batch), 'accuracy': accuracy}
+
+  def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
+    """Return each example with the probabilities that a model gives the classes."""
+    del decoding
+    probabilities = np.exp(np.asarray(log_probabilities(model, params, batch)))
+    masks = np.ones(batch.inputs.shape[:2], bool) if batch.mask is None else batch.mask
+    names = self.class_names()
+    rows = zip(batch.inputs, masks, probabilities, batch.targets, strict=True)
+    return [Classes(self.read_as(row[mask]), names, own, int(truth), self.is_image) for row, mask, own, truth in rows]
+
+  @property
+  def is_image(self) -> bool:
+    """Whether `read_as` returns images."""
+    return False
+
+  def class_names(self) -> tuple[str, ...]:
+    """Return the names of the classes; numbers by default."""
+    return tuple(map(str, range(self.spec.output.size)))
+
+  def read_as(self, inputs: np.ndarray) -> str | np.ndarray:
+    """Return the inputs of an example, without padding, to be looked at: the text of tokens, vectors as a series."""
+    return inputs if inputs.ndim == 2 else ' '.join(self.token_names(inputs))
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the scores of the class frequencies, and of a naive Bayes classifier that knows no order (see bags)."""

@@ -5,7 +5,7 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
 from tasks.base import Batch, Decoding, Shard, Sums
 from tasks.datasets import corpora, files, naming
+from tasks.fitted import Fitted
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
 from tasks.shown import Shown, Text
@@ -34,7 +35,7 @@ SAMPLING = Sampling(temperature=0.8)  # of what is shown of a model
 
 
 @dataclass(frozen=True)
-class Language(TokenTask):
+class Language(Fitted, TokenTask):
   """Read windows of `length` tokens; `unit` is auto | character | byte | word | whitespace | subword.
 
   `dataset` is a name (embedded | tinyshakespeare | enwik8 | ptb) or the user's own UTF-8 files: a file, a folder, or a
@@ -64,6 +65,7 @@ class Language(TokenTask):
   """
 
   unbroken = True
+  fixed_options = ('unit', 'vocabulary', 'tokenizer')
   corpus: str = field(default='embedded', metadata={'option': 'dataset'})
   unit: str = 'auto'
   vocabulary: int = corpora.VOCABULARY
@@ -91,8 +93,9 @@ class Language(TokenTask):
 
   @property
   def text(self) -> corpora.Corpus:
-    unit = corpora.check_options(self.corpus, self.unit, self.split)
-    return corpora.load(self.corpus, unit, self.split, self.vocabulary, self._stamp, self.tokenizer_file)
+    unit = corpora.check_options(self.corpus, self.kept.get('unit', self.unit), self.split)
+    options = self.split, self.vocabulary, self._stamp, self.tokenizer_file, self.restored
+    return corpora.load(self.corpus, unit, *options)
 
   @functools.cached_property
   def _stamp(self) -> tuple:
@@ -107,7 +110,14 @@ class Language(TokenTask):
 
   @property
   def tokenizer(self) -> Tokenizer:
-    return self.text.tokenizer
+    return self._restored_tokenizer if self.restored else self.text.tokenizer
+
+  @functools.cached_property
+  def _restored_tokenizer(self) -> Tokenizer:
+    """Return the tokenizer of the training, which needs none of the data."""
+    if self.kept['unit'] == 'subword':
+      return Subwords(files.read_bytes(pathlib.Path(self.tokenizer_file)), self.tokenizer_file)
+    return corpora.tokenizer_of(self.kept)
 
   def tokens(self, split: str) -> np.ndarray:
     """Return the ids of a split, or the first `train_examples` windows of training and one token."""
@@ -129,9 +139,9 @@ class Language(TokenTask):
   @property
   def spec(self) -> Spec:
     if self.objective == 'masked':
-      tokens = Tokens(self.text.size + 1)  # the last stands for what is masked
+      tokens = Tokens(self.tokenizer.size + 1)  # the last stands for what is masked
       return Spec('encode', tokens, tokens, length=self.length)
-    tokens = Tokens(self.text.size)
+    tokens = Tokens(self.tokenizer.size)
     return Spec('causal', tokens, tokens, length=self.length)
 
   @property
@@ -272,6 +282,14 @@ class Language(TokenTask):
   def identity(self) -> dict[str, Any]:
     name = naming.recorded(self.corpus, corpora.UNITS)
     return {'dataset': name, 'unit': self.text.unit, 'split': self.split, **self.text.identity}
+
+  def fitted(self) -> dict[str, Any]:
+    return self.text.fitted()
+
+  def with_fitted(self, values: Mapping[str, Any]) -> 'Language':
+    if values['unit'] == 'subword' and not self.tokenizer_file:
+      raise InputError(f'{TOKENIZER} of the workdir is missing: it holds the sub-words that the model reads')
+    return super().with_fitted(values)
 
   def kept_files(self) -> dict[str, bytes]:
     return {TOKENIZER: self.tokenizer.model} if isinstance(self.tokenizer, Subwords) else {}

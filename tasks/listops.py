@@ -69,6 +69,10 @@ class ListOps(LabelTask, Procedural):
   def spec(self) -> Spec:
     return self.spec_of(Tokens(len(SYMBOLS)), DIGITS, self.length)
 
+  def token_names(self, ids: np.ndarray) -> list[str]:
+    """Return the symbols."""
+    return [SYMBOLS[token] for token in ids]
+
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
     levels = self._trees(self.key(split, seed), indices)
     sizes = _sizes(levels)

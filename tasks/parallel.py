@@ -71,11 +71,16 @@ def load(
   """Return the tokenized corpus; see Translation. stamp: of the files, so that a changed file is read anew."""
   texts = pairs.load(dataset, pair, split, lowercase, stamp)
   if tokenizer_files[0]:
-    read = [Subwords(files.read_bytes(pathlib.Path(path)), path) for path in tokenizer_files if path]
-  else:
-    sides = [texts.sources['train'], texts.targets['train']]
-    read = [_trained(lines, vocabulary) for lines in ([[*sides[0], *sides[1]]] if shared else sides)]
-  return Corpus(texts, SentenceTokenizer(read[0]), SentenceTokenizer(read[-1]))
+    return Corpus(texts, *read_tokenizers(tokenizer_files))
+  sides = [texts.sources['train'], texts.targets['train']]
+  made = [_trained(lines, vocabulary) for lines in ([[*sides[0], *sides[1]]] if shared else sides)]
+  return Corpus(texts, SentenceTokenizer(made[0]), SentenceTokenizer(made[-1]))
+
+
+def read_tokenizers(paths: tuple[str, str]) -> tuple[SentenceTokenizer, SentenceTokenizer]:
+  """Return the tokenizers of source and target that files hold; without a second file both sides share one."""
+  read = [Subwords(files.read_bytes(pathlib.Path(path)), path) for path in paths if path]
+  return SentenceTokenizer(read[0]), SentenceTokenizer(read[-1])
 
 
 def _trained(sentences: list[str], size: int) -> Subwords:

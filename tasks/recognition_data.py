@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seqmodels.errors import InputError
-from tasks import ctc
+from tasks import ctc, fitted
 from tasks.datasets import speech
 from tasks.speech_task import Reading, read_steps
 from tasks.transcripts import Labels
@@ -42,18 +42,25 @@ class Prepared:
 
 @functools.lru_cache(maxsize=4)
 def prepare(
-  options: speech.Options, stamp: tuple, reading: Reading, unit: str, objective: str, is_joined: bool
+  options: speech.Options,
+  stamp: tuple,
+  reading: Reading,
+  unit: str,
+  objective: str,
+  is_joined: bool,
+  restored: str = '',
 ) -> Prepared:
   """Return the data for a loss. Raises InputError for texts that the loss cannot learn.
 
   is_joined: recordings are joined to strings; a space stands between their texts.
+  restored: labels and scale of a model that was trained on other recordings; see `Fitted.restored`.
 
   With the loss `label` a label is a whole text, and there is no label that stands for none.
   """
-  data = speech.load(options, stamp)
+  data, kept = speech.load(options, stamp), fitted.parse(restored)
   train = data.splits['train'].texts
   if objective == 'label':
-    classes = tuple(sorted(set(train)))
+    classes = tuple(kept['vocabulary']) if kept else tuple(sorted(set(train)))
     labels = Labels('text', classes)
     numbers = {text: np.array([i]) for i, text in enumerate(classes)}
     for split, recordings in data.splits.items():
@@ -64,13 +71,16 @@ def prepare(
         )
     texts = {split: [numbers[text] for text in part.texts] for split, part in data.splits.items()}
   else:
-    labels = Labels.of([*train, *([' '] if is_joined else [])], unit)
+    made = Labels.of([*train, *([' '] if is_joined else [])], unit)
+    labels = Labels(unit, tuple(kept['vocabulary'])) if kept else made
     texts = {split: [labels.encode(text) for text in part.texts] for split, part in data.splits.items()}
   between = labels.encode(' ') if is_joined else np.array([], np.int64)
   if objective == 'ctc':
     _check_room(options, stamp, reading, data, texts, int(is_joined))
   mean, deviation = np.zeros(reading.mels), np.ones(reading.mels)
-  if reading.features == 'log_mel':
+  if kept:
+    mean, deviation = np.array(kept['mean']), np.array(kept['deviation'])
+  elif reading.features == 'log_mel':
     values = read_steps(options, stamp, 'train', reading).values
     mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     deviation = np.where(spread > 0, spread, 1.0)

@@ -38,6 +38,19 @@ class Text(NamedTuple):
   written: str
 
 
+class Classes(NamedTuple):
+  """Hold what a model read, the names of the classes with their probabilities, and which one is true.
+
+  given: a text, a series, or an image of pixels in [0, 1], each told by its type and `is_image`.
+  """
+
+  given: str | Float[np.ndarray, 't n']
+  names: tuple[str, ...]
+  probabilities: Float[np.ndarray, ' k']
+  truth: int
+  is_image: bool = False
+
+
 class Attention(NamedTuple):
   """Hold how much of every position (`over`) each output of a layer is made of, and the names of the tokens.
 
@@ -50,4 +63,4 @@ class Attention(NamedTuple):
   over: tuple[str, ...] | None
 
 
-Shown = Forecast | Film | Spectrograms | Text
+Shown = Forecast | Film | Spectrograms | Text | Classes

@@ -21,7 +21,7 @@ from seqmodels.errors import InputError, check_positive, unknown
 from seqmodels.models import Decoder, Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens, Vectors
-from tasks import audio, draws, frame_scores, losses
+from tasks import audio, draws, fitted, frame_scores, losses
 from tasks.base import Batch, Decoding, HostSums, Sums
 from tasks.datasets import speech
 from tasks.shown import Shown, Spectrograms
@@ -38,6 +38,7 @@ class SpeechFrames(SpeechTask):
   deviations, so that a model does not go by them alone: when it writes by itself, it reads its own, with their errors.
   """
 
+  fixed_options = ('frames', 'hop', 'mels', 'rate')
   frames: int = 3
   noise: float = 0.5
   hop: int = 0
@@ -67,7 +68,7 @@ class SpeechFrames(SpeechTask):
 
   @property
   def prepared(self) -> 'Prepared':
-    return prepare(self.options, self._stamp, self.sound)
+    return prepare(self.options, self._stamp, self.sound, self.restored)
 
   @property
   def values(self) -> int:
@@ -198,6 +199,11 @@ class SpeechFrames(SpeechTask):
   def identity(self) -> dict[str, Any]:
     return super().identity() | {'speakers': list(self.prepared.speakers)}
 
+  def fitted(self) -> dict[str, Any]:
+    prepared = self.prepared
+    scale = {'mean': prepared.mean.tolist(), 'deviation': prepared.deviation.tolist()}
+    return {'vocabulary': list(prepared.labels.vocabulary), 'speakers': list(prepared.speakers), **scale}
+
   def units(self) -> dict[str, Any]:
     """Return the vocabulary of sources, and how frames become log-mel bands: frame · deviation + mean."""
     prepared = self.prepared
@@ -255,17 +261,23 @@ class Prepared(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def prepare(options: speech.Options, stamp: tuple, sound: Reading) -> Prepared:
-  """Return what is known of the training recordings. Raises InputError where another split has other speakers."""
-  splits = speech.load(options, stamp).splits
+def prepare(options: speech.Options, stamp: tuple, sound: Reading, restored: str = '') -> Prepared:
+  """Return what is known of the training recordings. Raises InputError where another split has other speakers.
+
+  restored: of a model that was trained on other recordings; see `Fitted.restored`.
+  """
+  splits, kept = speech.load(options, stamp).splits, fitted.parse(restored)
   train = splits['train']
-  speakers = tuple(sorted(set(train.speakers)))
+  speakers = tuple(kept['speakers']) if kept else tuple(sorted(set(train.speakers)))
   for split, part in splits.items():
     if strange := sorted(set(part.speakers) - set(speakers)):
       raise InputError(f'the speaker {strange[0][:60]!r} of the {split} split is in no training recording')
+  longest = max(len(text) for part in splits.values() for text in part.texts)
+  if kept:
+    mean, deviation = (np.array(kept[name], np.float32) for name in ('mean', 'deviation'))
+    return Prepared(Labels('character', tuple(kept['vocabulary'])), speakers, longest, mean, deviation)
   values = read_steps(options, stamp, 'train', sound).values
   mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-  longest = max(len(text) for part in splits.values() for text in part.texts)
   labels = Labels.of(train.texts, 'character')
   return Prepared(
     labels, speakers, longest, mean.astype(np.float32), np.where(spread > 0, spread, 1.0).astype(np.float32)

@@ -48,6 +48,7 @@ class SpeechRecognition(SpeechTask):
   `mu_law` reads the samples themselves, as tokens of 8 bits, or as vectors of `hop` samples.
   """
 
+  fixed_options = ('loss', 'kind', 'unit', 'features', 'hop', 'mels', 'normalise', 'rate')
   objective: str = field(default='ctc', metadata={'option': 'loss'})
   kind: str = 'encode'
   unit: str = 'auto'
@@ -98,7 +99,8 @@ class SpeechRecognition(SpeechTask):
   @property
   def prepared(self) -> Prepared:
     unit = self.unit if self.unit != 'auto' else 'word' if self.is_digits else 'character'
-    return prepare(self.options, self._stamp, self.reading_of_sound, unit, self.objective, self.digits > 1)
+    is_joined = self.digits > 1
+    return prepare(self.options, self._stamp, self.reading_of_sound, unit, self.objective, is_joined, self.restored)
 
   @property
   def longest_text(self) -> int:
@@ -294,6 +296,12 @@ class SpeechRecognition(SpeechTask):
     return super().identity() | {
       'labels': hashlib.sha256('\0'.join((prepared.labels.unit, *prepared.labels.vocabulary)).encode()).hexdigest()
     }
+
+  def fitted(self) -> dict[str, Any]:
+    prepared = self.prepared
+    unit = {} if self.objective == 'label' else {'unit': prepared.labels.unit}
+    scale = {'mean': prepared.mean.tolist(), 'deviation': prepared.deviation.tolist()}
+    return {**unit, 'vocabulary': list(prepared.labels.vocabulary), **scale}
 
   def units(self) -> dict[str, Any]:
     """Return the vocabulary, and how sound becomes inputs: (log-mel − mean) / deviation, or µ-law codes."""

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from seqmodels.errors import InputError, unknown
 from seqmodels.spec import Spec, Tokens
-from tasks import audio, losses, sample_baselines
+from tasks import audio, fitted, losses, sample_baselines
 from tasks.base import Batch, Sums
 from tasks.datasets import speech
 from tasks.speech_task import Reading, SpeechTask, gathered
@@ -35,6 +35,7 @@ class SpeechSynthesis(SpeechTask):
   `seconds`; with `train.segment` they are read in parts, of `block` + 2 tokens for example, with the state carried on.
   """
 
+  fixed_options = ('block', 'rate')
   block: int = 400
 
   def __post_init__(self) -> None:
@@ -48,7 +49,7 @@ class SpeechSynthesis(SpeechTask):
 
   @property
   def conditions(self) -> 'Conditions':
-    return conditions_of(self.options, self._stamp)
+    return conditions_of(self.options, self._stamp, self.restored)
 
   @property
   def samples_between(self) -> int:
@@ -119,6 +120,9 @@ class SpeechSynthesis(SpeechTask):
     conditions = self.conditions
     return super().identity() | {'texts': list(conditions.texts), 'speakers': list(conditions.speakers)}
 
+  def fitted(self) -> dict[str, Any]:
+    return {'texts': list(self.conditions.texts), 'speakers': list(self.conditions.speakers)}
+
   def units(self) -> dict[str, Any]:
     """Return the rate, and the meaning of the tokens that are no samples."""
     texts, speakers = self.conditions.texts, self.conditions.speakers
@@ -161,10 +165,15 @@ class Conditions:
 
 
 @functools.lru_cache(maxsize=4)
-def conditions_of(options: speech.Options, stamp: tuple) -> Conditions:
-  """Return texts and speakers of training. Raises InputError where another split has others."""
-  splits = speech.load(options, stamp).splits
-  texts, speakers = (tuple(sorted(set(of))) for of in (splits['train'].texts, splits['train'].speakers))
+def conditions_of(options: speech.Options, stamp: tuple, restored: str = '') -> Conditions:
+  """Return texts and speakers of training. Raises InputError where another split has others.
+
+  restored: of a model that was trained on other recordings; see `Fitted.restored`.
+  """
+  splits, kept = speech.load(options, stamp).splits, fitted.parse(restored)
+  train = splits['train']
+  texts = tuple(kept['texts'] if kept else sorted(set(train.texts)))
+  speakers = tuple(kept['speakers'] if kept else sorted(set(train.speakers)))
   for split, part in splits.items():
     for name, known, found in (('text', texts, part.texts), ('speaker', speakers, part.speakers)):
       if strange := sorted(set(found) - set(known)):

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int, Int16, Shaped
 from seqmodels.errors import InputError, unknown
 from tasks import audio
 from tasks.datasets import SPEECH, naming, speech
+from tasks.fitted import Fitted
 from tasks.pipeline import IndexedTask
 
 log = logging.getLogger('seqmodels')
@@ -101,7 +102,7 @@ def read_sound(samples: Int16[np.ndarray, ' n'], rate: int, reading: Reading) ->
 
 
 @dataclass(frozen=True)
-class SpeechTask(IndexedTask):
+class SpeechTask(Fitted, IndexedTask):
   """Read recordings.
 
   `dataset` is a name (dial_tones | spoken_digits | espeak) or the user's own WAV files: a folder with a .tsv file of

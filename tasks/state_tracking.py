@@ -41,6 +41,7 @@ def _is_even(permutation: tuple[int, ...]) -> bool:
 class StateTracking(TokenTask, Procedural):
   """Multiply `length` random elements of `group`."""
 
+  fixed_options = ('group',)
   group: str = 'S5'
   length: int = 32
 

@@ -19,6 +19,7 @@ from tasks.base import Batch
 from tasks.datasets import LABELLED, files, labelled_texts, naming
 from tasks.datasets.words import PLAIN
 from tasks.datasets.words import vocabulary as vocabulary_of
+from tasks.fitted import Fitted
 from tasks.label_task import LabelTask
 from tasks.subwords import Subwords
 from tasks.tokenizers import Bytes, Tokenizer, WordTokenizer, names
@@ -38,7 +39,7 @@ class Encoded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextClassification(LabelTask):
+class TextClassification(Fitted, LabelTask):
   """Give each text one of the classes, reading its first `length` tokens.
 
   `dataset` is a name (topics), the user's own .tsv files, a label and a text in each line (`columns` names their
@@ -49,6 +50,7 @@ class TextClassification(LabelTask):
   training texts, or a byte-pair encoding trained on them, which a workdir keeps; `tokenizer` names another.
   """
 
+  fixed_options = ('kind', 'unit', 'vocabulary', 'tokenizer')
   collection: str = field(default='topics', metadata={'option': 'dataset'})
   unit: str = 'byte'
   vocabulary: int = VOCABULARY
@@ -77,14 +79,17 @@ class TextClassification(LabelTask):
 
   @property
   def data(self) -> labelled_texts.Labelled:
-    return labelled_texts.load(self.collection, self.split, self.columns, self._stamp)
+    classes = tuple(self.kept.get('classes', ()))
+    return labelled_texts.load(self.collection, self.split, self.columns, self._stamp, classes)
 
   @functools.cached_property
   def tokenizer(self) -> Tokenizer:
     """The map between texts and tokens, made of the training texts."""
-    texts = self.data.texts['train']
     if self.unit == 'byte':
       return Bytes()
+    if self.unit == 'word' and self.restored:
+      return WordTokenizer(tuple(self.kept['vocabulary']), PLAIN)
+    texts = self.data.texts['train']
     if self.unit == 'word':
       return WordTokenizer(vocabulary_of(PLAIN.split('\n'.join(texts)), PLAIN.unknown, self.vocabulary), PLAIN)
     if self.tokenizer_file:
@@ -123,6 +128,12 @@ class TextClassification(LabelTask):
     tokens = np.where(mask, ids[np.minimum(starts[:, None] + place, len(ids) - 1)], 0).astype(np.int32)
     return Batch(tokens, self.data.labels[split][indices], np.ones(len(indices), np.float32), mask=mask)
 
+  def class_names(self) -> tuple[str, ...]:
+    return self.data.classes
+
+  def read_as(self, inputs: np.ndarray) -> str:
+    return self.tokenizer.decode(inputs)
+
   def token_names(self, ids: np.ndarray) -> list[str]:
     """Return the text of each token."""
     return names(self.tokenizer, ids)
@@ -139,6 +150,10 @@ class TextClassification(LabelTask):
 
   def units(self) -> dict[str, Any]:
     return {'classes': list(self.data.classes), 'vocabulary': self.tokenizer.vocabulary}
+
+  def fitted(self) -> dict[str, Any]:
+    vocabulary = None if isinstance(self.tokenizer, Subwords) else self.tokenizer.vocabulary
+    return {'classes': list(self.data.classes), 'vocabulary': vocabulary and list(vocabulary)}
 
   def kept_files(self) -> dict[str, bytes]:
     return {TOKENIZER: self.tokenizer.model} if isinstance(self.tokenizer, Subwords) else {}

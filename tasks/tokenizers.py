@@ -67,16 +67,20 @@ class Characters(_Listed):
 
   def encode(self, text: str) -> Int64[np.ndarray, ' t']:
     """Return the ids of a text. Raises InputError for characters outside the vocabulary."""
-    strange = sorted(set(text) - self.index.keys())
-    if strange:
-      listed = ' '.join(map(repr, strange[:LISTED]))
-      more = f' and {len(strange) - LISTED} more' if len(strange) > LISTED else ''
+    if strange := set(text) - self.index.keys():
       allowed = f'; allowed: {"".join(self.vocabulary)}' if self.size <= SMALL and '\n' not in self.index else ''
-      raise InputError(f'characters outside the vocabulary: {listed}{more}{allowed}')
+      raise InputError(f'{outside(strange)}{allowed}')
     return np.array([self.index[character] for character in text], np.int64)
 
   def decode(self, ids: np.ndarray) -> str:
     return ''.join(self.vocabulary[int(i)] for i in ids)
+
+
+def outside(characters: Iterable[str]) -> str:
+  """Return what a message says of characters outside a vocabulary."""
+  strange = sorted(characters)
+  more = f' and {len(strange) - LISTED} more' if len(strange) > LISTED else ''
+  return f'characters outside the vocabulary: {" ".join(map(repr, strange[:LISTED]))}{more}'
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
-from tasks import bleu
+from tasks import bleu, parallel
 from tasks.answers import answers
 from tasks.base import Batch, Decoding, Evaluation, HostSums, Shard, Sums
 from tasks.buckets import BucketOrder, bounds, bucket_of
@@ -61,6 +61,7 @@ class Translation(TokenTask):
   Teacher-forced: loss in nats a token, accuracy, nats and perplexity per word of the target. Free-running: `bleu`.
   """
 
+  fixed_options = ('vocabulary', 'shared', 'lowercase', 'tokenizer', 'target_tokenizer')
   corpus_name: str = field(default='phrases', metadata={'option': 'dataset'})
   pair: str = 'auto'
   split: str = pairs.SPLIT
@@ -112,7 +113,14 @@ class Translation(TokenTask):
 
   @property
   def tokenizer(self) -> SentenceTokenizer:
-    return self.corpus.target_tokenizer
+    return self._tokenizers[1]
+
+  @functools.cached_property
+  def _tokenizers(self) -> tuple[SentenceTokenizer, SentenceTokenizer]:
+    """Return those of source and target; where they have files, the data are not read."""
+    files_of = self.tokenizer_file, self.target_tokenizer
+    read = parallel.read_tokenizers(files_of) if self.tokenizer_file else None
+    return read or (self.corpus.source_tokenizer, self.corpus.target_tokenizer)
 
   @property
   def target_language(self) -> str:
@@ -269,10 +277,10 @@ class Translation(TokenTask):
 
   def encode(self, text: str) -> np.ndarray:
     """Return the ids of a source."""
-    return self.corpus.source_tokenizer.encode(text.lower() if self.lowercase else text)
+    return self._tokenizers[0].encode(text.lower() if self.lowercase else text)
 
   def source_names(self, ids: np.ndarray) -> list[str]:
-    return names(self.corpus.source_tokenizer, ids)
+    return names(self._tokenizers[0], ids)
 
   def decode_source(self, ids: np.ndarray) -> str:
-    return self.corpus.source_tokenizer.decode(ids)
+    return self._tokenizers[0].decode(ids)

@@ -44,6 +44,14 @@ class VideoQuestion(LabelTask, Frames):
     answers = labels[which[rows, marked]].astype(np.int32)
     return Batch(self.tokens(video), answers, np.ones(len(indices), np.float32))
 
+  @property
+  def is_image(self) -> bool:
+    return True
+
+  def read_as(self, inputs: np.ndarray) -> np.ndarray:
+    """Return the frames side by side."""
+    return np.concatenate(list(self.pixels(inputs[None])[0]), axis=1)
+
   def evaluations(self) -> dict[str, Evaluation]:
     """Return validation and test, and `longer`: twice as many frames."""
     return super().evaluations() | {'longer': Evaluation('test', {'frames': min(2 * self.frames, LONGEST)})}

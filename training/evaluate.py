@@ -1,6 +1,7 @@
 """Evaluation over full splits: sums and weights of every example, so that the batch size does not change the number."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,8 @@ from training.settings import EvalSettings
 from training.stop import polled
 from training.waiting import each
 
+log = logging.getLogger('seqmodels')
+
 AHEAD = 8  # batches dispatched before the oldest is waited for, so that their inputs do not fill the device
 
 
@@ -45,6 +48,16 @@ def possible_evaluations(model: Model, task: Task) -> dict[str, Evaluation]:
     for name, evaluation in task.evaluations().items()
     if with_options(task, evaluation).spec.length <= model.spec.length
   }
+
+
+def say_left_out(model: Model, task: Task) -> None:
+  """Log the evaluations that the model cannot run, in one line."""
+  if left_out := sorted(task.evaluations().keys() - possible_evaluations(model, task).keys()):
+    log.info(
+      'not evaluated: %s: longer than the table of model.position=learned, which has %d positions',
+      ', '.join(left_out),
+      model.spec.length,
+    )
 
 
 def with_options(task: Task, evaluation: Evaluation) -> Task:

@@ -16,20 +16,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from seqmodels import models
+from seqmodels import models, spec
 from seqmodels.config import from_dict
 from seqmodels.errors import InputError, one_line
 from seqmodels.models import Model
 from seqmodels.models.layout import join_names, split_names
 from seqmodels.notation import Params
-from seqmodels.spec import Spec, Tokens, Vectors
 from training import checksums, files
 from training.checkpoint import flatten
 from training.workdir import Loaded
 
 FORMAT = 'seqmodels 1'
 SUFFIX = '.safetensors'
-KINDS: dict[str, type[Tokens] | type[Vectors]] = {'tokens': Tokens, 'vectors': Vectors}
 
 
 class Exported(NamedTuple):
@@ -73,16 +71,11 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     'parameters': models.count_parameters(model),
     'config': loaded.config,
     'model': dataclasses.asdict(model.config),
-    'spec': {name: _described(value) for name, value in vars(model.spec).items()},
+    'spec': spec.to_json(model.spec),
     'data': loaded.task.identity(),
     'units': loaded.task.units(),
     'files': sorted(loaded.task.kept_files()),
   }
-
-
-def _described(value: Any) -> Any:
-  kinds = {kind: name for name, kind in KINDS.items()}
-  return {'kind': kinds[type(value)], 'size': value.size} if type(value) in kinds else value
 
 
 def read_model(path: str | os.PathLike[str]) -> Exported:
@@ -91,17 +84,12 @@ def read_model(path: str | os.PathLike[str]) -> Exported:
   beside = path.with_suffix('.json')
   try:
     description = json.loads(beside.read_text(encoding='utf-8'))
-    spec = {name: _read_kind(value) for name, value in description['spec'].items()}
-    model = models.build(from_dict(description['model']), Spec(**spec))
+    model = models.build(from_dict(description['model']), spec.from_json(description['spec']))
   except OSError as error:
     raise InputError(f'{beside} cannot be read: {files.reason(error)}') from error
   except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # an InputError is a ValueError
     raise InputError(f'{beside} is not the description of an exported model: {one_line(error)}') from error
   return Exported(model, read_params(path, model, str(path)), description)
-
-
-def _read_kind(value: Any) -> Any:
-  return KINDS[value['kind']](value['size']) if isinstance(value, dict) else value
 
 
 def read_params(path: str | os.PathLike[str], model: Model, shown: str = '') -> Params:

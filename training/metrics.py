@@ -20,6 +20,7 @@ from training.waiting import within
 from training.writers import METRICS, Writer, as_row, open_writers
 
 log = logging.getLogger('seqmodels')
+ABOUT = ('overrides', 'data')  # of rows of an evaluation on other data than those of training
 
 Row = dict[str, Any]
 
@@ -163,14 +164,16 @@ def parse_rows(path: pathlib.Path) -> tuple[list[Row], dict[int, bytes]]:
 
 
 def _row(line: bytes) -> Row | None:
-  """Return the row of a line, if it is one: a step, a split, and numbers or null."""
+  """Return the row of a line, if it is one: a step, a split, numbers or null, and what ABOUT names."""
   try:
     row = json.loads(line)
   except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
     return None
   if not isinstance(row, dict) or not isinstance(row.get('split'), str):
     return None
-  numbers = [value for name, value in row.items() if name != 'split']
+  if not all(isinstance(row.get(name, {}), dict) for name in ABOUT):
+    return None
+  numbers = [value for name, value in row.items() if name not in ('split', *ABOUT)]
   if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in numbers):
     return None
   step = row.get('step')

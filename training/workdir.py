@@ -1,6 +1,7 @@
 """The workdir of a run: config.json, provenance.json, metrics.jsonl, checkpoints/, tensorboard/. Read a model back.
 
-Besides, goodput.jsonl and timings.jsonl say where the time went, and tokenizer.model holds the sub-words of a text.
+Besides, goodput.jsonl and timings.jsonl say where the time went, vocabulary.json holds what a model needs of its
+training data (`Task.fitted`), and tokenizer.model the sub-words of a text.
 While a run trains there, `lock` names its process.
 """
 
@@ -18,12 +19,13 @@ import numpy as np
 
 import tasks
 from seqmodels import config as model_config
-from seqmodels import models
+from seqmodels import models, spec
 from seqmodels.config import ModelConfig
 from seqmodels.errors import InputError
 from seqmodels.models import Model
 from seqmodels.notation import Params
 from tasks.base import Task
+from tasks.datasets.files import MissingData
 from tasks.identity import check_identity
 from training import files, provenance, runtime
 from training.checkpoint import Checkpoints, flatten
@@ -35,6 +37,7 @@ Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
 # Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
 COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
+VOCABULARY = 'vocabulary.json'
 MESH = 'mesh.'  # likewise: a run goes on on another mesh
 # Fields that say what is saved and written of a run, and what is done where it would have ended.
 KEEPING = tuple(
@@ -60,6 +63,14 @@ class Loaded(NamedTuple):
   model: Model
   params: Params
   step: int
+
+
+class Rebuilt(NamedTuple):
+  """The config, the task and the model of a workdir, before a checkpoint is read."""
+
+  config: Config
+  task: Task
+  model: Model
 
 
 def plain(config: Any) -> Config:
@@ -162,6 +173,7 @@ def check_entries(workdir: pathlib.Path) -> None:
     ('provenance.json', False),
     ('goodput.jsonl', False),
     ('timings.jsonl', False),
+    (VOCABULARY, False),
     ('tokenizer.model', False),
     ('tokenizer.source.model', False),
     ('tokenizer.target.model', False),
@@ -188,6 +200,8 @@ def check_data(workdir: pathlib.Path, task: Task) -> None:
     return
   try:
     check_identity(before, task)
+  except MissingData:
+    raise
   except InputError as error:
     raise InputError(f'--workdir={workdir}: {error}') from error
 
@@ -212,6 +226,7 @@ def write_provenance(workdir: pathlib.Path, model: Model, task: Task, step: int)
       'feedforward': model.config.feedforward,
       'parameters': models.count_parameters(model),
       'non_embedding': models.count_parameters(model, embedding=False),
+      'spec': spec.to_json(model.spec),
     },
     'data': task.identity(),
     **({'signatures': signatures} if (signatures := task.signatures()) else {}),
@@ -241,9 +256,11 @@ def make_task(config: Config, workdir: pathlib.Path | None = None) -> Task:
 
 
 def write_kept(workdir: pathlib.Path, task: Task) -> None:
-  """Write what a model of the task cannot be used without, such as its tokenizer. Raises WriteError."""
+  """Write what a model of the task cannot be used without: tokenizers, a vocabulary, a scale. Raises WriteError."""
   for name, content in task.kept_files().items():
     files.write_bytes(workdir / name, content)
+  if fitted := task.fitted():
+    files.write_text(workdir / VOCABULARY, json.dumps(fitted) + '\n')
 
 
 def make_model(config: Config, task: Task) -> Model:
@@ -254,21 +271,30 @@ def make_model(config: Config, task: Task) -> Model:
   return models.build(model, task.spec)
 
 
-def load(workdir: str | pathlib.Path, step: int | None = None) -> Loaded:
+def load(workdir: str | pathlib.Path, step: int | None = None, rebuilt: Rebuilt | None = None) -> Loaded:
   """Return the model trained in a workdir, at `step` or at the newest checkpoint that verifies."""
-  return next(load_steps(workdir, [step]))
+  return next(load_steps(workdir, [step], rebuilt))
 
 
-def load_steps(workdir: str | pathlib.Path, steps: Sequence[int | None] | None = None) -> Iterator[Loaded]:
+def rebuild(workdir: pathlib.Path) -> Rebuilt:
+  """Return config, task and model of a workdir, whose data must be those that it was trained on. Raises InputError."""
+  config = read_config(workdir)
+  task = make_task(config, workdir)
+  check_data(workdir, task)  # before the model: another vocabulary would make another model
+  return Rebuilt(config, task, make_model(config, task))
+
+
+def load_steps(
+  workdir: str | pathlib.Path, steps: Sequence[int | None] | None = None, rebuilt: Rebuilt | None = None
+) -> Iterator[Loaded]:
   """Yield the model at each of `steps` (None: the newest checkpoint), or at every checkpoint that verifies.
+
+  rebuilt: in place of what `rebuild` returns (see `training.rebuilding`).
 
   Raises InputError for a checkpoint with parameters that are not finite; where all are asked for, it is left out.
   """
   workdir = files.resolve('workdir', workdir)
-  config = read_config(workdir)
-  task = make_task(config, workdir)
-  check_data(workdir, task)  # before the model: another vocabulary would make another model
-  model = make_model(config, task)
+  config, task, model = rebuild(workdir) if rebuilt is None else rebuilt
   checkpoints = Checkpoints(workdir / 'checkpoints', read_only=True)
   like = {'params': model.abstract_params}
   if not checkpoints.steps():

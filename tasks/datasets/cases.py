@@ -1,5 +1,6 @@
 """Read labelled series: made-up ones, MNIST as sequences of pixels, and the user's own .ts files."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from seqmodels.errors import InputError, unknown
-from tasks import draws
+from tasks import draws, fitted
 from tasks.datasets import CASES as NAMES
 from tasks.datasets import cylinder_bell_funnel, files, mnist, tfds_cases, tfds_prepared, ts_files
 
@@ -26,7 +27,7 @@ class Split:
     return Split(self.values[rows], self.lengths[rows], self.labels[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cases:
   """Hold the splits of a data set, in an order that has nothing to do with their classes.
 
@@ -89,6 +90,23 @@ def load(dataset: str, validation: int, missing: str, stamp: tuple = ()) -> Case
     splits |= _held_out(splits['train'], validation)
   splits = {name: _reordered(splits[name], draws.key('cases', name)) for name in SPLITS}
   return Cases(splits, classes, *_scale(splits['train']), content)
+
+
+@functools.lru_cache(maxsize=2)
+def refitted(own: Cases, dataset: str, restored: str) -> Cases:
+  """Return cases with the classes and the scale of a model that was trained on others; see `Fitted.restored`.
+
+  Raises InputError for a class, or a number of variables, that the model was not trained with.
+  """
+  kept = fitted.parse(restored)
+  classes = tuple(kept['classes'])
+  if strange := sorted(set(own.classes) - set(classes)):
+    raise InputError(f'task.dataset={dataset!r} has the class {strange[0]!r}; the model knows: {", ".join(classes)}')
+  if len(kept['mean']) != len(own.mean):
+    raise InputError(f'task.dataset={dataset!r} has {len(own.mean)} variables, the model reads {len(kept["mean"])}')
+  numbers = np.array([classes.index(name) for name in own.classes], np.int32)
+  splits = {name: dataclasses.replace(part, labels=numbers[part.labels]) for name, part in own.splits.items()}
+  return Cases(splits, classes, np.array(kept['mean']), np.array(kept['deviation']), own.content)
 
 
 def _reordered(split: Split, key: int) -> Split:

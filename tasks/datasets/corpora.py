@@ -3,19 +3,19 @@
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from seqmodels.errors import InputError, unknown
-from tasks import subwords
+from tasks import fitted, subwords
 from tasks.datasets import embedded, enwik8, files, own_text, ptb, tfds_prepared, tiny_shakespeare
 from tasks.datasets.words import PLAIN, PREPARED, Words
 from tasks.datasets.words import vocabulary as vocabulary_of
 from tasks.subwords import Subwords
-from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, word_ids
+from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, outside, word_ids
 from tasks.word_counts import WordCounts, word_counts
 
 VOCABULARY = 10_000  # words or sub-words; as many as the Penn Treebank was prepared with
@@ -71,6 +71,16 @@ class Corpus:
   def word_counts(self) -> WordCounts:
     return word_counts(self.tokenizer, self.spaces)
 
+  def fitted(self) -> dict[str, Any]:
+    """Return unit and vocabulary as JSON; the vocabulary is null for bytes, and for sub-words, which have a file.
+
+    prepared: whether words are those of a text that is cut into words already.
+    """
+    is_listed = not isinstance(self.tokenizer, Subwords) and self.tokenizer.vocabulary is not None
+    is_prepared = isinstance(self.tokenizer, WordTokenizer) and self.tokenizer.words is PREPARED
+    vocabulary = list(self.tokenizer.vocabulary or ()) if is_listed else None
+    return {'unit': self.unit, 'vocabulary': vocabulary, 'prepared': is_prepared}
+
   @functools.cached_property
   def identity(self) -> dict[str, Any]:
     """Return checksums of the texts and of the vocabulary made of them (bytes need none)."""
@@ -122,7 +132,13 @@ def parse_split(split: str) -> tuple[float, float]:
 
 @functools.lru_cache(maxsize=4)
 def load(
-  dataset: str, unit: str, split: str, vocabulary: int = VOCABULARY, stamp: tuple = (), tokenizer_file: str = ''
+  dataset: str,
+  unit: str,
+  split: str,
+  vocabulary: int = VOCABULARY,
+  stamp: tuple = (),
+  tokenizer_file: str = '',
+  restored: str = '',
 ) -> Corpus:
   """Return the corpus of a data set or of the user's files; prepares its data the first time (errors: source.read).
 
@@ -134,21 +150,24 @@ def load(
     vocabulary: number of words at most, the most frequent of the training split; number of sub-words.
     stamp: of the files, so that a changed file is read anew.
     tokenizer_file: of sub-words; '' trains one on the training split.
+    restored: the vocabulary of characters or words in place of the training split's; see `Corpus.fitted`.
   """
   del stamp
+  kept = fitted.parse(restored)
   texts, content = _texts(dataset, unit)
   if unit in ('word', 'whitespace', 'subword'):
     # Cuts by bytes, as those of enwik8, may split a character.
     decoded = {name: text.decode(errors='replace') for name, text in texts.items()}
     if unit == 'subword':
       return _of_subwords(_cut(decoded, split, dataset), content, vocabulary, tokenizer_file)
-    words = PREPARED if dataset == 'ptb' or unit == 'whitespace' else PLAIN
-    return _of_words(unit, _cut(decoded, split, dataset), content, words, vocabulary)
+    words = PREPARED if kept.get('prepared', dataset == 'ptb' or unit == 'whitespace') else PLAIN
+    return _of_words(unit, _cut(decoded, split, dataset), content, words, vocabulary, kept.get('vocabulary'))
   tokenizer: Tokenizer = Bytes()
   if unit == 'byte':
     ids = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
   else:
-    ids, tokenizer = _character_ids({name: _characters(dataset, text) for name, text in texts.items()})
+    characters = {name: _characters(dataset, text) for name, text in texts.items()}
+    ids, tokenizer = _character_ids(characters, dataset, kept.get('vocabulary'))
   ids = _cut(ids, split, dataset)
   return Corpus(unit, tokenizer, ids, _before(ids), content, '_\n' if dataset == 'ptb' else SPACES)
 
@@ -181,8 +200,20 @@ def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
   return {name: int(ids['validation' if name == 'test' else 'train'][-1]) for name in ids}
 
 
-def _of_words(unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int) -> Corpus:
-  vocabulary = vocabulary_of(words.split(texts['train']), words.unknown, size)
+def tokenizer_of(kept: Mapping[str, Any]) -> Tokenizer:
+  """Return the tokenizer of bytes, characters or words that `Corpus.fitted` describes."""
+  if kept['vocabulary'] is None:
+    return Bytes()
+  vocabulary = tuple(kept['vocabulary'])
+  if kept['unit'] == 'character':
+    return Characters(vocabulary)
+  return WordTokenizer(vocabulary, PREPARED if kept['prepared'] else PLAIN)
+
+
+def _of_words(
+  unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int, kept: Sequence[str] | None
+) -> Corpus:
+  vocabulary = tuple(kept) if kept else vocabulary_of(words.split(texts['train']), words.unknown, size)
   tokenizer = WordTokenizer(vocabulary, words)
   ids = {name: np.fromiter(word_ids(words.split(text), tokenizer.index), np.int32) for name, text in texts.items()}
   for name, found in ids.items():
@@ -232,10 +263,21 @@ def _characters(dataset: str, text: bytes) -> str:
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
 
 
-def _character_ids(texts: dict[str, str]) -> tuple[dict[str, np.ndarray], Characters]:
-  """Return ids and tokenizer: the distinct characters of the whole text, in the order of their code points."""
+def _character_ids(
+  texts: dict[str, str], dataset: str, kept: Sequence[str] | None
+) -> tuple[dict[str, np.ndarray], Characters]:
+  """Return ids and tokenizer: the distinct characters of the whole text, in the order of their code points.
+
+  kept: those of another text in their place. Raises InputError for characters that it does not have.
+  """
   points = {name: np.frombuffer(text.encode('utf-32-le'), np.uint32) for name, text in texts.items()}
   distinct = np.unique(np.concatenate(list(points.values())))
+  if kept is not None:
+    known = np.array([*map(ord, kept)], np.uint32)
+    if len(strange := np.setdiff1d(distinct, known)):
+      found = outside(map(chr, strange))
+      raise InputError(f'task.dataset={dataset!r} has {found}; the model was trained with {len(known)} characters')
+    distinct = known
   kind = np.uint8 if len(distinct) <= 256 else np.int32
   ids = {name: np.searchsorted(distinct, text).astype(kind) for name, text in points.items()}
   return ids, Characters(tuple(map(chr, distinct)))

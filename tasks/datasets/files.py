@@ -19,6 +19,10 @@ SPLIT_WORDS = {
 LISTED = 3  # files that a message names
 
 
+class MissingData(InputError):
+  """The data that an option names are not there."""
+
+
 def is_path(dataset: str) -> bool:
   """Tell whether the option `dataset` means files rather than the name of a data set."""
   return any(mark in dataset for mark in ('/', os.sep, '*', '.')) or dataset.startswith('~')
@@ -43,7 +47,7 @@ def find(dataset: str, option: str = 'dataset') -> tuple[pathlib.Path, ...]:
     raise InputError(f'task.{option}={dataset!r} cannot be read: {reason(error)}') from error
   if not found:
     kind = 'an empty folder' if path.is_dir() else 'no file, folder or pattern that matches a file'
-    raise InputError(f'task.{option}={dataset!r} is {kind}')
+    raise MissingData(f'task.{option}={dataset!r} is {kind}')
   return tuple(found)
 
 

@@ -58,7 +58,7 @@ def check_options(dataset: str, split: str, columns: str) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def load(dataset: str, split: str, columns: str, stamp: tuple = ()) -> Labelled:
+def load(dataset: str, split: str, columns: str, stamp: tuple = (), classes: tuple[str, ...] = ()) -> Labelled:
   """Return the texts of a data set or of the user's tables; rows without a label or a text are left out and counted.
 
   Args:
@@ -66,6 +66,7 @@ def load(dataset: str, split: str, columns: str, stamp: tuple = ()) -> Labelled:
     split: percentages of rows, drawn at random, for tables without splits of their own.
     columns: the places of label and text in a table, as 1-2 (auto).
     stamp: of the files, so that a changed file is read anew.
+    classes: those of a model that was trained on other texts; empty: those of the training texts.
 
   Raises:
     InputError: files that cannot be read, classes that training lacks, or fewer than two classes.
@@ -77,14 +78,17 @@ def load(dataset: str, split: str, columns: str, stamp: tuple = ()) -> Labelled:
     found = tfds_cases.texts(dataset)
   else:
     found = _own(dataset, columns)
-  found = _cut({name: _without_empty(name, *rows) for name, rows in found.items()}, split, dataset)
-  classes = tuple(sorted(set(found['train'][0])))
+  found = {name: _without_empty(name, *rows) for name, rows in found.items()}
+  where = 'the model'
+  found = _cut(found, split, dataset, is_trained=bool(classes))
+  if not classes:
+    where, classes = 'training', tuple(sorted(set(found['train'][0])))
   if len(classes) < 2:
     raise InputError(f'task.dataset={dataset!r} has one class in training, {classes[0]!r}; two or more are needed')
   number = {name: i for i, name in enumerate(classes)}
   for name, (labels, _) in found.items():
     if strange := sorted(set(labels) - number.keys()):
-      raise InputError(f'task.dataset={dataset!r}: the class {strange[0]!r} of the {name} split is not in training')
+      raise InputError(f'task.dataset={dataset!r}: the class {strange[0]!r} of the {name} split is not in {where}')
   numbers = {name: np.array([number[label] for label in labels], np.int32) for name, (labels, _) in found.items()}
   return Labelled({name: texts for name, (_, texts) in found.items()}, numbers, classes)
 
@@ -155,8 +159,11 @@ def _without_empty(split: str, labels: Sequence[str], texts: Sequence[str]) -> R
   return [label for label, _ in full], [text for _, text in full]
 
 
-def _cut(found: dict[str, Rows], split: str, dataset: str) -> dict[str, Rows]:
-  """Return the splits, drawn at random by percentages where there are none: rows are often in the order of classes."""
+def _cut(found: dict[str, Rows], split: str, dataset: str, *, is_trained: bool) -> dict[str, Rows]:
+  """Return the splits, drawn at random by percentages where there are none: rows are often in the order of classes.
+
+  is_trained: nothing is to be trained, so that training may lack a class.
+  """
   if 'full' not in found:
     if split != corpora.SPLIT:
       raise InputError(f'task.split={split!r} has no meaning: {dataset} has its own splits; leave it {corpora.SPLIT}')
@@ -175,7 +182,7 @@ def _cut(found: dict[str, Rows], split: str, dataset: str) -> dict[str, Rows]:
     rows = sorted(order[start:stop])
     parts[name] = [labels[row] for row in rows], [texts[row] for row in rows]
   rare = [label for label, number in Counter(labels).items() if label not in parts['train'][0]]
-  if rare:
+  if rare and not is_trained:
     raise InputError(
       f'task.dataset={dataset!r}: the class {rare[0]!r} has no row in training; it has too few of {count}'
     )

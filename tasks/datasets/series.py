@@ -1,5 +1,6 @@
 """Load time series for forecasting: one table, or many series of one variable, with the ends of their splits."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from seqmodels.errors import InputError, unknown
+from tasks import fitted
 from tasks.datasets import SERIES, ett, exchange_rate, files, m4, own_csv, tfds_prepared, tfds_series
 
 SPLIT = 'auto'
@@ -112,6 +114,32 @@ def load(name: str, split: str = SPLIT, reading: Reading = Reading(), stamp: tup
   periods = (reading.period,) if reading.period else own.periods
   identity = {'content': checksum([own.values]), 'columns': list(own.names)}
   return _one(own.values, _borders(len(own.values), split), periods, identity)
+
+
+def fitted_of(data: Series) -> dict[str, Any]:
+  """Return as JSON the columns' names, where there are any, and the scale; empty for many series, scaled one by one."""
+  if data.count > 1:
+    return {}
+  scale = {'mean': data.mean[0].tolist(), 'deviation': data.deviation[0].tolist()}
+  return {'columns': data.identity.get('columns'), **scale}
+
+
+@functools.lru_cache(maxsize=4)
+def rescaled(own: Series, name: str, restored: str) -> Series:
+  """Return a series with the scale of a model that was trained on another; see `Fitted.restored`.
+
+  Raises InputError for other columns than it was trained on.
+  """
+  kept = fitted.parse(restored)
+  for before, now in ((kept['columns'], own.identity.get('columns')), (len(kept['mean']), own.mean.shape[1])):
+    if before is not None and now is not None and before != now:
+      both = (f'{one} columns' if isinstance(one, int) else f'the columns {", ".join(one)}' for one in (now, before))
+      raise InputError(f'task.dataset={name!r} has {next(both)}; the model was trained on {next(both)}')
+  if own.count > 1:
+    raise InputError(f'task.dataset={name!r} has {own.count} series; the model was trained on the scale of one')
+  mean, deviation = np.array(kept['mean'])[None], np.array(kept['deviation'])[None]
+  values = (own.values * own.deviation + own.mean - mean) / deviation
+  return dataclasses.replace(own, values=values, mean=mean, deviation=deviation)
 
 
 def collected(tables: Sequence[np.ndarray], borders: Sequence[Sequence[int]], periods: tuple[int, ...], identity: dict):

@@ -17,6 +17,7 @@ from typing import TypeVar
 from seqmodels import cache
 from seqmodels.errors import InputError
 from tasks.datasets import archives
+from tasks.datasets.files import MissingData
 from tasks.datasets.progress import Progress
 
 log = logging.getLogger('seqmodels')
@@ -160,7 +161,7 @@ def _download(file: RawFile, path: pathlib.Path) -> None:
   except ValueError as error:
     raise _refused(file, file.url, str(error).split('\n', 1)[0]) from error
   except OSError as error:  # requests' errors are OSErrors; so is an unwritable folder
-    raise InputError(
+    raise MissingData(
       f'{file.name} is in no folder and {file.url} cannot be fetched to {path.parent} ({type(error).__name__}); put the'
       f' file into a folder as {file.name} and give it as --downloads_dir'
     ) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 from seqmodels.errors import InputError, one_line
 from tasks.datasets import source
-from tasks.datasets.files import SPLIT_WORDS
+from tasks.datasets.files import SPLIT_WORDS, MissingData
 
 log = logging.getLogger('seqmodels')
 
@@ -70,7 +70,7 @@ def find(dataset: str) -> pathlib.Path:
   configs = sorted({path.parent.parent.name for path in folder.glob(f'*/*/{INFO}')})
   if configs and not asked.config:
     raise InputError(f'task.dataset={dataset!r} must name a config, behind "/": {", ".join(configs)}')
-  raise InputError(f'task.dataset={dataset!r} is not prepared in {folder}: {_reason(asked)}')
+  raise MissingData(f'task.dataset={dataset!r} is not prepared in {folder}: {_reason(asked)}')
 
 
 def texts(dataset: str) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ import train
 from commands import pictures
 from configs import adding, copying, forecasting
 from seqmodels.errors import InputError
-from tasks.shown import Attention, Film, Forecast, Spectrograms, Text
+from tasks.shown import Attention, Classes, Film, Forecast, Spectrograms, Text
 
 RNG = np.random.default_rng(0)
 FORECAST = Forecast(RNG.normal(size=(30, 6)), *(RNG.normal(size=(8, 6)) for _ in range(4)))
@@ -19,7 +19,14 @@ FILM = Film(*(RNG.random((n, 16, 16)) for n in (12, 30, 30)))
 SOUND = Spectrograms((('recorded: one', RNG.normal(size=(40, 16))), ('written', RNG.normal(size=(25, 16)))))
 
 
-@pytest.mark.parametrize('one', [FORECAST, FORECAST._replace(low=None, high=None), FILM, SOUND], ids=type)
+CLASSES = Classes(RNG.normal(size=(30, 2)), tuple('abcdefghijklmn'), RNG.dirichlet(np.ones(14)), 3)
+SEEN = [
+  *(FORECAST, FORECAST._replace(low=None, high=None), FILM, SOUND, CLASSES, CLASSES._replace(given='[MAX 1 $ ' * 300)),
+  CLASSES._replace(given=RNG.random((16, 96)), is_image=True),
+]
+
+
+@pytest.mark.parametrize('one', SEEN, ids=type)
 def test_every_kind_is_drawn_the_same_each_time(one, tmp_path):
   (path,) = pictures.write(tmp_path, 7, 'test', [one])
   assert path == tmp_path / 'pictures' / 'step-7' / 'test-1.png'
@@ -29,6 +36,14 @@ def test_every_kind_is_drawn_the_same_each_time(one, tmp_path):
   before = path.read_bytes()
   pictures.write(tmp_path, 7, 'test', [one])
   assert path.read_bytes() == before
+
+
+def test_the_true_class_is_drawn_though_it_is_the_least_likely():
+  one = CLASSES._replace(probabilities=np.linspace(1, 0, 14) / 7, truth=13)
+  bars = pictures.classes(one).axes[1]
+  assert len(bars.patches) == pictures.MOST_CLASSES
+  assert [label.get_text() for label in bars.get_yticklabels()] == [*'abcdefghi', 'n']
+  assert bars.patches[-1].get_width() == 0
 
 
 def test_a_film_shows_its_given_frames_above_and_the_predicted_ones_below_the_true_ones():
@@ -110,7 +125,7 @@ def test_tokens_are_written_for_every_evaluation(tmp_path):
   assert found == set(evaluation.workdirs.load(tmp_path).task.evaluations())
 
 
-def test_what_is_attended_to_is_written_also_for_a_task_without_anything_to_see(tmp_path, capsys):
+def test_what_is_attended_to_is_written_beside_texts(tmp_path, capsys):
   train.train(adding.get_config('transformer,scale=smoke,steps=2,eval_every=0'), tmp_path)
   evaluation.main(str(tmp_path), pictures=2)
   path = tmp_path / 'pictures' / 'step-2' / 'test-2-attention.png'
@@ -118,7 +133,8 @@ def test_what_is_attended_to_is_written_also_for_a_task_without_anything_to_see(
   assert str(path) in capsys.readouterr().out.splitlines()
 
 
-def test_a_task_without_anything_to_see_is_one_line_before_it_is_evaluated(tmp_path):
+def test_a_task_without_anything_to_see_is_one_line_before_it_is_evaluated(tmp_path, monkeypatch):
+  monkeypatch.setattr(evaluation, 'can_show', lambda _: False)
   train.train(adding.get_config('gru,scale=smoke,steps=2,eval_every=0'), tmp_path)
   (tmp_path / 'eval.jsonl').unlink(missing_ok=True)
   with pytest.raises(InputError, match=r'nothing to see of Adding, and the model has no attention$'):

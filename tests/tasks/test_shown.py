@@ -7,28 +7,24 @@ import pytest
 
 import tasks
 from seqmodels.config import ModelConfig
+from seqmodels.context import Context
 from seqmodels.models import build
+from tasks import listops
 from tasks.base import Evaluation
-from tasks.shown import Film, Forecast, Spectrograms, Text
+from tasks.shown import Classes, Film, Forecast, Spectrograms, Text
 from tests.tasks.test_contract import SMALL
 from training import shown as showing
 from training.settings import EvalSettings
 from training.shown import attention, can_show, shown
 
 KINDS = {
-  'copying': Text, 'delay': Text, 'forecasting': Forecast, 'formal_languages': Text, 'induction_heads': Text,
-  'language': Text, 'recall': Text, 'reversal': Text, 'selective_copying': Text, 'speech_frames': Spectrograms,
-  'speech_recognition': Spectrograms, 'state_tracking': Text, 'translation': Text, 'video': Film,
+  'adding': Text, 'classification': Classes, 'copying': Text, 'delay': Text, 'forecasting': Forecast,
+  'formal_languages': Text, 'induction_heads': Text, 'language': Text, 'listops': Classes, 'recall': Text,
+  'reversal': Text, 'selective_copying': Text, 'speech_frames': Spectrograms,
+  'speech_recognition': Spectrograms, 'state_tracking': Text, 'temporal_order': Classes,
+  'text_classification': Classes, 'translation': Text, 'video': Film, 'video_question': Classes,
 }  # fmt: skip
-NOTHING = {
-  'adding',
-  'classification',
-  'listops',
-  'speech_synthesis',
-  'temporal_order',
-  'text_classification',
-  'video_question',
-}
+NOTHING = {'speech_synthesis'}
 
 
 def made(name, **options):
@@ -125,6 +121,42 @@ def test_tokens_that_count_stand_beside_the_likeliest_ones():
     assert one.given.split() == [str(x) for x in batch.inputs[i]]
     assert one.truth.split() == [str(x) for x in batch.targets[i][counted]]
     assert one.written.split() == [str(x) for x in outputs[i].argmax(axis=-1)[counted]]
+
+
+def test_the_sum_stands_beside_the_marked_numbers():
+  task, model, params = made('adding')
+  for i, one in enumerate(seen(task, model, params)):
+    inputs, target = (part[i] for part in task.arrays('test', np.arange(3))[:2])
+    marked = [float(part.split()[0]) for part in one.given.split(' + ')]
+    np.testing.assert_allclose(marked, inputs[inputs[:, 1] > 0, 0], atol=1e-4)
+    assert float(one.truth) == pytest.approx(sum(marked), abs=2e-4)
+    assert float(one.written) == pytest.approx(float(model.apply(params, jnp.asarray(inputs[None]))[0][0, 0]), abs=1e-4)
+    assert float(one.truth) == pytest.approx(float(target[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize('name', [name for name, kind in KINDS.items() if kind is Classes])
+def test_probabilities_are_those_of_the_loss(name):
+  task, model, params = made(name)
+  batch = task.arrays('test', np.arange(3))
+  mask = None if batch.mask is None else jnp.asarray(batch.mask)
+  outputs, _ = model.apply(params, jnp.asarray(batch.inputs), None, Context(mask=mask))
+  losses = np.asarray(task.loss(outputs, batch)[0])
+  found = seen(task, model, params)
+  np.testing.assert_allclose([-np.log(one.probabilities[one.truth]) for one in found], losses, rtol=1e-4)
+  assert [one.truth for one in found] == batch.targets.tolist()
+  assert all(len(one.names) == len(one.probabilities) == task.spec.output.size for one in found)
+
+
+def test_what_is_read_is_shown_in_its_own_units():
+  task, model, params = made('classification')
+  one = seen(task, model, params)[0]
+  np.testing.assert_allclose(one.given, task.data.splits['test'].values[0], rtol=1e-4, atol=1e-4)
+  task, model, params = made('text_classification')
+  assert task.data.texts['test'][0].startswith(seen(task, model, params)[0].given)
+  task, model, params = made('listops')
+  assert set(seen(task, model, params)[0].given.split()) <= set(listops.SYMBOLS)
+  task, model, params = made('video_question')
+  assert seen(task, model, params)[0].given.shape == (task.size, task.size * task.frames)
 
 
 def test_translations_stand_beside_source_and_reference():

@@ -125,6 +125,7 @@ def test_rows_of_an_evaluation_have_a_limit(limits, tmp_path, monkeypatch):
   monkeypatch.setattr(evaluation.workdirs, 'load_steps', lambda *_: seen.append(limits()) or iter([loaded]))
   monkeypatch.setattr(evaluation, 'param_shardings', lambda *_: {})
   monkeypatch.setattr(evaluation, 'possible_evaluations', lambda *_: {})
+  monkeypatch.setattr(evaluation, 'say_left_out', lambda *_: None)
   monkeypatch.setattr(evaluation, 'keep', lambda *_: seen.append(limits()))
   assert [step for step, *_ in evaluation.evaluations(tmp_path, step=3, all_steps=False)] == [3]
   assert seen[-1] == ['writing eval.jsonl']
