@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
 from training.programs import Programs
 from training.run import make_run
-from training.run_files import open_files, restore
 from training.settings import EvalSettings, TrainSettings
 
 
@@ -38,17 +36,11 @@ class Trainer:
 
   Args:
     settings: of every trial; its `seed` and `learning_rate` are those of the trial, its loss is logged at every update.
-    devices: that each batch is split over.
-    folder: where trials keep checkpoints and metrics, each in a folder of its own, so that one that was stopped goes
-      on from its newest checkpoint and one that has ended is not trained again; None: nowhere.
   """
 
-  def __init__(
-    self, model: Model, task: Any, settings: TrainSettings, devices: int = 1, folder: pathlib.Path | None = None
-  ) -> None:
-    settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=devices)
+  def __init__(self, model: Model, task: Any, settings: TrainSettings) -> None:
+    settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=1)
     self.setup = make_run(model, task, settings, mesh_settings=mesh)
-    self.folder = folder
 
   @functools.cached_property
   def programs(self) -> Programs:
@@ -58,15 +50,7 @@ class Trainer:
     """Take `settings.steps` updates on batches of the task's training split drawn with `seed`."""
     run = self.setup
     state, batches = run.initial_state(seed, learning_rate), run.batches(seed)
-    if self.folder is None:
-      return train(Loop(run, self.programs, state, batches))
-    folder = self.folder / f'rate-{learning_rate:g}-seed-{seed}'
-    restored = restore(folder, run)
-    if restored is not None:
-      state = run.place(restored.tree)
-      batches.set_state(restored.extra['batches'])
-    with open_files(folder, run, restored) as opened:
-      return train(Loop(run, self.programs, state, batches, opened))
+    return train(Loop(run, self.programs, state, batches))
 
 
 def train(loop: Loop) -> Trial:
