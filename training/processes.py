@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, one_line
+from training import runtime
 from training.waiting import IO_TIMEOUT, within
 from training.waiting import start as watch
 
@@ -103,6 +104,7 @@ def start(asked: Settings) -> None:
     name, index, count = asked.coordinator, asked.process_index, asked.process_count
   some = lambda value, unknown: unknown if value is None else str(value)
   log.info('waiting for %s processes at %s, this is %s', some(count, 'all'), name, some(index, 'one of them'))
+  runtime.silence_native_stdout()
   import jax
 
   # Its handler of SIGTERM takes the place of ours, which ask the other processes at every step (`Vote`).
