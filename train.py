@@ -20,7 +20,7 @@ import seqmodels
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import cache, exports, files, goodput, loop, processes, run_files, writers
+from training import cache, exports, files, goodput, loop, processes, profiling, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations, say_left_out
 from training.goodput import Ledger
@@ -71,7 +71,7 @@ def train(
   """
   config, folder, ledger = workdirs.plain(config), files.resolve('workdir', workdir), ledger or Ledger()
   with held() as records:  # bad input is one line, and what the run is comes first
-    run, params = processes.agreed('start', lambda: build(config, folder))
+    run, params = processes.agreed('start', lambda: build(config, folder, profile))
     processes.check_same('the configuration', fingerprint(config))
     with ledger.during(goodput.COMPILE):
       traced = run.trace_step()
@@ -96,9 +96,10 @@ def train(
       return fit(run, traced, opened, ledger, params, trace, show=show and processes.is_first())
 
 
-def build(config: Any, folder: pathlib.Path) -> tuple[Run, Params | None]:
+def build(config: Any, folder: pathlib.Path, profile: tuple[int, int] | None = None) -> tuple[Run, Params | None]:
   """Return the run, and the parameters that it starts from where a file has them. Raises InputError."""
   run = build_run(config, workdir=folder)
+  profiling.check(profile, run.settings.steps)
   writers.check_installed(run.settings.writers)
   return run, None if has_checkpoints(folder) else initial_params(run)
 

@@ -92,6 +92,8 @@ def experiment_summaries() -> dict[str, str]:
       node.value for node in getattr(place.node, 'body', ()) if isinstance(node, ast.Assign) and _assigns(node, 'name')
     )
     places[ast.literal_eval(name)] = place
+  for added, call in _set_below('comparison.experiments', 'EXPERIMENTS').items():
+    places[added] = _resolve('comparison.experiments', getattr(call, 'func', call))
   return _summaries(places)
 
 
@@ -109,8 +111,9 @@ def _summaries(places: dict[str, Place]) -> dict[str, str]:
   modules = [place.module for place in places.values()]
   found = {}
   for name, place in places.items():
-    node = _tree(place.module) if modules.count(place.module) == 1 else place.node
-    found[name] = _first_line(ast.get_docstring(node) or '')  # type: ignore[arg-type]
+    nodes = (_tree(place.module), place.node) if modules.count(place.module) == 1 else (place.node,)
+    texts = (ast.get_docstring(node) for node in nodes)  # type: ignore[arg-type]
+    found[name] = _first_line(next(filter(None, texts), ''))
   return found
 
 
@@ -126,12 +129,24 @@ def _names(module: str, table: str) -> tuple[str, ...]:
 
 @functools.cache
 def _table(module: str, table: str) -> dict[str, ast.expr]:
-  """Return the entries of a dict that a module writes out."""
+  """Return the entries of a dict that a module writes out, with those that it sets below: `TABLE['name'] = …`."""
   node = _top(module, table).node
   value = getattr(node, 'value', None)
   if not isinstance(value, ast.Dict):
     raise Unreadable(f'{module}.{table}')
-  return {ast.literal_eval(key): item for key, item in zip(value.keys, value.values, strict=True) if key is not None}
+  written = zip(value.keys, value.values, strict=True)
+  return {ast.literal_eval(key): item for key, item in written if key is not None} | _set_below(module, table)
+
+
+def _set_below(module: str, table: str) -> dict[str, ast.expr]:
+  """Return the entries that a module sets one by one."""
+  found = {}
+  for node in _tree(module).body:
+    target = node.targets[0] if isinstance(node, ast.Assign) else None
+    if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == table:
+      assert isinstance(node, ast.Assign)
+      found[ast.literal_eval(target.slice)] = node.value
+  return found
 
 
 def _entry(module: str, table: str, name: str) -> Place:

@@ -3,6 +3,8 @@
 import itertools
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 import types
 
@@ -14,7 +16,8 @@ from seqmodels.mixers import MIXERS
 from tasks import TASKS
 from tests import contract
 
-TEXT = (pathlib.Path(__file__).parent.parent / 'CONTRIBUTING.md').read_text()
+ROOT = pathlib.Path(__file__).parent.parent
+TEXT = (ROOT / 'CONTRIBUTING.md').read_text()
 BLOCKS = {match[1]: match[0] for match in re.finditer(r'(?<=```python\n)# (\S+\.py)\n.*?(?=```)', TEXT, re.DOTALL)}
 REGISTRIES = {
   'seqmodels/mixers/__init__.py': MIXERS, 'tasks/__init__.py': TASKS,
@@ -99,7 +102,7 @@ def test_the_experiment_is_run(added, tmp_path, monkeypatch):
   from commands import compare
   from comparison import records
 
-  # Names are read from the files of the project, which the recipe is not in here.
+  # Names are read from the files of the project, which the recipe is in below alone.
   monkeypatch.setattr(compare.catalogue, 'experiment_summaries', lambda: dict.fromkeys(EXPERIMENTS, ''))
   compare.main('laptop', str(tmp_path), claims=[1], experiments=['flops'])
   rows = records.read_all(tmp_path)
@@ -107,6 +110,28 @@ def test_the_experiment_is_run(added, tmp_path, monkeypatch):
   assert set(flops) == set(itertools.product(('lstm', 'transformer'), (64, 512, 4096)))
   assert flops['lstm', 512] == pytest.approx(flops['lstm', 64], rel=1e-2)
   assert flops['transformer', 512] > flops['transformer', 64]
+
+
+def test_what_is_added_to_the_files_is_known(tmp_path):
+  """As written, at the ends of the files: names are looked up in sources, before anything is imported."""
+  for name in ('seqmodels', 'tasks', 'configs', 'commands', 'comparison', 'training'):
+    shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns('__pycache__', '_build'))
+  for name in ('main.py', 'train.py', 'eval.py'):
+    shutil.copy(ROOT / name, tmp_path)
+  for path, block in BLOCKS.items():
+    if not path.startswith(OUTSIDE):
+      with (tmp_path / path).open('a') as file:
+        file.write('\n' + block)
+  run = lambda *flags: (
+    subprocess.run([sys.executable, 'main.py', *flags], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+  )
+  listed = {line.split()[0]: line for line in run('--mode=list').splitlines() if line.strip()}
+  for name, about in (('shift', 'Mix each'), ('parity', 'Say after'), ('flops', 'Forward')):
+    assert about in listed[name]
+  command = re.search(r'--config=(configs/parity\.py:\S+)', BLOCKS['configs/parity.py'])
+  assert command
+  assert '2 × (lstm), plain block' in run('--mode=describe', f'--config={command[1]}')
+  assert '(shift)' in run('--mode=describe', '--config=configs/copying.py:shift,width=8,share=0.3')
 
 
 def test_an_article_from_outside_is_measured_and_reported(tmp_path, capsys):
@@ -129,6 +154,6 @@ def test_an_article_from_outside_is_measured_and_reported(tmp_path, capsys):
   assert judge([{**row, 'value': 1 / row['value']} for row in rows]).status == 'contradicted'
   assert judge([]).status == 'not measured here'
   report.report(str(workdir), 'csv', str(folder))
-  assert (
-    ',A token of a longer context costs a Transformer more.,supported,' in (workdir / 'tables/verdicts.csv').read_text()
-  )
+  table = (workdir / 'tables/verdicts.csv').read_text()
+  assert '1,A token of a longer context costs a Transformer more.,' in table
+  assert ',supported,' in table

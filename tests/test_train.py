@@ -185,8 +185,13 @@ def test_a_profile_has_the_names_of_layers(tmp_path):
   train.train(config(), tmp_path / 'W', profile=(2, 3))
   (trace,) = (tmp_path / 'W' / 'profile').rglob('*.xplane.pb')
   assert b'block_00' in trace.read_bytes()
-  train.train(config(), tmp_path / 'V', profile=(9, 9))  # steps that the run does not have
-  assert not (tmp_path / 'V' / 'profile').exists()
+
+
+def test_a_profile_that_begins_after_the_last_step_is_refused(tmp_path):
+  with pytest.raises(InputError) as caught:
+    train.train(config(), tmp_path / 'V', profile=(5, 9))
+  assert str(caught.value) == '--profile=5:9 must begin at a step of the run: train.steps=4'
+  assert not (tmp_path / 'V').exists()
 
 
 def test_a_report_shows_where_the_time_of_a_run_went(tmp_path, capsys):

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 log = logging.getLogger('seqmodels')
 
 # Dense bfloat16 products, in TFLOP/s a device, by JAX's name of it; after NVIDIA's names stands the memory. NVIDIA's
-# sheets give twice as much, with sparsity. From TPU v4 on, a device of JAX is a chip.
+# sheets give twice as much, with sparsity. From TPU v4 to v6e, a device of JAX is a chip;
+# of TPU7x it is half of one.
 NVIDIA_H100 = 'NVIDIA H100 data sheet, 2024'
 NVIDIA_H200 = 'NVIDIA H200 data sheet, 2024'
+NVIDIA_B200 = 'NVIDIA DGX B200 data sheet, 2024'
 NVIDIA_A100 = 'NVIDIA A100 data sheet, 2022'
 TPU = 'Google Cloud TPU system architecture'
 PEAKS: tuple[tuple[str, float, str], ...] = (
@@ -22,6 +24,7 @@ PEAKS: tuple[tuple[str, float, str], ...] = (
   ('NVIDIA H100', 989.5, NVIDIA_H100),
   ('NVIDIA H200 NVL', 835.5, NVIDIA_H200),
   ('NVIDIA H200', 989.5, NVIDIA_H200),
+  ('NVIDIA B200', 2250.0, NVIDIA_B200),
   ('NVIDIA A100', 312.0, NVIDIA_A100),
   ('TPU v4', 275.0, TPU),
   ('TPU v5 lite', 197.0, TPU),  # v5e
@@ -30,6 +33,7 @@ PEAKS: tuple[tuple[str, float, str], ...] = (
   ('TPU v5', 459.0, TPU),  # v5p
   ('TPU v6 lite', 918.0, TPU),  # v6e
   ('TPU v6e', 918.0, TPU),
+  ('TPU7x', 1153.5, TPU),  # half a chip of 2307
 )
 SIZE = 1024  # rows and columns of the matrices that are multiplied to measure a peak
 SECONDS = 0.1  # of measuring

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seqmodels.errors import InputError, one_line
+from training import runtime
 from training.waiting import IO_TIMEOUT, within
 from training.waiting import start as watch
 
 FLAGS = ('coordinator', 'process_index', 'process_count', 'init_timeout', 'heartbeat_timeout', 'io_timeout')
 INIT_TIMEOUT, HEARTBEAT_TIMEOUT = 300, 100  # seconds
 TPU_VM = 'the workers of this TPU VM'  # which the metadata of the machine names
+SLURM_STEP = 'SLURM_STEP_NODELIST'  # which srun sets
 LATER = 60  # seconds by which JAX's timeout comes after ours
 log = logging.getLogger('seqmodels')
 _met: list[str] = []  # where this process has met others
@@ -77,8 +79,9 @@ def scheduler(environ: Mapping[str, str]) -> tuple[str, int | None, int | None]:
   The name is empty for a process of its own.
   """
   number = lambda name: int(environ[name]) if environ.get(name, '').isdecimal() else None
-  if 'SLURM_PROCID' in environ and (number('SLURM_STEP_NUM_TASKS') or number('SLURM_NTASKS') or 1) > 1:
-    return 'SLURM', number('SLURM_PROCID'), number('SLURM_STEP_NUM_TASKS') or number('SLURM_NTASKS')
+  tasks = number('SLURM_STEP_NUM_TASKS') or number('SLURM_NTASKS')
+  if {'SLURM_PROCID', SLURM_STEP} <= environ.keys() and (tasks or 1) > 1:
+    return 'SLURM', number('SLURM_PROCID'), tasks
   if 'KUBERNETES_SERVICE_HOST' in environ and 'JOB_COMPLETION_INDEX' in environ:
     return 'Kubernetes', number('JOB_COMPLETION_INDEX'), number('JOB_COMPLETIONS')
   hosts = [host for host in environ.get('TPU_WORKER_HOSTNAMES', '').split(',') if host]
@@ -98,11 +101,14 @@ def start(asked: Settings) -> None:
   """
   name, index, count = scheduler(os.environ)
   if not asked.explicit and not name:
+    if tasks := _tasks_without_srun(os.environ):
+      log.warning('SLURM_NTASKS=%s, and this process runs alone: start all of them with `srun python main.py …`', tasks)
     return
   if asked.explicit:
     name, index, count = asked.coordinator, asked.process_index, asked.process_count
   some = lambda value, unknown: unknown if value is None else str(value)
   log.info('waiting for %s processes at %s, this is %s', some(count, 'all'), name, some(index, 'one of them'))
+  runtime.silence_native_stdout()
   import jax
 
   # Its handler of SIGTERM takes the place of ours, which ask the other processes at every step (`Vote`).
@@ -123,6 +129,13 @@ def start(asked: Settings) -> None:
   _met.append(name)
   watch(asked.io_timeout, has_grace=is_first())  # the others' runtime aborts them when the first is gone
   _check_count(count, name)
+
+
+def _tasks_without_srun(environ: Mapping[str, str]) -> int:
+  """Return how many tasks a job of SLURM has, where srun has not started this process and there are several; else 0."""
+  tasks = environ.get('SLURM_NTASKS', '')
+  is_several = 'SLURM_JOB_ID' in environ and SLURM_STEP not in environ and tasks.isdecimal() and int(tasks) > 1
+  return int(tasks) if is_several else 0
 
 
 def _give_up(name: str, seconds: int) -> None:

@@ -6,9 +6,17 @@ from typing import Any
 
 import jax
 
+from seqmodels.errors import InputError
 from training import files
 
 log = logging.getLogger('seqmodels')
+
+
+def check(profile: tuple[int, int] | None, steps: int) -> None:
+  """Raise InputError for a profile that begins after the last step of the run."""
+  if profile is not None and profile[0] > steps:
+    first, last = profile
+    raise InputError(f'--profile={first}:{last} must begin at a step of the run: train.steps={steps}')
 
 
 class Profile:

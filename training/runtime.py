@@ -162,6 +162,20 @@ def _log_to_stderr() -> None:
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def silence_native_stdout() -> None:
+  """Drop what libraries write to file descriptor 1, such as Gloo's line for every group of processes; keep Python's."""
+  if sys.stdout is None:
+    return
+  sys.stdout.flush()
+  try:
+    own = os.dup(1)
+  except OSError:  # it is closed
+    return
+  sys.stdout = open(own, 'w', 1 if os.isatty(own) else -1, sys.stdout.encoding, 'replace')  # noqa: SIM115
+  with open(os.devnull, 'w') as nowhere:
+    os.dup2(nowhere.fileno(), 1)
+
+
 def device_line() -> str:
   """Return the devices in words, e.g. `AMD EPYC 9R14 × 1 (cpu)` or `NVIDIA H200 × 8 (gpu)`."""
   import jax

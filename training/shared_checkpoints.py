@@ -28,11 +28,12 @@ class SharedCheckpoints(Checkpoints):
   def __init__(self, directory: str | pathlib.Path, keep: int = 1, *, keep_every: int = 0) -> None:
     """One checkpoint more than `keep` stays: the one before is there until the newest has its checksums."""
     super().__init__(directory, keep + 1, keep_every=keep_every)
+    self._split = jax.jit(lambda tree: split_names(flatten(tree)))  # one function, so that it is compiled once
 
   def save(self, step: int, tree: Any, extra: dict[str, Any], scores: Mapping[int, float] = {}) -> None:
     """Save `tree`, global arrays, and `extra`, the same in all processes; return when it is done. Raises WriteError."""
     self._retention.scores = scores
-    arrays = jax.jit(lambda tree: split_names(flatten(tree)))(tree)
+    arrays = self._split(tree)
     self._commit(step, arrays, described(step, extra, dict.fromkeys(arrays)))
     folder = self.directory / str(step)
     share = checksums.of_share(folder, processes.index(), processes.count())

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
 from training.programs import Programs
 from training.run import make_run
-from training.run_files import open_files, restore
 from training.settings import EvalSettings, TrainSettings
 
 
@@ -49,24 +47,13 @@ class Trainer:
 
   Args:
     settings: of every trial; its `seed` and `learning_rate` are those of the trial, its loss is logged at every update.
-    devices: that each batch is split over.
-    folder: where trials keep checkpoints and metrics, each in a folder of its own, so that one that was stopped goes
-      on from its newest checkpoint and one that has ended is not trained again; None: nowhere.
-    scoring: of the parameters on the way; None: of none. Not with a folder, which keeps no such scores.
+    scoring: of the parameters on the way; None: of none.
   """
 
-  def __init__(
-    self,
-    model: Model,
-    task: Any,
-    settings: TrainSettings,
-    devices: int = 1,
-    folder: pathlib.Path | None = None,
-    scoring: Scoring | None = None,
-  ) -> None:
-    settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=devices)
+  def __init__(self, model: Model, task: Any, settings: TrainSettings, scoring: Scoring | None = None) -> None:
+    settings, mesh = dataclasses.replace(settings, log_every=1), MeshSettings(data=1)
     self.setup = make_run(model, task, settings, mesh_settings=mesh)
-    self.folder, self.scoring = folder, scoring
+    self.scoring = scoring
 
   @functools.cached_property
   def programs(self) -> Programs:
@@ -78,15 +65,7 @@ class Trainer:
     state, batches = run.initial_state(seed, learning_rate), run.batches(seed)
     if self.scoring is not None:
       return train(ScoredLoop(self.scoring, run, self.programs, state, batches))
-    if self.folder is None:
-      return train(Loop(run, self.programs, state, batches))
-    folder = self.folder / f'rate-{learning_rate:g}-seed-{seed}'
-    restored = restore(folder, run)
-    if restored is not None:
-      state = run.place(restored.tree)
-      batches.set_state(restored.extra['batches'])
-    with open_files(folder, run, restored) as opened:
-      return train(Loop(run, self.programs, state, batches, opened))
+    return train(Loop(run, self.programs, state, batches))
 
 
 class ScoredLoop(Loop):

