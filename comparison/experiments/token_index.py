@@ -8,7 +8,16 @@ import numpy as np
 
 from comparison.experiments import gate
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from comparison.experiments.trained import Trainer, equal_flops, has_second_budget, metric, score, trials, updates
+from comparison.experiments.trained import (
+  Trainer,
+  equal_flops,
+  has_second_budget,
+  in_parts,
+  metric,
+  score,
+  trials,
+  updates,
+)
 from comparison.experiments.variants import Variant, columns, depth
 from seqmodels.models import Model
 from tasks.base import Batch
@@ -66,8 +75,10 @@ class TokenIndex(Experiment):
         trainer, cell['rates'], cell['seeds'], lambda p, m=model: -score(m, p, task, 'validation', 25)['loss']
       )
       for seed, run in runs:
-        for index, loss in bands(position_losses(model, run.params, task)):
+        sums = position_losses(model, run.params, task)
+        for (index, loss), (start, stop) in zip(bands(means(sums)), ends_of_bands(task.length), strict=True):
           yield {
+            'parts': in_parts(sums[:, :, start - 1 : stop - 1].sum(axis=2)),
             'metric': metric('loss', cell),
             'value': loss,
             'unit': 'nats',
@@ -90,33 +101,47 @@ def settings(steps: int, batch: int) -> TrainSettings:
 
 
 def position_losses(model: Model, params: dict, task: Language) -> np.ndarray:
-  """Mean test loss at each position of the window, [t]."""
+  """Return the sum and the weight of the test loss of each example at each position of the window, [2, n, t]."""
 
   @jax.jit
   def losses(params: dict, batch: Batch) -> jax.Array:
     return task.loss_by_position(model.apply(params, batch.inputs)[0], batch)
 
-  return mean_by_position(task, lambda batch: losses(params, batch))
+  return by_position(task, lambda batch: losses(params, batch))
 
 
-def mean_by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
-  """Mean over the test split of `losses(batch)`, [b t] and 0 where a token does not count, at each position, [t]."""
-  total, weight = np.zeros(task.length), np.zeros(task.length)
-  for batch in task.dataset('test', 25):
-    total += np.asarray(losses(batch), np.float64).sum(axis=0)
-    weight += np.asarray(batch.weights, np.float64).sum(axis=0)
+def by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
+  """Return `losses(batch)`, [b t] and 0 where no token counts, and the weights, [2, n, t], of the test split."""
+  pairs = [(losses(batch), batch.weights) for batch in task.dataset('test', 25)]
+  return np.concatenate([np.stack([np.asarray(side, np.float64) for side in pair]) for pair in pairs], axis=1)
+
+
+def means(sums: np.ndarray) -> np.ndarray:
+  """Return the mean at each position, [t], of sums and weights [2, n, t]."""
+  total, weight = sums.sum(axis=1)
   return total / np.maximum(weight, 1)
 
 
+def mean_by_position(task: Language, losses: Callable[[Batch], Any]) -> np.ndarray:
+  """Mean over the test split of `losses(batch)` at each position, [t]; see `by_position`."""
+  return means(by_position(task, losses))
+
+
 def bands(losses: np.ndarray) -> Iterable[tuple[int, float]]:
-  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen.
+  """(middle index, mean loss) over 1, 2–3, 4–7, …; indices count from 1, the tokens that can be seen."""
+  for start, stop in ends_of_bands(len(losses)):
+    yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
+
+
+def ends_of_bands(length: int) -> Iterable[tuple[int, int]]:
+  """Yield the first index of each band, and that of the next.
 
   What is left at the end, if it is less than half a band, belongs to the last band: a single index is all noise.
   """
   start = 1
-  while start <= len(losses):
+  while start <= length:
     stop = 2 * start
-    if len(losses) + 1 - stop < start:
-      stop = len(losses) + 1
-    yield (start + stop - 1) // 2, float(losses[start - 1 : stop - 1].mean())
+    if length + 1 - stop < start:
+      stop = length + 1
+    yield start, stop
     start = stop

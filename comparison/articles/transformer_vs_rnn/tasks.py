@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from comparison import statistics
+from comparison.claims import pairs
 from comparison.claims.base import (
   FIRST,
   RECURRENT,
@@ -45,8 +46,19 @@ def long_context(records: Sequence[Row]) -> Verdict:
     return undecided('fewer than two seeds were measured for both sides')
   x = np.log2(indices)
   x = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-  at_end = statistics.mean([gaps[late][seed] for seed in both])
-  slope = statistics.mean([float(x @ [gaps[index][seed] for index in indices]) for seed in both])
+  own = ((rival, 'plain'), (TRANSFORMER, 'residual'))
+  judged = [r for r in rows if r['index'] in indices and (r['architecture'], r['block']) in own and r['seed'] in both]
+
+  def of_end(some: Sequence[Row]) -> list[float]:
+    found = _gaps(some, rival, late)
+    return [found[seed] for seed in both]
+
+  def of_growth(some: Sequence[Row]) -> list[float]:
+    found = {index: _gaps(some, rival, index) for index in indices}
+    return [float(x @ [found[index][seed] for index in indices]) for seed in both]
+
+  at_end = statistics.mean(of_end(judged), pairs.noise_of(judged, lambda some: float(np.mean(of_end(some)))))
+  slope = statistics.mean(of_growth(judged), pairs.noise_of(judged, lambda some: float(np.mean(of_growth(some)))))
   points = [
     above(f'{rival} − Transformer loss around token {late}', at_end, 1e-9, TIE, 'nats'),
     above(f'growth of that gap with each doubling of the index from {indices[0]} on', slope, 1e-9, 0.0, 'nats'),

@@ -42,6 +42,8 @@ from tests.comparison.claims.invented import (
   truncation,
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
+from tests.comparison.claims.invented_noise import CASES as NOISE
+from tests.comparison.claims.invented_noise import EARLIER as EARLIER_NOISE
 from tests.comparison.claims.invented_real import CASES as REAL
 from tests.comparison.claims.invented_real import EARLIER as EARLIER_REAL
 from tests.comparison.claims.invented_real import noisy
@@ -206,8 +208,8 @@ EARLIER = [
   (48, 1, 'mixed', scores(1.05, 0.01)),
   (48, 2, 'contradicted', scores(1.05, 0.01)),
 ]  # fmt: skip
-CASES += TRIALS + REAL + DEVICES
-EARLIER += EARLIER_TRIALS + EARLIER_REAL
+CASES += TRIALS + REAL + DEVICES + NOISE
+EARLIER += EARLIER_TRIALS + EARLIER_REAL + EARLIER_NOISE
 ALL = [row for _, _, records in CASES for row in records]
 
 

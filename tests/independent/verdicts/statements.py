@@ -15,6 +15,7 @@ ROOM, FITTED, REAL = '2026-11-29 05:50', '2026-11-29 06:30', '2026-11-29 08:32'
 SERIES, COURSE = '2026-11-29 08:43', '2026-11-29 08:50'
 LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11:15'
 NOISE, SYNTHESIS, STOPPED, TARGET = '2026-11-29 17:15', '2026-11-29 17:17', '2026-11-29 20:39', '2026-11-29 21:06'
+COUNTED = '2026-11-29 21:37'
 TRAINED = '2026-11-29 21:25'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
@@ -41,6 +42,11 @@ def without_parts(rule: Rule) -> Rule:
   return lambda rows: rule([{name: row[name] for name in row if name != 'parts'} for row in rows])
 
 
+def _then_noise(rule: Rule, since: str, *experiments: str, version: int = 1) -> Statement:
+  """Return a rule that is followed by the same with the noise of the test examples."""
+  return Statement(experiments, ((version, since, without_parts(rule)), (version + 1, COUNTED, rule)))
+
+
 STATEMENTS: dict[int, Statement] = {
   1: Statement(
     ('training_time',), ((2, EVENING, timing.claim_1_of_steps_and_times), (3, WORDS, timing.claim_1_of_steps))
@@ -55,23 +61,23 @@ STATEMENTS: dict[int, Statement] = {
   7: Statement(
     ('recall_capacity',), ((1, FIRST, learned.claim_7_every_rnn), (2, REVIEW, learned.claim_7_of_those_that_learned))
   ),
-  8: _one(trials.claim_8, SCIENCE, 'long_lags'),
+  8: _then_noise(trials.claim_8, SCIENCE, 'long_lags'),
   9: _one(learned.claim_9, REVIEW, 'reach', version=2),
   10: Statement(
     ('forward_latency',), ((1, FIRST, timing.claim_10_of_exponents), (2, WORDS, timing.claim_10_of_parts))
   ),
   11: _one(trials.claim_11, OPTIMISED, 'positions_of_recurrence'),
   12: _one(learned.claim_12, FIRST, 'order'),
-  13: _one(forms.claim_13, SCIENCE, 'position_encodings'),
+  13: _then_noise(forms.claim_13, SCIENCE, 'position_encodings'),
   14: _one(learned.claim_14, REVIEW, 'gradient_flow', version=2),
-  15: _one(trials.claim_15, REVIEWED, 'clipping', version=2),
-  16: _one(trials.claim_16, REVIEWED, 'learning_rates', version=2),
+  15: _then_noise(trials.claim_15, REVIEWED, 'clipping', version=2),
+  16: _then_noise(trials.claim_16, REVIEWED, 'learning_rates', version=2),
   17: Statement(
     ('random_settings',), ((1, SCIENCE, trials.claim_17_to_own_best), (2, TARGET, trials.claim_17_to_one_target))
   ),
   18: _one(trials.claim_18, SCIENCE, 'plateaus'),
-  19: _one(trials.claim_19, COURSE, 'skips'),
-  20: _one(trials.claim_20, FITTED, 'sample_efficiency', version=2),
+  19: _then_noise(trials.claim_19, COURSE, 'skips'),
+  20: _then_noise(trials.claim_20, FITTED, 'sample_efficiency', version=2),
   21: _one(trials.claim_21, STOPPED, 'sample_efficiency', version=4),
   22: Statement(
     ('state_sizes',), ((1, SCIENCE, forms.claim_22_at_equal_fit), (2, STOPPED, forms.claim_22_stopped_early))
@@ -93,7 +99,8 @@ STATEMENTS: dict[int, Statement] = {
   33: _one(memory.claim_33, BYTES, 'serving'),
   34: _one(decoding.claim_34, EXISTING, 'forward_latency'),
   35: Statement(
-    ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, learned.claim_35_by_slope))
+    ('token_index',), ((1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, without_parts(learned.claim_35_by_slope)),
+    (3, COUNTED, learned.claim_35_by_slope))
   ),
   36: _one(data.claim_36, SCIENCE, 'translations'),
   37: _one(data.claim_37, SCIENCE, 'small_language_models'),
@@ -106,9 +113,9 @@ STATEMENTS: dict[int, Statement] = {
     ('decoding', 'sample_models'),
     ((1, SCIENCE, without_parts(data.claim_43)), (2, SYNTHESIS, data.claim_43)),
   ),
-  44: _one(data.claim_44, SCIENCE, 'acoustic_split'),
+  44: _then_noise(data.claim_44, SCIENCE, 'acoustic_split'),
   45: _one(memory.claim_45, LAST, 'training_bytes'),
-  46: _one(data.claim_46, SCIENCE, 'video_forms'),
+  46: _then_noise(data.claim_46, SCIENCE, 'video_forms'),
   47: _one(memory.claim_47, FIRST, 'state_bytes'),
   48: Statement(
     ('attention_scores',),
@@ -129,8 +136,8 @@ STATEMENTS: dict[int, Statement] = {
     ((1, SCIENCE, without_parts(forms.claim_56)), (2, TRAINED, forms.claim_56_of_those_that_learned)),
   ),
   57: _one(timing.claim_57, EXISTING, 'forward_latency'),
-  58: _one(forms.claim_58, SCIENCE, 'approximations'),
-  59: _one(forms.claim_59, SCIENCE, 'attention_shares'),
+  58: _then_noise(forms.claim_58, SCIENCE, 'approximations'),
+  59: _then_noise(forms.claim_59, SCIENCE, 'attention_shares'),
   60: _one(decoding.claim_60, EXISTING, 'forward_latency', 'training_time', 'recall_capacity', about='GPUs'),
 }  # fmt: skip
 
