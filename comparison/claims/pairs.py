@@ -12,18 +12,52 @@ from comparison.statistics import Interval
 
 FEWEST = 2  # pairs without which nothing is concluded
 TIE = 0.01  # of a loss: a smaller relative difference is none
-BySeed = Mapping[int, float]
+
+
+Parts = Sequence[float] | np.ndarray
+
+
+class BySeed(dict[int, float]):
+  """Seed → score, and `parts`: seed → that score on parts of the test examples, where rows hold them."""
+
+  def __init__(self, scores: Mapping[int, float] = {}, parts: Mapping[int, Parts] = {}) -> None:
+    super().__init__(scores)
+    self.parts = {seed: np.asarray(parts[seed], np.float64) for seed in self if len(parts.get(seed, ()))}
+
+  def __neg__(self) -> 'BySeed':
+    return BySeed({s: -value for s, value in self.items()}, {s: -own for s, own in self.parts.items()})
+
+  def __sub__(self, other: 'BySeed') -> 'BySeed':
+    """Return the differences of the seeds of both."""
+    both = sorted(self.keys() & other.keys())
+    parts = {s: self.parts[s] - other.parts[s] for s in both if s in self.parts and s in other.parts}
+    return BySeed({s: self[s] - other[s] for s in both}, parts)
+
+  def only(self, seeds: Iterable[int]) -> 'BySeed':
+    return BySeed({s: self[s] for s in seeds}, self.parts)
+
+  @property
+  def noise(self) -> float:
+    """Return the standard error that the test examples give the mean over the seeds; 0 where a seed has no parts."""
+    if not self or self.keys() != self.parts.keys() or len({len(own) for own in self.parts.values()}) > 1:
+      return 0.0
+    return statistics.jackknife(np.mean(list(self.parts.values()), axis=0)[:, None], lambda means: float(means[0]))
+
+  @property
+  def mean(self) -> Interval:
+    return statistics.mean(list(self.values()), self.noise)
 
 
 def by_seed(rows: Sequence[Row], **columns: object) -> BySeed:
   """Return seed → value of the rows whose columns have these values."""
-  return {r['seed']: r['value'] for r in rows if all(r.get(name) == value for name, value in columns.items())}
+  found = [r for r in rows if all(r.get(name) == value for name, value in columns.items())]
+  return BySeed({r['seed']: r['value'] for r in found}, {r['seed']: r.get('parts') or () for r in found})
 
 
 def gain(better: BySeed, worse: BySeed) -> Interval | None:
   """Return the mean of `better` − `worse` over the seeds of both; None with fewer than FEWEST."""
-  both = sorted(better.keys() & worse.keys())
-  return statistics.mean([better[seed] - worse[seed] for seed in both]) if len(both) >= FEWEST else None
+  difference = better - worse
+  return difference.mean if len(difference) >= FEWEST else None
 
 
 def of(rows: Iterable[Row], architecture: str) -> list[Row]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import Grid, Score
-from comparison.experiments.trained import Trial, score
+from comparison.experiments.trained import Trial, scored_test
 from comparison.experiments.training_grids import GATED, common
 from seqmodels.models import Model
 from tasks.adding import Adding
@@ -123,7 +123,8 @@ class PositionEncodings(OfTwoTasks):
     found = dict(super().scores(model, trial, task, cell))
     if isinstance(task, Recall) and cell['position'] != 'learned':  # whose table ends at the length of training
       longer = dataclasses.replace(task, length=2 * task.length)
-      found['accuracy_longer'] = score(model, trial.params, longer, 'test')['accuracy'], 'share'
+      value, parts = scored_test(model, trial.params, longer)['accuracy']
+      found['accuracy_longer'] = value, 'share', {'parts': parts}
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import Grid, Score
-from comparison.experiments.trained import Trial
+from comparison.experiments.trained import Trial, in_parts
 from comparison.experiments.training_grids import GATED, common
 from seqmodels.models import Model
 from tasks.base import Task
@@ -13,7 +13,7 @@ from tasks.datasets.speech import speakers
 from tasks.speech_frames import SpeechFrames
 from tasks.speech_recognition import SpeechRecognition
 from tasks.speech_synthesis import SpeechSynthesis
-from training.evaluate import evaluate
+from training.evaluate import evaluate_examples, quotient
 from training.free_running import free_running
 from training.settings import EvalSettings
 
@@ -145,7 +145,9 @@ class AcousticSplit(OfSpeech):
     """Return the squared error of frames given the true ones before, and of those that the model writes by itself."""
     del cell
     test, settings = task.evaluations()['test'], EvalSettings(100, free_running=100)
-    given = evaluate(model, trial.params, task, test, settings)
+    given = evaluate_examples(model, trial.params, task, test, settings)
     written = free_running(model, trial.params, task, test, settings)
-    values = {'mse': given['mse'], 'dtw_mse': written['dtw_mse'], 'loss': given['loss']}
-    return {name: (value, self.unit(name)) for name, value in values.items()}
+    found: dict[str, Score] = {'dtw_mse': (written['dtw_mse'], self.unit('dtw_mse'))}
+    for name in ('mse', 'loss'):
+      found[name] = quotient(*given[name].sum(axis=1)), self.unit(name), {'parts': in_parts(given[name])}
+    return found

@@ -11,6 +11,7 @@ from comparison.articles.transformer_vs_rnn import (
   convergence,
   decoding,
   devices,
+  earlier_trained,
   encodings,
   latency,
   little_data,
@@ -57,7 +58,13 @@ _MODULES = (
   tuning,
   winners,
 )
-CLAIMS = numbered(claim for module in _MODULES for claim in module.CLAIMS)
+# Claims about scores on a test split whose present rule was written without the noise of its examples.
+_WITHOUT_NOISE = (8, 13, 15, 16, 19, 20, 44, 46, 58, 59)
+CLAIMS = numbered(
+  earlier_trained.counting_noise(claim) if claim.number in _WITHOUT_NOISE else claim
+  for module in _MODULES
+  for claim in module.CLAIMS
+)
 ARTICLE = Article(
   name='transformer_vs_rnn',
   title='Transformers and recurrent networks, measured',

@@ -31,19 +31,19 @@ def loses_long_lags(records: Sequence[Row]) -> Verdict:
   at = lambda name, length: [r for r in rows if (r['architecture'], r['length']) == (name, length)]
   if not at(TRANSFORMER, longest):
     return undecided(f'the Transformer is missing at {longest} steps')
-  reference = seeds(at(TRANSFORMER, longest))
+  reference = by_seed(at(TRANSFORMER, longest)).mean
   table = '; '.join(
     f'{name}: ' + ', '.join(f'{length}: {seeds(at(name, length)).value:.2g}' for length in lengths if at(name, length))
     for name in levels(rows, 'architecture')
   )
   text = f'Squared error by length, constant answer 0.167: {table}.'
   judged = [name for name in GATED if at(name, longest)]
-  unsolved = [name for name in judged if not at(name, shortest) or seeds(at(name, shortest)).high >= SOLVED]
+  unsolved = [name for name in judged if not at(name, shortest) or by_seed(at(name, shortest)).mean.high >= SOLVED]
   if unsolved:
     return undecided(f'{" and ".join(unsolved)} did not solve {shortest} steps either: the updates are too few', text)
   points, falling = [], []
   for name in judged:
-    error = seeds(at(name, longest))
+    error = by_seed(at(name, longest)).mean
     lost = error.low > LOST and reference.high < SOLVED
     if lost and _still_falls(records, name, longest):
       falling.append(name)
@@ -137,8 +137,8 @@ def hybrids_combine(records: Sequence[Row]) -> Verdict:
 
 def p_above(first: BySeed, second: BySeed, threshold: float) -> float:
   """Return the p-value of "`first` − `second` is at most `threshold`", by Student's t over the seeds of both."""
-  both = sorted(first.keys() & second.keys())
-  return statistics.p_above([math.exp(first[seed] - second[seed]) for seed in both], math.exp(threshold))
+  more = first - second
+  return statistics.p_above(np.exp(list(more.values())).tolist(), math.exp(threshold), more.noise)
 
 
 CLAIMS = (

@@ -7,14 +7,39 @@ import numpy as np
 
 from comparison import statistics
 from comparison.articles.transformer_vs_rnn.trained_grids import MARGIN
-from comparison.claims.base import Judge, Verdict, levels, where
+from comparison.claims.base import Claim, Judge, Rule, Verdict, levels, where
 from comparison.claims.points import above, combine, not_measured
 from comparison.records import Row
+
+COUNTED = '2026-11-29 21:37'
+NOISE = 'Intervals of seeds and, by the jackknife over 20 parts of them in their order, of the test examples'
 
 
 def of_seeds_alone(judge: Judge) -> Judge:
   """Return a judge as it was before the noise of the test examples counted: it reads no scores on parts of them."""
   return lambda records: judge([{**row, 'parts': []} if row.get('parts') else row for row in records])
+
+
+def counting_noise(claim: Claim) -> Claim:
+  """Return a claim with a further rule, which is the same and counts the noise of the test examples."""
+  before = Rule(
+    len(claim.rules),
+    claim.since,
+    claim.supported_if,
+    claim.contradicted_if,
+    of_seeds_alone(claim.judge),
+    protocol=claim.protocol,
+  )
+  revised = (
+    f'version {before.version + 1} counts the noise of the test examples, where rows hold scores on parts of them'
+  )
+  return dataclasses.replace(
+    claim,
+    protocol=f'{claim.protocol} {NOISE}.',
+    revised=f'{claim.revised}; {revised}' if claim.revised else revised,
+    since=COUNTED,
+    earlier=(*claim.earlier, before),
+  )
 
 
 def bottleneck_at_equal_fit(records: Sequence[Row]) -> Verdict:

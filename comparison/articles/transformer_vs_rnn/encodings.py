@@ -46,10 +46,8 @@ def _scores(records: Sequence[Row]) -> Scores:
   found: dict[str, dict[str, BySeed]] = {}
   for label, (metric, task, sign) in measures.items():
     rows = tuned(where(records, 'position_encodings', metric, task=task), 'position')
-    scores: dict[str, BySeed] = {
-      name: {seed: sign * value for seed, value in by_seed(rows, position=name).items()}
-      for name in levels(rows, 'position')
-    }
+    by_name = {name: by_seed(rows, position=name) for name in levels(rows, 'position')}
+    scores = {name: own if sign > 0 else -own for name, own in by_name.items()}
     if scores:
       found[label] = scores
   return found
@@ -60,7 +58,7 @@ def _of_seeds(scores: Scores, *, chosen: bool) -> Scores:
   found: dict[str, dict[str, BySeed]] = {}
   for measure, of_measure in scores.items():
     for name, by_name in of_measure.items():
-      own = {seed: value for seed, value in by_name.items() if (seed in CHOOSING) == chosen}
+      own = by_name.only(seed for seed in by_name if (seed in CHOOSING) == chosen)
       if own:
         found.setdefault(measure, {})[name] = own
   return found
@@ -86,7 +84,7 @@ def _crossing(chosen: Scores, others: Scores) -> list[Point]:
   if not pairs:
     return []
   _, measure, first, second = max(pairs)
-  of = lambda measure, name: others.get(measure, {}).get(name, {})
+  of = lambda measure, name: others.get(measure, {}).get(name, BySeed())
   ahead, behind = gain(of(LANGUAGE, first), of(LANGUAGE, second)), gain(of(measure, second), of(measure, first))
   if ahead is None or behind is None:
     return []
@@ -110,7 +108,7 @@ def _never_worse(chosen: Scores) -> str:
 def _leads(name: str, scores: Scores) -> list[Interval | None]:
   """Return by how much an encoding is ahead of every other in every measure; None where that was not measured."""
   return [
-    gain(of_measure.get(name, {}), own)
+    gain(of_measure.get(name, BySeed()), own)
     for of_measure in scores.values()
     for other, own in of_measure.items()
     if other != name

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from comparison import statistics
+from comparison.articles.transformer_vs_rnn.earlier_trained import NOISE
 from comparison.claims import pairs
 from comparison.claims.base import (
   GATED,
@@ -201,7 +202,6 @@ def _plot(title: str, experiment: str, x: str, x_label: str, *series: str, log_x
 
 LOSS_BY_SIZE = _plot('Test loss by size', 'small_language_models', 'size', 'parameters')
 CONTROLS = 'Parameters matched within 2 %, as many updates and learning rates for all, chosen on validation'
-NOISE = 'Intervals of seeds and, by the jackknife over 20 parts of them in their order, of the test examples'
 CLAIMS = (
   Claim(
     23,

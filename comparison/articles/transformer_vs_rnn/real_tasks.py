@@ -1,13 +1,14 @@
 """Claims about speech, translation and video."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from comparison import statistics
-from comparison.articles.transformer_vs_rnn.earlier_trained import of_seeds_alone
-from comparison.articles.transformer_vs_rnn.little_data import CONTROLS, NOISE
+from comparison.articles.transformer_vs_rnn.earlier_trained import NOISE, of_seeds_alone
+from comparison.articles.transformer_vs_rnn.little_data import CONTROLS
 from comparison.claims import pairs
 from comparison.claims.base import GATED, TRANSFORMER, Claim, Plot, Rule, Verdict, levels, samples, seeds, tuned, where
 from comparison.claims.pairs import TIE
@@ -130,7 +131,8 @@ def acoustic_split(records: Sequence[Row]) -> Verdict:
   found = pairs.ratios(pairs.paired(rows, NAMED, rival)) if rival else []
   if len(found) < pairs.FEWEST:
     return undecided('fewer than two seeds were measured for the split and for a pure model')
-  points = [below(f'squared error of {NAMED} ÷ {rival}', pairs.geometric(found), 1 - 1e-9, 1.0, unit='×')]
+  ratio = pairs.geometric(found, pairs.noise_of_ratio(rows, NAMED, rival or ''))
+  points = [below(f'squared error of {NAMED} ÷ {rival}', ratio, 1 - 1e-9, 1.0, unit='×')]
   written = tuned(where(records, 'acoustic_split', 'dtw_mse'), 'architecture')
   text = f'{points[0]}. Squared error: {pairs.means(rows)}. Of frames that a model writes by itself, aligned: '
   beside = pairs.baselines(where(records, 'acoustic_split', 'baseline'), 'mse')
@@ -148,13 +150,15 @@ def video_forms(records: Sequence[Row]) -> Verdict:
   errors = {form: pairs.by_seed(rows, form=form) for form in levels(rows, 'form')}
   forms = []
   for form in SPARSE:
-    joint, own = errors.get('joint', {}), errors.get(form, {})
+    joint, own = errors.get('joint', pairs.BySeed()), errors.get(form, pairs.BySeed())
     both = sorted(joint.keys() & own.keys())
     if len(both) < pairs.FEWEST or not {'joint', form} <= memory.keys():
       continue
     share = memory[form] / memory['joint']
     of_stored = f' ({memory[form] / stored[0]:.2g} of that with stored scores)' if stored else ''
-    ratios = pairs.geometric([own[seed] / joint[seed] for seed in both])
+    judged = [r for r in rows if r['form'] in (form, 'joint') and r['seed'] in both]
+    noise = pairs.noise_of(judged, functools.partial(_log_ratio, form=form))
+    ratios = pairs.geometric([own[seed] / joint[seed] for seed in both], noise)
     error = below(f'squared error, {form} ÷ joint', ratios, 1 + TIE, unit='×')
     label = f'memory, {form} ÷ joint, {frames} frames{of_stored}'
     forms.append((error, below(label, Interval.exact(share), LITTLE, MUCH, '×')))
@@ -164,6 +168,11 @@ def video_forms(records: Sequence[Row]) -> Verdict:
   beside = pairs.baselines(where(records, 'video_forms', 'baseline'), 'mse')
   found = '; '.join(str(condition) for conditions in forms for condition in conditions)
   return combine_conditions(forms, f'{found}. Squared error a frame: {shown}.{beside}', kind='often')
+
+
+def _log_ratio(rows: Sequence[Row], form: str) -> float:
+  mean = lambda name: np.mean([r['value'] for r in rows if r['form'] == name])
+  return float(np.log(mean(form) / mean('joint')))
 
 
 CLAIMS = (

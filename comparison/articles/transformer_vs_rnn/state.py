@@ -8,8 +8,7 @@ import numpy as np
 
 from comparison import statistics
 from comparison.articles.transformer_vs_rnn import earlier_trained
-from comparison.articles.transformer_vs_rnn.earlier_trained import growth_over_sizes
-from comparison.articles.transformer_vs_rnn.little_data import NOISE
+from comparison.articles.transformer_vs_rnn.earlier_trained import NOISE, growth_over_sizes
 from comparison.articles.transformer_vs_rnn.trained_grids import FIT, MARGIN, STOPPED, losses_at_fit
 from comparison.claims import pairs
 from comparison.claims.base import Claim, Plot, Rule, Verdict, levels, seeds, tuned, where
@@ -75,18 +74,15 @@ def memory_extends(records: Sequence[Row], *, is_gated: bool = True) -> Verdict:
     return not_measured('segment_memory')
   shortest, longest = memories[0], memories[-1]
   by_memory = {memory: by_seed(own, memory=memory) for memory in levels(own, 'memory')}
-  both = sorted(by_memory[shortest].keys() & by_memory[longest].keys())
+  less = gain(by_memory[shortest], by_memory[longest])
   steps = {
     segment: max(r['value'] for r in where(records, 'segment_memory', 'dependent_steps', segment=segment))
     for segment in levels(where(records, 'segment_memory', 'dependent_steps'), 'segment')
   }
-  if len(both) < pairs.FEWEST or len(steps) < 2:
+  if less is None or len(steps) < 2:
     return undecided('fewer than two seeds, or fewer than two lengths of a segment, were measured')
-  judged = [r for r in own if r['memory'] in (shortest, longest) and r['seed'] in both]
-  less = lambda some: [by_seed(some, memory=shortest)[s] - by_seed(some, memory=longest)[s] for s in both]
-  noise = pairs.noise_of(judged, lambda some: float(np.mean(less(some))))
   label = f'loss with {shortest} tokens of memory − with {longest}'
-  extends = above(label, statistics.mean(less(judged), noise), MARGIN, MARGIN, 'nats')
+  extends = above(label, less, MARGIN, MARGIN, 'nats')
   open_ = _untrained(records, memories) if is_gated else ''
   if open_:
     extends = dataclasses.replace(extends, label=f'{label} ({open_})', supports=False, contradicts=False)
@@ -111,7 +107,7 @@ def _untrained(records: Sequence[Row], memories: Sequence[int]) -> str:
 
 def _of_one_segment(by_memory: Mapping[int, BySeed], shortest: int) -> str:
   """Say what the first memory brings: most of it is that windows start without any context."""
-  less = gain(by_memory.get(0, {}), by_memory[shortest])
+  less = gain(by_memory.get(0, BySeed()), by_memory[shortest])
   return '' if less is None else f'Loss without memory − with {shortest} tokens: {less.value:.3g}.'
 
 

@@ -1,6 +1,6 @@
 """Claims about steady training: clipping of gradients, and how large a learning rate may be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from comparison.claims.base import RECURRENT, TRANSFORMER, Claim, Rule, Verdict,
 from comparison.claims.points import above, combine, not_measured, undecided
 from comparison.records import Row
 
+COMPARED = (TRANSFORMER, 'residual'), ('lstm', 'plain')
 BAND = 0.05  # of the distance from the unigram to the best loss, within which a learning rate is a good one
 
 
@@ -22,7 +23,7 @@ def clipping_matters(records: Sequence[Row]) -> Verdict:
     gains = _gains_of_clipping(records, optimizer)
     shown += [f'{name} by {optimizer} {figure(statistics.mean(list(g.values())).value)}' for name, g in gains.items()]
     for name in (name for name in RECURRENT if name in gains):
-      more = pairs.gain(gains[name], gains.get(TRANSFORMER, {}))
+      more = pairs.gain(gains[name], gains.get(TRANSFORMER, pairs.BySeed()))
       if more is not None:
         points.append(above(f'what clipping gains by {optimizer}, {name} − Transformer', more, MARGIN, unit='nats'))
   failures = where(records, 'clipping', 'diverged')
@@ -52,11 +53,11 @@ def _gains_of_clipping(records: Sequence[Row], optimizer: str) -> dict[str, pair
     tried = [any((r['architecture'], r['clip']) == (name, clip) for r in every) for clip in (0.0, 1.0)]
     seeds_ = loss[0].keys() | loss[1].keys()
     off, on = (
-      of_clip if of_clip or not is_tried or unigram is None else dict.fromkeys(seeds_, unigram)
+      of_clip if of_clip or not is_tried or unigram is None else pairs.BySeed(dict.fromkeys(seeds_, unigram))
       for of_clip, is_tried in zip(loss, tried, strict=True)
     )
-    if both := sorted(off.keys() & on.keys()):
-      found[name] = {seed: off[seed] - on[seed] for seed in both}
+    if gained := off - on:
+      found[name] = gained
   return found
 
 
@@ -76,18 +77,16 @@ class Band(NamedTuple):
 
 def larger_rates(records: Sequence[Row]) -> Verdict:
   unigram = _unigram(records, 'learning_rates')
-  sides = [_good_rates(records, *model, 0.1, unigram) for model in ((TRANSFORMER, 'residual'), ('lstm', 'plain'))]
+  sides = [_good_rates(records, *model, 0.1, unigram) for model in COMPARED]
   if not all(sides):
     return not_measured('learning_rates')
   both = sorted(sides[0].keys() & sides[1].keys())
   if len(both) < pairs.FEWEST:
     return undecided('fewer than two seeds were measured for both sides')
-  logs = np.log10([[side[seed][:2] for seed in both] for side in sides])  # [side, seed, smallest and largest]
-  largest, width = logs[..., 1], logs[..., 1] - logs[..., 0]
-  points = [
-    above(f'{label}, Transformer − LSTM', statistics.mean((of[0] - of[1]).tolist()), 1e-9, 0.0, 'decades')
-    for label, of in (('largest good learning rate', largest), ('width of the good rates', width))
-  ]
+  points = []
+  for label, gaps in (('largest good learning rate', _of_largest), ('width of the good rates', _of_width)):
+    noise = _noise(records, unigram, gaps)
+    points.append(above(f'{label}, Transformer − LSTM', statistics.mean(gaps(sides), noise), 1e-9, 0.0, 'decades'))
   text = '; '.join(map(str, points)) + f'. A good rate: within {BAND:.0%} of the way from the best loss to the unigram.'
   notes = []
   for title, block, architecture, warmup in (
@@ -107,6 +106,37 @@ def larger_rates(records: Sequence[Row]) -> Verdict:
       if count:
         notes.append(f'{title}: the {end} learning rate tried is a good one for {count} of {len(found)} seeds')
   return combine(points, text, notes=tuple(notes))
+
+
+Sides = Sequence[Mapping[int, Band]]  # of the Transformer and of the LSTM: seed → its good rates
+
+
+def _of_largest(sides: Sides) -> list[float]:
+  """Return the decades by which the largest good rate of the first side is larger, for each seed of both."""
+  both = sorted(sides[0].keys() & sides[1].keys())
+  return [float(np.log10(sides[0][seed].high / sides[1][seed].high)) for seed in both]
+
+
+def _of_width(sides: Sides) -> list[float]:
+  """Return the decades by which the first side's range is wider."""
+  both = sorted(sides[0].keys() & sides[1].keys())
+  widths = [np.log10([side[seed].high / side[seed].low for seed in both]) for side in sides]
+  return (widths[0] - widths[1]).tolist()
+
+
+def _noise(records: Sequence[Row], unigram: float | None, gaps: Callable[[Sides], list[float]]) -> float:
+  """Return the standard error that the test examples give the mean of the gaps."""
+  own = lambda metric: [
+    row
+    for name, block in COMPARED
+    for row in where(records, 'learning_rates', metric, architecture=name, block=block, warmup=0.1)
+  ]
+  lost = own('diverged')
+
+  def statistic(losses: Sequence[Row]) -> float:
+    return float(np.mean(gaps([_good_rates([*losses, *lost], *model, 0.1, unigram) for model in COMPARED])))
+
+  return pairs.noise_of(own('loss'), statistic)
 
 
 def _good_rates(

@@ -1,5 +1,6 @@
 """Claims about how models are trained: amounts of data, order without positions."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,11 +76,11 @@ def data_for_equal_loss(records: Sequence[Row]) -> Verdict:
   points = []
   for architecture in GATED:
     recurrent = _curves(records, architecture)
-    both = sorted(attention.keys() & recurrent.keys())
-    ratios = [r for seed in both if (r := examples_needed(attention[seed], recurrent[seed])) is not None]
-    if len(ratios) > 1:
-      logs = statistics.mean(np.log(ratios).tolist())
-      ratio = Interval(*(float(np.exp(x)) for x in logs))
+    if len(ratios := _ratios(attention, recurrent)) > 1:
+      models = TRANSFORMER, architecture
+      rows = tuned(where(records, 'sample_efficiency', 'loss', architecture=models), 'architecture', 'examples')
+      noise = pairs.noise_of(rows, functools.partial(_mean_log_ratio, architecture=architecture))
+      ratio = pairs.geometric(ratios, noise)
       label = f'examples that the Transformer needs ÷ those of the {architecture}, at equal loss'
       points.append(above(label, ratio, 1.0, unit='×'))
   if not points:
@@ -89,6 +90,19 @@ def data_for_equal_loss(records: Sequence[Row]) -> Verdict:
   return combine(
     points, '; '.join(map(str, points)) + '. Interpolated between the numbers measured, never beyond them.'
   )
+
+
+Curves = Mapping[int, Mapping[float, float]]  # seed → number of examples → test loss
+
+
+def _ratios(transformer: Curves, rnn: Curves) -> list[float]:
+  """Return the examples that the Transformer needs ÷ those of an RNN, for the seeds that reach some loss with both."""
+  both = sorted(transformer.keys() & rnn.keys())
+  return [ratio for seed in both if (ratio := examples_needed(transformer[seed], rnn[seed])) is not None]
+
+
+def _mean_log_ratio(rows: Sequence[Row], architecture: str) -> float:
+  return float(np.mean(np.log(_ratios(_curves(rows, TRANSFORMER), _curves(rows, architecture)))))
 
 
 def examples_needed(transformer: Mapping[float, float], rnn: Mapping[float, float]) -> float | None:

@@ -46,6 +46,8 @@ from tests.comparison.claims.invented import (
   truncation,
 )
 from tests.comparison.claims.invented_devices import CASES as DEVICES
+from tests.comparison.claims.invented_noise import CASES as NOISE
+from tests.comparison.claims.invented_noise import EARLIER as EARLIER_NOISE
 from tests.comparison.claims.invented_real import CASES as REAL
 from tests.comparison.claims.invented_real import EARLIER as EARLIER_REAL
 from tests.comparison.claims.invented_real import noisy
@@ -248,8 +250,8 @@ EARLIER = [
   (53, 1, 'supported', training_bytes(56, 30)),
   (53, 1, 'contradicted', training_bytes(20, 2)),
 ]  # fmt: skip
-CASES += TRIALS + REAL + DEVICES + SPEED
-EARLIER += EARLIER_TRIALS + EARLIER_REAL + SPEED_EARLIER
+CASES += TRIALS + REAL + DEVICES + SPEED + NOISE
+EARLIER += EARLIER_TRIALS + EARLIER_REAL + SPEED_EARLIER + EARLIER_NOISE
 ALL = [row for _, _, records in CASES for row in records]
 
 

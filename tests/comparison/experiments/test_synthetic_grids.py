@@ -48,8 +48,9 @@ def traced(monkeypatch):
   monkeypatch.setattr(grid, 'Trainer', Tracer)
   monkeypatch.setattr(grid.gate, 'admit', lambda variants, **_: (variants, []))
   monkeypatch.setattr(grid, 'score', scores)
-  monkeypatch.setattr(grid, 'scored_test', lambda *_: {name: (value, []) for name, value in scores().items()})
-  monkeypatch.setattr(capability_grids, 'score', scores)
+  of_test = lambda *_: {name: (value, []) for name, value in scores().items()}
+  monkeypatch.setattr(grid, 'scored_test', of_test)
+  monkeypatch.setattr(capability_grids, 'scored_test', of_test)
   monkeypatch.setattr(capacity_map, 'evaluate', scores)
   return made
 

@@ -254,7 +254,8 @@ def claim_44(rows: Sequence[Row]) -> Outcome:
   ratios = [a / b for a, b in pairs(errors, 'transformer_to_lstm', rival).values()]
   if len(ratios) < 2:
     return UNDECIDED if errors else ABSENT
-  return each([at_most('error', estimates.geometric_mean(ratios), 1 - 1e-9, 1.0)])
+  noise = estimates.noise_of_test(of_seeds(errors, 'transformer_to_lstm', rival), of_logarithms=True)
+  return each([at_most('error', estimates.geometric_mean(ratios, noise), 1 - 1e-9, 1.0)])
 
 
 def claim_46(rows: Sequence[Row]) -> Outcome:
@@ -262,13 +263,14 @@ def claim_46(rows: Sequence[Row]) -> Outcome:
   needed = take(rows, 'video_forms', 'training_bytes')
   longest = max(values(needed, 'frames'), default=0)
   memory = {row['form']: row['value'] for row in at(needed, frames=longest)}
-  by_seed = {form: {row['seed']: row['value'] for row in own} for form, own in grouped(errors, _form).items()}
+  by_seed = {form: {row['seed']: row for row in own} for form, own in grouped(errors, _form).items()}
   found, conditions = [], []
   for form in ('factorised', 'hierarchical', 'recurrent_patches'):
     joint, own = by_seed.get('joint', {}), by_seed.get(form, {})
     both = sorted(set(joint) & set(own))
     if len(both) > 1 and form in memory and 'joint' in memory:
-      ratio = estimates.geometric_mean([own[seed] / joint[seed] for seed in both])
+      noise = estimates.noise_of_test([(own[seed], joint[seed]) for seed in both], of_logarithms=True)
+      ratio = estimates.geometric_mean([own[seed]['value'] / joint[seed]['value'] for seed in both], noise)
       share = memory[form] / memory['joint']
       error, bytes_needed = at_most(form, ratio, 1.01), at_most(form, estimates.exact(share), 0.5, 0.8)
       fails = [one for one in (error, bytes_needed) if one.contradicts]

@@ -19,7 +19,7 @@ from tests.independent.verdicts.outcome import (
   number,
 )
 from tests.independent.verdicts.reading import TRANSFORMER, Row, at, chosen_on_validation, grouped, of, take, values
-from tests.independent.verdicts.trials import BySeed, by_seed, more
+from tests.independent.verdicts.trials import BySeed, by_seed, more, noise_of_scores, scored
 
 MARGIN = 0.02  # nats, or of an accuracy
 LEARNED = 0.95  # accuracy of recall
@@ -42,7 +42,10 @@ def claim_13(rows: Sequence[Row]) -> Outcome:
     chosen = chosen_on_validation(take(rows, 'position_encodings', metric, task=task), 'position')
     models = grouped(chosen, lambda row: row['position'])
     if models:
-      every[metric] = {name: {row['seed']: sign * row['value'] for row in own} for name, own in sorted(models.items())}
+      every[metric] = {
+        name: {row['seed']: scored(row) if sign > 0 else -scored(row) for row in own}
+        for name, own in sorted(models.items())
+      }
   if 'loss' not in every or 'accuracy' not in every:
     return ABSENT
   if not any(recalls(accuracy) for accuracy in every['accuracy'].values()):
@@ -90,7 +93,8 @@ def crossing_of(early: Scores, late: Scores) -> list[Regime]:
 def p_more(first: BySeed, second: BySeed, threshold: float) -> float:
   """Return the p-value of "the first has no more than `threshold` more", by Student's t over the seeds of both."""
   both = sorted(set(first) & set(second))
-  return p_value([math.exp(first[seed] - second[seed]) for seed in both], math.exp(threshold), above=True)
+  gaps = [first[seed] - second[seed] for seed in both]
+  return p_value([math.exp(gap) for gap in gaps], math.exp(threshold), above=True, noise=noise_of_scores(gaps))
 
 
 def claim_22_stopped_early(rows: Sequence[Row]) -> Outcome:
@@ -216,7 +220,7 @@ def claim_59(rows: Sequence[Row]) -> Outcome:
   key = lambda row: (row['recurrence'], row['attention_layers'])
   losses, scores = (
     {
-      model: {row['seed']: row['value'] for row in own}
+      model: by_seed(own)
       for model, own in grouped(
         chosen_on_validation(take(rows, 'attention_shares', metric, task=task), 'recurrence', 'attention_layers'), key
       ).items()

@@ -189,12 +189,18 @@ def claim_35_by_slope(rows: Sequence[Row]) -> Outcome:
   plain = at(of(losses, *RECURRENT), block='plain')
   if len(bands) < 2 or not plain or not of(losses, TRANSFORMER):
     return UNDECIDED
-  gaps = _gaps(losses, max(plain, key=validation)['architecture'], bands)
+  rival = max(plain, key=validation)['architecture']
+  gaps = _gaps(losses, rival, bands)
   if len(gaps) < 2:
     return UNDECIDED
-  end = at_least('gap at the end', estimates.mean([gap[-1] for gap in gaps]), 1e-9, 0.01)
-  slopes = [float(np.polyfit(np.log2(bands), gap, 1)[0]) for gap in gaps]
-  growth = at_least('growth for each doubling', estimates.mean(slopes), 1e-9, 0.0)
+  sides = [*at(of(losses, rival), block='plain'), *at(of(losses, TRANSFORMER), block='residual')]
+  seeds = _seeds(losses, rival, bands)
+  judged = [row for row in sides if row['index'] in bands and row['seed'] in seeds]
+  last = lambda some: [gap[-1] for gap in _gaps(some, rival, bands)]
+  slopes = lambda some: [float(np.polyfit(np.log2(bands), gap, 1)[0]) for gap in _gaps(some, rival, bands)]
+  noises = [estimates.noise_of(judged, lambda some, f=f: float(np.mean(f(some)))) for f in (last, slopes)]
+  end = at_least('gap at the end', estimates.mean(last(judged), noises[0]), 1e-9, 0.01)
+  growth = at_least('growth for each doubling', estimates.mean(slopes(judged), noises[1]), 1e-9, 0.0)
   return each([end] if end.contradicts else [end, growth])
 
 
@@ -202,14 +208,21 @@ def _losses(rows: Sequence[Row]) -> list[Row]:
   return chosen_on_validation(take(rows, 'token_index', 'loss'), 'architecture', 'block', 'size')
 
 
-def _gaps(losses: Sequence[Row], rival: str, bands: Sequence[float]) -> list[list[float]]:
-  """Return, for each seed that has all bands of both sides, loss of the plain RNN − that of the Transformer."""
-  sides = [
+def _sides(losses: Sequence[Row], rival: str) -> list[dict[tuple[int, float], float]]:
+  return [
     {(row['seed'], row['index']): row['value'] for row in of(at(losses, block=block), name)}
     for name, block in ((rival, 'plain'), (TRANSFORMER, 'residual'))
   ]
-  keys = set(sides[0]) & set(sides[1])
-  seeds = [seed for seed in values(losses, 'seed') if all((seed, band) in keys for band in bands)]
+
+
+def _seeds(losses: Sequence[Row], rival: str, bands: Sequence[float]) -> list[int]:
+  keys = set.intersection(*(set(side) for side in _sides(losses, rival)))
+  return [seed for seed in values(losses, 'seed') if all((seed, band) in keys for band in bands)]
+
+
+def _gaps(losses: Sequence[Row], rival: str, bands: Sequence[float]) -> list[list[float]]:
+  """Return, for each seed that has all bands of both sides, loss of the plain RNN − that of the Transformer."""
+  sides, seeds = _sides(losses, rival), _seeds(losses, rival, bands)
   return [[sides[0][seed, band] - sides[1][seed, band] for band in bands] for seed in seeds]
 
 

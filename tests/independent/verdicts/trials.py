@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 from tests.independent.verdicts import estimates
 from tests.independent.verdicts.decoding import over_seeds
@@ -27,14 +28,48 @@ MARGIN = 0.02  # nats
 BySeed = Mapping[int, float]
 
 
+class Score(float):
+  """A number with its values on the parts of the test examples, which differences of two of them keep."""
+
+  parts: np.ndarray
+
+  def __new__(cls, value: float, parts: Sequence[float] | np.ndarray = ()) -> 'Score':
+    self = super().__new__(cls, value)
+    self.parts = np.asarray(parts, float)
+    return self
+
+  def __neg__(self) -> 'Score':
+    return Score(-float(self), -self.parts)
+
+  def __sub__(self, other: float) -> 'Score':
+    parts = getattr(other, 'parts', np.zeros(0))
+    return Score(float(self) - float(other), self.parts - parts if len(parts) == len(self.parts) else ())
+
+
+def scored(row: Row) -> Score:
+  return Score(row['value'], row.get('parts') or ())
+
+
 def by_seed(rows: Sequence[Row], **columns: object) -> BySeed:
-  return {row['seed']: row['value'] for row in at(rows, **columns)}
+  return {row['seed']: scored(row) for row in at(rows, **columns)}
+
+
+def noise_of_scores(scores: Sequence[float]) -> float:
+  """Return the standard error of the mean of the parts, each averaged over the scores; 0 where one has no parts."""
+  parts = [getattr(score, 'parts', np.zeros(0)) for score in scores]
+  if not parts or len(parts[0]) < 2 or len({len(own) for own in parts}) > 1:
+    return 0.0
+  return float(stats.sem(np.mean(parts, axis=0)))
+
+
+def mean_of_scores(scores: BySeed) -> Estimate:
+  return estimates.mean(list(scores.values()), noise_of_scores(list(scores.values())))
 
 
 def more(first: BySeed, second: BySeed) -> Estimate | None:
   """Return how much more the first has than the second, seed by seed; None with fewer than two seeds."""
   both = sorted(set(first) & set(second))
-  return estimates.mean([first[seed] - second[seed] for seed in both]) if len(both) > 1 else None
+  return mean_of_scores({seed: first[seed] - second[seed] for seed in both}) if len(both) > 1 else None
 
 
 def claim_8(rows: Sequence[Row]) -> Outcome:
@@ -46,12 +81,12 @@ def claim_8(rows: Sequence[Row]) -> Outcome:
   if not of(far, TRANSFORMER):
     return UNDECIDED
   judged = [name for name in GATED if of(far, name)]
-  if not all(of(near, name) and over_seeds(of(near, name)).high < 0.01 for name in judged):
+  if not all(of(near, name) and mean_of_scores(by_seed(of(near, name))).high < 0.01 for name in judged):
     return UNDECIDED
-  attention = over_seeds(of(far, TRANSFORMER))
+  attention = mean_of_scores(by_seed(of(far, TRANSFORMER)))
   found, learning = [], False
   for name in judged:
-    error = over_seeds(of(far, name))
+    error = mean_of_scores(by_seed(of(far, name)))
     is_lost = error.low > 0.1 and attention.high < 0.01
     open_ = is_lost and still_learns(rows, name, lengths[-1])
     learning = learning or open_
@@ -94,7 +129,7 @@ def claim_15(rows: Sequence[Row]) -> Outcome:
       for clip in (0.0, 1.0):
         side = by_seed(losses, architecture=name, optimizer=optimizer, clip=clip)
         is_lost = not side and at(trials, architecture=name, optimizer=optimizer, clip=clip) and unigram
-        sides.append(dict.fromkeys(range(100), unigram[0]['value']) if is_lost else side)
+        sides.append(dict.fromkeys(range(100), Score(unigram[0]['value'])) if is_lost else side)
       both = sorted(set(sides[0]) & set(sides[1])) if len(sides[0]) < 100 or len(sides[1]) < 100 else []
       gained[name] = {seed: sides[0][seed] - sides[1][seed] for seed in both}
     for name in RECURRENT:
@@ -114,10 +149,31 @@ def claim_16(rows: Sequence[Row]) -> Outcome:
   both = sorted(set(ranges[0]) & set(ranges[1]))
   if len(both) < 2:
     return UNDECIDED
-  largest = [math.log10(ranges[0][seed][1] / ranges[1][seed][1]) for seed in both]
-  width = [math.log10(ranges[0][s][1] / ranges[0][s][0] / (ranges[1][s][1] / ranges[1][s][0])) for s in both]
-  sides = (('largest', largest), ('width', width))
-  return each([at_least(label, estimates.mean(logs), 1e-9, 0.0) for label, logs in sides])
+  own = [
+    at(take(rows, 'learning_rates', metric), warmup=0.1, architecture=name, block=block)
+    for metric in ('loss', 'diverged')
+    for name, block in ((TRANSFORMER, 'residual'), (LSTM, 'plain'))
+  ]
+
+  def decades(losses: Sequence[Row], of_width: bool) -> list[float]:
+    some = [*losses, *own[2], *own[3]]
+    found = [
+      good_rates(some, unigram[0]['value'], architecture=name, block=block)
+      for name, block in ((TRANSFORMER, 'residual'), (LSTM, 'plain'))
+    ]
+    spans = [
+      {seed: math.log10(high / (low if of_width else 1)) for seed, (low, high) in side.items()} for side in found
+    ]
+    return [spans[0][seed] - spans[1][seed] for seed in sorted(set(spans[0]) & set(spans[1]))]
+
+  regimes = []
+  for label, of_width in (('largest', False), ('width', True)):
+    noise = estimates.noise_of(
+      [*own[0], *own[1]], lambda losses, of_width=of_width: float(np.mean(decades(losses, of_width)))
+    )
+    gaps = decades([*own[0], *own[1]], of_width)
+    regimes.append(at_least(label, estimates.mean(gaps, noise), 1e-9, 0.0))
+  return each(regimes)
 
 
 def good_rates(rows: Sequence[Row], unigram: float, **model: object) -> dict[int, tuple[float, float]]:
@@ -255,19 +311,31 @@ def claim_20(rows: Sequence[Row]) -> Outcome:
   every = take(rows, 'sample_efficiency', 'loss')
   if not has_learned(rows):
     return UNDECIDED
-  curves = {}
-  for name, model in grouped(every, lambda row: row['architecture']).items():
-    chosen = chosen_on_validation(model, 'examples')
-    curves[name] = {
-      seed: {row['examples']: row['value'] for row in at(chosen, seed=seed)} for seed in values(chosen, 'seed')
-    }  # fmt: skip
+  chosen = {
+    name: chosen_on_validation(model, 'examples')
+    for name, model in grouped(every, lambda row: row['architecture']).items()
+  }
   found = []
   for name in GATED:
-    attention, own = curves.get(TRANSFORMER, {}), curves.get(name, {})
-    needed = [examples_ratio(attention[seed], own[seed]) for seed in attention if seed in own]
-    ratios = [ratio for ratio in needed if ratio is not None]
-    found += [at_least(name, estimates.geometric_mean(ratios), 1.0)] if len(ratios) > 1 else []
-  return each(found) if found or curves.get(TRANSFORMER) else ABSENT
+    both = [*chosen.get(TRANSFORMER, []), *chosen.get(name, [])]
+    ratios = ratios_of_examples(both, name)
+    noise = estimates.noise_of(both, lambda some, name=name: float(np.mean(np.log(ratios_of_examples(some, name)))))
+    found += [at_least(name, estimates.geometric_mean(ratios, noise), 1.0)] if len(ratios) > 1 else []
+  return each(found) if found or chosen.get(TRANSFORMER) else ABSENT
+
+
+def ratios_of_examples(rows: Sequence[Row], name: str) -> list[float]:
+  """Return the ratio of each seed that reaches some loss with the Transformer and with another model."""
+  curves = [
+    {seed: {row['examples']: row['value'] for row in own} for seed, own in grouped(of(rows, model), _seed).items()}
+    for model in (TRANSFORMER, name)
+  ]
+  needed = [examples_ratio(curves[0][seed], curves[1][seed]) for seed in curves[0] if seed in curves[1]]
+  return [ratio for ratio in needed if ratio is not None]
+
+
+def _seed(row: Row) -> int:
+  return row['seed']
 
 
 def examples_ratio(first: Mapping[float, float], second: Mapping[float, float]) -> float | None:
