@@ -26,7 +26,8 @@ def loaded() -> Loaded:
 @pytest.fixture
 def written(loaded, monkeypatch):
   """Return what `--mode=generate` prints with this model."""
-  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step: loaded)
+  monkeypatch.setattr(generation.rebuilding, 'without_data', lambda folder: None)
+  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step, rebuilt: loaded)
 
   def run(*prompts: str, **flags) -> str:
     out = io.StringIO()

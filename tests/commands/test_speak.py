@@ -43,7 +43,8 @@ def writer():
 def generate(speaker, recogniser, writer, monkeypatch, tmp_path, capsys):
   """Return what is printed; W is the workdir of a model of samples, F of frames, R of the recogniser."""
   models = {str(tmp_path / name): model for name, model in (('W', speaker), ('F', writer), ('R', recogniser))}
-  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step=None: models[str(workdir)])
+  monkeypatch.setattr(generation.rebuilding, 'without_data', lambda folder: None)
+  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step=None, rebuilt=None: models[str(workdir)])
 
   def run(workdir, *prompts, **flags):
     generation.main(str(tmp_path / workdir), prompt=prompts, **flags)
@@ -135,7 +136,8 @@ def test_what_makes_no_sense_is_one_line_and_writes_nothing(generate, tmp_path, 
 
 def test_a_task_of_text_writes_no_sounds(monkeypatch):
   loaded = load('language', length=16)
-  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step=None: loaded)
+  monkeypatch.setattr(generation.rebuilding, 'without_data', lambda folder: None)
+  monkeypatch.setattr(generation.workdirs, 'load', lambda workdir, step=None, rebuilt=None: loaded)
   with pytest.raises(InputError, match=r'--output=a has no meaning with the task Language'):
     generation.main('W', prompt=['The'], output='a')
 
