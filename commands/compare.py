@@ -215,12 +215,21 @@ def publish(
   rows = records.select(of_article(records.read_all(folder), article), scale)
   page = pages.assemble(rows, numbers, article)
   print(pages.verdict_table(page) + '\n')
+  try:
+    written = _written(page, folder, kind)
+  except OSError as error:
+    why = 'there is a file of that name' if isinstance(error, FileExistsError) else error.strerror
+    sys.exit(f'error: {error.filename or folder} cannot be written: {why}; the records are kept')
+  for path in written:
+    print(path.resolve())
+
+
+def _written(page: Any, folder: pathlib.Path, kind: str | None) -> list[pathlib.Path]:
+  """Write what `publish` says, and return the files to look at. Raises OSError."""
+  from comparison import report as pages
+
   if kind in ('latex', 'csv', 'json'):
-    written = pages.exports.write(page, folder, kind)
-    if kind == 'latex':
-      written += pages.exports.write_figures(page, folder)
-    for path in written:
-      print(path.resolve())
-    return
+    tables = pages.exports.write(page, folder, kind)
+    return [*tables, *(pages.exports.write_figures(page, folder) if kind == 'latex' else ())]
   paths = pages.write(page, folder)
-  print((paths.markdown if kind == 'markdown' else paths.html).resolve())
+  return [paths.markdown if kind == 'markdown' else paths.html]

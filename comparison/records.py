@@ -12,6 +12,8 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from seqmodels.errors import InputError
+
 Row = dict[str, Any]
 
 # Suffix of the metric of models trained with the FLOPs of another, to keep them apart from those trained with as many
@@ -162,6 +164,8 @@ def read_all(workdir: pathlib.Path, *, quiet: bool = False) -> list[Row]:
   """
   found = []
   for path in sorted(workdir.glob('records*.jsonl')):
+    if path.is_dir():
+      raise InputError(f'{path} is a folder; records are files')
     rows, left_out = parse(path, COMPARED)
     if not quiet:
       say(path, left_out)

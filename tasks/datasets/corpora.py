@@ -258,7 +258,13 @@ def _texts(dataset: str, unit: str) -> Texts:
 
 def _characters(dataset: str, text: bytes) -> str:
   if dataset != 'ptb':
-    return text.decode()
+    try:
+      return text.decode()
+    except UnicodeDecodeError as error:
+      byte, place = text[error.start], error.start
+      raise InputError(
+        f'the text of {dataset} is not UTF-8: byte 0x{byte:02x} at {place:,}; task.unit=byte reads it all the same'
+      ) from error
   # The usual character version: words joined by `_`, a new line after each sentence (Mikolov et al. 2012).
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
 

@@ -26,8 +26,8 @@ def read(path: pathlib.Path, needed: str) -> list[str]:
 def numbers(option: str, value: str) -> tuple[int, int]:
   """Return the places of two columns, which an option names by their numbers: `auto` is `1-2`."""
   found = ['1', '2'] if value == 'auto' else value.split('-')
-  if len(found) != 2 or not all(number.isdecimal() and int(number) > 0 for number in found):
-    raise InputError(f'{option}={value!r} must name the columns of a table by their numbers, as 1-2 or 2-1, or be auto')
+  if len(set(found)) != 2 or not all(number.isdecimal() and int(number) > 0 for number in found):
+    raise InputError(f'{option}={value!r} must name two columns of a table by their numbers, as 1-2 or 2-1, or be auto')
   return int(found[0]) - 1, int(found[1]) - 1
 
 

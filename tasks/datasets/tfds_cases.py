@@ -63,7 +63,10 @@ def texts(dataset: str) -> dict[str, tuple[list[str], list[str]]]:
   classes = dict(tfds_prepared.leaves(builder.info.features))[label].names
   found = {}
   for split, examples in tfds_prepared.splits(dataset, builder).items():
-    rows = [(int(tfds_prepared.at(row, label)), tfds_prepared.text(row, feature).decode()) for row in examples]
+    rows = [
+      (int(tfds_prepared.at(row, label)), tfds_prepared.decoded(row, feature, split, number))
+      for number, row in enumerate(examples)
+    ]
     found[split] = [classes[number] if number >= 0 else '' for number, _ in rows], [text for _, text in rows]
   return found
 

@@ -99,7 +99,9 @@ def pairs(dataset: str, pair: str) -> dict[str, tuple[list[str], list[str]]]:
   found = {}
   for split, examples in splits(dataset, builder).items():
     rows = list(examples)
-    sources, targets = ([' '.join(text(row, side).decode().split()) for row in rows] for side in sides)
+    sources, targets = (
+      [' '.join(decoded(row, side, split, number).split()) for number, row in enumerate(rows)] for side in sides
+    )
     found[split] = (sources, targets)
   return found
 
@@ -157,6 +159,15 @@ def text(row: Any, name: str) -> bytes:
   """Return the text of a feature of `text_features`."""
   value = at(row, name)
   return value if isinstance(value, bytes) else str(value).encode()
+
+
+def decoded(row: Any, name: str, split: str, number: int) -> str:
+  """Return the text of a feature. Raises InputError that names the example where it is not UTF-8."""
+  try:
+    return text(row, name).decode()
+  except UnicodeDecodeError as error:
+    byte = error.object[error.start]
+    raise InputError(f'example {number} of {split}: {name} is not UTF-8: byte 0x{byte:02x} at {error.start}') from error
 
 
 def splits(dataset: str, builder: Any) -> dict[str, Iterator[Any]]:

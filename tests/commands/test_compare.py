@@ -34,6 +34,16 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
   assert 'not judged' in verdicts['12']
   assert 'not measured here' in verdicts['47']
 
+  (tmp_path / 'report.md').unlink()
+  (tmp_path / 'report.md').mkdir()
+  (tmp_path / 'tables').write_text('')
+  for kind, name, why in ((None, 'report.md', 'Is a directory'), ('csv', 'tables', 'there is a file of that name')):
+    with pytest.raises(SystemExit, match=rf'{name} cannot be written: {why}; the records are kept$'):
+      compare.report(str(tmp_path), kind=kind)
+  (tmp_path / 'records-0-of-2.jsonl').mkdir()
+  with pytest.raises(InputError, match=r'records-0-of-2.jsonl is a folder; records are files'):
+    compare.report(str(tmp_path))
+
 
 @pytest.mark.parametrize(
   ('arguments', 'words'),

@@ -9,7 +9,7 @@ import pytest
 
 import tasks
 from seqmodels.errors import InputError
-from tasks.datasets import source, tfds_prepared
+from tasks.datasets import corpora, source, tfds_prepared
 from tasks.identity import check_identity
 
 # TFDS and its dependencies, on import.
@@ -174,6 +174,14 @@ def test_labelled_texts_are_the_input_of_the_builder(settings):
     ('tfds:sentences', 'must have one label'), ('tfds:images', 'it has none'), ('tfds:reviews#label', 'its texts'),
   ):  # fmt: skip
     assert message in refusal('text_classification', dataset)
+
+
+def test_text_that_is_not_utf8_is_one_line():
+  row = {'text': b'good \xff'}
+  with pytest.raises(InputError, match=r'^example 7 of train: text is not UTF-8: byte 0xff at 5$'):
+    tfds_prepared.decoded(row, 'text', 'train', 7)
+  with pytest.raises(InputError, match=r'^the text of tfds:a is not UTF-8: byte 0xff at 5; task\.unit=byte reads it'):
+    corpora._characters('tfds:a', row['text'])
 
 
 def test_a_curve_and_an_image_are_read_step_by_step():

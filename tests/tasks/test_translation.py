@@ -321,7 +321,7 @@ def test_files_that_do_not_fit_together_are_one_line(tmp_path):
   assert 'a.en is empty: 0 bytes; pairs of sentences are needed' in refusal(where, pair='de-en')
   write(tmp_path / 'a.tsv', ['a\tb'])
   assert 'has tables and other files' in refusal(where, pair='de-en')
-  assert 'must name the columns of a table by their numbers' in refusal(tmp_path / 'a.tsv', pair='de-en')
+  assert 'must name two columns of a table by their numbers' in refusal(tmp_path / 'a.tsv', pair='de-en')
 
 
 @pytest.mark.parametrize(
