@@ -141,7 +141,7 @@ def report(
 ) -> None:
   """Write the verdicts and pages of a workdir again, from its records alone."""
   folder, judged = pathlib.Path(workdir), chosen_article(article)
-  if not of_article(records.read_all(folder), judged):
+  if not of_article(read_all(folder), judged):
     raise InputError(
       f'--workdir={workdir} holds no records{" of this article" if judged.option else ""}; run --mode=compare '
       f'--scale=laptop{judged.option} --workdir={workdir} first'
@@ -206,13 +206,21 @@ def writable(workdir: str) -> pathlib.Path:
   return folder
 
 
+def read_all(folder: pathlib.Path) -> list[records.Row]:
+  """Return the records of a comparison. Raises InputError for a file that cannot be read."""
+  try:
+    return records.read_all(folder)
+  except OSError as error:
+    raise InputError(f'{error.filename or folder} cannot be read: {error.strerror}') from error
+
+
 def publish(
   folder: pathlib.Path, numbers: Sequence[int], article: Article, scale: str | None = None, kind: str | None = None
 ) -> None:
   """Judge the claims, write report.md and report.html or the tables as `kind`, and print the verdicts."""
   from comparison import report as pages  # imports matplotlib
 
-  rows = records.select(of_article(records.read_all(folder), article), scale)
+  rows = records.select(of_article(read_all(folder), article), scale)
   page = pages.assemble(rows, numbers, article)
   print(pages.verdict_table(page) + '\n')
   try:

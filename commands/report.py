@@ -3,7 +3,7 @@
 import pathlib
 
 from commands import compare, sweep
-from comparison import articles, records
+from comparison import articles
 from seqmodels.errors import InputError, unknown
 from training import goodput
 
@@ -26,7 +26,7 @@ def report(workdir: str, format: str | None = None, article: str | None = None) 
     if article:
       raise InputError(f'--article={article} has no effect: --workdir={workdir} is of a sweep, not of a comparison')
     sweep.report(folder, format)
-  elif records.read_all(folder):
+  elif compare.read_all(folder):
     compare.report(workdir, kind=format, article=article or articles.FIRST)
   elif ledger.exists() and (given := f'--format={format}' if format else f'--article={article}' if article else ''):
     raise InputError(f'{given} has no effect: --workdir={workdir} is of a training run, not of a comparison')

@@ -12,8 +12,6 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from seqmodels.errors import InputError
-
 Row = dict[str, Any]
 
 # Suffix of the metric of models trained with the FLOPs of another, to keep them apart from those trained with as many
@@ -160,12 +158,10 @@ def read_all(workdir: pathlib.Path, *, quiet: bool = False) -> list[Row]:
   """Return the records of a comparison: `records.jsonl` and the files of its shards.
 
   Rows that are not of a comparison, or not in the form of their metric's other rows, are left out with their cells;
-  unless `quiet`, how many and why is logged.
+  unless `quiet`, how many and why is logged. Raises OSError.
   """
   found = []
   for path in sorted(workdir.glob('records*.jsonl')):
-    if path.is_dir():
-      raise InputError(f'{path} is a folder; records are files')
     rows, left_out = parse(path, COMPARED)
     if not quiet:
       say(path, left_out)

@@ -41,7 +41,7 @@ def test_a_comparison_runs_once_and_is_reported_from_its_records(tmp_path, capsy
     with pytest.raises(SystemExit, match=rf'{name} cannot be written: {why}; the records are kept$'):
       compare.report(str(tmp_path), kind=kind)
   (tmp_path / 'records-0-of-2.jsonl').mkdir()
-  with pytest.raises(InputError, match=r'records-0-of-2.jsonl is a folder; records are files'):
+  with pytest.raises(InputError, match=r'records-0-of-2.jsonl cannot be read: Is a directory'):
     compare.report(str(tmp_path))
 
 
