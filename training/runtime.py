@@ -156,8 +156,8 @@ def _log_to_stderr() -> None:
   """Log to stderr; what libraries log does not show: what matters of it is raised too."""
   if not log.handlers:
     log.addHandler(StderrHandler())
-    log.setLevel(logging.INFO)
     log.propagate = False
+  log.setLevel(logging.INFO)  # also after a program of the same process that logs less
   for name in ('absl', 'asyncio'):  # asyncio: of several reads of a damaged checkpoint, the first error is raised
     logging.getLogger(name).setLevel(logging.CRITICAL)
 

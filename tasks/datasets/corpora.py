@@ -211,7 +211,7 @@ def tokenizer_of(kept: Mapping[str, Any]) -> Tokenizer:
 
 
 def _of_words(
-  unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int, kept: Sequence[str] | None
+  unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int, kept: Sequence[str] | None = None
 ) -> Corpus:
   vocabulary = tuple(kept) if kept else vocabulary_of(words.split(texts['train']), words.unknown, size)
   tokenizer = WordTokenizer(vocabulary, words)
