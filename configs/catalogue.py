@@ -142,10 +142,9 @@ def _set_below(module: str, table: str) -> dict[str, ast.expr]:
   """Return the entries that a module sets one by one."""
   found = {}
   for node in _tree(module).body:
-    target = node.targets[0] if isinstance(node, ast.Assign) else None
-    if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == table:
-      assert isinstance(node, ast.Assign)
-      found[ast.literal_eval(target.slice)] = node.value
+    match node:
+      case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name), slice=key)]) if name == table:
+        found[ast.literal_eval(key)] = node.value
   return found
 
 

@@ -41,7 +41,7 @@ class Text(NamedTuple):
 class Classes(NamedTuple):
   """Hold what a model read, the names of the classes with their probabilities, and which one is true.
 
-  given: a text, a series, or an image of pixels in [0, 1], each told by its type and `is_image`.
+  given: a text, a series, or with `is_image` an image of pixels in [0, 1].
   """
 
   given: str | Float[np.ndarray, 't n']

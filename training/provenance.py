@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from seqmodels.kernels.cpu import library
+from seqmodels.kernels import provenance as kernels
 
 
 def machine_identity() -> dict[str, Any]:
@@ -22,7 +22,7 @@ def machine_identity() -> dict[str, Any]:
     'device_kind': device_kind(),
     'devices': jax.device_count(),
     'host': hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
-    'versions': {**package_versions(), **kernels()},
+    'versions': {**package_versions(), **kernels.versions(jax.default_backend())},
     'flags': compiler_flags(),
     'commit': commit(),
   }
@@ -48,12 +48,6 @@ def package_versions() -> dict[str, str]:
   """Return the versions that decide the numbers."""
   packages = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy')}
   return {'python': platform.python_version(), **packages}
-
-
-def kernels() -> dict[str, str]:
-  """Return the version of the C++ kernels, a hash of their sources; empty where they are not in use."""
-  version = library.version() if jax.default_backend() == 'cpu' else None
-  return {} if version is None else {'C++ kernels': version}
 
 
 def compiler_flags() -> str:

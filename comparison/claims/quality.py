@@ -201,7 +201,7 @@ def _trials(quality: Quality, records: Sequence[Row]) -> Row:
 
 
 def _trained(quality: Quality, records: Sequence[Row], key: Key, trials: Row) -> int:
-  """Return how many trainings a model had, as told by the row `trials`, or else those that have rows of their own."""
+  """Return the number of trainings behind a model: as the row `trials` says, else by the rows of each training."""
   mine = [row for row in where(records, quality.experiment, quality.metric) if _key(row) == key]
   return int(trials['value']) if trials else len({(row.get('learning_rate'), row.get('seed')) for row in mine})
 

@@ -11,7 +11,7 @@ import numpy as np
 from comparison.experiments import gate
 from comparison.experiments.base import REFERENCES, Cell, Row, Scale
 from comparison.experiments.grid import Score, Trials
-from comparison.experiments.trained import Trial, equal_flops, has_second_budget, metric, score, updates
+from comparison.experiments.trained import Trial, by_accuracy, equal_flops, has_second_budget, metric, score, updates
 from comparison.experiments.training_grids import common
 from comparison.experiments.variants import Variant, columns
 from seqmodels.models import Model
@@ -23,7 +23,6 @@ LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 ENCODINGS = ('rotary', 'none', 'alibi', 't5')  # of the Transformer
 INPUT = 16  # components of the random inputs
 LEAST = 1e-45  # the smallest number that float32 has
-OF_LOSS = 1e-4  # of a nat of loss, beside an accuracy of 1: breaks ties between models that recall everything
 
 
 class Reach(Trials):
@@ -95,7 +94,7 @@ class Reach(Trials):
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
     found = [score(model, trial.params, at_end(task, length), 'validation') for length in lengths(cell)]
-    return float(np.mean([one['accuracy'] - OF_LOSS * one['loss'] for one in found]))
+    return float(np.mean([by_accuracy(scores) for scores in found]))
 
   def rows_of(self, model: Model, run: Trial, task: Task, cell: Cell) -> Iterable[tuple[str, Score]]:
     yield from self.of_trial(model, run, task, cell).items()

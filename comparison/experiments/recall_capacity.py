@@ -6,7 +6,7 @@ from typing import cast
 
 from comparison.experiments.base import Cell, Row, Scale
 from comparison.experiments.grid import Score, Trials, tuning_seeds
-from comparison.experiments.trained import Trial, score
+from comparison.experiments.trained import Trial, by_accuracy, score
 from comparison.experiments.training_grids import common
 from comparison.experiments.variants import Variant
 from seqmodels.models import Model
@@ -15,7 +15,6 @@ from tasks.recall import Recall
 
 RECALLED = 0.95  # accuracy with which a wider model is not tried; of attention, which is expected to recall everything:
 RECALLED_BY_ATTENTION = 0.99
-OF_LOSS = 1e-4  # of a nat of loss, beside an accuracy of 1: breaks ties between models that recall everything
 MIXERS = (('lstm', 'residual'), ('gru', 'residual'), ('linear_transformer', ''), ('gated_deltanet', ''), ('mamba2', ''))
 
 
@@ -84,8 +83,7 @@ class RecallCapacity(Trials):
     )
 
   def selection(self, model: Model, trial: Trial, task: Task, cell: Cell) -> float:
-    found = score(model, trial.params, task, 'validation')
-    return found['accuracy'] - OF_LOSS * found['loss']
+    return by_accuracy(score(model, trial.params, task, 'validation'))
 
   def rows_of(self, model: Model, run: Trial, task: Task, cell: Cell) -> Iterable[tuple[str, Score]]:
     yield from self.of_trial(model, run, task, cell).items()

@@ -13,6 +13,7 @@ from comparison.articles.transformer_vs_rnn.gigabytes import (
   CARD,
   CENTRE,
   FRAMES,
+  KNOWN,
   PATCHES,
   STORED,
   TRANSFORMER_FORMS,
@@ -278,7 +279,8 @@ CLAIMS = (
     ('training_bytes',),
     hundreds_of_frames,
     (BYTES,),
-    revised='version 2 judges the leanest exact form too, as claim 48 does; version 1 judged stored scores alone',
+    revised='version 2 judges the leanest exact form too, as claim 48 does; version 1 judged stored scores alone; '
+    f'{KNOWN}',
     words='"Standard transformers are impractical—attention over hundreds of high-dimensional frames exceeds memory '
     'limits"',
     since=REVIEWED,

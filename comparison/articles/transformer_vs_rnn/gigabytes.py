@@ -20,6 +20,8 @@ TRUNCATED = 'truncated'
 SHORTEST, LONGEST = 1024, 131_072  # tokens that are asked about
 FRAMES, PATCHES = 256, 64
 VIDEO = FRAMES * PATCHES  # tokens
+# Of rules that were rewritten.
+KNOWN = 'a compiler gives the same bytes each time, so that most of them were known when the rule was rewritten'
 
 ByLength = dict[float, float]  # tokens → GB of a training step on one sequence
 

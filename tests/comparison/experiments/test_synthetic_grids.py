@@ -13,6 +13,7 @@ from comparison.experiments import (
   reach,
   recall_capacity,
   token_index,
+  trained,
 )
 from comparison.experiments.capability_grids import pattern
 from comparison.experiments.optimisation_grids import DRAWS, OF_RNNS, OF_TRANSFORMERS, settings_of
@@ -252,7 +253,7 @@ def test_reach_has_each_encoding_and_others_have_their_own():
 def test_models_that_recall_everything_are_told_apart_by_their_loss(untrained, monkeypatch):
   monkeypatch.setattr(reach, 'score', lambda *_: {'accuracy': 1.0, 'loss': 0.5})
   _, rows, _ = run('reach', untrained, 0)
-  assert {row['selection'] for row in rows if 'selection' in row} == {1 - reach.OF_LOSS * 0.5}
+  assert {row['selection'] for row in rows if 'selection' in row} == {1 - trained.OF_LOSS * 0.5}
 
 
 @pytest.mark.parametrize(('wide', 'widths'), [(8, [8, 12]), (16, [8, 12, 16]), (99, [8, 12, 16, 24])])
