@@ -44,19 +44,19 @@ class Reach(Trials):
         'farthest': 32, 'length': 16, 'factors': [1, 2], 'batch': 32, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1],
         'size': 6e3,
       },
-      {'farthest': 256, 'length': 32, 'factors': [0.5, 1, 2, 4], 'steps': 300, 'seeds': [0, 1, 2], 'size': 25e3},
+      {'farthest': 256, 'length': 32, 'factors': [0.5, 1, 2, 4], 'steps': 300, 'seeds': [0, 1], 'size': 25e3},
       {
         'farthest': 1000, 'length': 64, 'factors': [0.5, 1, 2, 4, 8], 'steps': 1500, 'rates': [1e-3, 3e-3, 1e-2, 3e-2],
         'seeds': [0, 1, 2, 3, 4], 'tuning_seeds': [0],
       },
       {'steps': 4000, 'tuning_seeds': [0, 1]},
     )  # fmt: skip
-    few = {'smoke': 1, 'laptop': 2}
-    encodings = ('rotary', 'alibi')[: few[scale]] if scale in few else ENCODINGS
+    is_short = scale in ('smoke', 'laptop')
+    encodings = {'smoke': ('rotary',), 'laptop': ('rotary', 'alibi')}.get(scale, ENCODINGS)
     attention = [{'architecture': 'transformer', 'position': name} for name in encodings]
-    recurrent = [{'architecture': name, 'position': ''} for name in ('lstm', 'gru', 'rnn')[: few.get(scale, 3)]]
+    recurrent = [{'architecture': name, 'position': ''} for name in ('lstm', 'gru', 'rnn')[: 1 if is_short else 3]]
     cells = [{'block': '', **shared, **variant} for variant in (*attention, *recurrent)]
-    if scale in few:
+    if is_short:
       return cells
     return cells + [
       {'block': '', **shared, **variant, **budget}
