@@ -43,7 +43,7 @@ class RecallCapacity(Trials):
       },
       {
         'pairs': 16, 'tested': [4, 8, 16], 'vocabulary': 64, 'length': 64, 'widths': [8, 16, 32, 64], 'steps': 4000,
-        'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'tuning_seeds': [0],
+        'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2], 'tuning_seeds': [0],
       },
       {
         'pairs': 64, 'tested': [4, 8, 16, 32, 64], 'vocabulary': 512, 'length': 256,

@@ -10,6 +10,7 @@ from comparison import records
 from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.base import SCALES, Experiment
 from seqmodels.errors import InputError
+from seqmodels.kernels.cpu import library
 from training import provenance
 from training.files import Lock, WriteError
 
@@ -54,11 +55,11 @@ def test_a_new_version_is_run_again_and_replaces_the_old_rows(tmp_path):
 
 
 def test_rows_tell_kernels_apart_and_their_cells_are_not_run_again(tmp_path, monkeypatch):
-  monkeypatch.setattr(provenance.library, 'version', lambda: 'aaa')
+  monkeypatch.setattr(library, 'version', lambda: 'aaa')
   run(Counting(), tmp_path, only={'i': [0]})
-  monkeypatch.setattr(provenance.library, 'version', lambda: 'bbb')
+  monkeypatch.setattr(library, 'version', lambda: 'bbb')
   assert run(Counting(), tmp_path) == (9, 1, 0)
-  monkeypatch.setattr(provenance.library, 'version', lambda: None)
+  monkeypatch.setattr(library, 'version', lambda: None)
   assert 'C++ kernels' not in provenance.machine_identity()['versions']
   found = [row['versions'].get('C++ kernels') for row in records.read_all(tmp_path) if row['metric'] == 'm']
   assert found == ['aaa'] + 9 * ['bbb']
