@@ -92,7 +92,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
     targets.table(records),
   )
   first = tuple(table for table in leading if table.rows)
-  about = (*header(records), *left_out(scale if records else '', (claim for claim, _ in judged)))
+  about = (*header(records), *left_out(scale if records else '', sections))
   return Page(article, about, first, sections, rest, failures, *beside, absent, records)
 
 
@@ -111,9 +111,10 @@ def command(article: Article, claim: Claim, scale: str) -> str:
   return f'python main.py --mode=compare --scale={chosen}{article.option} --claims={claim.number} --workdir=W'
 
 
-def left_out(scale: str, claims: Iterable[Claim]) -> tuple[tuple[str, str], ...]:
+def left_out(scale: str, sections: Iterable[Section]) -> tuple[tuple[str, str], ...]:
   """Return the line of a header that says which claims a scale leaves out; none if it measures all of them."""
-  numbers = [str(claim.number) for claim in claims if scale == 'laptop' and claim.from_scale != scale]
+  missing_ones = (section.claim for section in sections if section.need is not None)
+  numbers = [str(claim.number) for claim in missing_ones if scale == 'laptop' and claim.from_scale != scale]
   if not numbers:
     return ()
   words = f'{scale} measures a fixed subset of the experiments; claims measured from overnight on: {", ".join(numbers)}'
