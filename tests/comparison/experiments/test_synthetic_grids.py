@@ -115,10 +115,10 @@ def test_cells_with_memory_and_without_train_on_the_same_tokens():
   assert not np.array_equal(read[0][0].inputs, read[0][1].inputs)
 
 
-def test_states_differ_and_parameters_do_not(untrained):
+def test_states_differ_and_parameters_do_not(traced):
   bytes_, parameters = set(), set()
   for number in range(4):
-    _, rows, _ = run('state_sizes', untrained, number, 'overnight')
+    _, rows, _ = run('state_sizes', traced, number, 'overnight')
     bytes_.add(rows[0]['state_bytes'])
     parameters.add(rows[0]['parameters'])
   assert len(bytes_) == 4
