@@ -161,11 +161,10 @@ HOMES: dict[str, dict[str, str | None]] = {
 @pytest.mark.parametrize('home', HOMES)
 def test_modes_work_whatever_the_home(home, tmp_path):
   environment = {'JAX_COMPILATION_CACHE_DIR': None, 'MPLCONFIGDIR': str(tmp_path / 'plots'), **HOMES[home]}
-  for arguments in (
-    ['--mode=train', f'--config={SMALL},steps=1', f'--workdir={tmp_path}/W'],
-    ['--mode=generate', f'--workdir={tmp_path}/W', '--prompt=a', '--length=2'],
-    ['--mode=list'],
-  ):
+  modes = [['--mode=train', f'--config={SMALL},steps=1', f'--workdir={tmp_path}/W'], ['--mode=list']]
+  if home == 'nothing at all':  # what lacks most; start-up is that of training
+    modes.append(['--mode=generate', f'--workdir={tmp_path}/W', '--prompt=a', '--length=2'])
+  for arguments in modes:
     done = run(*arguments, **environment)
     assert done.returncode == 0, done.stderr
     assert 'Traceback' not in done.stderr

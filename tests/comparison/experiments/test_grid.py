@@ -235,7 +235,8 @@ def found():
 @pytest.mark.parametrize('experiment', [e for e in EXPERIMENTS.values() if isinstance(e, Trials)], ids=lambda e: e.name)
 def test_every_size_can_be_met_by_every_architecture(experiment, found):
   sizes, specs = {}, {}
-  for cell in (cell for scale in SCALES for cell in experiment.cells(scale) if 'size' in cell):
+  # Those of smoke runs are built where such runs are tested.
+  for cell in (cell for scale in SCALES if scale != 'smoke' for cell in experiment.cells(scale) if 'size' in cell):
     sizes[cell['architecture'], cell['block'], cell['size'], cell['depth']] = cell
   missing = 0
   for cell in sizes.values():
