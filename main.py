@@ -18,6 +18,9 @@
 --config=configs/<task>.py:<architecture>[,key=value…] makes a config; --config.<section>.<field>=value sets a field.
 Training in a workdir that holds checkpoints continues from the newest. --mode=report shows the verdicts of a
 comparison, the table of a sweep, or where the time of a run went. --mode=list names all there is to choose from.
+
+The exit code is 0; 1 where a run fails, no cell or trial succeeds, or a plan does not fit; 2 for bad input; 128 + the
+number of a signal.
 """
 
 import sys

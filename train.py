@@ -20,7 +20,7 @@ import seqmodels
 from commands import interrupts
 from seqmodels.models import sizing
 from seqmodels.notation import Params
-from training import cache, exports, files, goodput, loop, processes, profiling, run_files, writers
+from training import cache, exports, files, goodput, kinds, loop, processes, profiling, run_files, writers
 from training import workdir as workdirs
 from training.evaluate import possible_evaluations, say_left_out
 from training.goodput import Ledger
@@ -98,6 +98,7 @@ def train(
 
 def build(config: Any, folder: pathlib.Path, profile: tuple[int, int] | None = None) -> tuple[Run, Params | None]:
   """Return the run, and the parameters that it starts from where a file has them. Raises InputError."""
+  kinds.check(folder, kinds.RUN)
   run = build_run(config, workdir=folder)
   profiling.check(profile, run.settings.steps)
   writers.check_installed(run.settings.writers)
@@ -113,7 +114,9 @@ def fingerprint(config: Any) -> dict[str, Any]:
 def held_folder(folder: pathlib.Path) -> Iterator[None]:
   """Hold the lock of the folder in the first process, for all of them."""
   with contextlib.ExitStack() as stack:
-    processes.agreed('workdir', lambda: stack.enter_context(files.Lock(folder)) if processes.is_first() else None)
+    processes.agreed(
+      'workdir', lambda: stack.enter_context(files.Lock(folder, kinds.RUN)) if processes.is_first() else None
+    )
     yield
 
 

@@ -1,7 +1,6 @@
 """--mode=compare: run experiments, judge their records, write the pages."""
 
 import importlib
-import os
 import pathlib
 import sys
 from collections.abc import Collection, Sequence
@@ -13,8 +12,7 @@ from comparison.claims import judging
 from comparison.claims.article import Article
 from configs import catalogue, named
 from seqmodels.errors import InputError, one_line, shown, unknown
-
-SPACE = 'space.json'  # in the workdir of a sweep
+from training import files, kinds
 
 
 def main(
@@ -51,10 +49,8 @@ def main(
 
   from comparison.experiments import runner  # imports JAX, which takes seconds
   from training import cache
-  from training.files import WriteError
 
-  if (pathlib.Path(workdir) / SPACE).exists():
-    raise InputError(f'--workdir={workdir} is of a sweep; use another workdir')
+  kinds.check(pathlib.Path(workdir), kinds.COMPARISON)
   folder = writable(workdir)
   cache.counts.start()
   for without, words in (
@@ -75,10 +71,11 @@ def main(
       article=mark(judged),
       brought=tuple(judged.brings),
     )
-  except WriteError as error:
+  except files.WriteError as error:
     sys.exit(f'error: {error}; the cells measured before are kept')
   print(f'{tally.run} cells run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder, numbers, judged, scale)
+  leave_if_all_failed(tally, 'cells')
 
 
 def requested(
@@ -196,14 +193,16 @@ def chosen_claims(claims: Sequence[int] | None, article: Article) -> list[int]:
 def writable(workdir: str) -> pathlib.Path:
   """Return the folder, made if it was missing; InputError if it cannot be written."""
   folder = pathlib.Path(workdir)
-  try:
+  files.check_writable('workdir', workdir, folder)
+  with files.writing(f'--workdir={workdir}'):
     folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
-    raise InputError(f'--workdir={workdir} cannot be written: {reason}') from error
-  if not os.access(folder, os.W_OK):
-    raise InputError(f'--workdir={workdir} cannot be written: permission denied')
   return folder
+
+
+def leave_if_all_failed(tally: Any, units: str) -> None:
+  """Exit with 1 where all cells of a command have failed and none had finished before."""
+  if tally.failed and not (tally.run or tally.skipped):
+    sys.exit(f'error: all {tally.failed} {units} failed; their lines above say why')
 
 
 def read_all(folder: pathlib.Path) -> list[records.Row]:

@@ -3,7 +3,7 @@
 import pathlib
 
 from seqmodels.errors import InputError
-from training import exports
+from training import exports, files
 from training import workdir as workdirs
 
 
@@ -15,6 +15,10 @@ def main(workdir: str, *, output: str, step: int | None = None) -> None:
   path = pathlib.Path(output)
   if path.suffix != exports.SUFFIX:
     raise InputError(f'--output={output} must end in {exports.SUFFIX}')
+  if path.is_dir() or not path.parent.is_dir():
+    why = 'it is a folder' if path.is_dir() else f'there is no folder {path.parent}'
+    raise InputError(f'--output={output} cannot be written: {why}; allowed: a file in a folder that exists')
+  files.check_writable('output', output, path.parent)
   loaded = workdirs.load(workdir, step)
   exports.write(path, loaded)
   print(f'step {loaded.step}: {path} and {path.with_suffix(".json").name}')

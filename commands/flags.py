@@ -144,7 +144,8 @@ def define() -> flags.FlagValues:
   for name, (lowest, highest, help_text) in whole.items():
     flags.DEFINE_integer(name, None, help_text, lower_bound=lowest, upper_bound=highest, **once)
   flags.DEFINE_float('temperature', None, 'of sampling; 0: greedy (generate)', 0.0, MOST, **once)
-  flags.DEFINE_float('top_p', None, 'draw from the likeliest tokens of this total probability (generate)', **once)
+  top_p = 'draw from the likeliest tokens of this total probability (generate)'
+  flags.DEFINE_float('top_p', None, top_p, SMALLEST, 1.0, **once)
   penalty = 'divide the log probability of a beam by ((5 + tokens) / 6)^length_penalty; default: 0 (generate)'
   flags.DEFINE_float('length_penalty', None, penalty, 0.0, MOST, **once)
   prompt = (
@@ -188,6 +189,8 @@ def parse(argv: Sequence[str]) -> tuple[Mode, dict[str, Any]]:
     rest = values(arguments)[1:]
   except flags.UnrecognizedFlagError as error:
     raise _unrecognized(error.flagname, values) from error
+  except flags.IllegalFlagValueError as error:
+    raise _illegal(error, values) from error
   except flags.Error as error:
     raise InputError(_message(error)) from error
   except RecursionError as error:  # absl compares an unknown name with the known ones letter by letter
@@ -291,8 +294,6 @@ def _checked(flag: str, value: Any) -> Any:
     raise InputError(f'--{flag}={value} must be a finite number')
   if flag == 'temperature' and 0 < value < SMALLEST:
     raise InputError(f'--temperature={value} must be 0 (greedy), or from {SMALLEST:g} to {MOST:g}')
-  if flag == 'top_p' and not SMALLEST <= value <= 1:
-    raise InputError(f'--top_p={value} must be from {SMALLEST:g} to 1')
   if flag in PATHS or (flag == 'compilation_cache' and '://' not in value):
     return files.local_path(flag, value)
   read = {'claims': _claims, 'shard': _shard, 'mesh': _mesh, 'profile': _profile, 'topology': topology.parse}
@@ -326,6 +327,24 @@ def _profile(text: str) -> tuple[int, int]:
 
 def _unrecognized(name: str, values: flags.FlagValues) -> InputError:
   return unknown('flag', name.lstrip('-'), [flag for flag in values if len(flag) > 1])
+
+
+def _illegal(error: flags.IllegalFlagValueError, values: flags.FlagValues) -> InputError:
+  """Return what a flag may be, for a value that its parser refuses; else what absl says."""
+  name, _, rest = str(error).removeprefix('flag --').partition('=')
+  refused, parser = error.__context__, values[name].parser
+  match parser:
+    case flags.IntegerParser():
+      allowed = f'a whole number from {parser.lower_bound} to {parser.upper_bound}'
+    case flags.FloatParser():
+      allowed = f'a number from {parser.lower_bound:g} to {parser.upper_bound:g}'
+    case flags.BooleanParser():
+      allowed = 'true or false'
+    case _:
+      refused = None
+  if refused is None:  # given twice, or no list
+    return InputError(_message(error))
+  return InputError(f'--{name}={cut(rest.removesuffix(f": {refused}"))} must be {allowed}')
 
 
 def _message(error: BaseException) -> str:

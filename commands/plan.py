@@ -17,8 +17,8 @@ TIMEOUT = 1800  # seconds, of --compile_timeout
 def main(config: Any, *, topology: Topology, search: bool = False, compile_timeout: int = TIMEOUT) -> None:
   """Compile the training step for a topology and print its needs on each device; estimate them without a compiler.
 
-  search: try meshes, batch sizes and rematerialisation until the step fits. Raises InputError for a config that cannot
-  be spread so, and where nothing fits.
+  search: try meshes, batch sizes and rematerialisation until the step fits. Exits with 1 where the step does not fit,
+  by an estimate too, and where a search finds nothing. Raises InputError for a config that cannot be spread so.
   """
   plain = workdirs.plain(config)
   if reason := ask.why_no_compiler(topology):
@@ -30,6 +30,8 @@ def main(config: Any, *, topology: Topology, search: bool = False, compile_timeo
   if isinstance(found, InputError):
     raise found
   _print(topology, found)
+  if not found.fits:
+    sys.exit(1)
 
 
 def _search(config: workdirs.Config, topology: Topology, compiles: bool, timeout: int) -> None:
@@ -44,9 +46,7 @@ def _search(config: workdirs.Config, topology: Topology, compiles: bool, timeout
   tried = list(searching.candidates(config, topology, keeps_mesh=keeps_mesh))
   found = searching.search(tried, estimate, compile_one if compiles else None, lambda line: print(line, flush=True))
   if found is None:
-    raise InputError(
-      f'--search: nothing that was tried fits {topology.name}; allowed: more devices, or a smaller model'
-    )
+    sys.exit(f'error: --search: nothing that was tried fits {topology.name}; use more devices, or a smaller model')
   print(f'found: {found.candidate.flags()}')
   _print(topology, found.figures)
 

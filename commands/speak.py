@@ -51,6 +51,7 @@ def synthesise(
   conditions = [_condition(task, prompt) for prompt in prompts]
   listener = _listener(recogniser, task.rate) if recogniser else None
   paths = _paths(loaded, prompts, output)
+  files.check_writable('output', output, paths[0].parent)
   length = length or LONGEST * task.rate
   streamed, spoken = _streams(loaded, sampling, length), []
   for number, (prompt, condition, path) in enumerate(zip(prompts, conditions, paths, strict=True)):

@@ -14,9 +14,9 @@ from commands import compare, interrupts
 from comparison import records
 from configs import space as spaces
 from seqmodels.errors import InputError
-from training import files, runtime
+from training import files, kinds, runtime
 
-SPACE = compare.SPACE  # what the records of a workdir are a sweep of
+SPACE = kinds.SPACE  # what the records of a workdir are a sweep of
 FORMATS = ('markdown', 'latex', 'csv', 'json')
 Load = Callable[[Mapping[str, str]], Any]
 
@@ -42,13 +42,13 @@ def main(
     shard: (i, n): every n-th trial, beginning with the i-th.
 
   Raises:
-    InputError: a field, a value, a range or a budget that is not allowed, a model that cannot be made, or a workdir of
-      another sweep. Nothing is written.
+    InputError: a field, a value, a range or a budget that is not allowed, a run that cannot be made, or a workdir that
+      cannot be used or is of something else. Nothing is written.
   """
   space = spaces.parse(config, axes)
   trials = space.trials(budget, sweep_seed)
   made = [load(trial.overrides) for trial in trials]
-  folder = pathlib.Path(workdir)
+  folder = files.resolve('workdir', workdir)
   interrupts.hint = f'; go on with: {runtime.command()}'
 
   import train  # imports JAX, which takes seconds
@@ -59,30 +59,32 @@ def main(
   from training.workdir import plain
 
   cells = [{**trial.values, 'seed': trial.seed, 'config': plain(own)} for trial, own in zip(trials, made, strict=True)]
-  check_models([made[i] for i in distinct(space, trials)])
   about = describe(space, plain(config), budget, sweep_seed, len(trials), load)
+  check_folder(folder, about)
 
   def fit(own: dict[str, Any], place: pathlib.Path) -> Mapping[str, float]:
     with quiet():
       return train.train(own, place, ledger=Ledger(), show=False)
 
   sweep = Sweep(cells, folder, fit)
+  check_places(sweep, workdir)
+  check_runs(sweep, distinct(space, trials))
   about['cells'] = [planned.content for planned in runner.plan([sweep], 'config')]
-  check_folder(folder, about)
   if about['part']:
     print(about['part'])
   write_space(compare.writable(workdir), about)
   with leaving():
     try:
-      tally = runner.run([sweep], 'config', folder, shard)
+      tally = runner.run([sweep], 'config', folder, shard, kind=kinds.SWEEP)
     except files.WriteError as error:
       sys.exit(f'error: {error}; the trials that had finished are kept')
   print(f'{tally.run} trials run, {tally.skipped} were finished already, {tally.failed} failed')
   publish(folder)
+  compare.leave_if_all_failed(tally, 'trials')
 
 
 def distinct(space: spaces.Space, trials: Sequence[spaces.Trial]) -> list[int]:
-  """Return the indices of trials whose models are made before any is trained.
+  """Return the indices of trials whose runs are made before any is trained.
 
   They are the first trial, and the first ones with each value of each axis; of grids and draws, their ends.
   """
@@ -96,15 +98,25 @@ def distinct(space: spaces.Space, trials: Sequence[spaces.Trial]) -> list[int]:
   return sorted(found)
 
 
-def check_models(configs: Sequence[Any]) -> None:
-  """Raise InputError for a config whose run cannot be made."""
-  from training.metrics import held
-  from training.run import build_run
-  from training.workdir import plain
+def check_places(sweep: Any, workdir: str) -> None:
+  """Raise InputError for a workdir in which trials cannot have their own."""
+  places = [sweep.place(cell) for cell in sweep.cells('config')]
+  files.check_writable('workdir', workdir, places[0].parent)
+  for place in places:
+    files.resolve('workdir', place)
 
+
+def check_runs(sweep: Any, numbers: Sequence[int]) -> None:
+  """Raise InputError for trials that could not begin: their runs are made, and the step of the first one is traced."""
+  import train
+  from training.metrics import held
+
+  cells = sweep.cells('config')
   with held():
-    for config in configs:
-      build_run(plain(config))
+    for number in numbers:
+      run, _ = train.build(cells[number]['config'], sweep.place(cells[number]))
+      if number == 0:
+        run.trace_step()
 
 
 def describe(
@@ -146,12 +158,9 @@ def is_possible(load: Load, path: str, value: spaces.Value) -> bool:
 
 
 def check_folder(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
-  """Raise InputError where a workdir holds another config, other swept fields or other records."""
+  """Raise InputError where a workdir is of another kind, of another config or of other swept fields."""
+  kinds.check(folder, kinds.SWEEP)
   if not (folder / SPACE).exists():
-    others = {row['experiment'] for row in records.read_all(folder, quiet=True)} - {'sweep'}
-    if others or (folder / 'config.json').exists():
-      name = f'records of {min(others)}' if others else 'config.json of a run'
-      raise InputError(f'--workdir={folder} is not of a sweep: it holds {name}; use another workdir')
     return
   before = read_space(folder)
   old, new = ({axis['field'] for axis in one['axes']} for one in (before, about))

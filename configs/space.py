@@ -8,6 +8,7 @@
 A trial is a setting of the fields and a seed.
 """
 
+import difflib
 import itertools
 import math
 import re
@@ -27,6 +28,7 @@ from seqmodels.errors import InputError, cut, shown, unknown
 SEED = 'train.seed'
 GRIDS, DRAWN = ('log', 'linear'), ('loguniform', 'uniform')
 LOGARITHMIC = ('log', 'loguniform')
+FORMS = 'a,b,c; 0..4; log:lo:hi:n; linear:lo:hi:n; loguniform:lo:hi; uniform:lo:hi'
 RANGE = re.compile(r'(-?\d{1,10})\.\.(-?\d{1,10})')
 MOST = 10_000  # values of an axis, and trials
 LARGEST_PRODUCT = 1_000_000  # from which a budget takes a part
@@ -188,6 +190,10 @@ def axis(path: str, text: str, kind: Any) -> Axis:
   name, *parts = text.split(':')
   if name in (*GRIDS, *DRAWN):
     return _spaced(path, text, kind, name, parts)
+  if kind in (int, float) and parts:
+    near = difflib.get_close_matches(name, (*GRIDS, *DRAWN), n=1)
+    hint = f'nearest: {near[0]}; ' if near else ''
+    raise InputError(f'--set={path}={cut(text)}: the form {shown(name)} is not known; {hint}allowed: {FORMS}')
   if kind in (int, float) and (match := RANGE.fullmatch(text)):
     first, last = map(int, match.groups())
     if first > last:
@@ -233,7 +239,7 @@ def _spaced(path: str, text: str, kind: Any, name: str, parts: Sequence[str]) ->
 
 def _read(path: str, text: str, kind: Any) -> Value:
   """Return a value as records hold it: a number, a truth value or a text."""
-  value = fields.read(path, text, kind)
+  value = fields.read(f'--set={path}', text, kind)
   return value if isinstance(value, int | float | bool) else text
 
 

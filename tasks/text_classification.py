@@ -43,8 +43,9 @@ class TextClassification(Fitted, LabelTask):
   """Give each text one of the classes, reading its first `length` tokens.
 
   `dataset` is a name (topics), the user's own .tsv files, a label and a text in each line (`columns` names their
-  places, as 1-2), or `tfds:NAME[/CONFIG]` with a text and a label. Tables with train, valid and test in their names are
-  these splits; others are cut by `split`, at random. Rows without a label or a text are left out and counted.
+  places, as 1-2, or has their names), or `tfds:NAME[/CONFIG]` with a text and a label. Tables with train, valid and
+  test in their names are these splits; others are cut by `split`, at random. Rows without a label or a text are left
+  out and counted.
 
   `unit` is byte (as in Long Range Arena, Tay et al. 2021) | word | subword: the `vocabulary` most frequent words of the
   training texts, or a byte-pair encoding trained on them, which a workdir keeps; `tokenizer` names another.

@@ -48,8 +48,8 @@ class Translation(TokenTask):
 
   `dataset` is phrases (made up), multi30k, or the user's own UTF-8 files: a table `pairs.tsv`, or files that end in the
   names of two languages (train.de, train.en), or `tfds:NAME[/CONFIG]` (see tfds_prepared). `pair` says from which
-  language into which, as de-en (a table: the numbers of its columns, as 2-1). `split` cuts what has no splits of its
-  own, in percentages. `lowercase` reads everything in lower case.
+  language into which, as de-en (a table: its columns, as 2-1 or as its header names them). `split` cuts what has no
+  splits of its own, in percentages. `lowercase` reads everything in lower case.
 
   Sub-words are pieces of a byte-pair encoding that is made of the training split: `vocabulary` of both languages
   together (0: 500 of phrases, else 8,000), or as many of each with `shared=False`. `tokenizer`, and `target_tokenizer`

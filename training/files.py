@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Self, TextIO
 
 from seqmodels.errors import InputError, cut
+from training import kinds
 
 PATTERNS = '*?[]\\'  # Orbax looks for its files with glob patterns
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; of ext4 and Linux, with room for the files of a run
@@ -78,6 +79,18 @@ def resolve(flag: str, text: str | pathlib.Path) -> pathlib.Path:
   return pathlib.Path(local_path(flag, text))
 
 
+def check_writable(flag: str, text: str | pathlib.Path, folder: pathlib.Path) -> None:
+  """Raise InputError unless files can be written in a folder, or the folder be made; write nothing.
+
+  text: the value of the flag that the folder follows from.
+  """
+  there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+  if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    return
+  why = f'permission denied in {there}' if there.is_dir() else f'{there} is a file'
+  raise InputError(f'--{flag}={cut(str(text))} cannot be written: {why}')
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
   """Write a file in UTF-8 at once or not at all. Raises WriteError."""
   write_bytes(path, text.encode())
@@ -114,28 +127,29 @@ def open_to_append(path: pathlib.Path) -> TextIO:
 
 
 class Lock:
-  """A lock on a folder, held by one process at a time: `with Lock(folder): …`.
+  """A lock on a workdir, held by one process at a time: `with Lock(folder, kind): …`.
 
   The kernel gives it back when the process ends, however it ends, so that a lock file left behind is no obstacle. The
-  folder is made if it does not exist. Raises InputError that names the host and the process that holds it.
+  folder is made if it does not exist. kind: of `training.kinds`. Raises InputError that names the host and the process
+  that holds it, or the other kind that the folder is of.
   """
 
-  def __init__(self, folder: pathlib.Path, name: str = 'lock', flag: str = 'workdir') -> None:
-    self.folder, self.path, self.flag = folder, folder / name, flag
+  def __init__(self, folder: pathlib.Path, kind: str, name: str = 'lock') -> None:
+    self.folder, self.kind, self.path = folder, kind, folder / name
     self._file: Any = None
 
   def __enter__(self) -> Self:
-    with writing(f'--{self.flag}={self.folder}'):
+    with writing(f'--workdir={self.folder}'):
       self.folder.mkdir(parents=True, exist_ok=True)
     while self._file is None:
-      with writing(f'--{self.flag}={self.folder}'):
+      with writing(f'--workdir={self.folder}'):
         file = self.path.open('a+', encoding='utf-8', errors='replace')
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except BlockingIOError:
         holder = _holder(file)
         file.close()
-        raise InputError(f'--{self.flag}={self.folder} is in use by {holder}; wait for it, or end it first') from None
+        raise InputError(f'--workdir={self.folder} is in use by {holder}; wait for it, or end it first') from None
       except OSError:  # a file system without locks
         self._file = file
         break
@@ -145,8 +159,13 @@ class Lock:
         file.close()
     with writing(self.path):
       self._file.truncate(0)
-      self._file.write(json.dumps({'host': socket.gethostname(), 'pid': os.getpid()}) + '\n')
+      self._file.write(json.dumps({'host': socket.gethostname(), 'pid': os.getpid(), 'kind': self.kind}) + '\n')
       self._file.flush()
+    try:
+      kinds.check(self.folder, self.kind)
+    except InputError:
+      self.__exit__()
+      raise
     return self
 
   def __exit__(self, *_: object) -> None:

@@ -28,7 +28,7 @@ class MeshSettings:
   zero            1: the optimizer state is split over `data` as well (Rajbhandari et al. 2020, stage 1)
   min_size        numbers of a parameter, in one layer, from which on it is split over `fsdp`
   max_replicated  largest share of the bytes of parameters and optimizer state that may lie whole on every device, on a
-                  mesh with fsdp or tensor above 1
+                  mesh with fsdp or tensor above 1; 64 MB always may, so that small models can be tried
   rules           exceptions, with semicolons between them: a regular expression that is found in a parameter's path,
                   and where its axes go: "embed/embedding=vocab:fsdp; norm.*=" (nowhere: whole on every device)
   """

@@ -11,7 +11,7 @@ import jax
 
 from comparison import records
 from comparison.experiments.base import Cell, Experiment, Row, Scale
-from training import cache, maps
+from training import cache, kinds, maps
 from training.files import Lock, writing
 from training.provenance import device_kind, machine_identity, package_versions
 
@@ -46,6 +46,7 @@ def run(
   rules: Mapping[str, str] | None = None,
   article: str = '',
   brought: Collection[str] = (),
+  kind: str = kinds.COMPARISON,
 ) -> Tally:
   """Run every `shard[1]`-th cell, beginning with number `shard[0]`; finished ones are skipped.
 
@@ -53,16 +54,17 @@ def run(
   there are left out. prepared: how many cells are compiled at a time, before they are measured; None: PREPARED on
   accelerators, where compiling takes longer than measuring, else one. rules: experiment → checksums of the rules that
   will judge it, which its rows keep. article: for which it is measured, which the rows keep; empty: the first one.
-  brought: experiments of that article, whose cells are not those of others with the same name.
+  brought: experiments of that article, whose cells are not those of others with the same name. kind: of the workdir.
 
   A cell's rows are written at once when it has finished. A cell that raises leaves one row `failed` with the error and
   is tried again by the next run; the others go on.
 
-  Raises InputError where another process runs the same shard in the folder, WriteError where rows cannot be written.
+  Raises InputError where another process runs the same shard in the folder or the folder is of another kind, WriteError
+  where rows cannot be written.
   """
   cells = plan(experiments, scale, architectures)
   mine = [one for one in cells if matches(one.cell, only or {})][shard[0] :: shard[1]]
-  with Lock(workdir, f'{records.file_name(*shard)}.lock'):
+  with Lock(workdir, kind, f'{records.file_name(*shard)}.lock'):
     rows = records.read_all(workdir, quiet=True)
     done = records.finished(r for r in rows if r['experiment'] not in brought or r.get('article', '') == article)
     todo = [cell for cell in mine if cell.key not in done]

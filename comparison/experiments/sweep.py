@@ -36,8 +36,12 @@ class Sweep(Experiment):
     del scale
     return self._cells
 
+  def place(self, cell: Cell) -> pathlib.Path:
+    """Return the workdir of a trial."""
+    return self.folder / FOLDER / folder_name(cell)
+
   def run(self, cell: Cell) -> Iterable[Row]:
-    folder, config = self.folder / FOLDER / folder_name(cell), cell['config']
+    folder, config = self.place(cell), cell['config']
     try:
       results = self.train(config, folder)
     except Diverged:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ def load(dataset: str, split: str, columns: str, stamp: tuple = (), classes: tup
   Args:
     dataset: a name of LABELLED, `tfds:NAME`, or .tsv files (see files.find), whose names may say their splits.
     split: percentages of rows, drawn at random, for tables without splits of their own.
-    columns: the places of label and text in a table, as 1-2 (auto).
+    columns: the places of label and text in a table, as 1-2 (auto), or their names in its header.
     stamp: of the files, so that a changed file is read anew.
     classes: those of a model that was trained on other texts; empty: those of the training texts.
 
@@ -77,7 +77,7 @@ def load(dataset: str, split: str, columns: str, stamp: tuple = (), classes: tup
   elif tfds_prepared.is_name(dataset):
     found = tfds_cases.texts(dataset)
   else:
-    found = _own(dataset, columns)
+    found = _own(dataset, columns, classes)
   found = {name: _without_empty(name, *rows) for name, rows in found.items()}
   where = 'the model'
   found = _cut(found, split, dataset, is_trained=bool(classes))
@@ -127,21 +127,31 @@ def _passages(body: str) -> list[str]:
   return [body[start : start + PASSAGE] for start in range(0, len(body) - PASSAGE + 1, PASSAGE)]
 
 
-def _own(dataset: str, columns: str) -> dict[str, Rows]:
+def _own(dataset: str, columns: str, classes: tuple[str, ...]) -> dict[str, Rows]:
   paths = files.find(dataset)
   if others := [path for path in paths if path.suffix not in tables.SUFFIXES]:
     raise InputError(f'task.dataset={dataset!r}: {files.listed(others)} must be tables, of the suffix .tsv or .tab')
-  places, found = tables.numbers('task.columns', columns), {}
-  for split, own in files.by_split(paths).items():
-    parts = []
-    for path in own:
-      labels, texts = tables.columns(path, places, NEEDED)
-      if labels and labels[0].strip().lower() in HEADERS:
-        log.info('%s: the first line is its header', path)
-        labels, texts = labels[1:], texts[1:]
-      parts.append((labels, texts))
-    found[split] = tables.joined(parts)
-  return found
+  splits = files.by_split(paths)
+  found = {path: tables.columns(path, 'task.columns', columns, NEEDED) for path in paths}
+  if tables.numbers('task.columns', columns):  # else the header has been read already
+    name = _header([labels for labels, _ in found.values()], classes)
+    for path, rows in found.items():
+      first = rows[0][0].strip() if rows[0] else ''
+      if first and (first == name or first.lower() in HEADERS):
+        found[path] = tables.without_header(path, rows)
+  return {split: tables.joined([found[path] for path in own]) for split, own in splits.items()}
+
+
+def _header(columns: Sequence[Sequence[str]], classes: Collection[str]) -> str:
+  """Return what names the labels in the first line of every table; '' where that line is a row like the others.
+
+  A name is the label of no row, while labels are those of several.
+  """
+  firsts = {labels[0].strip() for labels in columns if labels}
+  others = Counter(label.strip() for labels in columns for label in labels[1:] if label.strip())
+  first = firsts.pop() if len(firsts) == 1 else ''
+  is_name = first not in others and first not in classes and max(others.values(), default=0) > 1
+  return first if is_name else ''
 
 
 def _without_empty(split: str, labels: Sequence[str], texts: Sequence[str]) -> Rows:

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import re
 from collections.abc import Sequence
 
 from seqmodels.errors import InputError
@@ -10,6 +11,8 @@ from tasks.datasets import files, tables
 log = logging.getLogger('seqmodels')
 
 NEEDED = 'pairs of sentences'
+HEADERS = ('source', 'target', 'src', 'tgt', 'trg')  # of a column, in any case
+LANGUAGE = re.compile('[a-z]{2,3}')  # its code, likewise
 
 Sides = tuple[Sequence[str], ...]  # sources and targets
 
@@ -18,8 +21,8 @@ def load(dataset: str, pair: str) -> dict[str, Sides]:
   """Return sources and targets of each split, or of "full", a sentence a line; empty lines are kept.
 
   dataset: a .tsv file or several, whose first two columns are source and target (`pair` names other columns by their
-  numbers, as 2-1); or files that end in the names of the languages (train.de, train.en). Raises InputError for files
-  that cannot be read, have another encoding, or do not fit together.
+  numbers, as 2-1, or as the header does); or files that end in the names of the languages (train.de, train.en). Raises
+  InputError for files that cannot be read, have another encoding, or do not fit together.
   """
   paths = files.find(dataset)
   found = [path for path in paths if path.suffix in tables.SUFFIXES]
@@ -28,9 +31,18 @@ def load(dataset: str, pair: str) -> dict[str, Sides]:
   if len(found) < len(paths):
     others = [path for path in paths if path not in found]
     raise InputError(f'task.dataset={dataset!r} has tables and other files ({files.listed(others)}); name one kind')
-  places, by_split = tables.numbers('task.pair', pair), files.by_split(found)
-  read = lambda path: tables.columns(path, places, NEEDED)
-  return {split: tables.joined([read(path) for path in own]) for split, own in by_split.items()}
+  return {split: tables.joined([_table(path, pair) for path in own]) for split, own in files.by_split(found).items()}
+
+
+def _table(path: pathlib.Path, pair: str) -> tables.Columns:
+  """Return sources and targets of a table, without a header of such names or of two languages."""
+  found = tables.columns(path, 'task.pair', pair, NEEDED)
+  if not tables.numbers('task.pair', pair):  # the header has been read already
+    return found
+  first = [column[0].strip().lower() for column in found if column]
+  if len(set(first)) == 2 and all(name in HEADERS or LANGUAGE.fullmatch(name) for name in first):
+    return tables.without_header(path, found)
+  return found
 
 
 def _by_language(dataset: str, paths: Sequence[pathlib.Path], pair: str) -> dict[str, Sides]:

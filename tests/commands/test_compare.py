@@ -4,6 +4,7 @@ import pytest
 
 from commands import compare
 from comparison import records
+from comparison.experiments import runner
 from seqmodels.errors import InputError
 
 
@@ -74,6 +75,14 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
   assert all(word in str(error.value) for word in words)
   assert '\n' not in str(error.value)
   assert not folder.exists()
+
+
+def test_a_comparison_without_a_finished_cell_ends_with_an_error():
+  compare.leave_if_all_failed(runner.Tally(1, 0, 3), 'cells')
+  compare.leave_if_all_failed(runner.Tally(0, 1, 3), 'cells')
+  compare.leave_if_all_failed(runner.Tally(0, 0, 0), 'cells')  # nothing to measure at this scale
+  with pytest.raises(SystemExit, match=r'^error: all 3 cells failed; their lines above say why$'):
+    compare.leave_if_all_failed(runner.Tally(0, 0, 3), 'cells')
 
 
 def test_folders_without_records_or_that_cannot_be_made(tmp_path):

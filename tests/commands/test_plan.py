@@ -7,7 +7,7 @@ import jax
 import pytest
 
 import main
-from commands import config_file
+from commands import config_file, plan
 from seqmodels.errors import InputError
 from training import workdir as workdirs
 from training.mesh_settings import mesh_settings, mesh_sizes
@@ -165,6 +165,21 @@ def test_what_the_compiler_says_is_needed(text, peak, memory, activations):
   shown = '\n'.join(figures.lines(found))
   assert f'does not fit: needs {peak:.2f} GiB of {memory:.2f} GiB' in shown
   assert 'More' not in shown
+
+
+def test_the_exit_code_says_whether_it_fits(monkeypatch, capsys):
+  place, made = parse('h100:8'), config('gru', 'data:8')
+  needs = lambda peak: [Figures('data:8', True, 1, 1, 1, 1, peak, 80, 1.0)]
+  monkeypatch.setattr(ask, 'ask', lambda *_, **__: needs(80))
+  plan.main(made, topology=place)
+  monkeypatch.setattr(ask, 'ask', lambda *_, **__: needs(81))
+  with pytest.raises(SystemExit) as caught:
+    plan.main(made, topology=place)
+  assert caught.value.code == 1
+  assert 'does not fit: needs 81 B of 80 B' in capsys.readouterr().out
+  monkeypatch.setattr(plan.searching, 'search', lambda *_: None)
+  with pytest.raises(SystemExit, match=r'^error: --search: nothing that was tried fits h100:8; use more devices'):
+    plan.main(made, topology=place, search=True)  # a text is exit code 1
 
 
 def test_search_prints_what_it_found(capsys):

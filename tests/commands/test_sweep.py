@@ -234,6 +234,8 @@ def test_what_a_sweep_needs_of_its_space_is_checked():
     ([SEEDS, '--set=model.pattern=gru,attention', '--set=model.heads=3'], 'heads'),
     ([SEEDS, '--set=task.lag=-3,2'], 'lag'),
     ([RATES, SEEDS, '--config.train.seed=1'], '--config.train.seed and --set=train.seed exclude each other'),
+    ([RATES, SEEDS, '--config.train.init_from=/nope.safetensors'], 'train.init_from=/nope.safetensors cannot be read'),
+    ([RATES, SEEDS, '--config.train.writers=jsonl,wand'], "'wand'"),
   ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(flags, expected, tmp_path, capsys):
@@ -243,6 +245,38 @@ def test_bad_input_is_one_line_and_writes_nothing(flags, expected, tmp_path, cap
   assert expected in err
   assert err.count('\n') == 1
   assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
+    ('lr[1e-3]', "lr[1e-3]' must not hold '[' ']': checkpoints cannot be kept there"),  # not in a comparison's
+    ('trials/W', 'trials/W cannot be used: Not a directory'),
+    ('', ' cannot be written: {}/trials is a file'),
+  ],
+)
+def test_a_workdir_that_no_trial_could_use_is_refused(name, expected, tmp_path, capsys):
+  (tmp_path / 'trials').write_text('')
+  assert sweep(tmp_path / name, RATES, SEEDS) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: --workdir=')
+  assert expected.format(tmp_path) in err
+  assert err.count('\n') == 1
+  assert [path.name for path in tmp_path.iterdir()] == ['trials']
+
+
+def test_a_sweep_without_a_finished_trial_ends_with_an_error(tmp_path, monkeypatch, capsys):
+  def fail(*_, **__):
+    raise OSError('the disk is gone')
+
+  with monkeypatch.context() as patched:
+    patched.setattr('train.train', fail)
+    with pytest.raises(SystemExit) as caught:
+      sweep(tmp_path / 'W', '--set=learning_rate=1e-1', SEEDS)
+  assert caught.value.code == 'error: all 2 trials failed; their lines above say why'
+  out = capsys.readouterr().out
+  assert out.count('FAILED: OSError: the disk is gone') == 2
+  assert '0 trials run, 0 were finished already, 2 failed' in out
 
 
 def test_a_workdir_of_something_else_is_refused(whole, tmp_path, capsys):
@@ -259,7 +293,8 @@ def test_a_workdir_of_something_else_is_refused(whole, tmp_path, capsys):
   assert sorted(path.name for path in whole.iterdir()) == files
   (tmp_path / 'config.json').write_text('{}')
   assert sweep(tmp_path, RATES, SEEDS) == 2
-  assert 'it holds config.json of a run' in capsys.readouterr().err
+  assert 'is of a training run (it holds config.json); a sweep needs another workdir' in capsys.readouterr().err
+  (tmp_path / 'config.json').unlink()
   (tmp_path / 'space.json').write_text('{"config": 3}')
   for flags in (['--mode=report', f'--workdir={tmp_path}'], arguments(tmp_path, RATES, SEEDS)[1:]):
     assert main.main(['main.py', *flags]) == 2

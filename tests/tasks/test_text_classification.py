@@ -107,6 +107,34 @@ def test_columns_header_marks_and_empty_rows_are_said(write, log):
   assert 'line ends CR LF are read as LF' in log.text
 
 
+REVIEWS = [('positive', 'good'), ('negative', 'bad'), ('positive', 'fine'), ('negative', 'dull')]
+
+
+@pytest.mark.parametrize('parts', [('all',), ('train', 'valid')])
+def test_a_header_of_other_names_is_no_class(write, log, parts):
+  table = lines([('sentiment', 'review'), *REVIEWS * 20])
+  task = tasks.make('text_classification', write(**dict.fromkeys(parts, table)))
+  assert task.data.classes == ('negative', 'positive')
+  assert task.count('train') == (80 if 'train' in parts else 72)
+  assert log.text.count('the first line is its header: sentiment, review') == len(parts)
+
+
+def test_columns_are_named_by_the_header(write):
+  table = 'id\tstar-rating\treview\n' + ''.join(f'{i}\t{label}\t{text}\n' for i, (label, text) in enumerate(REVIEWS))
+  task = tasks.make('text_classification', write(train=table, valid=table) | {'columns': 'star-rating-review'})
+  assert rows_of(task, 'train') == REVIEWS
+
+
+def test_a_first_row_of_a_class_is_no_header(write):
+  rare = [('rare', 'a'), *REVIEWS]
+  task = tasks.make('text_classification', write(train=lines(rare), valid=lines(REVIEWS)))
+  assert rows_of(task, 'train') == rare  # validation begins with another label
+  found = labelled_texts.load(
+    write(train=lines(rare), valid=lines(rare))['dataset'], '90/5/5', 'auto', (), task.data.classes
+  )
+  assert len(found.texts['train']) == 5  # a class of the model
+
+
 def test_the_workdir_keeps_sub_words_and_other_data_is_refused(write, tmp_path):
   options = write(train=lines(TRAIN), valid=lines(OTHERS)) | {'unit': 'subword', 'vocabulary': 290}
   task = tasks.make('text_classification', options)
@@ -143,6 +171,12 @@ def test_the_workdir_keeps_sub_words_and_other_data_is_refused(write, tmp_path):
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'split': '80/20'}, 'has no meaning'),
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'columns': '1'}, "task.columns='1' must name two columns"),
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'columns': '2-2'}, "task.columns='2-2' must name two columns"),
+    ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'columns': '0-1'}, "task.columns='0-1' must name two columns"),
+    (
+      {'train': lines(TRAIN), 'valid': lines(OTHERS)},
+      {'columns': 'label-text'},
+      'train.tsv has other names: good, a film that I liked',
+    ),
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'columns': '1-3'}, 'line 1: 2 columns between tabs; 3 are'),
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'unit': 'letter'}, "task.unit='letter'"),
     ({'train': lines(TRAIN), 'valid': lines(OTHERS)}, {'vocabulary': 5}, 'task.vocabulary=5 has no meaning'),

@@ -321,7 +321,19 @@ def test_files_that_do_not_fit_together_are_one_line(tmp_path):
   assert 'a.en is empty: 0 bytes; pairs of sentences are needed' in refusal(where, pair='de-en')
   write(tmp_path / 'a.tsv', ['a\tb'])
   assert 'has tables and other files' in refusal(where, pair='de-en')
-  assert 'must name two columns of a table by their numbers' in refusal(tmp_path / 'a.tsv', pair='de-en')
+  assert "task.pair='de-en': the first line of " in (found := refusal(tmp_path / 'a.tsv', pair='de-en'))
+  assert found.endswith('a.tsv has other names: a, b')
+
+
+@pytest.mark.parametrize(
+  ('header', 'pair'),
+  [('Source\tTarget', 'auto'), ('de\ten', '1-2'), ('de\ten', 'de-en'), ('German\tEnglish', 'German-English')],
+)
+def test_a_header_is_no_pair(tmp_path, header, pair):
+  write(tmp_path / 'a.tsv', [header, *(f'{a}\t{b}' for a, b in zip(GERMAN, ENGLISH, strict=True))])
+  found = own(tmp_path / 'a.tsv', split='80/10/10', pair=pair).corpus.texts
+  assert found.sources['train'] == GERMAN[:48]
+  assert found.targets['train'] == ENGLISH[:48]
 
 
 @pytest.mark.parametrize(

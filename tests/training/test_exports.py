@@ -206,6 +206,11 @@ def test_what_the_command_refuses(tmp_path, capsys, monkeypatch):
   assert '--output=x.bin must end in .safetensors' in refused(
     '--mode=export', f'--workdir={tmp_path}', '--output=x.bin'
   )
+  folder = refused('--mode=export', f'--workdir={tmp_path}', '--output=nope/x.safetensors')
+  assert folder == (
+    'error: --output=nope/x.safetensors cannot be written: there is no folder nope; allowed: a file in a folder that '
+    'exists\n'
+  )
   missing = refused('--mode=train', f'--config={CONFIGS["lstm"]}', '--workdir=W', '--init_from=x.safetensors')
   assert missing == 'error: train.init_from=x.safetensors cannot be read: No such file or directory\n'
   both = ('--init_from=x', '--config.train.init_from=x')

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from seqmodels.errors import InputError
-from training import files
+from training import files, kinds
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -69,8 +69,9 @@ def test_a_write_happens_at_once_or_not_at_all(tmp_path, monkeypatch):
 
 HOLD = """
 import pathlib, sys, time
+from training import kinds
 from training.files import Lock
-with Lock(pathlib.Path(sys.argv[1])):
+with Lock(pathlib.Path(sys.argv[1]), kinds.RUN):
   print('held', flush=True)
   time.sleep(60)
 """
@@ -87,11 +88,11 @@ def holder(tmp_path):
 
 
 def test_a_folder_is_held_by_one_process(tmp_path, holder):
-  with pytest.raises(InputError) as caught, files.Lock(tmp_path / 'W'):
+  with pytest.raises(InputError) as caught, files.Lock(tmp_path / 'W', kinds.RUN):
     pass
   message = f'--workdir={tmp_path}/W is in use by process {holder.pid} on host {socket.gethostname()}'
   assert str(caught.value).startswith(message)
-  with files.Lock(tmp_path / 'W', 'other'):  # of another name
+  with files.Lock(tmp_path / 'W', kinds.RUN, 'other'):  # of another name
     pass
 
 
@@ -100,10 +101,10 @@ def test_a_lock_ends_with_its_process(tmp_path, holder):
   holder.send_signal(signal.SIGKILL)
   holder.wait()
   assert (tmp_path / 'W' / 'lock').exists()
-  with files.Lock(tmp_path / 'W'):
+  with files.Lock(tmp_path / 'W', kinds.RUN):
     assert json.loads((tmp_path / 'W' / 'lock').read_text())['pid'] == os.getpid()
   assert not (tmp_path / 'W' / 'lock').exists()
-  with pytest.raises(InputError), files.Lock(tmp_path / 'W'), files.Lock(tmp_path / 'W'):
+  with pytest.raises(InputError), files.Lock(tmp_path / 'W', kinds.RUN), files.Lock(tmp_path / 'W', kinds.RUN):
     pass
 
 
@@ -111,12 +112,13 @@ def test_many_processes_never_hold_a_lock_together(tmp_path):
   """Each appends `begin` and `end`; between them there must be nothing."""
   program = """
 import pathlib, sys, time
+from training import kinds
 from training.files import InputError, Lock
 folder = pathlib.Path(sys.argv[1])
 end, held = time.monotonic() + 2, 0
 while time.monotonic() < end:
   try:
-    with Lock(folder), (folder / 'log').open('a') as log:
+    with Lock(folder, kinds.RUN), (folder / 'log').open('a') as log:
       log.write('begin\\n'); log.flush()
       log.write('end\\n'); log.flush()
       held += 1
@@ -136,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
   for path in ('file', 'file/W'):
     with (
       pytest.raises(InputError, match=r'cannot be written: (Not a directory|it is a file)'),
-      files.Lock(tmp_path / path),
+      files.Lock(tmp_path / path, kinds.RUN),
     ):
       pass
 
@@ -144,6 +146,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_holder_that_writes_nothing_is_waited_for_a_moment(tmp_path, holder):
   (tmp_path / 'W' / 'lock').write_text('')
   begin = time.monotonic()
-  with pytest.raises(InputError, match='in use by another process'), files.Lock(tmp_path / 'W'):
+  with pytest.raises(InputError, match='in use by another process'), files.Lock(tmp_path / 'W', kinds.RUN):
     pass
   assert time.monotonic() - begin < 2
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_it_is_made(tmp_path, monkeypatch):
+  (tmp_path / 'file').write_text('')
+  files.check_writable('output', 'new', tmp_path / 'new' / 'deep')
+  with pytest.raises(InputError, match=rf'^--output=x cannot be written: {tmp_path}/file is a file$'):
+    files.check_writable('output', 'x', tmp_path / 'file' / 'W')
+  monkeypatch.setattr(os, 'access', lambda path, mode: False)  # which it never is for root
+  with pytest.raises(InputError, match=rf'^--workdir=W cannot be written: permission denied in {tmp_path}$'):
+    files.check_writable('workdir', 'W', tmp_path / 'new' / 'deep')
+  assert not (tmp_path / 'new').exists()

@@ -204,13 +204,15 @@ def test_the_report_adds_up_and_too_much_replicated_is_refused():
     f'mesh data:2 fsdp:2 tensor:2 | params: {size / 1000:.3g} kB, {local / 1000:.3g} kB a device, 0.0% on every device'
   )
   assert f'params: {size / 1000:.3g} kB, {size / 1000:.3g} kB a device, 100.0%' in report(built, mesh(8))
+  large = model(**TRANSFORMER | {'width': 1024})
   with pytest.raises(InputError) as caught:
-    report(built, mesh(1, 2), rules='mlp/(up|down)/kernel=')
+    report(large, mesh(1, 2), rules='mlp/(up|down)/kernel=')
   message = str(caught.value)
   assert message.startswith('mesh.max_replicated=0.1: 0.')
   assert 'whole on every device of the mesh fsdp:2; the largest is params/stack/group_0/mlp/down/kernel' in message
   assert '\n' not in message
-  assert 'fsdp:2' in report(built, mesh(1, 2), rules='mlp/(up|down)/kernel=', max_replicated=0.9)
+  assert 'fsdp:2' in report(large, mesh(1, 2), rules='mlp/(up|down)/kernel=', max_replicated=0.9)
+  assert 'fsdp:2' in report(built, mesh(1, 2), rules='mlp/(up|down)/kernel=')  # of less than 64 MB
 
 
 def test_settings_are_plain_fields():

@@ -11,7 +11,7 @@ from comparison.experiments import EXPERIMENTS, runner
 from comparison.experiments.base import SCALES, Experiment
 from seqmodels.errors import InputError
 from seqmodels.kernels.cpu import library
-from training import provenance
+from training import kinds, provenance
 from training.files import Lock, WriteError
 
 
@@ -162,7 +162,7 @@ def test_named_architectures_are_measured_beside_the_references(scale):
 
 
 def test_a_folder_is_measured_by_one_process(tmp_path):
-  with Lock(tmp_path, 'records.jsonl.lock'):
+  with Lock(tmp_path, kinds.COMPARISON, 'records.jsonl.lock'):
     with pytest.raises(InputError, match=rf'--workdir={tmp_path} is in use by process {os.getpid()} on host'):
       run(Counting(), tmp_path)
     assert run(Counting(), tmp_path, shard=(0, 2)).run == 5  # a shard has rows of its own
