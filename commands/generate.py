@@ -16,6 +16,7 @@ from seqmodels.decoding.beam import beam_search
 from seqmodels.decoding.sampling import Sampling, generate
 from seqmodels.errors import InputError
 from seqmodels.models import Model
+from tasks.answers import before_end
 from tasks.base import Task
 from tasks.speech_frames import SpeechFrames
 from tasks.speech_recognition import SpeechRecognition
@@ -48,7 +49,8 @@ def main(
 
   Prompt i is sampled with seed + i. With `beam`, all prompts are searched as one batch, and the best continuation of
   each is printed. A model with a source (seq2seq) reads the prompt as its source and writes the answer. With `stop`, a
-  text ends before the first place where it contains `stop`.
+  text ends before the first place where it contains `stop`. A model of packed documents reads a prompt as the beginning
+  of one, which may be empty, and a text ends where the model ends it.
 
   Models of speech write WAV files, or the text of those that the prompts name: see `speak`.
 
@@ -76,8 +78,8 @@ def main(
     return
   check_unused(loaded.task, output=output, recogniser=recogniser)
   length = length or LENGTH
-  prompts = [encode(loaded.task, '--prompt', text) for text in prompt]
-  stops = None if stop is None else encode(loaded.task, '--stop', stop)
+  prompts = [encode(loaded.task.prompt, '--prompt', text) for text in prompt]
+  stops = None if stop is None else encode(loaded.task.encode, '--stop', stop)
   if beam:
     last = stop_token(loaded, stop, stops)
     check_beams(loaded.model, beam, length, prompts)
@@ -99,11 +101,14 @@ def check_unused(task: Task, **flags: Any) -> None:
       raise InputError(f'--{name}={value} has no meaning with the task {type(task).__name__}')
 
 
-def encode(task: Task, flag: str, text: str) -> np.ndarray:
-  """Return the ids of a flag's text. InputError if it is empty, outside the vocabulary, or the task has no text."""
+def encode(read: Callable[[str], np.ndarray], flag: str, text: str) -> np.ndarray:
+  """Return the ids that a task's `read` makes of a flag's text.
+
+  Raises InputError if there are none, for text outside the vocabulary, and for a task without text.
+  """
   shown = repr(text if len(text) <= 40 else f'{text[:40]}…')
   try:
-    ids = task.encode(text)
+    ids = read(text)
   except TypeError as error:
     raise InputError(f'--mode=generate needs a task of text; {error}') from error
   except InputError as error:
@@ -114,13 +119,13 @@ def encode(task: Task, flag: str, text: str) -> np.ndarray:
 
 
 def stop_token(loaded: Loaded, stop: str | None, ids: np.ndarray | None) -> int:
-  """Return the token at which a beam ends; -1: none. InputError for a text of several tokens."""
+  """Return the token at which a beam ends; -1: none. InputError for a `stop` of several tokens."""
   if loaded.model.spec.kind == 'seq2seq':
     if stop is not None:
       raise InputError(f'--stop={stop!r} has no meaning with --beam here: answers end by themselves')
     return loaded.model.spec.start
   if stop is None or ids is None:
-    return -1
+    return loaded.task.end_of_text
   text = loaded.task.decode(ids)
   if len(ids) > 1 or stop not in (text, text.strip()):
     raise InputError(f'--stop={stop!r} must be a single token of the vocabulary with --beam')
@@ -165,8 +170,7 @@ def search(
   )
   texts = []
   for row in np.asarray(found[:, 0]):
-    end = np.argmax(row == stop) if (row == stop).any() else len(row)
-    texts.append(loaded.task.decode(row[:end]))
+    texts.append(loaded.task.decode(before_end(before_end(row, stop), loaded.task.end_of_text)))
   return [prompt + text for prompt, text in zip(before, texts, strict=True)]
 
 
@@ -174,7 +178,7 @@ def stream(loaded: Loaded, prompt: np.ndarray, length: int, sampling: Sampling, 
   """Yield the prompt, then its continuation in chunks."""
   ids, options, (before,) = request(loaded, [prompt])
   spec = loaded.model.spec
-  sampling = dataclasses.replace(sampling, stop=spec.start if spec.kind == 'seq2seq' else -1)
+  sampling = dataclasses.replace(sampling, stop=spec.start if spec.kind == 'seq2seq' else loaded.task.end_of_text)
   key = jax.random.key(seed)
   chunks = generate(loaded.model, loaded.params, ids, length, key=key, sampling=sampling, chunk=CHUNK, **options)
   yield before

@@ -15,6 +15,12 @@ Sub-words of the embedded text, made of its training split:
 Your own text, a file, a folder or a pattern (docs/data.md):
 
   python main.py --mode=train --workdir=/tmp/mine --config="configs/language.py:lstm,dataset=texts/*.txt"
+
+Packed documents, between which neither state nor attention passes; here the paragraphs of the embedded text. Of your
+own folder each file is a document without `separator`:
+
+  python main.py --mode=train --workdir=/tmp/packed --config=configs/language.py:lstm,documents=packed,\
+separator=blank_line
 """
 
 from ml_collections import ConfigDict

@@ -198,8 +198,17 @@ class Task(abc.ABC):
     return self.token_names(ids)
 
   def encode(self, text: str) -> np.ndarray:
-    """Return the ids of a prompt. Raises InputError outside the vocabulary, TypeError for a task without text."""
+    """Return the ids of a text. Raises InputError outside the vocabulary, TypeError for a task without text."""
     raise TypeError(f'{type(self).__name__} does not read text prompts')
+
+  def prompt(self, text: str) -> np.ndarray:
+    """Return what a model without a source reads before it goes on with a text; as `encode`, with its errors."""
+    return self.encode(text)
+
+  @property
+  def end_of_text(self) -> int:
+    """Return the token that ends a text written by a model without a source; -1: none does."""
+    return -1
 
   def decode_source(self, ids: np.ndarray) -> str:
     """Return the text of a source of a seq2seq model; as `decode` where both sides have one vocabulary."""

@@ -5,7 +5,7 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,14 @@ from seqmodels.models import Model
 from seqmodels.notation import Params
 from seqmodels.spec import Spec, Tokens
 from tasks import draws, losses
+from tasks.answers import before_end
 from tasks.base import Batch, Decoding, Shard, Sums
-from tasks.datasets import corpora, files, naming
+from tasks.datasets import corpora, files, naming, packing
 from tasks.fitted import Fitted
 from tasks.ngrams import Ngrams
 from tasks.pipeline import check_request, to_grain
 from tasks.shown import Shown, Text
+from tasks.streams import TextStream, newest_document
 from tasks.subwords import Subwords, check_same
 from tasks.token_task import TokenTask
 from tasks.tokenizers import Tokenizer
@@ -54,6 +56,12 @@ class Language(Fitted, TokenTask):
   epoch; with segments it reads `batch_size` contiguous streams instead (Zaremba, Sutskever & Vinyals 2014). Evaluation
   predicts every token of the split once, in windows of `length` that start without a past.
 
+  `documents=packed` reads each file, or each example of a TFDS data set, as a document of its own; `separator` is the
+  line between documents that one file holds, `blank_line` for blank lines. Documents stand one after another, and a
+  token of its own, `<|endoftext|>`, behind each is a target like others, and the input that the first token of the
+  next one is predicted from (Radford et al. 2019). `reset` is true there, so that nothing crosses a border. It is no
+  character, no byte and no word. Texts without splits of their own are cut by the number of documents.
+
   `train_examples` trains on the first windows of the text alone, side by side; the vocabulary stays that of all of it.
 
   `objective=masked` trains an encoder instead (Devlin et al. 2019): about `mask_share` of a window's tokens are to be
@@ -75,10 +83,13 @@ class Language(Fitted, TokenTask):
   mask_share: float = 0.15
   by_index: bool = False
   tokenizer_file: str = field(default='', metadata={'option': 'tokenizer'})
+  documents: str = 'joined'  # joined | packed
+  separator: str = ''
 
   def __post_init__(self) -> None:
     super().__post_init__()
     unit = corpora.check_options(self.corpus, self.unit, self.split)
+    packing.check_options(self.documents, self.separator)
     if unit not in ('word', 'whitespace', 'subword') and self.vocabulary != corpora.VOCABULARY:
       raise InputError(f'task.vocabulary={self.vocabulary} has no meaning with task.unit={unit}: it counts words')
     if self.tokenizer_file and unit != 'subword':
@@ -95,7 +106,7 @@ class Language(Fitted, TokenTask):
   def text(self) -> corpora.Corpus:
     unit = corpora.check_options(self.corpus, self.kept.get('unit', self.unit), self.split)
     options = self.split, self.vocabulary, self._stamp, self.tokenizer_file, self.restored
-    return corpora.load(self.corpus, unit, *options)
+    return corpora.load(self.corpus, unit, *options, self.documents, self.separator)
 
   @functools.cached_property
   def _stamp(self) -> tuple:
@@ -132,6 +143,20 @@ class Language(Fitted, TokenTask):
       )
     return ids[: self.train_examples * self.length + 1]
 
+  def _stream(self, split: str) -> TextStream:
+    ids = self.tokens(split)
+    before = int(ids[-1]) if split == 'train' else self.text.before[split]  # training text is a circle
+    return TextStream(ids, before, self.end_of_text)
+
+  @property
+  def end_of_text(self) -> int:
+    return self.tokenizer.size if self.documents == packing.PACKED else -1
+
+  @property
+  def _size(self) -> int:
+    """Return the number of tokens, without the one for what is masked."""
+    return self.tokenizer.size + (self.documents == packing.PACKED)
+
   @property
   def ngrams(self) -> Ngrams:
     return Ngrams(self.tokens('train'), self.text.size)
@@ -139,9 +164,9 @@ class Language(Fitted, TokenTask):
   @property
   def spec(self) -> Spec:
     if self.objective == 'masked':
-      tokens = Tokens(self.tokenizer.size + 1)  # the last stands for what is masked
+      tokens = Tokens(self._size + 1)  # the last stands for what is masked
       return Spec('encode', tokens, tokens, length=self.length)
-    tokens = Tokens(self.tokenizer.size)
+    tokens = Tokens(self._size)
     return Spec('causal', tokens, tokens, length=self.length)
 
   @property
@@ -158,13 +183,8 @@ class Language(Fitted, TokenTask):
     return tokens - self.length
 
   def arrays(self, split: str, indices: np.ndarray, seed: int = 0) -> Batch:
-    ids = self.tokens(split)
-    if split == 'train':
-      window = ids[indices[:, None] + np.arange(self.length + 1)[None, :]].astype(np.int32)
-      batch = Batch(window[:, :-1], window[:, 1:], np.ones(window[:, 1:].shape, np.float32))
-    else:
-      positions = indices[:, None] * self.length + np.arange(self.length)[None, :]
-      batch = self._predicting(split, positions, positions < len(ids))
+    stream = self._stream(split)
+    batch = stream.windows(indices, self.length) if split == 'train' else stream.covering(indices, self.length)
     if self.objective == 'next':
       return batch
     key = draws.key('mask', split, seed if split == 'train' else 0)
@@ -175,17 +195,10 @@ class Language(Fitted, TokenTask):
   def _masked(self, batch: Batch, words: np.ndarray) -> Batch:
     """Return the batch's targets as inputs, some of them masked, which alone count. One draw a token decides."""
     draw = draws.uniforms(words) / self.mask_share  # below 1: predicted
-    random = (np.clip((draw - 0.8) / 0.1, 0, 0.999_999) * self.text.size).astype(np.int32)
-    inputs = np.where(draw < 0.8, np.int32(self.text.size), np.where(draw < 0.9, random, batch.targets))
+    draw[batch.targets == self.end_of_text] = 1
+    random = (np.clip((draw - 0.8) / 0.1, 0, 0.999_999) * self.tokenizer.size).astype(np.int32)
+    inputs = np.where(draw < 0.8, np.int32(self._size), np.where(draw < 0.9, random, batch.targets))
     return batch._replace(inputs=inputs.astype(np.int32), weights=batch.weights * (draw < 1).astype(np.float32))
-
-  def _predicting(self, split: str, positions: np.ndarray, counted: np.ndarray) -> Batch:
-    """Return each position's token as the target, and the token before it as the input."""
-    ids = self.tokens(split)
-    positions = np.minimum(positions, len(ids) - 1)
-    inputs = ids[np.maximum(positions - 1, 0)].astype(np.int32)
-    inputs[positions == 0] = ids[-1] if split == 'train' else self.text.before[split]  # training text is a circle
-    return Batch(inputs, ids[positions].astype(np.int32), counted.astype(np.float32))
 
   def dataset(
     self, split: str, batch_size: int, *, seed: int = 0, shard: Shard = Shard(), segment: int | None = None
@@ -194,57 +207,25 @@ class Language(Fitted, TokenTask):
       return super().dataset(split, batch_size, seed=seed, shard=shard)
     check_request(self, split, batch_size, segment)
     rows = shard.index * batch_size + np.arange(batch_size)
+    text = self._stream(split)
     if split == 'train':
-      return to_grain(self._circling(rows, batch_size * shard.count, segment, seed), sys.maxsize)
-    stream = -(-len(self.text.ids[split]) // (batch_size * shard.count))
-    return to_grain(functools.partial(self._once, split, rows, stream, segment), -(-stream // segment))
-
-  def _circling(self, rows: np.ndarray, streams: int, segment: int, seed: int) -> Callable[[int], Batch]:
-    """Return a function from batch number to segments of `streams` equal parts of the text, read side by side.
-
-    The text is a circle. Each epoch starts at another random token, so that no token is always left out or always
-    first. The beginning of the text is a new sequence.
-    """
-    tokens = len(self.tokens('train'))
-    pieces = tokens // streams // segment
-    if not pieces:
-      raise InputError(
-        f'train.segment={segment} is too long: {streams} streams over {tokens} tokens have {tokens // streams} each'
-      )
-
-    def batch_at(number: int) -> Batch:
-      epoch, piece = divmod(int(number), pieces)
-      origin = draws.key('streams', seed, epoch) % tokens
-      starts = origin + rows * (tokens // streams) + piece * segment
-      positions = (starts[:, None] + np.arange(1, segment + 1)[None, :]) % tokens
-      batch = self._predicting('train', positions, positions > 0)
-      reset = positions == 1
-      reset[:, 0] |= piece == 0
-      return batch._replace(reset=reset)
-
-    return batch_at
-
-  def _once(self, split: str, rows: np.ndarray, stream: int, segment: int, piece: int) -> Batch:
-    """Return segment `piece` of each row's contiguous part of the split, so that every token is predicted once."""
-    steps = int(piece) * segment + np.arange(segment)
-    positions = rows[:, None] * stream + steps[None, :]
-    counted = (positions < len(self.text.ids[split])) & (steps < stream)[None, :]
-    reset = np.zeros(positions.shape, bool)
-    reset[:, 0] = piece == 0
-    return self._predicting(split, positions, counted)._replace(reset=reset)
+      return to_grain(text.circling(rows, batch_size * shard.count, segment, seed), sys.maxsize)
+    stream = -(-len(text.ids) // (batch_size * shard.count))
+    return to_grain(functools.partial(text.once, rows, stream, segment), -(-stream // segment))
 
   def metrics(self, outputs: Float[Array, 'b t n'], batch: Batch) -> dict[str, Sums]:
     """Return loss (nats a token), accuracy, bits (a character or byte) and nats_per_word (see word_counts).
 
+    The ends of packed documents are tokens, and their nats count in all of these; they are no characters and no words.
     Words have no bits, those of sub-words are a character's and, as bits_per_byte, a byte's; masked tokens have no
     nats_per_word.
     """
     metrics = super().metrics(outputs, batch)
-    loss, weight = metrics['loss']
+    loss, _ = metrics['loss']
     if self._has_bits:
-      metrics['bits'] = (loss / math.log(2), weight)
+      metrics['bits'] = (loss / math.log(2), losses.summed(batch.targets != self.end_of_text, batch.weights)[0])
     if isinstance(self.tokenizer, Subwords):
-      for name, lengths in zip(('bits', 'bits_per_byte'), self.tokenizer.lengths, strict=True):
+      for name, lengths in zip(('bits', 'bits_per_byte'), self.text.lengths, strict=True):
         metrics[name] = (loss / math.log(2), losses.summed(jnp.asarray(lengths)[batch.targets], batch.weights)[0])
     if self.objective == 'next':
       words = self.text.word_counts.words_in(batch.inputs, batch.targets)
@@ -260,20 +241,42 @@ class Language(Fitted, TokenTask):
   def shown(self, model: Model, params: Params, batch: Batch, decoding: Decoding = Decoding()) -> list[Shown]:
     """Return the first half of each window, the true second half, and what a model writes in its place.
 
-    It draws at a temperature of 0.8, with the same random numbers each time. Of masked tokens nothing is shown.
+    It draws at a temperature of 0.8, with the same random numbers each time. Of masked tokens nothing is shown, and of
+    packed documents the one in the middle of the window.
     """
     del decoding
     given = batch.inputs.shape[1] // 2
     if self.objective == 'masked' or not given:
       return []
-    prompts, room = jnp.asarray(batch.inputs[:, :given]), batch.inputs.shape[1] - given
-    key = jax.random.key(0)
-    written = jnp.concatenate(list(generate(model, params, prompts, room, key=key, sampling=SAMPLING)), axis=1)
-    rows = zip(batch.inputs, batch.targets, np.asarray(written), batch.weights > 0, strict=True)
+    prompts, there = newest_document(batch, given)
+    room, end, mask = batch.inputs.shape[1] - given, self.end_of_text, None if there is None else jnp.asarray(there)
+    sampling, key = dataclasses.replace(SAMPLING, stop=end), jax.random.key(0)
+    made = generate(model, params, jnp.asarray(prompts), room, key=key, sampling=sampling, mask=mask)
+    written = np.asarray(jnp.concatenate(list(made), axis=1))
+    following = slice(given - 1, -1)
+    rows = zip(prompts, batch.targets[:, following], written, batch.weights[:, following] > 0, strict=True)
+    there = np.ones(prompts.shape, bool) if there is None else there
     return [
-      Text(self.decode(x[:given]), self.decode(y[given - 1 : -1][counted[given - 1 : -1]]), self.decode(z))
-      for x, y, z, counted in rows
+      Text(self.decode(x[known]), self.decode(before_end(y[counted], end)), self.decode(z))
+      for (x, y, z, counted), known in zip(rows, there, strict=True)
     ]
+
+  def prompt(self, text: str) -> np.ndarray:
+    """Return the ids of the beginning of a document; of a text that goes on where documents are joined."""
+    ids = self.encode(text)
+    return ids if self.end_of_text < 0 else np.insert(ids, 0, self.end_of_text)
+
+  def decode(self, ids: np.ndarray) -> str:
+    """Return the text of ids; ends of documents have none."""
+    return super().decode(np.asarray(ids)[np.asarray(ids) != self.end_of_text])
+
+  def token_names(self, ids: np.ndarray) -> list[str]:
+    names = super().token_names(ids)
+    return [packing.END if token == self.end_of_text else name for token, name in zip(ids, names, strict=True)]
+
+  def units(self) -> dict[str, Any]:
+    """Return the vocabulary (see TokenTask) and, of packed documents, the token that ends each."""
+    return super().units() | ({} if self.end_of_text < 0 else {'end_of_text': self.end_of_text})
 
   def derived(self, values: dict[str, float]) -> dict[str, float]:
     """Return the perplexity per word, whatever the unit."""
@@ -312,9 +315,9 @@ class Language(Fitted, TokenTask):
     words = float(np.asarray(self.text.word_counts.words_in(before, targets), np.float64).sum())
     for values in found.values():
       if self._has_bits:
-        values['bits'] = values['loss'] / math.log(2)
+        values['bits'] = values['loss'] / math.log(2) * (len(targets) / int((targets != self.end_of_text).sum()))
       if isinstance(self.tokenizer, Subwords):
-        for name, lengths in zip(('bits', 'bits_per_byte'), self.tokenizer.lengths, strict=True):
+        for name, lengths in zip(('bits', 'bits_per_byte'), self.text.lengths, strict=True):
           values[name] = values['loss'] / math.log(2) * len(targets) / float(lengths[targets].sum(dtype=np.float64))
       if self.objective == 'next' and words:
         values['nats_per_word'] = values['loss'] * len(targets) / words

@@ -35,6 +35,10 @@ class WordCounts(NamedTuple):
     inside, begins, ends = map(jnp.asarray, self)
     return inside[tokens] + (begins[tokens] & ends[before])
 
+  def with_end(self) -> 'WordCounts':
+    """Return the table with one more token: the end of a document, which is no word, and behind which one begins."""
+    return WordCounts(np.append(self.inside, np.float32(0)), np.append(self.begins, False), np.append(self.ends, True))
+
 
 def word_counts(tokenizer: Tokenizer, spaces: str) -> WordCounts:
   """Return the table of a tokenizer; `spaces` are the characters between words."""

@@ -2,21 +2,24 @@
 
 import functools
 import hashlib
-import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from seqmodels.errors import InputError, unknown
-from tasks import fitted, subwords
-from tasks.datasets import embedded, enwik8, files, own_text, ptb, tfds_prepared, tiny_shakespeare
-from tasks.datasets.words import PLAIN, PREPARED, Words
-from tasks.datasets.words import vocabulary as vocabulary_of
+from tasks import fitted
+from tasks.datasets import embedded, encoding, enwik8, files, own_text, packing, ptb, tfds_prepared, tiny_shakespeare
+from tasks.datasets.packing import SPLIT, parse_split
+from tasks.datasets.words import PLAIN, PREPARED
 from tasks.subwords import Subwords
-from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer, outside, word_ids
+from tasks.tokenizers import Bytes, Characters, Tokenizer, WordTokenizer
 from tasks.word_counts import WordCounts, word_counts
+
+log = logging.getLogger('seqmodels')
 
 VOCABULARY = 10_000  # words or sub-words; as many as the Penn Treebank was prepared with
 UNITS = {
@@ -32,18 +35,17 @@ READ: dict[str, Callable[[], dict[str, bytes]]] = {
   'ptb': ptb.load,
 }
 OWN_UNITS = ('character', 'byte', 'word', 'whitespace', 'subword')  # of the user's files
-SPLIT = '90/5/5'
-LOST = 1e-3  # share of a text's characters that a given tokenizer may lose or add
 HAVE_SPLITS = ('enwik8', 'ptb')
 SPACES = ' \t\n\r\v\f'
 
-Text = TypeVar('Text', str, np.ndarray)
-
 
 class Texts(NamedTuple):
-  """Hold the text of each split, or "full"; `content` is the sha256 of each as it was read."""
+  """Hold the texts of each split, or "full"; `content` is the sha256 of each split as it was read.
 
-  texts: dict[str, bytes]
+  One text a split, or where documents are packed, one a file or example.
+  """
+
+  texts: dict[str, list[bytes]]
   content: dict[str, str]
 
 
@@ -54,6 +56,8 @@ class Corpus:
   before: the id in front of a split's first token.
   content: the sha256 of each raw text, by name.
   spaces: the characters that stand between words.
+  end: the token behind each document, beyond those of the tokenizer; -1: a split is one text. The training split begins
+    with it, too, so that the first token of each document is predicted from it.
   """
 
   unit: str
@@ -62,14 +66,23 @@ class Corpus:
   before: dict[str, int]
   content: dict[str, str]
   spaces: str = SPACES
+  end: int = -1
 
   @property
   def size(self) -> int:
-    return self.tokenizer.size
+    return self.tokenizer.size + (self.end >= 0)
 
   @functools.cached_property
   def word_counts(self) -> WordCounts:
-    return word_counts(self.tokenizer, self.spaces)
+    counts = word_counts(self.tokenizer, self.spaces)
+    return counts if self.end < 0 else counts.with_end()
+
+  @functools.cached_property
+  def lengths(self) -> tuple[Float[np.ndarray, ' n'], ...]:
+    """Return the number of characters that begin in each sub-word, and of bytes; see `Subwords.lengths`."""
+    assert isinstance(self.tokenizer, Subwords)
+    more = self.size - self.tokenizer.size  # the end of a document has neither
+    return tuple(np.pad(lengths, (0, more)) for lengths in self.tokenizer.lengths)
 
   def fitted(self) -> dict[str, Any]:
     """Return unit and vocabulary as JSON; the vocabulary is null for bytes, and for sub-words, which have a file.
@@ -83,13 +96,17 @@ class Corpus:
 
   @functools.cached_property
   def identity(self) -> dict[str, Any]:
-    """Return checksums of the texts and of the vocabulary made of them (bytes need none)."""
+    """Return checksums of the texts, of packed documents' borders, and of the vocabulary (bytes need none)."""
+    found: dict[str, Any] = {'content': self.content}
+    if self.end >= 0:
+      ends = (np.flatnonzero(ids == self.end).astype('<i8').tobytes() for ids in self.ids.values())
+      found['documents'] = hashlib.sha256(b''.join(ends)).hexdigest()
     if self.tokenizer.vocabulary is None:
-      return {'content': self.content}
+      return found
     if isinstance(self.tokenizer, Subwords):
-      return {'content': self.content, 'vocabulary': self.tokenizer.checksum}
+      return found | {'vocabulary': self.tokenizer.checksum}
     listed = '\0'.join(self.tokenizer.vocabulary).encode(errors='surrogatepass')
-    return {'content': self.content, 'vocabulary': hashlib.sha256(listed).hexdigest()}
+    return found | {'vocabulary': hashlib.sha256(listed).hexdigest()}
 
 
 def check_options(dataset: str, unit: str, split: str) -> str:
@@ -117,19 +134,6 @@ def check_own(dataset: str, names: Iterable[str], kinds: str) -> None:
     raise InputError(f'{known}, or files: {kinds}; or tfds:NAME')
 
 
-def parse_split(split: str) -> tuple[float, float]:
-  """Return where training and validation end, as shares of the text: `80/10/10` is (0.8, 0.9).
-
-  Raises InputError unless it is two or three percentages above 0 that add up to 100.
-  """
-  parts = files.percentages(split)
-  if not parts:
-    raise InputError(
-      f'task.split={split!r} must be percentages of training/validation/test that add up to 100, as 90/5/5 or 90/10'
-    )
-  return parts[0] / 100, 1.0 if len(parts) == 2 else (parts[0] + parts[1]) / 100
-
-
 @functools.lru_cache(maxsize=4)
 def load(
   dataset: str,
@@ -139,6 +143,8 @@ def load(
   stamp: tuple = (),
   tokenizer_file: str = '',
   restored: str = '',
+  documents: str = packing.JOINED,
+  separator: str = '',
 ) -> Corpus:
   """Return the corpus of a data set or of the user's files; prepares its data the first time (errors: source.read).
 
@@ -151,45 +157,35 @@ def load(
     stamp: of the files, so that a changed file is read anew.
     tokenizer_file: of sub-words; '' trains one on the training split.
     restored: the vocabulary of characters or words in place of the training split's; see `Corpus.fitted`.
+    documents: joined | packed; see packing.
+    separator: the line between packed documents; see packing.separated.
   """
   del stamp
-  kept = fitted.parse(restored)
-  texts, content = _texts(dataset, unit)
-  if unit in ('word', 'whitespace', 'subword'):
-    # Cuts by bytes, as those of enwik8, may split a character.
-    decoded = {name: text.decode(errors='replace') for name, text in texts.items()}
-    if unit == 'subword':
-      return _of_subwords(_cut(decoded, split, dataset), content, vocabulary, tokenizer_file)
-    words = PREPARED if kept.get('prepared', dataset == 'ptb' or unit == 'whitespace') else PLAIN
-    return _of_words(unit, _cut(decoded, split, dataset), content, words, vocabulary, kept.get('vocabulary'))
-  tokenizer: Tokenizer = Bytes()
+  kept, is_packed = fitted.parse(restored), documents == packing.PACKED
+  texts, content = _texts(dataset, unit, is_packed)
+  if is_packed:
+    texts = {name: packing.separated(own, separator) for name, own in texts.items()}
   if unit == 'byte':
-    ids = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
+    tokenizer, ids = encoding.of_bytes(packing.cut(texts, split, dataset, is_packed=is_packed))
   else:
-    characters = {name: _characters(dataset, text) for name, text in texts.items()}
-    ids, tokenizer = _character_ids(characters, dataset, kept.get('vocabulary'))
-  ids = _cut(ids, split, dataset)
-  return Corpus(unit, tokenizer, ids, _before(ids), content, '_\n' if dataset == 'ptb' else SPACES)
-
-
-def _cut(texts: dict[str, Text], split: str, dataset: str) -> dict[str, Text]:
-  """Return the splits of a text; those that it has must be left alone, and each must hold something.
-
-  A text is cut by characters or bytes, also for words, so that all units have the same text to predict.
-  """
-  if 'full' not in texts:
-    if split != SPLIT:
-      raise InputError(f'task.split={split!r} has no meaning: {dataset} has files for each split; leave it {SPLIT}')
-    return texts
-  text = texts['full']
-  train, validation = (int(share * len(text)) for share in parse_split(split))
-  parts = {'train': text[:train], 'validation': text[train:validation], 'test': text[validation:]}
-  if split.count('/') == 1:
-    del parts['test']
-  for name, part in parts.items():
-    if not len(part):
-      raise InputError(f'task.split={split!r} leaves nothing for {name}: {dataset} has a length of {len(text)} only')
-  return parts
+    read = {name: [_decoded(dataset, unit, text) for text in own] for name, own in texts.items()}
+    parts = packing.cut(read, split, dataset, is_packed=is_packed)
+    if unit == 'character':
+      tokenizer, ids = encoding.of_characters(parts, dataset, kept.get('vocabulary'))
+    elif unit == 'subword':
+      tokenizer, ids = encoding.of_subwords(parts, vocabulary, tokenizer_file)
+    else:
+      words = PREPARED if kept.get('prepared', dataset == 'ptb' or unit == 'whitespace') else PLAIN
+      tokenizer, ids = encoding.of_words(parts, words, vocabulary, kept.get('vocabulary'))
+  spaces = '_\n' if dataset == 'ptb' and unit == 'character' else SPACES
+  if not is_packed:
+    whole = {name: own[0] for name, own in ids.items()}
+    return Corpus(unit, tokenizer, whole, _before(whole), content, spaces)
+  log.info('%s: documents: %s', dataset, ', '.join(f'{len(own):,} {name}' for name, own in ids.items()))
+  end = tokenizer.size
+  whole = {name: packing.pack(own, end) for name, own in ids.items()}
+  whole['train'] = np.insert(whole['train'], 0, end)
+  return Corpus(unit, tokenizer, whole, dict.fromkeys(whole, end), content, spaces, end)
 
 
 def _before(ids: dict[str, np.ndarray]) -> dict[str, int]:
@@ -210,50 +206,23 @@ def tokenizer_of(kept: Mapping[str, Any]) -> Tokenizer:
   return WordTokenizer(vocabulary, PREPARED if kept['prepared'] else PLAIN)
 
 
-def _of_words(
-  unit: str, texts: dict[str, str], content: dict[str, str], words: Words, size: int, kept: Sequence[str] | None = None
-) -> Corpus:
-  vocabulary = tuple(kept) if kept else vocabulary_of(words.split(texts['train']), words.unknown, size)
-  tokenizer = WordTokenizer(vocabulary, words)
-  ids = {name: np.fromiter(word_ids(words.split(text), tokenizer.index), np.int32) for name, text in texts.items()}
-  for name, found in ids.items():
-    if not len(found):
-      raise InputError(f'the {name} split has no words: {len(texts[name])} characters, all of them spaces')
-  return Corpus(unit, tokenizer, ids, _before(ids), content)
-
-
-def _of_subwords(texts: dict[str, str], content: dict[str, str], size: int, tokenizer_file: str) -> Corpus:
-  if tokenizer_file:
-    path = pathlib.Path(tokenizer_file)
-    tokenizer = Subwords(files.read_bytes(path), str(path))
+def _texts(dataset: str, unit: str, is_packed: bool) -> Texts:
+  if dataset not in UNITS and not tfds_prepared.is_name(dataset):
+    return Texts(*own_text.load(dataset, unit == 'byte', is_packed))
+  if dataset in UNITS:
+    texts = {name: [text] for name, text in READ[dataset]().items()}
+    whole = {name: own[0] for name, own in texts.items()}
   else:
-    tokenizer = subwords.train(texts['train'], size)
-  kind = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
-  ids = {name: tokenizer.encode(text).astype(kind) for name, text in texts.items()}
-  if tokenizer_file:
-    _check_kept(tokenizer, texts, ids)
-  return Corpus('subword', tokenizer, ids, _before(ids), content)
-
-
-def _check_kept(tokenizer: Subwords, texts: Mapping[str, str], ids: Mapping[str, np.ndarray]) -> None:
-  """Raise InputError for pieces that do not keep a text: its bits would be those of fewer or more characters."""
-  for name, text in texts.items():
-    counted = int(tokenizer.lengths[0][ids[name]].sum(dtype=np.float64))
-    if abs(counted - len(text)) > LOST * len(text) + 1:  # one: a space put before the text
-      raise InputError(
-        f'task.tokenizer={tokenizer.shown} makes {counted:,} characters of the {len(text):,} of the {name} split; make '
-        'it with byte_fallback=True and normalization_rule_name=identity'
-      )
-
-
-def _texts(dataset: str, unit: str) -> Texts:
-  if tfds_prepared.is_name(dataset):
     texts = tfds_prepared.texts(dataset)
-  elif dataset in UNITS:
-    texts = READ[dataset]()
-  else:
-    return Texts(*own_text.load(dataset, unit == 'byte'))
-  return Texts(texts, {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
+    whole = {name: tfds_prepared.lines(own) for name, own in texts.items()}
+  content = {name: hashlib.sha256(text).hexdigest() for name, text in whole.items()}
+  return Texts(texts if is_packed else {name: [text] for name, text in whole.items()}, content)
+
+
+def _decoded(dataset: str, unit: str, text: bytes) -> str:
+  if unit == 'character':
+    return _characters(dataset, text)
+  return text.decode(errors='replace')  # cuts by bytes, as those of enwik8, may split a character
 
 
 def _characters(dataset: str, text: bytes) -> str:
@@ -267,23 +236,3 @@ def _characters(dataset: str, text: bytes) -> str:
       ) from error
   # The usual character version: words joined by `_`, a new line after each sentence (Mikolov et al. 2012).
   return ''.join('_'.join(line.split()) + '\n' for line in text.decode().splitlines())
-
-
-def _character_ids(
-  texts: dict[str, str], dataset: str, kept: Sequence[str] | None
-) -> tuple[dict[str, np.ndarray], Characters]:
-  """Return ids and tokenizer: the distinct characters of the whole text, in the order of their code points.
-
-  kept: those of another text in their place. Raises InputError for characters that it does not have.
-  """
-  points = {name: np.frombuffer(text.encode('utf-32-le'), np.uint32) for name, text in texts.items()}
-  distinct = np.unique(np.concatenate(list(points.values())))
-  if kept is not None:
-    known = np.array([*map(ord, kept)], np.uint32)
-    if len(strange := np.setdiff1d(distinct, known)):
-      found = outside(map(chr, strange))
-      raise InputError(f'task.dataset={dataset!r} has {found}; the model was trained with {len(known)} characters')
-    distinct = known
-  kind = np.uint8 if len(distinct) <= 256 else np.int32
-  ids = {name: np.searchsorted(distinct, text).astype(kind) for name, text in points.items()}
-  return ids, Characters(tuple(map(chr, distinct)))

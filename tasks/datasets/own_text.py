@@ -1,4 +1,4 @@
-"""Read the user's own text files, as one text for each split."""
+"""Read the user's own text files, as one text or as documents for each split."""
 
 import hashlib
 import logging
@@ -13,38 +13,43 @@ log = logging.getLogger('seqmodels')
 
 
 class OwnText(NamedTuple):
-  """Hold the text of each split, or "full"; `content` has the sha256 of the files as they are."""
+  """Hold the texts of each split, or "full"; `content` has the sha256 of the files as they are."""
 
-  texts: dict[str, bytes]
+  texts: dict[str, list[bytes]]
   content: dict[str, str]
 
 
-def load(dataset: str, as_bytes: bool) -> OwnText:
-  """Read the files that `dataset` means; those of a split follow one another by name, each on a line of its own.
+def load(dataset: str, as_bytes: bool, is_packed: bool = False) -> OwnText:
+  """Read the files that `dataset` means, those of a split in the order of their names.
 
   as_bytes: take the bytes as they are; else files must be UTF-8, and byte order marks and CR are left out (and said).
+  is_packed: return each file that is not empty; else one text, in which each file begins on a line of its own.
   Raises InputError for files that cannot be read, have another encoding, or hold nothing.
   """
   texts, content = {}, {}
   for split, paths in files.by_split(files.find(dataset)).items():
-    texts[split], content[split] = _joined(paths, as_bytes)
-    if not texts[split]:
+    read, content[split] = _read(paths, as_bytes)
+    if not any(read):
       held = 'is empty' if len(paths) == 1 else 'are empty'
       raise InputError(f'{files.listed(paths)} {held}: 0 bytes of text; a text to train on is needed')
+    texts[split] = [text for text in read if text] if is_packed else [_joined(read)]
   return OwnText(texts, content)
 
 
-def _joined(paths: Sequence[pathlib.Path], as_bytes: bool) -> tuple[bytes, str]:
-  digest, pieces, empty = hashlib.sha256(), [], []
+def _read(paths: Sequence[pathlib.Path], as_bytes: bool) -> tuple[list[bytes], str]:
+  digest, texts, empty = hashlib.sha256(), [], []
   for path in paths:
     raw = files.read_bytes(path)
     digest.update(raw)
-    text = raw if as_bytes else files.decode(path, raw, ', or set task.unit=byte').encode()
-    if not text:
+    texts.append(raw if as_bytes else files.decode(path, raw, ', or set task.unit=byte').encode())
+    if not texts[-1]:
       empty.append(path)
-    if text and len(paths) > 1 and not text.endswith(b'\n'):
-      text += b'\n'
-    pieces.append(text)
   if empty and len(empty) < len(paths):
     log.warning('%s: %d of %d files are empty', files.listed(empty), len(empty), len(paths))
-  return b''.join(pieces), digest.hexdigest()
+  return texts, digest.hexdigest()
+
+
+def _joined(texts: Sequence[bytes]) -> bytes:
+  if len(texts) == 1:
+    return texts[0]
+  return b''.join(text if text.endswith(b'\n') or not text else text + b'\n' for text in texts)

@@ -9,7 +9,7 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,8 @@ def find(dataset: str) -> pathlib.Path:
   raise MissingData(f'task.dataset={dataset!r} is not prepared in {folder}: {_reason(asked)}')
 
 
-def texts(dataset: str) -> dict[str, bytes]:
-  """Return the text of each split, or of "full": its examples one after the other, each on a line of its own."""
+def texts(dataset: str) -> dict[str, list[bytes]]:
+  """Return the text of each example of each split, or of "full"."""
   builder, asked = opened(dataset), parse(dataset)
   names = text_features(builder)
   feature = asked.feature or ('text' if 'text' in names else names[0] if len(names) == 1 else '')
@@ -82,11 +82,12 @@ def texts(dataset: str) -> dict[str, bytes]:
     raise InputError(
       f'task.dataset={dataset!r} must name one of its texts behind "#": {", ".join(names) or "it has none"}'
     )
-  found = {}
-  for split, rows in splits(dataset, builder).items():
-    pieces = [text(row, feature) for row in rows]
-    found[split] = b''.join(piece if piece.endswith(b'\n') else piece + b'\n' for piece in pieces)
-  return found
+  return {split: [text(row, feature) for row in rows] for split, rows in splits(dataset, builder).items()}
+
+
+def lines(examples: Iterable[bytes]) -> bytes:
+  """Return the texts of examples one after the other, each on a line of its own."""
+  return b''.join(text if text.endswith(b'\n') else text + b'\n' for text in examples)
 
 
 def pairs(dataset: str, pair: str) -> dict[str, tuple[list[str], list[str]]]:

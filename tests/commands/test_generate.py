@@ -59,6 +59,20 @@ def test_a_text_ends_before_the_stop(written):
   assert written('The', length=9, beam=1, stop=greedy[4]) == f'The{greedy[: greedy.index(greedy[4])]}\n'
 
 
+@pytest.mark.parametrize('beam', [0, 2])
+def test_a_prompt_begins_a_packed_document_and_the_text_ends_with_it(loaded, written, monkeypatch, beam):
+  task = tasks.make('language', {'length': 16, 'documents': 'packed', 'separator': 'blank_line'})
+  model = build(loaded.model.config, task.spec)
+  params = model.init(jax.random.key(3))
+  end = task.end_of_text
+  monkeypatch.setattr(generation.workdirs, 'load', lambda *_: Loaded({}, task, model, params, 0))
+  for bias, length in ((-100.0, 20), (100.0, 0)):
+    params['output']['bias'] = params['output']['bias'].at[end].set(bias)
+    for prompt in ('The', ''):
+      assert len(written(prompt, length=20, beam=beam)) == len(prompt) + length + 1
+  assert task.prompt('The').tolist() == [end, *task.encode('The')]
+
+
 def test_text_streams_in_whole_characters():
   decode = lambda ids: np.asarray(ids, np.uint8).tobytes().decode(errors='replace')
   text = 'née, 日本, \N{GRINNING FACE}'.encode() + b'\xff\xe6 and \xe6\x97'

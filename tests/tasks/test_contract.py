@@ -26,6 +26,7 @@ SMALL = {
   'formal_languages': {'length': 9, 'longest': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'induction_heads': {'symbols': 4, 'length': 9, 'train_examples': 50, 'evaluation_examples': 23},
   'language': {'length': 32},
+  'language packed': {'length': 32, 'documents': 'packed', 'separator': 'blank_line'},
   'listops': {'shortest': 5, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'recall': {'vocabulary': 32, 'pairs': 3, 'length': 20, 'train_examples': 50, 'evaluation_examples': 23},
   'reversal': {'symbols': 4, 'length': 5, 'train_examples': 50, 'evaluation_examples': 23},
@@ -42,9 +43,9 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=sorted(tasks.TASKS))
+@pytest.fixture(params=sorted({*tasks.TASKS, *SMALL}))
 def task(request):
-  return tasks.make(request.param, SMALL.get(request.param, {}))
+  return tasks.make(request.param.split()[0], SMALL.get(request.param, {}))
 
 
 @pytest.fixture
@@ -227,7 +228,9 @@ def test_segments_in_a_row_are_the_whole_sequence(in_segments, segment):
   assert all(piece.inputs.shape[1] == segment for piece in pieces)
   reset = np.concatenate([piece.reset for piece in pieces], axis=1)
   assert reset[:, 0].all()
-  assert not reset[:, 1:].any()
+  expected = np.zeros(whole.inputs.shape[:2], bool) if whole.reset is None else whole.reset
+  np.testing.assert_array_equal(reset[:, 1:length], expected[:, 1:])
+  assert not reset[:, length:].any()
   real = np.concatenate([np.ones_like(piece.reset) if piece.mask is None else piece.mask for piece in pieces], axis=1)
   np.testing.assert_array_equal(real[:, :length], np.ones_like(real[:, :length]) if whole.mask is None else whole.mask)
   assert not real[:, length:].any()

@@ -12,7 +12,7 @@ import pytest
 import tasks
 from seqmodels.errors import InputError
 from tasks.base import Shard
-from tasks.datasets import corpora, embedded, words
+from tasks.datasets import corpora, embedded, encoding, words
 
 TEXT = embedded.read().decode()
 CUT = (0, int(0.9 * len(TEXT)), int(0.95 * len(TEXT)), len(TEXT))
@@ -151,18 +151,18 @@ def test_the_unigram_baseline_is_a_count():
 
 
 def test_words_are_numbered_by_frequency_and_lines_end_sentences():
-  texts = {'train': ' b a a <unk> \n a c \n', 'validation': ' z a \n'}
-  corpus = corpora._of_words('word', texts, {}, words.PREPARED, 10)
+  texts = {'train': [' b a a <unk> \n a c \n'], 'validation': [' z a \n']}
+  corpus = encoding.of_words(texts, words.PREPARED, 10)
   assert corpus.tokenizer.vocabulary == ('a', '<eos>', '<unk>', 'b', 'c')
-  assert [ids.tolist() for ids in corpus.ids.values()] == [[3, 0, 0, 2, 1, 0, 4, 1], [2, 0, 1]]
-  assert corpus.before == {'train': 1, 'validation': 1}
+  assert [ids.tolist() for (ids,) in corpus.ids.values()] == [[3, 0, 0, 2, 1, 0, 4, 1], [2, 0, 1]]
+  assert corpora._before({name: ids for name, (ids,) in corpus.ids.items()}) == {'train': 1, 'validation': 1}
   assert corpus.tokenizer.encode('a new c\n').tolist() == [0, 2, 4, 1]
   assert ''.join(corpus.tokenizer.decode(np.array([i])) for i in (0, 2, 4, 1)) == corpus.tokenizer.decode(
     np.array([0, 2, 4, 1])
   )
-  small = corpora._of_words('word', texts, {}, words.PREPARED, 3)
+  small = encoding.of_words(texts, words.PREPARED, 3)
   assert small.tokenizer.vocabulary == ('a', '<eos>', '<unk>')
-  assert small.ids['train'].tolist() == [2, 0, 0, 2, 1, 0, 2, 1]
+  assert small.ids['train'][0].tolist() == [2, 0, 0, 2, 1, 0, 2, 1]
 
 
 def test_plain_text_is_cut_into_words_and_punctuation_that_join_to_it():
@@ -210,7 +210,7 @@ def test_words_of_a_text_come_from_its_training_split_and_read_as_it():
 
 
 def test_a_prompt_of_words_may_begin_inside_a_sentence():
-  corpus = corpora._of_words('word', {'train': 'We read on', 'validation': 'on'}, {}, words.PLAIN, 10)
+  corpus = encoding.of_words({'train': ['We read on'], 'validation': ['on']}, words.PLAIN, 10)
   assert corpus.tokenizer.decode(corpus.tokenizer.encode('read on')) == ' read on'
   assert corpus.tokenizer.decode(corpus.tokenizer.encode('We on')) == 'We on'
 

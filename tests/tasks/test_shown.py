@@ -112,6 +112,14 @@ def test_a_continuation_follows_the_text_and_stands_beside_what_came():
   assert seen(masked, encoder, params, split='validation') == []
 
 
+def test_a_continuation_of_a_packed_document_stays_inside_of_it():
+  task, model, params = made('language', documents='packed', separator='blank_line')
+  ids = task.text.ids['validation']
+  documents = [task.decode(part) for part in np.split(ids, np.flatnonzero(ids == task.end_of_text) + 1)]
+  for window in seen(task, model, params, split='validation'):
+    assert any(window.given + window.truth in document for document in documents)
+
+
 def test_tokens_that_count_stand_beside_the_likeliest_ones():
   task, model, params = made('copying')
   batch = task.arrays('test', np.arange(3))

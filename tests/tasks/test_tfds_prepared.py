@@ -59,6 +59,14 @@ def test_texts_are_its_examples_line_by_line(settings):
     check_identity(recorded, tasks.make('language', {'dataset': 'tfds:translated/short#en'}))
 
 
+def test_each_example_is_a_packed_document():
+  task = tasks.make('language', {'dataset': 'tfds:sentences', 'documents': 'packed', 'length': 8})
+  ids, end = task.text.ids['test'], task.end_of_text
+  found = [task.decode(part).rstrip('\n') for part in np.split(ids, np.flatnonzero(ids == end) + 1)]
+  assert found == [*(f'Übung {i}' for i in range(40, 44)), '']
+  assert (task.text.ids['train'] == end).sum() == 38 + 1  # one stands before the first
+
+
 def test_pairs_are_its_two_languages(settings):
   options = {'dataset': 'tfds:translated/short', 'vocabulary': 290, 'split': '90/10'}
   with pytest.raises(InputError, match='has no meaning'):
