@@ -109,7 +109,7 @@ def hybrids_combine(records: Sequence[Row]) -> Verdict:
     return not_measured('attention_shares')
   if not has_learned(by_seed(recall, **whole)):
     return undecided(UNLEARNED)
-  points = []
+  points, incomplete = [], []
   for kind, layers in sorted(key for key in size if 0 < key[1] < 4):
     mixed = {'recurrence': kind, 'attention_layers': layers}
     pure = ({'recurrence': kind, 'attention_layers': 0}, whole)
@@ -117,6 +117,7 @@ def hybrids_combine(records: Sequence[Row]) -> Verdict:
     costs = [(cost, p) for p in pure if (cost := gain(losses, by_seed(loss, **p))) is not None]
     wins = [(win, p) for p in pure if (win := gain(accuracies, by_seed(recall, **p))) is not None]
     if len(costs) < 2 or len(wins) < 2:
+      incomplete.append(f'{kind} with {layers} of 4')
       continue
     cost, cheapest = max(costs, key=lambda found: found[0].value)
     win, best = min(wins, key=lambda found: found[0].value)
@@ -132,7 +133,8 @@ def hybrids_combine(records: Sequence[Row]) -> Verdict:
     points.append(dataclasses.replace(Point(label, cost, keeps, fails, 'nats'), p_for=p_for))
   if not points:
     return undecided('fewer than two seeds were measured for the mixtures or the pure models')
-  return combine(points, '; '.join(map(str, points)) + '.', kind='can')
+  notes = (f'Not judged, since not measured on both tasks: {", ".join(incomplete)}.',) if incomplete else ()
+  return combine(points, '; '.join(map(str, points)) + '.', kind='can', notes=notes)
 
 
 def p_above(first: BySeed, second: BySeed, threshold: float) -> float:

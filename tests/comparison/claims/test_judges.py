@@ -55,6 +55,7 @@ from tests.comparison.claims.invented_speed import CASES as SPEED
 from tests.comparison.claims.invented_speed import EARLIER as SPEED_EARLIER
 from tests.comparison.claims.invented_trials import CASES as TRIALS
 from tests.comparison.claims.invented_trials import EARLIER as EARLIER_TRIALS
+from tests.comparison.claims.invented_trials import shares
 
 GROWING, STEEP, INFINITE = (1024, 2048, 4096), (1024, 4096, 8192), float('inf')
 CASES = [
@@ -349,6 +350,14 @@ def test_a_mixer_that_reaches_no_capacity_is_named_with_the_cap_on_updates():
   assert 'mamba2: not learned (0.6 at most)' in reason
   assert 'mamba2: not learned' in CLAIMS[7].judge(capacity(GROWING, GROWING, never)).notes[0]
   assert 'mamba2: not learned' in CLAIMS[7].judge(capacity(GROWING, STEEP, never)).reason
+
+
+def test_mixtures_that_were_measured_on_one_task_are_named():
+  whole, other = shares(1.45, 0.99), {'recurrence': 'gated_delta', 'attention_layers': 2, 'task': 'language'}
+  half = [{**row, **other} for row in whole if row['attention_layers'] == 1 and row['task'] == 'language']
+  verdict = CLAIMS[59].judge(whole + half)
+  assert (verdict.number, verdict.status) == (CLAIMS[59].judge(whole).number, 'supported')
+  assert verdict.notes == ('Not judged, since not measured on both tasks: gated_delta with 2 of 4.',)
 
 
 def test_seeds_that_vanish_and_explode_do_not_cancel_out():
