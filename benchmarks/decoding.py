@@ -1,10 +1,14 @@
 """Time of one decoded token against its position, and of whole generations beside PyTorch's eager loop.
 
-  python -m benchmarks.decoding [--positions=100,1000,4000,16000] [--seconds=60] [--out=results/<device>/decoding]
+  python -m benchmarks.decoding [--positions=100,1000,4000,16000] [--seconds=60] [--load=0]
+                                [--out=results/<device>/decoding]
 
 Every architecture has 2 layers of width 256 and decodes greedily at batch 1 in float32 with a state made for the last
 position. All positions of all architectures are interleaved in one process. The folder gets records.jsonl and
 decoding.md. PyTorch's loops are left out where it is not installed.
+
+With --load so many other processes keep cores busy all the while. Attention in C++, whose threads must then not wait
+for each other in vain, stands beside XLA's.
 """
 
 import importlib.util
@@ -14,20 +18,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
+from benchmarks import load
 from benchmarks.arguments import read_flags
 from seqmodels.errors import InputError
 from training import runtime
 
 GENERATED = 512
 FIELDS = {'depth': 2, 'width': 256}
-# Name → architecture and options of its mixer.
+# Name → architecture and further fields of the model.
 SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
-  'attention, prefix of the cache': ('transformer', {'decode': 'prefix'}),
-  'attention, full cache': ('transformer', {'decode': 'full'}),
+  'attention, prefix of the cache': ('transformer', {'mixer': {'decode': 'prefix'}}),
+  "attention, prefix of the cache, XLA's kernels": ('transformer', {'mixer': {'decode': 'prefix'}, 'kernels': 'xla'}),
+  'attention, full cache': ('transformer', {'mixer': {'decode': 'full'}}),
   'sliding window': ('sliding_window', {}),
   'sparse attention': ('sparse', {}),
   'Transformer-XL': ('transformer_xl', {}),
@@ -37,16 +43,24 @@ SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def parse(argv: Sequence[str]) -> tuple[list[int], float, pathlib.Path | None]:
+class Arguments(NamedTuple):
+  positions: list[int]
+  seconds: float
+  load: int
+  out: pathlib.Path | None
+
+
+def parse(argv: Sequence[str]) -> Arguments:
   values = flags.FlagValues()
   flags.DEFINE_list('positions', ['100', '1000', '4000', '16000'], 'positions to measure at', flag_values=values)
   flags.DEFINE_float('seconds', 60.0, 'time for all positions together', 0.0, flag_values=values)
+  flags.DEFINE_integer('load', 0, 'other processes that keep cores busy', 0, 1024, flag_values=values)
   flags.DEFINE_string('out', None, 'folder of the results; default: print only', flag_values=values)
   read_flags(values, argv)
   if not all(text.isdecimal() and int(text) > 0 for text in values.positions):
     raise InputError(f'--positions={",".join(values.positions)} must be whole numbers above 0')
   positions = sorted({int(text) for text in values.positions})
-  return positions, values.seconds, None if values.out is None else pathlib.Path(values.out)
+  return Arguments(positions, values.seconds, values.load, None if values.out is None else pathlib.Path(values.out))
 
 
 def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
@@ -61,8 +75,8 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
   setups: dict[str, Callable[[], Any]] = {}
   beside: dict[str, dict[str, Any]] = {}
   length = max(positions) + decoding.STEPS
-  for name, (architecture, mixer) in SUBJECTS.items():
-    model = Variant(architecture).build(token_spec(length), **FIELDS, mixer=mixer)
+  for name, (architecture, changes) in SUBJECTS.items():
+    model = Variant(architecture).build(token_spec(length), **FIELDS, **changes)
     decoder = decoding.Decoder(model, 1, length)
     for position in positions:
       label = f'{name} {position}'
@@ -87,9 +101,9 @@ def generations() -> list[dict[str, Any]]:
   calls: dict[str, Callable[..., Any]] = {}
   # With learned positions and layer norms, as the PyTorch model of `torch_models.py` has them.
   gpt = {**FIELDS, 'norm': 'layer', 'position': 'learned', 'heads': 4}
-  for name, (architecture, mixer) in SUBJECTS.items():
+  for name, (architecture, changes) in SUBJECTS.items():
     fields = gpt if architecture == 'transformer' else FIELDS
-    model = Variant(architecture).build(token_spec(GENERATED + 1), **fields, mixer=mixer)
+    model = Variant(architecture).build(token_spec(GENERATED + 1), **fields, **changes)
     params = random_params(model)
     calls[name] = partial(greedy, model, params)
     if importlib.util.find_spec('torch') and name in ('attention, prefix of the cache', 'LSTM'):
@@ -133,8 +147,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows
     if row['metric'] == 'generation_seconds'
   ]
+  beside = f' {rows[0]["load"]} other processes kept cores busy.' if rows[0]['load'] else ''
   return (
-    f'# Decoding on {rows[0]["device_kind"]}\n\n2 layers of width 256, batch 1, float32, greedy.\n\n'
+    f'# Decoding on {rows[0]["device_kind"]}\n\n2 layers of width 256, batch 1, float32, greedy.{beside}\n\n'
     f'Microseconds a token at a position, medians with their 95 % intervals:\n\n'
     f'{markdown.grid(("", *(f"{p:,}" for p in positions)), lines)}\n\n'
     f'Tokens a second over {GENERATED} tokens from nothing:\n\n{markdown.grid(("", "tokens/s"), speed)}\n'
@@ -151,7 +166,7 @@ def main(argv: Sequence[str]) -> int:
   """Returns the exit code: 2 for bad input, with one line on stderr."""
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   try:
-    positions, seconds, out = parse(argv)
+    arguments = parse(argv)
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -161,9 +176,12 @@ def main(argv: Sequence[str]) -> int:
 
   print(f'{runtime.device_line()}, malloc {settings["malloc"]}')
   identity = {'experiment': 'decoding_beside_peers', 'cell': 'all', **runner.machine_identity(), 'time': time.time()}
-  rows = [{**identity, 'malloc': settings['malloc'], **row} for row in (*latencies(positions, seconds), *generations())]
+  identity |= {'malloc': settings['malloc'], 'load': arguments.load}
+  with load.busy(arguments.load):
+    measured = *latencies(arguments.positions, arguments.seconds), *generations()
+  rows = [{**identity, **row} for row in measured]
   print(table(rows))
-  if out is not None:
+  if (out := arguments.out) is not None:
     (out / 'records.jsonl').unlink(missing_ok=True)
     records.append(out / 'records.jsonl', rows)
     (out / 'decoding.md').write_text(table(rows))

@@ -1,8 +1,12 @@
-"""Measure the share of the machine that other processes use, from /proc/stat."""
+"""Measure the share of the machine that other processes use, from /proc/stat; or keep its cores busy."""
 
+import contextlib
 import os
 import pathlib
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 
 STAT = pathlib.Path('/proc/stat')
 BUSY = (0, 1, 2, 5, 6, 7)  # user, nice, system, irq, softirq, steal (what a hypervisor gave to others)
@@ -29,6 +33,18 @@ class Neighbours:
     self.busiest = max(self.busiest, cores)
     self.rejected += cores > self.limit
     return cores <= self.limit
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+  """Keep so many cores busy by processes that end with the block, and with this process however it ends."""
+  loop = f'import os\nwhile os.getppid() == {os.getpid()}: sum(range(10**5))'
+  with contextlib.ExitStack() as stack:
+    started = []
+    for _ in range(processes):
+      started.append(stack.enter_context(subprocess.Popen([sys.executable, '-c', loop])))
+      stack.callback(started[-1].kill)
+    yield started
 
 
 def _clocks() -> tuple[float, float, float]:

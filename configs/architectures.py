@@ -2,8 +2,9 @@
 
 Widths are given, or solved from `params=…`. Each family has its classical form and a form inside the residual block
 that Transformers use (`*_residual`), so that a comparison can separate the effect of the mixer from the effect of the
-block. The task decides the reading direction: an `encode` task makes every architecture bidirectional. Architectures
-with an `encoder_pattern` are for tasks with a source.
+block. The task decides the reading direction: an `encode` task makes every architecture bidirectional, and those that
+are called so (`bidirectional`) are for such tasks alone. Architectures with an `encoder_pattern` are for tasks with a
+source.
 """
 
 import itertools
@@ -58,9 +59,9 @@ ARCHITECTURES: dict[str, Fields] = {
   # Temporal convolutional network: the dilation doubles from layer to layer (Bai et al. 2018).
   'tcn': _residual(*(f'conv:dilation={2**i}' for i in range(4)), feedforward=0.0),
   # Encoders, for tasks that are read both ways: Devlin et al. 2019; Wang et al. 2020; Schuster & Paliwal 1997.
-  'encoder': _residual('attention', position='learned', norm='layer'),
-  'linformer_encoder': _residual('linformer', position='learned', mixer={'rank': 32}),
-  'bilstm': _stacked('lstm'),
+  'encoder': _residual('attention', position='learned', norm='layer', bidirectional=True),
+  'linformer_encoder': _residual('linformer', position='learned', mixer={'rank': 32}, bidirectional=True),
+  'bilstm': _stacked('lstm', bidirectional=True),
   # Encoder–decoders: Vaswani et al. 2017; Bahdanau et al. 2015; Sutskever et al. 2014; and one half of each.
   'encoder_decoder': _residual('attention', encoder_pattern=('attention',), position='sinusoidal'),
   'rnn_attention': _stacked('gru', encoder_pattern=('gru',)),
@@ -104,6 +105,8 @@ def summary(name: str) -> str:
   """Return one line that describes an architecture by its fields."""
   fields = architecture(name)
   layers = [f'{_written(fields["pattern"])} in {fields["block"]} blocks']
+  if fields.get('bidirectional'):
+    layers.append('read both ways')
   if 'encoder_pattern' in fields:
     link = 'cross-attention' if fields.get('cross_attention', True) else "the encoder's last state"
     layers.append(f'encoder {_written(fields["encoder_pattern"])}, {link}')

@@ -48,6 +48,7 @@ class ModelConfig:
                  of the encoder of a seq2seq model; empty and 0: as the decoder's. Width and all else are shared
   cross_attention  the decoder's blocks attend to the encoder's output (Bahdanau et al. 2015; Vaswani et al. 2017);
                  False: the encoder's last states start the decoder (Sutskever et al. 2014)
+  bidirectional  whether the model is for tasks alone that are read both ways; the task decides how a model reads
   position       position encoding; none, sinusoidal and learned are added to the input, the others act in attention
   heads          attention heads; 0: the mixer chooses from the width. kv_heads: key/value heads; 0: as many as heads
   dropout        on the input and on every branch of a residual block (between layers of a plain one)
@@ -83,6 +84,7 @@ class ModelConfig:
   encoder_pattern: tuple[str, ...] = ()
   encoder_depth: int = 0
   cross_attention: bool = True
+  bidirectional: bool = False
 
   def __post_init__(self) -> None:
     for name in ('depth', 'width'):

@@ -51,7 +51,17 @@ def test_a_mixers_own_option_reaches_the_mixer():
   assert network.stack.layer(0).mixer.options.decode == 'full'
 
 
-ENCODERS = ('bilstm', 'encoder', 'linformer_encoder')
+def test_an_architecture_that_is_read_both_ways_is_refused_where_a_task_is_not():
+  tokens = Tokens(11)
+  source = {'source': tokens, 'source_length': 8}
+  names = [name for name, fields in ARCHITECTURES.items() if fields.get('bidirectional')]
+  assert names == ['encoder', 'linformer_encoder', 'bilstm']
+  for name in names:
+    config = from_dict(configs.base.make('copying', name).model.to_dict())
+    for kind, sources in {'causal': {}, 'seq2seq': source}.items():
+      with pytest.raises(InputError, match=f'^model.bidirectional=True is for .* this one is {kind}: name an arch'):
+        build(config, Spec(kind, tokens, tokens, 8, **sources))
+    assert build(config, Spec('encode', tokens, tokens, 8))
 
 
 @pytest.fixture
@@ -70,7 +80,7 @@ def test_every_named_architecture_meets_a_budget_at_a_friendly_width(name):
   tokens = Tokens(11)
   for budget in (1e5, 1e7):
     config = from_dict(configs.base.make('copying', f'{name},params={budget:g}').model.to_dict())
-    kind = 'seq2seq' if config.encoder_pattern else 'encode' if name in ENCODERS else 'causal'
+    kind = 'seq2seq' if config.encoder_pattern else 'encode' if config.bidirectional else 'causal'
     source = {'source': tokens, 'source_length': 64} if config.encoder_pattern else {}
     spec = Spec(kind, tokens, tokens, 64, **source)
     off = lambda model, budget=budget: abs(count_parameters(model, embedding=False) / budget - 1)

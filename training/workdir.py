@@ -35,8 +35,9 @@ from training.settings import EvalSettings, TrainSettings, train_settings
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
-# Fields that say how a model is computed. They change no checkpoint, and its results by no more than rounding.
-COMPUTATION = ('model.kernels', 'model.layers', 'model.remat')
+# Fields that say how a model is computed, or where it is refused. They change no checkpoint, and its results by no more
+# than rounding.
+COMPUTATION = ('model.kernels', 'model.layers', 'model.remat', 'model.bidirectional')
 VOCABULARY = 'vocabulary.json'
 MESH = 'mesh.'  # likewise: a run goes on on another mesh
 # Fields that say what is saved and written of a run, and what is done where it would have ended.

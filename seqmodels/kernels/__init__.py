@@ -4,10 +4,12 @@
   recurrent                the simple recurrent network, the LSTM and the GRU
   linear_attention, gated_linear_attention, delta
   diagonal                 diagonal linear recurrences, real and rotating
-  slstm, convolution
+  slstm, conv_lstm, mlp
+  convolution              the short causal convolution in front of other mixers; XLA fuses it into one pass, so that it
+                           has one form and no `backend`
 
 Operations over time take the `documents` of their rows (`seqmodels.context.Documents`), attention their bounds. Every
-operation takes `backend`:
+other operation takes `backend`:
 
   auto         the fastest form known for the platform that is lowered for (`auto.py`)
   reference    the definition, which the tests hold the others to

@@ -1,4 +1,4 @@
-"""Depthwise causal convolution over time, with the last inputs as its state."""
+"""Depthwise causal convolution over time, with the last inputs as its state: one form for all platforms."""
 
 import functools
 
@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import ONE_DOCUMENT, Documents
 from seqmodels.errors import InputError
-from seqmodels.kernels import dispatch
 from seqmodels.notation import Activations
 
 
@@ -20,7 +19,6 @@ def causal_depthwise(
   documents: Documents = ONE_DOCUMENT,
   dilation: int = 1,
   channels: str = '',
-  backend: str = 'auto',
 ) -> tuple[Activations, Float[Array, 'b s d']]:
   """y_t = Σ_i weights[w-1-i] · x_{t - i·dilation} for i = 0 … w-1 (van den Oord et al., 2016, WaveNet).
 
@@ -30,9 +28,8 @@ def causal_depthwise(
   With a part of the tokens, `history` stands before all of them, and what comes back stands after all of them; then
   `channels` names the axis d, or the first of those that it joins.
 
-  Every backend is the same form. Raises InputError on a history of another length and an unknown backend.
+  Raises InputError on a history of another length.
   """
-  dispatch.check(backend)
   if documents.part is not None:
     return _in_parts(x, weights, history, documents, dilation, channels)
   reset, mask, _ = documents

@@ -147,7 +147,7 @@ def _layer(
   # Numbers of any kind may stand in padding; times zero they would be in the weights' gradients.
   x, projected = documents.keep(x), None if projected is None else documents.keep(projected)
   arrays = (x, carry, (*flat, *others), projected, documents)
-  # One token has nothing to hoist, and folding the gates' halves into the weights would cost more than the step.
+  # One token has nothing to hoist.
   if backend in ('auto', 'xla', 'newton', 'quasi_newton') and (projected is not None or x.shape[1] == 1):
     backend = 'reference'
   return dispatch.run(op, backend, arrays, dtype=jnp.dtype(dtype))

@@ -192,6 +192,11 @@ def _check_directions(config: ModelConfig, spec: Spec) -> None:
   def barred(pattern: tuple[str, ...], can: str) -> str:
     return ', '.join(sorted({name for name, _ in map(parse_entry, pattern) if not getattr(MIXERS[name], can)}))
 
+  if config.bidirectional and spec.kind != 'encode':
+    raise InputError(
+      f'model.bidirectional=True is for tasks that are read both ways; this one is {spec.kind}: name an architecture '
+      'that is not bidirectional'
+    )
   if spec.kind != 'encode' and (names := barred(config.pattern, 'can_be_causal')):
     raise InputError(f'model.pattern names {names}, which cannot be causal; this task needs a causal model')
   if spec.kind == 'encode' and (names := barred(config.pattern, 'can_be_bidirectional')):

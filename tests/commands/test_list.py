@@ -33,6 +33,7 @@ def test_everything_is_listed(capsys):
 
 def test_an_architecture_is_described_by_its_fields():
   assert architectures.summary('lstm') == 'lstm in plain blocks'
+  assert architectures.summary('bilstm') == 'lstm in plain blocks, read both ways'
   assert (
     architectures.summary('transformer') == 'attention in residual blocks, rotary positions, feed-forward 4 × width'
   )

@@ -103,6 +103,16 @@ def test_tpus_are_compiled_for(capsys, topology):
   assert 'estimate' not in out
 
 
+@pytest.mark.skipif(not HAS_LIBTPU, reason='needs libtpu')
+def test_sums_of_gradients_are_reduce_scattered_on_tpus():
+  """With 32 units arrays are too small for the compiler to scatter."""
+  configs = [config(name, 'fsdp:4') for name in ('transformer', 'lstm')]
+  for made in configs:
+    made['model'] |= {'width': 128, 'depth': 1}
+  for found in ask.ask(parse('v5e:2x2'), configs, compiles=True):
+    assert found.collectives['reduce-scatter'] > 5 * found.collectives['all-reduce']
+
+
 ARCHITECTURES = ('transformer,heads=4,remat=block,layers=scan', 'lstm')
 
 

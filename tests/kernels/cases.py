@@ -237,9 +237,11 @@ def convolution_case(random: np.random.Generator, length: int, flagged: bool) ->
     'taps': normal(random, taps, d),
     'history': normal(random, B, taps - 1, d),
   }
-  run = lambda a, flags, backend: convolution.causal_depthwise(
-    a['x'], a['taps'], a['history'], backend=backend, **flags
-  )
+
+  def run(a: Any, flags: Any, backend: str) -> Any:
+    del backend  # it has one form
+    return convolution.causal_depthwise(a['x'], a['taps'], a['history'], **flags)
+
   axes = {'x': 0, 'taps': None, 'history': 0}
   of_tokens = ((0, 1), None)
   return Case(run, arrays, axes, draw_flags(random, length, flagged), {'x': (0, 1)}, of_tokens, has_dtype=False)

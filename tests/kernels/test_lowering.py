@@ -9,7 +9,6 @@ import pytest
 from configs.architectures import ARCHITECTURES, architecture
 from seqmodels import config
 from seqmodels.kernels.cpu import library
-from seqmodels.mixers import MIXERS
 from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens
 from tests.kernels.cases import MAKERS, make
@@ -56,8 +55,7 @@ def test_no_model_calls_kernels_for_cpus_elsewhere(name, platform):
   fields = architecture(name)
   fields |= {'width': 64, 'params': 0.0, 'depth': len(fields['pattern']) if 'pattern' in fields else 1}
   seq2seq = bool(fields.get('encoder_pattern'))
-  mixers = [entry.split(':')[0] for entry in fields['pattern']]
-  kind = 'seq2seq' if seq2seq else 'causal' if all(MIXERS[mixer].can_be_causal for mixer in mixers) else 'encode'
+  kind = 'seq2seq' if seq2seq else 'encode' if fields.get('bidirectional') else 'causal'
   source = {'source': Tokens(11), 'source_length': LENGTH} if seq2seq else {}
   model = build(config.from_dict(fields), Spec(kind, Tokens(11), Tokens(11), LENGTH, **source))
   params = model.abstract_params

@@ -14,7 +14,6 @@ from seqmodels.kernels.auto import AUTO
 from seqmodels.kernels.newton import recurrent as newton
 from seqmodels.kernels.newton.recurrent import TOLERANCE, Method
 from seqmodels.kernels.xla import recurrent as xla
-from seqmodels.kernels.xla.gates import IS_SIGMOID
 
 B, D, E = 2, 3, 4
 GATES = {'lstm': 4, 'gru': 3}
@@ -113,7 +112,7 @@ def test_the_errors_are_those_of_the_scan_where_little_is_forgotten(backend):
 
   @jax.jit
   def scan_states(x, carry, weights):
-    z, u, _ = xla.projections(IS_SIGMOID['lstm'], x, weights, None, np.dtype('float32'))
+    z, u, _ = xla.projections(x, weights, None, np.dtype('float32'))
     _, (*_, hs, cs, _) = xla.lstm_forward(z, *carry, u, ONE_DOCUMENT, jnp.float32)
     return hs, cs
 
@@ -205,7 +204,7 @@ def test_with_bfloat16_the_gradient_of_the_weights_is_that_of_rounded_ones_in_fl
   rest = x, carry, rounded(w), others
   found, expected = gradient(u, rest, 'bfloat16'), gradient(rounded(u), rest, 'float32')
   assert found.dtype == jnp.float32
-  close(found, expected, 1e-6)
+  close(found, expected)  # rounded to bfloat16 it would be off by 4e-3
   assert (rounded(found) != found).mean() > 0.5
 
 

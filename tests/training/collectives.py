@@ -1,7 +1,10 @@
-"""Count the collectives of a compiled program, those inside of loops apart."""
+"""Count the collectives of a compiled program, those inside of loops apart; find the sums that stay whole."""
 
+import math
 import re
 from collections import Counter
+
+from training.plan import hlo
 
 COMPUTATION = re.compile(r'^(?:ENTRY )?%?([\w.\-]+) \(.*\{$')
 COLLECTIVE = re.compile(r' (all-gather|all-reduce|reduce-scatter|collective-permute|all-to-all)(?:-start)?\(')
@@ -33,3 +36,39 @@ def count(text: str) -> dict[str, int]:
       if match := COLLECTIVE.search(line):
         found[('loop ' if name in inside else '') + match[1]] += 1
   return dict(sorted(found.items()))
+
+
+def whole_sums(text: str, size: int) -> list[str]:
+  """Return the types of arrays of `size` numbers or more that are all-reduced and then read whole.
+
+  Of the others every reader cuts out a part first, so that a compiler can make a reduce-scatter of the sum.
+  """
+  computations, _ = hlo._computations(text)
+  found = []
+  for body in computations.values():
+    for name, instruction in body.items():
+      if instruction.opcode.removesuffix('-start') == 'all-reduce':
+        arrays = hlo.ARRAY.findall(instruction.type)
+        for place, (kind, shape) in enumerate(arrays):
+          large = math.prod(int(n) for n in shape.split(',') if n) >= size
+          if large and not _is_cut(computations, body, name, place if len(arrays) > 1 else None):
+            found.append(f'{kind}[{shape}]')
+  return sorted(found)
+
+
+def _is_cut(computations: dict, body: dict, name: str, place: int | None = None) -> bool:
+  """Return whether every reader of a value, or of the element of a tuple at `place`, cuts out a part first."""
+
+  def cuts(reader: str, instruction: hlo.Instruction) -> bool:
+    if instruction.opcode in ('bitcast', 'reshape', 'transpose', 'copy', 'get-tuple-element', 'all-reduce-done'):
+      return _is_cut(computations, body, reader)
+    if instruction.opcode in ('fusion', 'call'):
+      inner = computations[hlo._called(instruction.text)[0]]
+      given = [f' parameter({i})' for i, operand in enumerate(instruction.operands) if operand == name]
+      return all(_is_cut(computations, inner, n) for n, i in inner.items() if any(text in i.text for text in given))
+    return instruction.opcode == 'dynamic-slice'
+
+  readers = [(reader, instruction) for reader, instruction in body.items() if name in instruction.operands]
+  if place is not None:
+    readers = [(r, i) for r, i in readers if re.search(rf'\bindex={place}\b', i.text)]
+  return bool(readers) and all(cuts(*reader) for reader in readers)

@@ -81,7 +81,7 @@ def test_parameters_are_never_fewer_than_the_closed_form_says(monkeypatch):
   for name in ARCHITECTURES:
     config = model_config.from_dict(base.make('copying', f'{name},width=64').model.to_dict())
     source = {'source': tokens, 'source_length': 8} if config.encoder_pattern else {}
-    kind = 'seq2seq' if source else 'encode' if 'linformer' in config.pattern else 'causal'
+    kind = 'seq2seq' if source else 'encode' if config.bidirectional else 'causal'
     limits.check_config(config)
     model = models.build(config, Spec(kind, tokens, tokens, 8, **source))
     assert counted[-1] <= models.count_parameters(model, embedding=False), name

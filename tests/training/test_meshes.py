@@ -1,5 +1,6 @@
 """Training on meshes is training on one device; and what a step sends between devices is what a table says."""
 
+import functools
 import json
 import os
 import pathlib
@@ -19,7 +20,7 @@ from seqmodels.models import build
 from seqmodels.spec import Spec, Tokens
 from tests.models.devices import OPTIONS
 from tests.training import toy
-from tests.training.collectives import count
+from tests.training.collectives import count, whole_sums
 from tests.training.meshes import CASES, MESHES, SPLIT
 from training import mesh as meshes
 from training.mesh_settings import MeshSettings
@@ -109,18 +110,22 @@ class Task(toy.Toy):
     return Spec(self.kind, Tokens(8), Tokens(8), self.length)
 
 
-def collectives(name: str, **sizes: int) -> dict[str, int]:
-  """Return the collectives of a training step of one residual block."""
+WIDTH = 24
+
+
+@functools.cache
+def program(name: str, **sizes: int) -> str:
+  """Return the compiled program of a training step of one residual block."""
   task = Task(kind='causal' if MIXERS[name].can_be_causal else 'encode')
-  model: dict[str, Any] = {'width': 24, 'heads': 2, 'feedforward': 2.0, 'depth': 1, 'mixer': OPTIONS.get(name, {})}
+  model: dict[str, Any] = {'width': WIDTH, 'heads': 2, 'feedforward': 2.0, 'depth': 1, 'mixer': OPTIONS.get(name, {})}
   built = build(ModelConfig(pattern=(name,), kernels='xla', **model), task.spec)
   settings = MeshSettings(min_size=64, max_replicated=0.5, **sizes)
   run = make_run(built, task, TrainSettings(batch_size=8), mesh_settings=settings)
-  return count(run.trace_step().lower().compile().as_text())
+  return run.trace_step().lower().compile().as_text()
 
 
 # All-gathers and all-reduces of a step on two devices. The gathers are those of the parameters split over fsdp, one
-# each; of their gradients' sums each device keeps its part (XLA for CPU has no reduce-scatter; that for TPU makes one).
+# each; of their gradients' sums each device keeps its part (below).
 FSDP = {
   'rnn': (6, 7), 'lstm': (7, 8), 'gru': (7, 8),
   'attention': (8, 9), 'sliding_window': (8, 9), 'sparse': (8, 9), 'transformer_xl': (10, 11),
@@ -146,13 +151,45 @@ two_devices = pytest.mark.skipif(
 @two_devices
 @pytest.mark.parametrize('name', MIXERS)
 def test_a_step_gathers_each_parameter_once(name):
-  assert collectives(name, fsdp=2) == named(FSDP[name]) | IN_LOOPS.get(name, {})
+  assert count(program(name, fsdp=2)) == named(FSDP[name]) | IN_LOOPS.get(name, {})
+
+
+@two_devices
+@pytest.mark.parametrize('name', MIXERS)
+def test_a_device_reads_its_part_of_the_sum_of_gradients_alone(name):
+  """XLA for CPU has no reduce-scatter; those for TPUs and GPUs make one of a sum whose readers all cut it first.
+
+  Of matrices: vectors and taps of convolutions are small.
+  """
+  assert not whole_sums(program(name, fsdp=2), WIDTH**2)
+
+
+def test_sums_that_are_read_whole_are_found():
+  """As compiled of LSTMs whose weights were multiplied by constants behind the sum."""
+  cut, scaled = ('%part = f32[2,4] dynamic-slice(%x.1, %zero)', '%y = f32[4,4] multiply(%x.1, %x.1)')
+  for lines, expected in ((cut, []), (scaled, ['f32[4,4]']), (f'{cut}\n  {scaled}', ['f32[4,4]'])):
+    text = f"""
+%fused (x: f32[4,4]) -> f32[2,4] {{
+  %x.0 = f32[4,4] parameter(0)
+  %x.1 = f32[4,4] bitcast(%x.0)
+  {lines}
+}}
+
+ENTRY %main (a: f32[4,4]) -> f32[2,4] {{
+  %a = f32[4,4] parameter(0)
+  %sums = (f32[2], f32[4,4]) all-reduce(%b, %a), channel_id=1
+  %sum.0 = f32[2] get-tuple-element(%sums), index=0
+  %sum = f32[4,4] get-tuple-element(%sums), index=1
+  ROOT %r = f32[2,4] fusion(%sum), kind=kLoop, calls=%fused
+}}
+"""
+    assert whole_sums(text, 16) == expected
 
 
 @two_devices
 @pytest.mark.parametrize('name', TENSOR)
 def test_a_step_with_split_heads_sends_nothing_in_loops(name):
-  assert collectives(name, tensor=2) == named(TENSOR[name])
+  assert count(program(name, tensor=2)) == named(TENSOR[name])
 
 
 def named(row: tuple[int, int]) -> dict[str, int]:

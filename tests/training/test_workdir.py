@@ -43,6 +43,8 @@ def test_what_only_says_how_a_model_is_computed_may_change(tmp_path):
   workdirs.write_config(tmp_path, before)
   scanned = {**before, 'model': {**before['model'], 'layers': 'scan'}}
   assert workdirs.check_same_config(tmp_path, scanned, step=10) == 'model.layers is scan now, before unroll'
+  refused_elsewhere = {**before, 'model': {**before['model'], 'bidirectional': True}}  # the default before was False
+  assert 'bidirectional is True now' in workdirs.check_same_config(tmp_path, refused_elsewhere, step=10)
   longer = {**scanned, 'train': {'steps': 20, 'schedule': 'constant'}}
   said = 'model.layers is scan now, before unroll; train.steps is raised from 10 to 20'
   assert workdirs.check_same_config(tmp_path, longer, step=10) == said

@@ -41,7 +41,6 @@ from seqmodels.kernels.newton import cells, recurrence
 from seqmodels.kernels.newton.cells import Carries, Cell, Slopes, Weights, exactly
 from seqmodels.kernels.newton.recurrence import Components
 from seqmodels.kernels.xla import recurrent as xla
-from seqmodels.kernels.xla.gates import IS_SIGMOID
 
 # At most. From orthogonal recurrent weights (e 8 and 32, t 256 and 2,048) `newton` needs 5 or 6 and `quasi_newton` 15
 # to 20; from twice such weights of an LSTM 7 to 11, and more than 32 (JAX 0.10.2 on CPU).
@@ -245,7 +244,7 @@ def progress(
   iterations: at most; None: those of the method
   """
   method = Method(cell, whole, jnp.dtype(dtype))
-  z, u, others = xla.projections(IS_SIGMOID[cell], x, weights, None, method.dtype)
+  z, u, others = xla.projections(x, weights, None, method.dtype)
   return solve(method, z, carries, method.round((u, *others)), documents.time_major(), iterations, tolerance)
 
 
@@ -258,7 +257,7 @@ def _cell(method: Method, z: jax.Array, *rest: Any) -> tuple[jax.Array, ...]:
 
 
 def _layer(method: Method, *arrays: Any, **options: Any) -> Any:
-  return xla.layer(functools.partial(_cell, method), IS_SIGMOID[method.cell], *arrays, **options)
+  return xla.layer(functools.partial(_cell, method), *arrays, **options)
 
 
 lstm, gru = (functools.partial(_layer, Method(cell, whole=True)) for cell in CELLS)

@@ -1,11 +1,10 @@
 """Recurrent layers as scans with their own backward passes. Inside, arrays and flags are time-major: `[t b ...]`.
 
 The input projection is one matmul outside of the scan; a step has one recurrent matmul and one tanh for all gates.
-The steps themselves are in `gates`, sigmoid gates as tanhs with a half in their weights. The forward pass stores
-what gradients will be multiplied by, or the carries and tanhs it follows from; the backward pass scans in reverse with
-one matmul a step, and forms the gradient of the recurrent weights as one matmul over all positions (as cuDNN does:
-Appleyard et al., 2016). Arrays of all positions are written over in place where they can be: a new one would have to be
-filled with zeros first.
+The steps themselves are in `gates`. The forward pass stores what gradients will be multiplied by, or the carries and
+tanhs it follows from; the backward pass scans in reverse with one matmul a step, and forms the gradient of the
+recurrent weights as one matmul over all positions (as cuDNN does: Appleyard et al., 2016). Arrays of all positions are
+written over in place where they can be: a new one would have to be filled with zeros first.
 """
 
 import functools
@@ -18,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from seqmodels.context import Documents
-from seqmodels.kernels.xla.gates import IS_SIGMOID, gate_scale, gru_step, lstm_factors, lstm_step
+from seqmodels.kernels.xla.gates import gru_step, lstm_factors, lstm_step
 
 Inputs = Float[Array, 't b z']
 Carry = Float[Array, 'b e']
@@ -26,7 +25,6 @@ Carry = Float[Array, 'b e']
 
 def layer(
   cell: Callable[..., Any],
-  is_sigmoid: tuple[bool, ...],
   x: jax.Array,
   carry: tuple[jax.Array, ...],
   weights: tuple[jax.Array, ...],
@@ -35,24 +33,21 @@ def layer(
   *,
   dtype: np.dtype,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-  """Return (all h, the last carry), batch first. is_sigmoid: of every gate."""
-  z, u, others = projections(is_sigmoid, x, weights, projected, dtype)
+  """Return (all h, the last carry), batch first."""
+  z, u, others = projections(x, weights, projected, dtype)
   hs, *last = cell(z, *carry, u, *others, documents.time_major(), dtype)
   return hs.astype(dtype).swapaxes(0, 1), tuple(last)
 
 
 def projections(
-  is_sigmoid: tuple[bool, ...], x: jax.Array, weights: tuple[jax.Array, ...], projected: jax.Array | None, dtype: Any
+  x: jax.Array, weights: tuple[jax.Array, ...], projected: jax.Array | None, dtype: Any
 ) -> tuple[Inputs, jax.Array, list[jax.Array]]:
-  """Return the input's share of the gates, time first, and the recurrent weights, with the halves of sigmoid gates."""
+  """Return the input's share of the gates, time first, and the recurrent weights."""
   w, u, bias, *others = weights
-  half = gate_scale(is_sigmoid, u.shape[0]) if any(is_sigmoid) else None
-  scale = lambda a: a if half is None else a * jnp.expand_dims(half, range(a.ndim - 1))
   if projected is not None:
-    return scale(projected.swapaxes(0, 1)), scale(u), others
+    return projected.swapaxes(0, 1), u, others
   # Time first before the matmul: XLA's CPU backend would spend 10 % of an LSTM step on turning the larger result.
-  z = _dot(x.swapaxes(0, 1), scale(w).astype(dtype)) + scale(bias)[None, None, :]
-  return z, scale(u), others
+  return _dot(x.swapaxes(0, 1), w.astype(dtype)) + bias[None, None, :], u, others
 
 
 def states_before(first: jax.Array, all_after: jax.Array, documents: Documents) -> jax.Array:
@@ -247,13 +242,13 @@ def gru_backward(dtype, saved, gradients):
 
   xs = (jnp.arange(hs.shape[0]), dhs, r, straight, documents)
   (dh, dz), d_n = jax.lax.scan(step, (dh, factors), xs, reverse=True)
-  before = states_before(h, hs, documents)
-  du = [weight_gradient(before, dz[..., : 2 * size], dtype), weight_gradient(before, d_n, dtype)]
-  return dz, dh, jnp.concatenate(du, axis=1), d_n.sum((0, 1)), None
+  d_product = jnp.concatenate([dz[..., : 2 * size], d_n], axis=-1)
+  du = weight_gradient(states_before(h, hs, documents), d_product, dtype)
+  return dz, dh, du, d_n.sum((0, 1)), None
 
 
 _gru.defvjp(gru_forward, gru_backward)
 
-rnn = functools.partial(layer, _rnn, IS_SIGMOID['rnn'])
-lstm = functools.partial(layer, _lstm, IS_SIGMOID['lstm'])
-gru = functools.partial(layer, _gru, IS_SIGMOID['gru'])
+rnn = functools.partial(layer, _rnn)
+lstm = functools.partial(layer, _lstm)
+gru = functools.partial(layer, _gru)
