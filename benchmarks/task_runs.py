@@ -4,8 +4,9 @@
 
 Each WORKDIR of main.py, evaluated before (`--mode=eval`), is first taken over as `<its name>/`: config.json, the
 evaluations of its newest checkpoint, and run.json with its command, its time, its size and the baselines. about.json
-lists the rows of the table in their order: which runs a row shows, which score of theirs, and what was published. Run
-from the root of the repository.
+lists the rows of the table in their order: which runs a row shows, which score of theirs, and what was published. A run
+of another device is named by its path from the folder. One that is not there yet has its command in `commands` of the
+row, and is shown as not measured until its workdir is taken over. Run from the root of the repository.
 """
 
 import json
@@ -24,7 +25,10 @@ from training import workdir as workdirs
 
 BEGIN, END = '<!-- tasks: generated from results/ -->', '<!-- /tasks -->'
 PAGE = pathlib.Path('docs/tasks.md')
-COLUMNS = ('task, data', 'examples of training / validation / test', 'metric', 'trivial', 'here', 'published')
+COLUMNS = (
+  'task, data', 'examples of training / validation / test', 'metric', 'trivial', 'here', 'published', 'device', 'seeds',
+  'command',
+)  # fmt: skip
 ARCHITECTURE = re.compile(r'configs/\w+\.py:(\w+)')
 
 Json = dict[str, Any]
@@ -90,25 +94,44 @@ def with_table(page: str, folder: pathlib.Path) -> str:
   before, _, rest = page.partition(BEGIN)
   _, _, after = rest.partition(END)
   rows = json.loads((folder / 'about.json').read_text('utf-8'))['rows']
-  runs = {path.parent.name: json.loads(path.read_text('utf-8')) for path in sorted(folder.glob('*/run.json'))}
-  shown = [name for row in rows for name in row.get('runs', ())]
-  if unused := sorted(set(runs) - set(shown)):
+  shown = list(dict.fromkeys(name for row in rows for name in row.get('runs', ())))
+  runs = {name: json.loads(path.read_text('utf-8')) for name in shown if (path := folder / name / 'run.json').exists()}
+  if unused := sorted({path.parent.name for path in folder.glob('*/run.json')} - set(shown)):
     raise InputError(f'{folder}: no row of about.json shows {", ".join(unused)}')
-  table = markdown.grid(COLUMNS, [line(row, folder, runs) for row in rows])
-  commands = '\n'.join(runs[name]['command'] for name in dict.fromkeys(shown))
+  typed = {name: command for row in rows for name, command in row.get('commands', {}).items()}
+  typed |= {name: run['command'] for name, run in runs.items()}
+  if missing := [name for name in shown if name not in typed]:
+    raise InputError(f'{folder}: {missing[0]} has neither a run.json nor a command in about.json')
+  numbers = {name: str(i + 1) for i, name in enumerate(shown)}
+  table = markdown.grid(COLUMNS, [line(row, folder, runs, typed, numbers) for row in rows])
+  commands = '\n'.join(f'{typed[name]}  # {numbers[name]}' for name in shown)
   return f'{before}{BEGIN}\n\n{table}\n\n```bash\n{commands}\n```\n\n{END}{after}'
 
 
-def line(row: Mapping[str, Any], folder: pathlib.Path, runs: Mapping[str, Json]) -> list[str]:
-  """Return the cells of a row."""
+def line(
+  row: Json, folder: pathlib.Path, runs: Mapping[str, Json], typed: Mapping[str, str], numbers: Mapping[str, str]
+) -> list[str]:
+  """Return the cells of a row. typed: the command of each run; numbers: by which the list of commands names it."""
   names = row.get('runs', ())
-  first = runs[names[0]] if names else None
+  first = runs.get(names[0]) if names else None
   trivial = [part if isinstance(part, str) else of_baseline(row, part, first) for part in row['trivial']]
-  here = [shown(row, folder / name, runs[name]) for name in names]
+  here = [
+    shown(row, folder / name, runs[name]) if name in runs else f'{named(row, name, typed[name])} not measured'
+    for name in names
+  ]
   if 'baselines' in row:
     here += [of_baseline(row, part, first) for part in row['baselines']]
   here += row.get('more', [])
-  return [row['task'], row['examples'], row['metric'], '; '.join(trivial), '; '.join(here), row['published']]
+  devices = dict.fromkeys(runs[name]['device'] for name in names if name in runs)
+  about = '; '.join(devices), '1' if devices else '', ', '.join(numbers[name] for name in names)
+  cells = '; '.join(trivial), '; '.join(here), row['published']
+  return [row['task'], row['examples'], row['metric'], *cells, *about]
+
+
+def named(row: Mapping[str, Any], name: str, command: str) -> str:
+  """Return what the table calls a run: its label, or its architecture."""
+  found = ARCHITECTURE.search(command)
+  return row.get('labels', {}).get(name) or (f'`{found[1]}`' if found else name)
 
 
 def of_baseline(row: Mapping[str, Any], part: Mapping[str, str], run: Json | None) -> str:
@@ -126,11 +149,11 @@ def shown(row: Mapping[str, Any], folder: pathlib.Path, run: Json) -> str:
   scores = [
     f'{splits[split][metric]:{form}}' for (split, metric), form in ((of.split('/'), f) for of, f in row['scores'])
   ]
-  found = ARCHITECTURE.search(run['command'])
-  name = row.get('labels', {}).get(folder.name) or (f'`{found[1]}`' if found else folder.name)
-  minutes = run['minutes']
-  time = f'{minutes:.0f} min' if minutes >= 1 else f'{60 * minutes:.0f} s'
-  return f'{", ".join(scores)} {name} ({size(run["parameters"])}, {time})'
+  name, about = named(row, folder.name, run['command']), [size(run['parameters'])]
+  if 'minutes' in run:
+    minutes = run['minutes']
+    about.append(f'{minutes:.0f} min' if minutes >= 1 else f'{60 * minutes:.0f} s')
+  return f'{", ".join(scores)} {name} ({", ".join(about)})'
 
 
 def size(parameters: int) -> str:

@@ -53,6 +53,8 @@ class ModelConfig:
   heads          attention heads; 0: the mixer chooses from the width. kv_heads: key/value heads; 0: as many as heads
   dropout        on the input and on every branch of a residual block (between layers of a plain one)
   tie_embeddings the output projection is the transposed token embedding
+  init_scale     kernels and embeddings start uniform in ±init_scale (Zaremba et al. 2014), biases and what else is no
+                 weight matrix as they do without it; 0: every layer has an initialiser of its own
   dtype          of the computation; parameters and accumulating states are float32
   remat          what the backward pass computes again (Chen et al. 2016). none: nothing; block: all activations of a
                  block; dots: all but the outputs of its dense layers
@@ -76,6 +78,7 @@ class ModelConfig:
   kv_heads: int = 0
   dropout: float = 0.0
   tie_embeddings: bool = False
+  init_scale: float = 0.0
   dtype: str = 'float32'
   remat: str = 'none'
   layers: str = 'auto'
@@ -90,7 +93,7 @@ class ModelConfig:
     for name in ('depth', 'width'):
       if getattr(self, name) <= 0:
         raise InputError(f'model.{name}={getattr(self, name)} must be at least 1')
-    for name in ('params', 'feedforward', 'heads', 'kv_heads', 'encoder_depth'):
+    for name in ('params', 'feedforward', 'init_scale', 'heads', 'kv_heads', 'encoder_depth'):
       if getattr(self, name) < 0:
         raise InputError(f'model.{name}={getattr(self, name)} must not be negative')
     for name, largest in LARGEST.items():

@@ -15,6 +15,7 @@ from tasks.datasets import m4, naming
 from tasks.datasets import series as datasets
 from tasks.fitted import Fitted
 from tasks.forecast_task import ForecastTask
+from tasks.rollout import FREE
 
 CHANNELS, NORMALISE = ('joint', 'independent'), ('none', 'last', 'instance', 'smoothing')
 EPSILON = 1e-5  # added to the variance of a window (Kim et al. 2022)
@@ -52,7 +53,7 @@ class Forecasting(Fitted, ForecastTask):
   of the rest: a hybrid of smoothing and a network like that of Smyl (2020), where the season is multiplied and the
   coefficients are trained with the network; here it is added, and they are chosen beforehand (see smoothing.py).
   `patch`: steps that one token holds (Nie et al. 2023; for an RNN Lin et al. 2023). `train_examples` are the last
-  windows.
+  windows, for models and for the linear maps among the baselines.
   """
 
   fixed_options = ('channels', 'normalise', 'patch', 'form', 'quantiles')
@@ -106,8 +107,20 @@ class Forecasting(Fitted, ForecastTask):
     return Spec('causal', inputs, self.outputs(self.horizon * self._variables), length=given, readout='last')
 
   def windows(self, split: str) -> Int64[np.ndarray, ' w']:
-    """Return the first rows of the split's windows. Raises InputError if a series is too short for one."""
-    return self._windows[split]
+    """Return the first rows of the split's windows; of training, the last ones that hold `train_examples`.
+
+    Raises InputError if a series is too short for one.
+    """
+    every = self._windows[split]
+    if split != 'train' or not self.train_examples:
+      return every
+    count = -(-self.train_examples // self._of_window)
+    return every[-count:]
+
+  @property
+  def _of_window(self) -> int:
+    """Return the number of examples that a window gives."""
+    return self.data.values.shape[1] // self._variables
 
   @functools.cached_property
   def _windows(self) -> dict[str, Int64[np.ndarray, ' w']]:
@@ -129,7 +142,7 @@ class Forecasting(Fitted, ForecastTask):
     return {split: np.concatenate(rows) for split, rows in found.items()}
 
   def _every(self, split: str) -> int:
-    return len(self.windows(split)) * (self.data.values.shape[1] // self._variables)
+    return len(self.windows(split)) * self._of_window
 
   def count(self, split: str) -> int:
     """Return the number of windows, or of windows of a variable; `train_examples` are the last ones."""
@@ -139,7 +152,7 @@ class Forecasting(Fitted, ForecastTask):
     data = self.data
     if split == 'train' and self.train_examples:
       indices = indices + self._every('train') - self.train_examples
-    numbers, variables = np.divmod(indices, data.values.shape[1] // self._variables)
+    numbers, variables = np.divmod(indices, self._of_window)
     every = np.lib.stride_tricks.sliding_window_view(data.values, self.lookback + self.horizon, axis=0)  # [first n t]
     first = self.windows(split)[numbers]
     whole = every[first].swapaxes(1, 2) if self.channels == 'joint' else every[first, variables][:, :, None]
@@ -244,6 +257,17 @@ class Forecasting(Fitted, ForecastTask):
     return {'mean': self.data.mean.tolist(), 'deviation': self.data.deviation.tolist()}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Return the errors of the last value, the values a season ago, linear maps and Naive2; see forecast_baselines."""
+    """Return the errors of the last value, the values a season ago, linear maps and Naive2; see forecast_baselines.
+
+    Maps are fitted to the windows that models are trained on. None reads a step of the horizon, so that errors beside
+    an autoregressive model are those of its free-running forecasts, `free_…`.
+    """
     windows = {split: self.windows(split) for split in self.splits}
-    return forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon, self._has_naive2)
+    found = forecast_baselines.evaluate(self.data, windows, self.lookback, self.horizon, self._has_naive2)
+    return {name: self._as_of_model(errors) for name, errors in found.items()}
+
+  def _as_of_model(self, errors: dict[str, float]) -> dict[str, float]:
+    """Return the errors of a forecast without quantiles by the names of the model's metrics that they stand beside."""
+    if self.form == 'autoregressive':
+      return {FREE + name: value for name, value in errors.items() if name != 'loss'}
+    return errors | {'loss': errors['mae'], 'crps': errors['mae']} if self.quantiles else errors

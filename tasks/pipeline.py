@@ -32,7 +32,8 @@ class IndexedTask(Task):
   """Serve a task whose examples are numbered: subclasses give their count and the arrays of any of them.
 
   train_examples: how many there are to train on; 0: all. Smaller sets are subsets of larger ones, and the other splits
-  are the same for all, so that scores over `train_examples` are a curve of sample efficiency.
+  are the same for all, so that scores over `train_examples` are a curve of sample efficiency. Baselines that are fitted
+  to training data see no other examples. Vocabularies and scales are those of all, for both.
   """
 
   splits: ClassVar[tuple[str, ...]] = ('train', 'validation', 'test')

@@ -71,3 +71,7 @@ class Sentences:
 
   def sentence(self, index: int) -> Int32[np.ndarray, ' t']:
     return self.ids[self.starts[index] : self.starts[index + 1]]
+
+  def joined(self, indices: Int64[np.ndarray, ' b']) -> Int32[np.ndarray, ' t']:
+    """Return the ids of some sentences, one after the other."""
+    return np.concatenate([self.sentence(index) for index in indices])

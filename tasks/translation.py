@@ -240,10 +240,11 @@ class Translation(TokenTask):
     return {'bleu': bleu.signature(self.target_language, self.lowercase)}
 
   def baselines(self) -> dict[str, dict[str, float]]:
-    """Return the loss of the target's unigram, and BLEU of the source itself, on the last split."""
+    """Return the loss of the training targets' unigram, and BLEU of the source itself, on the last split."""
     split, corpus = self.splits[-1], self.corpus
     targets = corpus.targets[split].ids
-    unigram = Ngrams(corpus.targets['train'].ids, corpus.target_tokenizer.size).unigram(targets)
+    seen = corpus.targets['train'].joined(self._members('train'))
+    unigram = Ngrams(seen, corpus.target_tokenizer.size).unigram(targets)
     words = float(corpus.words[split].sum(dtype=np.float64))
     values = {'loss': float(unigram.mean()), 'nats_per_word': float(unigram.sum()) / words}
     sums = bleu.sentence_sums(

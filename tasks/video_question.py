@@ -12,11 +12,10 @@ from seqmodels.spec import Spec
 from tasks import bags, draws, moving_digits
 from tasks.base import Batch, Evaluation
 from tasks.frames import LONGEST, Frames
-from tasks.label_task import LabelTask
+from tasks.label_task import BASELINE_EXAMPLES, LabelTask
 
 DIGITS = 10
 WHITE = 255
-SEEN = 5000  # training videos whose answers give the frequencies of the baseline
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class VideoQuestion(LabelTask, Frames):
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the scores of the class frequencies."""
-    answers = {}
-    for split, count in (('train', SEEN), ('test', self.count('test'))):
+    answers, seen = {}, min(BASELINE_EXAMPLES, self.count('train') or BASELINE_EXAMPLES)
+    for split, count in (('train', seen), ('test', self.count('test'))):
       _, which, marked = self._drawn(split, np.arange(count), 0)
       answers[split] = self.glyphs(split).labels[which[np.arange(count), marked]].astype(np.int64)
     prior = np.tile(bags.log_prior(answers['train'], DIGITS), (len(answers['test']), 1))

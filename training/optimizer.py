@@ -67,13 +67,16 @@ def make_optimizer(settings: TrainSettings, axes: Tree | None = None) -> Optimiz
 
 
 def make_schedule(settings: TrainSettings) -> optax.Schedule:
-  """Return the share of the peak learning rate at each step: linear warm-up, then constant or cosine.
+  """Return the share of the peak learning rate at each step: linear warm-up, then constant, cosine or a staircase.
 
   The first step of a warm-up of w steps takes 1/(w+1) of the peak, since a step of learning rate 0 would be wasted.
   """
   warmup = settings.warmup
   if settings.schedule == 'cosine':
     after = optax.cosine_decay_schedule(1.0, settings.steps - warmup, settings.final_fraction)
+  elif settings.schedule == 'staircase':
+    begin, every, factor = settings.decay_begin, settings.decay_every, settings.decay_factor
+    after = optax.exponential_decay(1.0, every, factor, transition_begin=begin, staircase=True)
   else:
     after = optax.constant_schedule(1.0)
   if not warmup:

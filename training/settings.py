@@ -23,7 +23,12 @@ OPTIMIZER_FIELDS: dict[str, tuple[str, ...]] = {
   'lion': ('beta2', 'weight_decay'),
   'muon': ('beta2', 'weight_decay'),
 }
-SCHEDULES = ('constant', 'cosine')
+# Likewise of each schedule of `optimizer.make_schedule`.
+SCHEDULE_FIELDS: dict[str, tuple[str, ...]] = {
+  'constant': (),
+  'cosine': ('final_fraction',),
+  'staircase': ('decay_begin', 'decay_every', 'decay_factor'),
+}
 WRITERS = ('jsonl', 'tensorboard', 'wandb')  # see `writers.open_writers`
 AS_TASK = -1  # of `segment`
 ALL = -1  # of `free_running`
@@ -37,8 +42,10 @@ class TrainSettings:
   batch_size       sequences a step, over all devices and microbatches
   seed             of the parameters, the order of the data and dropout
   optimizer        adamw | adam | sgd | adafactor | lion | muon; see `optimizer.OPTIMIZERS`
-  learning_rate    the peak; schedule: what follows the linear warm-up of warmup_steps (constant, or a cosine that ends
-                   at final_fraction of the peak; Loshchilov & Hutter 2017); warmup_steps -1: a twentieth of the steps
+  learning_rate    the peak; schedule: what follows the linear warm-up of warmup_steps; -1: a twentieth of the steps
+                   constant; cosine: ends at final_fraction of the peak (Loshchilov & Hutter 2017); staircase: the peak
+                   for decay_begin + decay_every steps, multiplied by decay_factor then and every decay_every steps
+                   after (Zaremba et al. 2014: each epoch, after the first ones)
   weight_decay     decoupled (Loshchilov & Hutter 2019), on weight matrices only; of every optimizer but adam
   momentum         of sgd
   beta2            decay of the second moment of adamw and adam, of lion's momentum, and of the Adam part of muon
@@ -70,6 +77,9 @@ class TrainSettings:
   schedule: str = 'cosine'
   warmup_steps: int = 0
   final_fraction: float = 0.1
+  decay_begin: int = 0
+  decay_every: int = 0
+  decay_factor: float = 0.5
   weight_decay: float = 0.0
   momentum: float = 0.9
   beta2: float = 0.99
@@ -92,21 +102,26 @@ class TrainSettings:
   def __post_init__(self) -> None:
     if self.optimizer not in OPTIMIZER_FIELDS:
       raise unknown('train.optimizer', self.optimizer, OPTIMIZER_FIELDS)
-    if self.schedule not in SCHEDULES:
-      raise unknown('train.schedule', self.schedule, SCHEDULES)
+    if self.schedule not in SCHEDULE_FIELDS:
+      raise unknown('train.schedule', self.schedule, SCHEDULE_FIELDS)
     for name in ('steps', 'batch_size', 'learning_rate', 'accumulate', 'keep'):
       if not getattr(self, name) > 0:
         raise InputError(f'train.{name}={getattr(self, name)} must be greater than 0')
     if self.warmup_steps < -1:
       raise InputError(f'train.warmup_steps={self.warmup_steps} must be -1 (a twentieth of the steps) or not negative')
     not_negative = ('seed', 'weight_decay', 'clip', 'memory', 'skip_nonfinite', 'norms_every', 'keep_every')
-    for name in (*not_negative, 'log_every', 'eval_every', 'checkpoint_every', 'checkpoint_minutes'):
+    every = ('log_every', 'eval_every', 'checkpoint_every', 'checkpoint_minutes', 'decay_begin', 'decay_every')
+    for name in (*not_negative, *every):
       if not getattr(self, name) >= 0:
         raise InputError(f'train.{name}={getattr(self, name)} must not be negative')
     if self.seed >= 2**32:
       raise InputError(f'train.seed={self.seed} must be below 2**32')
     if not 0 <= self.final_fraction <= 1:
       raise InputError(f'train.final_fraction={self.final_fraction} must be in [0, 1]')
+    if not 0 < self.decay_factor <= 1:
+      raise InputError(f'train.decay_factor={self.decay_factor} must be above 0 and at most 1')
+    if self.schedule == 'staircase' and not self.decay_every:
+      raise InputError('train.decay_every=0 must be greater than 0 with train.schedule=staircase')
     for name in ('momentum', 'beta2'):
       if not 0 <= getattr(self, name) < 1:
         raise InputError(f'train.{name}={getattr(self, name)} must be in [0, 1)')
@@ -121,18 +136,14 @@ class TrainSettings:
   def _check_effects(self) -> None:
     """Raise InputError for a field that was changed and that the optimizer or the schedule does not read."""
     defaults = {field.name: field.default for field in dataclasses.fields(self)}
-    for name in unread_fields(self.optimizer):
-      if (value := getattr(self, name)) != defaults[name]:
-        readers = ', '.join(optimizer for optimizer, read in OPTIMIZER_FIELDS.items() if name in read)
-        raise InputError(
-          f'train.{name}={value} has no effect with train.optimizer={self.optimizer}; allowed: {defaults[name]}, or '
-          f'another optimizer: {readers}'
-        )
-    if self.schedule == 'constant' and self.final_fraction != defaults['final_fraction']:
-      raise InputError(
-        f'train.final_fraction={self.final_fraction} has no effect with train.schedule=constant; allowed: '
-        f'{defaults["final_fraction"]}, or train.schedule=cosine'
-      )
+    for choice, table in (('optimizer', OPTIMIZER_FIELDS), ('schedule', SCHEDULE_FIELDS)):
+      for name in _unread(table, chosen := getattr(self, choice)):
+        if (value := getattr(self, name)) != defaults[name]:
+          readers = ', '.join(other for other, read in table.items() if name in read)
+          raise InputError(
+            f'train.{name}={value} has no effect with train.{choice}={chosen}; allowed: {defaults[name]}, or another '
+            f'{choice}: {readers}'
+          )
 
   def for_task(self, task: Task) -> Self:
     """Return the same settings with the segment and the memory that `task` leads to."""
@@ -159,8 +170,13 @@ def check_writers(names: Sequence[str]) -> None:
 
 def unread_fields(optimizer: str) -> tuple[str, ...]:
   """Return the fields of TrainSettings that `optimizer` does not read and others do."""
-  every = dict.fromkeys(name for read in OPTIMIZER_FIELDS.values() for name in read)
-  return tuple(name for name in every if name not in OPTIMIZER_FIELDS.get(optimizer, every))
+  return _unread(OPTIMIZER_FIELDS, optimizer)
+
+
+def _unread(table: Mapping[str, tuple[str, ...]], chosen: str) -> tuple[str, ...]:
+  """Return the fields that others of the table read, and `chosen` does not."""
+  every = dict.fromkeys(name for read in table.values() for name in read)
+  return tuple(name for name in every if name not in table.get(chosen, every))
 
 
 @dataclass(frozen=True)

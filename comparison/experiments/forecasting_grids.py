@@ -23,20 +23,20 @@ class Sampled(Forecasting):
   """Forecasting scored on every `stride`-th window of validation and test, which share most of their steps.
 
   spread_out: whether training reads windows from all over the training part, as many as `train_examples` asks for, or
-  the last ones, which are much alike. The linear baselines are fitted to the same ones.
+  the last ones, which are much alike.
   """
 
   stride: int = 1
   spread_out: bool = True
 
   def windows(self, split: str) -> Int64[np.ndarray, ' w']:
-    every = super().windows(split)
+    found = super().windows(split)
     if split != 'train':
-      return every[:: self.stride]
-    variables = self.data.values.shape[1] // self._variables
-    count = min(len(every), -(-self.train_examples // variables)) or len(every)
-    chosen = np.linspace(0, len(every) - 1, count).round().astype(int)
-    return every[chosen] if self.spread_out else every[-count:]
+      return found[:: self.stride]
+    if not self.spread_out:
+      return found
+    every = self._windows['train']
+    return every[np.linspace(0, len(every) - 1, len(found)).round().astype(int)]
 
   def baselines(self) -> dict[str, dict[str, float]]:
     """Return the baselines; beyond MOST_READ, those that read the last LESS steps, since linear maps take too long."""

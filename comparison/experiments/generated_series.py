@@ -136,3 +136,6 @@ class GrowingSeries(Forecasts):
     found = free_running_examples(model, trial.params, task, task.evaluations()['test'], settings)
     scored = lambda pair: (quotient(*pair.sum(axis=1)), '', {'parts': in_parts(pair)})
     return {'loss': scored(found['free_mse']), 'mae': scored(found['free_mae'])}
+
+  def baselines(self, task: Task) -> Mapping[str, Mapping[str, float]]:
+    return {name: {'loss': values['free_mse']} for name, values in super().baselines(task).items()}

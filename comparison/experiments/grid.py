@@ -71,6 +71,10 @@ class Trials(Experiment):
     found = scored_test(model, trial.params, task)
     return {name: (value, self.unit(name), {'parts': parts}) for name, (value, parts) in found.items()}
 
+  def baselines(self, task: Task) -> Mapping[str, Mapping[str, float]]:
+    """Return name → metric → value of the task's baselines, the metrics named as those of `scores`."""
+    return task.baselines()
+
   def unit(self, metric: str) -> str:
     return self.loss_unit if metric == 'loss' else UNITS.get(metric, '')
 
@@ -110,7 +114,7 @@ class Trials(Experiment):
           for metric, (value, unit, *beside) in self.rows_of(model, run, task, cell):
             yield {'metric': metric, 'value': value, 'unit': unit, **row, 'seed': seed, **(beside[0] if beside else {})}
     if cell['architecture'] == self.baselines_beside:
-      for name, values in task.baselines().items():
+      for name, values in self.baselines(task).items():
         for metric in self.baseline_metrics:
           if metric in values:
             point = {column: value for column, value in flat.items() if column not in ('architecture', 'block')}

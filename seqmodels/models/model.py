@@ -2,6 +2,7 @@
 
 import functools
 import math
+import zlib
 from typing import Any
 
 import jax
@@ -50,7 +51,8 @@ class Model:
     return jax.jit(self._init)(key)
 
   def _init(self, key: Key) -> Params:
-    return nnx.to_pure_dict(nnx.state(self._make(Draws(key))))
+    params = nnx.to_pure_dict(nnx.state(self._make(Draws(key))))
+    return uniform(params, key, self.config.init_scale) if self.config.init_scale else params
 
   def state_spec(self, batch: int, max_length: int, source_length: int = 0) -> Any:
     """Return a tree of `StateSpec`s with the structure of `init_state`."""
@@ -227,6 +229,18 @@ def _check_position(position: str, pattern: tuple[str, ...]) -> None:
       f'model.position={position} does not act inside {", ".join(barred)}, of the pattern {names}; an entry may have a '
       f'position of its own, as {barred[0]}:position=none'
     )
+
+
+def uniform(params: Params, key: Key, scale: float) -> Params:
+  """Return the parameters with kernels and embeddings from U(−scale, scale), by their names; the others stay."""
+
+  def draw(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+    if not path[-1].key.endswith(('kernel', 'embedding')):
+      return leaf
+    own = jax.random.fold_in(key, zlib.crc32(jax.tree_util.keystr(path).encode()))
+    return jax.random.uniform(own, leaf.shape, leaf.dtype, -scale, scale)
+
+  return jax.tree_util.tree_map_with_path(draw, params)
 
 
 def count_parameters(model: Model, *, embedding: bool = True) -> int:

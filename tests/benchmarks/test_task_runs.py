@@ -57,8 +57,9 @@ def test_the_table_shows_what_the_workdir_holds(folder):
   size, seconds = run['parameters'], f'{60 * run["minutes"]:.0f}'
   assert cells[4:] == [
     f'{test["accuracy"]:.2f}, {test["loss"]:.1f} `gru` ({size / 1e3:.0f}k, {seconds} s); 0.9 by hand', '1',
+    run['device'], '1', '1',
   ]  # fmt: skip
-  assert f'{COMMAND.replace("/w/s", "runs/small")}\n' in page
+  assert f'{COMMAND.replace("/w/s", "runs/small")}  # 1\n' in page
   assert task_runs.with_table(page, folder) == page
 
 
@@ -67,6 +68,19 @@ def test_labels_and_baselines_stand_in_the_place_of_names(folder):
   (line,) = [line for line in page_of(folder, row).splitlines() if line.startswith('| copying')]
   assert ' a small one (' in line
   assert '; 0.12, 0.7 no memory; 0.9 by hand |' in line
+
+
+def test_a_run_that_is_not_there_yet_is_not_measured(folder):
+  command = 'python main.py --mode=train --config=configs/copying.py:lstm --workdir=runs/later'
+  later = {**ROW, 'task': 'later', 'runs': ['later', '../tasks/small'], 'trivial': [], 'more': []}
+  page = page_of(folder, ROW, {**later, 'commands': {'later': command}})
+  (line,) = [line for line in page.splitlines() if line.startswith('| later')]
+  cells = [cell.strip() for cell in line.strip('|').split('|')]
+  assert cells[4].startswith('`lstm` not measured; 0.')
+  assert cells[8] == '2, 3'
+  assert f'{command}  # 2\n' in page
+  with pytest.raises(InputError, match=r'later has neither a run\.json nor a command in about\.json'):
+    page_of(folder, ROW, later)
 
 
 def test_a_run_that_no_row_shows_is_refused(folder):

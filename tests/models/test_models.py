@@ -333,3 +333,20 @@ def test_abstract_models_do_not_take_longer_with_their_depth():
   model = build(STACKED.replace(depth=10_000, layers='scan'), SPEC)
   assert model.abstract_params['stack']['group_0']['mixer']['forward']['recurrent_kernel'].shape == (10_000, 12, 3, 12)
   assert count_parameters(model, embedding=False) == 10_000 * (2 * 12 * 36 + 36 + 12)
+
+
+def test_a_uniform_start_is_that_of_kernels_and_embeddings_alone():
+  params = build(STACKED.replace(depth=1, init_scale=0.05), SPEC).init(jax.random.key(0))
+  named = {path[-1].key: leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+  assert named.keys() == {'embedding', 'kernel', 'recurrent_kernel', 'bias', 'recurrent_bias'}
+  assert not named['bias'].any()
+  kernels = [leaf.ravel() for path, leaf in jax.tree_util.tree_leaves_with_path(params) if 'bias' not in path[-1].key]
+  joined = np.concatenate(kernels)
+  assert -0.05 <= joined.min() < -0.049 < 0.049 < joined.max() < 0.05
+  assert joined.std() == pytest.approx(0.05 / 3**0.5, rel=0.05)
+  assert len(np.unique(joined)) > 0.99 * len(joined), 'no two are drawn alike'
+
+
+def test_a_negative_scale_of_the_start_is_refused():
+  with pytest.raises(InputError, match=r'model.init_scale=-0.1 must not be negative'):
+    STACKED.replace(init_scale=-0.1)

@@ -175,6 +175,33 @@ def test_the_linear_map_is_least_squares():
   np.testing.assert_allclose(forecast(past[:50]), expected, atol=0.02)
 
 
+@pytest.mark.parametrize(('channels', 'count'), [('joint', 60), ('independent', 238)])
+def test_linear_maps_are_fitted_to_the_training_examples_alone(channels, count):
+  few, data = make(channels=channels, train_examples=count), series.load('seasonal')
+  windows = {split: make().windows(split) for split in ('train', 'validation', 'test')}
+  fitted = lambda train: forecast_baselines.evaluate(data, windows | {'train': train}, LOOKBACK, HORIZON)
+  expected, every = fitted(windows['train'][-60:]), fitted(windows['train'])
+  assert few.baselines() == expected
+  assert expected['linear']['mse'] > every['linear']['mse'] + 1e-3
+  assert expected['copy_last'] == every['copy_last']
+
+
+def test_baselines_stand_beside_what_an_autoregressive_model_writes_by_itself():
+  direct, written = make().baselines(), make(form='autoregressive').baselines()
+  for name, errors in direct.items():
+    assert written[name] == {f'free_{metric}': value for metric, value in errors.items() if metric != 'loss'}
+
+
+def test_a_baseline_beside_quantiles_has_their_loss():
+  task = make(quantiles=3)
+  metrics = jax.jit(
+    lambda batch: task.metrics(jnp.repeat(jnp.tile(batch.inputs[:, -1], (1, HORIZON)), 3, axis=1), batch)
+  )
+  totals = np.sum([np.sum(np.array(metrics(batch)['loss']), axis=1) for batch in task.dataset('test', 64)], axis=0)
+  found = task.baselines()['copy_last']
+  assert found['loss'] == found['crps'] == pytest.approx(totals[0] / totals[1], rel=1e-5)
+
+
 def test_the_seasonal_series_can_be_forecast_and_not_perfectly():
   baselines = tasks.make('forecasting', {'lookback': 168, 'horizon': 24}).baselines()
   assert (

@@ -1,5 +1,6 @@
 """Translation: pairs, sub-words, buckets, BLEU against sacrebleu, files of the user, what a workdir keeps."""
 
+import collections
 import gzip
 import io
 import json
@@ -128,6 +129,16 @@ def test_the_baselines_are_the_copied_source_and_the_unigram():
   expected = sacrebleu.corpus_bleu(texts.sources['test'], [texts.targets['test']]).score
   assert found['copied source']['bleu'] == pytest.approx(expected, rel=1e-12)
   assert found['unigram']['perplexity'] == pytest.approx(math.exp(found['unigram']['nats_per_word']))
+
+
+def test_the_unigram_counts_the_training_pairs_alone():
+  task = make(train_examples=5)
+  seen, targets = ([*map(int, part.targets[part.weights > 0])] for part in (
+    task.arrays('train', np.arange(5)), task.arrays('test', np.arange(task.count('test')))
+  ))  # fmt: skip
+  counts, size = collections.Counter(seen), task.spec.output.size
+  nats = [-math.log((counts[target] + 1) / (len(seen) + size)) for target in targets]
+  assert task.baselines()['unigram']['loss'] == pytest.approx(np.mean(nats))
 
 
 class Oracle(tasks.TASKS['translation']):

@@ -162,6 +162,9 @@ def test_baselines_are_scores_of_what_they_say():
   assert 'free_mse' not in of_direct['black_frame']
   for own in found.values():
     assert own.keys() == {'loss', 'mse', 'mae', 'ssim', 'free_mse', 'free_mae', 'free_ssim'}
+  few = make(train_examples=3)
+  mean = few.video('train', np.arange(3))[:, 1:].mean(axis=(0, 1)) / 255
+  assert few.baselines()['mean_frame']['mse'] == pytest.approx(error(mean), rel=1e-4)
   patches = make(reading='patches').baselines()
   for name, own in found.items():
     assert patches[name] == pytest.approx(own, rel=1e-5)
@@ -236,6 +239,10 @@ def test_the_answer_is_the_digit_of_the_marked_frame(reading):
     assert any(image.shape == lit.shape and (image == lit).all() for image in shown) or touches(inside)
   assert len(set(batch.targets.tolist())) > 5
   assert task.baselines()['majority class']['accuracy'] < 0.3
+  few = make('video_question', frames=12, size=64, evaluation_examples=40, train_examples=8)
+  counts = np.bincount(few.arrays('train', np.arange(8)).targets, minlength=10) + 1
+  nats = -np.log(counts / 18)[few.arrays('test', np.arange(few.count('test'))).targets]
+  assert few.baselines()['majority class']['loss'] == pytest.approx(nats.mean())
   assert task.evaluations()['longer'].options == {'frames': 24}
 
 

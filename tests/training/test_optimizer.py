@@ -42,6 +42,15 @@ def test_constant_schedule_warms_up_and_stays():
   np.testing.assert_allclose(values, [0.25, 0.5, 0.75, 1, 1, 1], rtol=1e-5)
 
 
+def test_staircase_halves_the_rate_of_each_epoch_after_the_first_ones():
+  """With 10 steps an epoch: epochs 1 to 5 at the peak, the sixth at half of it, the thirteenth at 1/256."""
+  fields = {'schedule': 'staircase', 'decay_begin': 40, 'decay_every': 10, 'decay_factor': 0.5}
+  steps, shares = [0, 39, 40, 49, 50, 59, 60, 120, 129], [1, 1, 1, 1, 0.5, 0.5, 0.25, 1 / 256, 1 / 256]
+  for warmup in (0, 7):
+    schedule = make_schedule(TrainSettings(steps=130, warmup_steps=warmup, **fields))
+    np.testing.assert_allclose([float(schedule(jnp.asarray(warmup + step))) for step in steps], shares, rtol=1e-5)
+
+
 def gradients(step):
   rng = np.random.default_rng(step)
   return {'kernel': rng.normal(size=(2, 3)).astype(np.float32), 'bias': rng.normal(size=3).astype(np.float32)}
@@ -291,6 +300,11 @@ def test_sgd_with_momentum_matches_numpy():
     ({'optimizer': 'adam', 'weight_decay': 0.1}, 'train.weight_decay=0.1 has no effect with train.optimizer=adam;'),
     ({'schedule': 'constant', 'final_fraction': 0.5}, 'train.final_fraction=0.5 has no effect with train.schedule='),
     ({'schedule': 'linear'}, "train.schedule='linear' is not known"),
+    ({'schedule': 'staircase'}, 'train.decay_every=0 must be greater than 0 with train.schedule=staircase'),
+    ({'schedule': 'staircase', 'decay_every': -1}, 'train.decay_every=-1 must not be negative'),
+    ({'schedule': 'staircase', 'decay_every': 5, 'decay_factor': 0.0}, 'train.decay_factor=0.0 must be above 0 and at'),
+    ({'schedule': 'staircase', 'decay_every': 5, 'final_fraction': 0.5}, 'final_fraction=0.5 has no effect .*: cosine'),
+    ({'decay_every': 5}, 'train.decay_every=5 has no effect with train.schedule=cosine; allowed: 0, or another sched'),
     ({'steps': 0}, 'train.steps=0 must be greater than 0'),
     ({'batch_size': -2}, 'train.batch_size=-2 must be greater than 0'),
     ({'steps': 1.5}, 'train.steps=1.5 must be a whole number'),

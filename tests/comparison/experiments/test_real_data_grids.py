@@ -9,7 +9,7 @@ from commands import compare
 from comparison import articles, report
 from comparison.experiments import EXPERIMENTS, forecasting_grids, runner
 from comparison.experiments.forecasting_grids import Sampled
-from comparison.experiments.generated_series import FAMILIES, SEEN, Generated, generated, returns
+from comparison.experiments.generated_series import FAMILIES, SEEN, Generated, GrowingSeries, generated, returns
 from comparison.experiments.translation_grids import RESAMPLES, resampled
 from seqmodels.errors import InputError
 from tasks.datasets import source
@@ -95,9 +95,9 @@ def test_windows_are_left_out_of_evaluations_only():
 def test_few_windows_are_spread_over_the_training_part_and_the_baselines_are_fitted_to_them():
   options = {'lookback': 24, 'horizon': 8, 'train_examples': 40, 'channels': 'independent'}
   every = Forecasting(**options)
+  starts = Forecasting(**options | {'train_examples': 0}).windows('train')
   spread, last = (Sampled(stride=50, spread_out=spread_out, **options) for spread_out in (True, False))
   variables = every.data.values.shape[1]
-  starts = every.windows('train')
   count = math.ceil(40 / variables)
   for task in (spread, last):
     assert len(task.windows('train')) == count
@@ -165,6 +165,8 @@ def test_families_differ_in_what_can_be_known_of_them():
   count = {count: Generated(rows=12_000, lookback=24, horizon=8, train_examples=count) for count in (10, 100)}
   few, more = (task.arrays('train', np.arange(n)).targets for n, task in count.items())
   np.testing.assert_array_equal(few, more[-10:])  # the same history, longer
+  written = Generated(rows=12_000, lookback=24, horizon=8, train_examples=10, form='autoregressive')
+  assert GrowingSeries().baselines(written)['linear'] == {'loss': count[10].baselines()['linear']['mse']}
 
 
 def test_models_are_scored_on_the_same_resamples():
