@@ -81,7 +81,7 @@ class Cloud:
 
   def flags(self, worker):
     log = self.folder / f'worker-{worker}' / 'seqmodels-run' / 'log'
-    wait_until(lambda: log.is_file() and log.read_text().endswith('\n'))  # of all workers but the first nobody waits
+    wait_until(lambda: log.is_file() and log.read_text().endswith('\n'))  # the script follows the first worker alone
     return json.loads(log.read_text().partition(' ')[2])
 
 
