@@ -18,11 +18,10 @@ os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # on a GPU, which the processes of a run share
 # Tests compile much and run little: without LLVM's optimisations compiling takes a third less, and with the older
-# emitters of fused loops, which JAX 0.11 no longer has (an unknown flag ends the process), half of the rest. A program
-# whose code is generated in one piece takes a tenth less processor time, and all cores have other tests to run.
+# emitters of fused loops, which JAX 0.11 no longer has (an unknown flag ends the process), half of the rest.
 FAST_COMPILATION = '--xla_backend_optimization_level=0'
 if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11):
-  FAST_COMPILATION += ' --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
+  FAST_COMPILATION += ' --xla_cpu_use_fusion_emitters=false'
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), FAST_COMPILATION]).strip()
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
