@@ -39,10 +39,17 @@ def _table(path: pathlib.Path, pair: str) -> tables.Columns:
   found = tables.columns(path, 'task.pair', pair, NEEDED)
   if not tables.numbers('task.pair', pair):  # the header has been read already
     return found
-  first = [column[0].strip().lower() for column in found if column]
-  if len(set(first)) == 2 and all(name in HEADERS or LANGUAGE.fullmatch(name) for name in first):
-    return tables.without_header(path, found)
-  return found
+  return tables.without_header(path, found) if _has_header(found) else found
+
+
+def _has_header(found: tables.Columns) -> bool:
+  """Return whether the first pair names the columns: by what they are, or as languages of sentences.
+
+  Codes of languages are words, too; in a table of words they are a pair like the others.
+  """
+  first = {column[0].strip().lower() for column in found if column}
+  are_sentences = 2 * sum(' ' in source.strip() for source in found[0][1:]) > len(found[0]) - 1
+  return len(first) == 2 and all(name in HEADERS or (are_sentences and LANGUAGE.fullmatch(name)) for name in first)
 
 
 def _by_language(dataset: str, paths: Sequence[pathlib.Path], pair: str) -> dict[str, Sides]:

@@ -347,6 +347,12 @@ def test_a_header_is_no_pair(tmp_path, header, pair):
   assert found.targets['train'] == ENGLISH[:48]
 
 
+def test_short_words_are_a_pair_of_a_table_of_words(tmp_path):
+  words = [('ab', 'off'), *((f'wort{i}', f'word{i}') for i in range(59))]
+  write(tmp_path / 'a.tsv', [f'{a}\t{b}' for a, b in words])
+  assert own(tmp_path / 'a.tsv', split='80/10/10').corpus.texts.sources['train'] == [a for a, _ in words[:48]]
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
