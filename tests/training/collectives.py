@@ -43,7 +43,7 @@ def whole_sums(text: str, size: int) -> list[str]:
 
   Of the others every reader cuts out a part first, so that a compiler can make a reduce-scatter of the sum.
   """
-  computations, _ = hlo._computations(text)
+  computations, _ = hlo.parse(text)
   found = []
   for body in computations.values():
     for name, instruction in body.items():
@@ -63,7 +63,7 @@ def _is_cut(computations: dict, body: dict, name: str, place: int | None = None)
     if instruction.opcode in ('bitcast', 'reshape', 'transpose', 'copy', 'get-tuple-element', 'all-reduce-done'):
       return _is_cut(computations, body, reader)
     if instruction.opcode in ('fusion', 'call'):
-      inner = computations[hlo._called(instruction.text)[0]]
+      inner = computations[hlo.called(instruction.text)[0]]
       given = [f' parameter({i})' for i, operand in enumerate(instruction.operands) if operand == name]
       return all(_is_cut(computations, inner, n) for n, i in inner.items() if any(text in i.text for text in given))
     return instruction.opcode == 'dynamic-slice'

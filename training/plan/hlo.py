@@ -50,13 +50,13 @@ def bytes_by_kind(text: str) -> dict[str, int]:
 
 def collectives(text: str) -> list[Collective]:
   """Return the collectives of a compiled program (`Compiled.as_text()`) that run at least once."""
-  computations, entry = _computations(text)
+  computations, entry = parse(text)
   fused = {
     name
     for body in computations.values()
     for instruction in body.values()
     if instruction.opcode == 'fusion'
-    for name in _called(instruction.text)
+    for name in called(instruction.text)
   }
   single: list[Collective] = []
   shared: dict[str, Collective] = {}
@@ -76,7 +76,7 @@ def collectives(text: str) -> list[Collective]:
   return single + list(shared.values())
 
 
-def _computations(text: str) -> tuple[dict[str, dict[str, Instruction]], str]:
+def parse(text: str) -> tuple[dict[str, dict[str, Instruction]], str]:
   """Return the instructions of every computation by their names, and the name of the entry."""
   found: dict[str, dict[str, Instruction]] = {}
   here: dict[str, Instruction] = {}
@@ -121,10 +121,11 @@ def _callers_first(computations: dict[str, dict[str, Instruction]], entry: str) 
 
 
 def _callees(body: dict[str, Instruction]) -> list[str]:
-  return [name for instruction in body.values() for name in _called(instruction.text)]
+  return [name for instruction in body.values() for name in called(instruction.text)]
 
 
-def _called(text: str) -> list[str]:
+def called(text: str) -> list[str]:
+  """Return the names of the computations that an instruction calls."""
   return [part.strip('% ') for match in CALLED.finditer(text) for part in (match[1] or match[2]).split(',')]
 
 
@@ -133,7 +134,7 @@ def _calls(instruction: Instruction, computations: dict[str, dict[str, Instructi
   if instruction.opcode in ('async-update', 'async-done'):  # they name again what async-start calls
     return []
   times = _trips(instruction, computations) if instruction.opcode == 'while' else 1
-  return [(name, times) for name in _called(instruction.text)]
+  return [(name, times) for name in called(instruction.text)]
 
 
 def _trips(loop: Instruction, computations: dict[str, dict[str, Instruction]]) -> int:
