@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -24,12 +24,13 @@ from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
 from training import checksums
 from training.checksums import Damaged
-from training.files import FULL, WriteError
+from training.files import FULL, WriteError, reason
 from training.retention import Retention
 
 # 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
 FORMAT = 2
 REMOVAL_SECONDS = 0.5  # that a reader gives the run to remove a checkpoint whose files are missing
+LISTINGS = 50  # that a reader tries: Orbax fails where a checkpoint is removed while it lists them
 
 Arrays = dict[str, np.ndarray]
 log = logging.getLogger('seqmodels')
@@ -66,19 +67,40 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       preservation_policy=self._retention, enable_async_checkpointing=False, read_only=read_only, create=not read_only
     )
-    try:
-      # Not compressed: weights lose 8 % of their bytes, for three quarters of the processor time of a save.
-      arrays = ocp.PyTreeCheckpointHandler(use_compression=False)
-      handlers = {'arrays': arrays, 'meta': ocp.JsonCheckpointHandler()}
-      self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
-    except OSError as error:
-      raise WriteError(f'{self.directory} cannot be written: {error.strerror}') from error
+    # Not compressed: weights lose 8 % of their bytes, for three quarters of the processor time of a save.
+    arrays = ocp.PyTreeCheckpointHandler(use_compression=False)
+    handlers = {'arrays': arrays, 'meta': ocp.JsonCheckpointHandler()}
+    self._manager = self._listed(lambda: ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers))
+    if read_only and not self.steps():
+      self._reload()
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
     self._writing: Future[None] | None = None
 
   def steps(self) -> list[int]:
     """Return the steps of the finished checkpoints, oldest first."""
     return sorted(self._manager.all_steps())
+
+  def _listed(self, list_them: Callable[[], Any]) -> Any:
+    """Return what `list_them` does; a reader asks again where the run removed a checkpoint meanwhile."""
+    tries = LISTINGS if self._read_only else 1
+    while True:
+      tries -= 1
+      try:
+        return list_them()
+      except OSError as error:
+        if tries and self.directory.is_dir():
+          continue
+        if self._read_only:
+          raise InputError(f'{self.directory} cannot be read: {reason(error)}') from error
+        raise WriteError(f'{self.directory} cannot be written: {reason(error)}') from error
+
+  def _reload(self) -> list[int]:
+    """List the checkpoints anew, for a reader that found one gone: a listing may miss the old and the new one."""
+    for _ in range(LISTINGS):
+      self._listed(self._manager.reload)
+      if steps := self.steps():
+        return steps
+    return []
 
   def save(self, step: int, tree: Any, extra: dict[str, Any], scores: Mapping[int, float] = {}) -> None:
     """Start to save `tree` (arrays, on any device) and `extra` (JSON). The arrays may be donated when it returns.
@@ -126,7 +148,7 @@ class Checkpoints:
 
   def verified(self, like: Any) -> Iterator[Restored]:
     """Yield every checkpoint that verifies, oldest first; those left out are logged. InputError if none does."""
-    found, problem = False, ''
+    found, problem, gone = False, '', False
     for step in self.steps():
       try:
         restored = self._read(step, like)
@@ -135,11 +157,13 @@ class Checkpoints:
         problem = str(damage)
       except Gone:
         log.warning('checkpoint %d has been removed meanwhile by the run that keeps it: left out', step)
-        problem = 'removed meanwhile'
+        gone = True
       else:
         found = True
         yield restored
-    if not found:
+    if not found and gone and self._reload() and (newest := self.restore_latest_verified(like)) is not None:
+      yield newest
+    elif not found:
       raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({problem})')
 
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
@@ -158,8 +182,7 @@ class Checkpoints:
         damaged[step] = str(damage)
         continue
       except Gone:  # a newer one is there
-        self._manager.reload()
-        steps = [step for step in self.steps() if step not in damaged]
+        steps = [step for step in self._reload() if step not in damaged]
         continue
       self._pass_over(damaged, step, discard=discard)
       return restored

@@ -271,6 +271,45 @@ def test_a_checkpoint_that_is_being_removed_is_not_damaged(folder, log_lines):
   assert 'damaged' not in log_lines.text
 
 
+def test_a_reader_finds_a_checkpoint_while_a_run_keeps_only_its_newest(tmp_path):
+  """Orbax fails where one is removed while it lists them, and one listing may miss the old and the new one."""
+  end, written = threading.Event(), threading.Event()
+
+  def run():
+    writer, step = Checkpoints(tmp_path / 'c', keep=1), 0
+    while not end.is_set():
+      step += 1
+      writer.save(step, tree(step), {})
+      writer.wait()
+      written.set()
+    writer.close()
+
+  thread = threading.Thread(target=run)
+  thread.start()
+  try:
+    assert written.wait(30)
+    for _ in range(60):
+      for steps in (
+        [Checkpoints(tmp_path / 'c', read_only=True).latest(LIKE).step],
+        [restored.step for restored in Checkpoints(tmp_path / 'c', read_only=True).verified(LIKE)],
+      ):
+        assert steps
+  finally:
+    end.set()
+    thread.join()
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line(folder, monkeypatch):
+  def fails(*args, **kwargs):
+    raise PermissionError(13, 'Permission denied')
+
+  monkeypatch.setattr(ocp, 'CheckpointManager', fails)
+  with pytest.raises(InputError, match=r'cannot be read: Permission denied$'):
+    Checkpoints(folder, read_only=True)
+  with pytest.raises(InputError, match=r'cannot be written: Permission denied$'):
+    Checkpoints(folder)
+
+
 def test_another_format_is_one_line(folder):
   path = folder / '3' / 'meta' / 'metadata'
   meta = json.loads(path.read_text())
