@@ -19,7 +19,7 @@ class ForwardLatency(Experiment):
   """One sequence (batch 1) through every rung of the ladder, interleaved at each length."""
 
   name = 'forward_latency'
-  version = 4
+  version = 5
   takes_architectures = True
   adds = staticmethod(adds_rungs)
 

@@ -74,7 +74,7 @@ class TrainingTime(Experiment):
   """
 
   name = 'training_time'
-  version = 4
+  version = 5
   takes_architectures = True
   adds = staticmethod(adds_rungs)
 
