@@ -8,7 +8,7 @@ from seqmodels.errors import InputError
 
 
 def read_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
-  """Sets the flags from a command line. InputError for one that is not defined, a bad value, or anything else."""
+  """Set the flags from a command line. InputError for one that is not defined, a bad value, or anything else."""
   try:
     rest = values(list(argv))[1:]
   except flags.Error as error:

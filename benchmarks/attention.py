@@ -38,7 +38,7 @@ def works() -> list[Work]:
 
 
 def both(function: Callable[..., Any], *arrays: Any) -> Program:
-  """The compiled (output, gradients of all but the last argument), the last being the output's gradient."""
+  """Return the compiled (output, gradients of all but the last argument), the last being the output's gradient."""
 
   def run(*arguments: Any) -> Any:
     *inputs, dy = arguments
@@ -49,7 +49,7 @@ def both(function: Callable[..., Any], *arrays: Any) -> Program:
 
 
 def torch_both(function: Callable[..., Any], inputs: Any, dy: Any, dtype: str = '') -> Callable[[], Any]:
-  """The same in PyTorch. dtype: of all tensors, if not the arrays'."""
+  """Return the same in PyTorch. dtype: of all tensors, if not the arrays'."""
   tensors = [to_torch(a, requires_grad=True, dtype=dtype) for a in inputs]
   gradient = to_torch(dy, dtype=dtype)
 

@@ -64,7 +64,7 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 
 def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
-  """A row a variant and position: seconds a token."""
+  """Return a row for each variant and position: seconds a token."""
   import jax.numpy as jnp
 
   from comparison.experiments import decoding, timing
@@ -93,7 +93,7 @@ def latencies(positions: list[int], seconds: float) -> list[dict[str, Any]]:
 
 
 def generations() -> list[dict[str, Any]]:
-  """Generated tokens a second from nothing, GENERATED of them, beside PyTorch where it is."""
+  """Measure how many tokens a second are generated from nothing, GENERATED of them, beside PyTorch where it is."""
   from benchmarks import work
   from comparison.experiments import timing
   from comparison.experiments.variants import Variant, random_params, token_spec
@@ -163,7 +163,7 @@ def bounded(row: dict[str, Any], shown: Callable[[float], float]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Returns the exit code: 2 for bad input, with one line on stderr."""
+  """Return the exit code: 2 for bad input, with one line on stderr."""
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   try:
     arguments = parse(argv)

@@ -41,7 +41,7 @@ def label(shape: tuple[int, int, int]) -> str:
 
 
 def draw(cell: str, batch: int, length: int, width: int) -> tuple[np.ndarray, Arrays, np.ndarray]:
-  """Inputs [b t d], weights (input, recurrent, bias, and the GRU's second bias) and the output's gradient."""
+  """Return inputs [b t d], weights (input, recurrent, bias, and the GRU's second bias) and the output's gradient."""
   random = np.random.default_rng(0)
   normal: Callable[..., np.ndarray] = lambda *shape: random.standard_normal(shape, np.float32)
   gates = GATES[cell] * width
@@ -55,7 +55,7 @@ def draw(cell: str, batch: int, length: int, width: int) -> tuple[np.ndarray, Ar
 def ours(
   cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1, backend: str = 'auto'
 ) -> Callable[[], Any]:
-  """A compiled call: (outputs, gradients of inputs and weights). The batch is split over `devices`."""
+  """Return a compiled call: (outputs, gradients of inputs and weights). The batch is split over `devices`."""
   kernel = partial(getattr(recurrent, cell), backend=backend)
 
   def layer(x: jax.Array, weights: Any, carry: Any) -> jax.Array:
@@ -138,7 +138,7 @@ def against_flax(batch: int, length: int, width: int) -> Sides:
 
 
 def flax_layer(x: np.ndarray, weights: Arrays, dy: np.ndarray) -> Callable[[], Any]:
-  """(outputs, gradients of inputs and parameters) of Flax's cell with the same weights."""
+  """Return (outputs, gradients of inputs and parameters) of Flax's cell with the same weights."""
   width = x.shape[-1]
   cell = nnx.LSTMCell(width, width, rngs=nnx.Rngs(0))
   w, u, bias = (np.split(a, 4, axis=-1) for a in weights)

@@ -138,7 +138,7 @@ def limited(metric: str, value: Any, unit: str, **columns: Any) -> Row:
 
 
 def checksums(size: int = GIBIBYTE) -> Row:
-  """A row of the seconds in which a gibibyte is summed up, from a file that was just written."""
+  """Return a row of the seconds in which a gibibyte is summed up, from a file that was just written."""
   from comparison import statistics
   from training import checksums as sums
 
@@ -202,7 +202,7 @@ def lines(path: pathlib.Path) -> int:
 
 
 def table(rows: Sequence[Row]) -> str:
-  """A line a limit, and the memory by fifths."""
+  """Return a line for each limit, and the memory by fifths."""
   from benchmarks.summary import MET, MISSED
   from comparison.report import markdown
 

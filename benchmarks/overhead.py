@@ -72,7 +72,7 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 
 def checked(config: str, flag: str) -> None:
-  """Raises InputError unless the config can be loaded."""
+  """Raise InputError unless the config can be loaded."""
   module = config.partition(':')[0]
   if not module.startswith('configs/') or not (ROOT / module).is_file():
     raise InputError(f'--{flag}={config!r} must be configs/<task>.py:<architecture>[,key=value…]')
@@ -80,13 +80,13 @@ def checked(config: str, flag: str) -> None:
 
 
 def load(config: str) -> Any:
-  """The config of `configs/<task>.py:<argument>`. Raises InputError."""
+  """Return the config of `configs/<task>.py:<argument>`. Raises InputError."""
   module, _, argument = config.partition(':')
   return importlib.import_module(module.removesuffix('.py').replace('/', '.')).get_config(argument)
 
 
 def starts(config: str, count: int, busy: float) -> list[Row]:
-  """A row a cache: seconds from the command to the first step's metrics."""
+  """Return a row for each cache: seconds from the command to the first step's metrics."""
   from benchmarks.load import Neighbours
   from comparison.experiments import timing
 
@@ -108,7 +108,7 @@ def starts(config: str, count: int, busy: float) -> list[Row]:
 
 
 def first_step(config: str, cache: str) -> float:
-  """Starts the command, waits for the first row of metrics.jsonl, and ends it."""
+  """Start the command, wait for the first row of metrics.jsonl, and end it."""
   with tempfile.TemporaryDirectory() as folder:
     rows, log = pathlib.Path(folder, 'W', 'metrics.jsonl'), pathlib.Path(folder, 'log')
     command = [sys.executable, 'main.py', '--mode=train', f'--config={config}', f'--workdir={rows.parent}']
@@ -233,7 +233,7 @@ def measure(arguments: Arguments) -> Iterator[tuple[str, list[Row]]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-  """A line a config: seconds to the first step, and milliseconds a step."""
+  """Return a line for each config: seconds to the first step, and milliseconds a step."""
   from benchmarks.summary import MET, MISSED
   from comparison.report import markdown
 
@@ -272,12 +272,12 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def milliseconds(row: Row) -> list[float]:
-  """A row's number and the ends of its interval."""
+  """Return a row's number and the ends of its interval."""
   return [row[name] * 1e3 for name in ('value', 'low', 'high')]
 
 
 def main(argv: Sequence[str]) -> int:
-  """Returns the exit code: 2 for bad input, with one line on stderr."""
+  """Return the exit code: 2 for bad input, with one line on stderr."""
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   settings = runtime.prepare()
   try:

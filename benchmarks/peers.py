@@ -49,7 +49,7 @@ def check_peers() -> None:
 
 
 def run(groups: Sequence[str], seconds: float, out: pathlib.Path | None, busy: float, settings: dict[str, Any]) -> int:
-  """Returns how many rows failed; the others are measured all the same."""
+  """Return how many rows failed; the others are measured all the same."""
   from benchmarks import attention, fla, layers, summary, whole_models, work
 
   torch = work.torch()
@@ -94,7 +94,7 @@ def identity(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Returns the exit code: 2 for bad input, with one line on stderr; 1 if a row failed."""
+  """Return the exit code: 2 for bad input, with one line on stderr; 1 if a row failed."""
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # its threads go on spinning after a call
   try:
     arguments = parse(argv)

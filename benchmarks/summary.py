@@ -13,7 +13,7 @@ MISSED, MET, AIMED, REFERENCE = 'missed', 'met', 'aim reached', 'reference'
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
-  """The ratio of this project to the fastest peer, one row a work, in the order measured."""
+  """Return the ratio of this project to the fastest peer, one row a work, in the order measured."""
   return [row for row in rows if row['metric'] == 'ratio' and row['side'] == OURS and row['fastest']]
 
 
@@ -47,7 +47,7 @@ def interval(row: Row) -> str:
 
 
 def replace(path: pathlib.Path, work: str, rows: Sequence[Row]) -> None:
-  """Puts the rows of one work in the place of those that are there."""
+  """Put the rows of one work in the place of those that are there."""
   others = [row for row in records.read(path) if row['work'] != work]
   path.unlink(missing_ok=True)
   cells = dict.fromkeys(row['cell'] for row in others)
@@ -86,7 +86,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def memory(rows: Sequence[Row]) -> str:
-  """The compiler's figures of temporary memory, forward and backward."""
+  """Return the compiler's figures of temporary memory, forward and backward."""
   found = [row for row in rows if row['metric'] == 'temporary_bytes']
   if not found:
     return ''
@@ -95,7 +95,7 @@ def memory(rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row]) -> str:
-  """The ratios on a logarithmic axis, with their limits and aims, as an SVG file."""
+  """Draw the ratios on a logarithmic axis, with their limits and aims, as an SVG file."""
   figure = canvas.Picture('peers', (7.2, 0.8 + 0.26 * len(rows)))
   with figure.styled():
     axes = figure.subplots()

@@ -120,7 +120,7 @@ def training_step(
   compiled: bool = False,
   dtype: str = 'float32',
 ) -> Callable[[], torch.Tensor]:
-  """A call that takes one AdamW step behind clipping, as `experiments.training_time.training_step` does: the loss.
+  """Return a call that takes one AdamW step behind clipping, as `training_time.training_step` does: the loss.
 
   dtype: of matmuls; parameters and the loss are float32.
   """

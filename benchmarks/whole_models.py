@@ -42,7 +42,7 @@ def build(name: str, length: int) -> models.Model:
 
 
 def in_torch(name: str, params: Any) -> Any:
-  """The same model in PyTorch, and its logits as a function of (model, tokens)."""
+  """Return the same model in PyTorch, and its logits as a function of (model, tokens)."""
   from benchmarks import torch_models
 
   if name != 'lstm':
@@ -53,7 +53,7 @@ def in_torch(name: str, params: Any) -> Any:
 
 
 def step(name: str) -> Sides:
-  """A step with AdamW and clipping, against PyTorch eager and, where it finds a compiler, `torch.compile`."""
+  """Measure a step with AdamW and clipping, against PyTorch eager and, where it finds a compiler, `torch.compile`."""
   if name == 'gpt_small' and torch_device() == 'cpu':
     raise Absent('for GPUs')
   batch, length = SHAPES[name]

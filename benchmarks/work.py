@@ -59,7 +59,7 @@ class Work:
 
 
 def measure(work: Work, seconds: float, limit: float) -> list[Row]:
-  """Times of every side, and the ratio of OURS to each peer and to the fastest of them. Raises Absent."""
+  """Return the times of every side, and the ratio of OURS to each peer and to the fastest of them. Raises Absent."""
   sides = work.build()
   watch = Neighbours(limit)
   found = timing.interleave(
@@ -137,7 +137,7 @@ def torch_device() -> str:
 
 
 def to_torch(array: Any, requires_grad: bool = False, dtype: str = '') -> Any:
-  """A copy of an array as a PyTorch tensor on its device. dtype: another type; empty: the array's."""
+  """Return a copy of an array as a PyTorch tensor on its device. dtype: another type; empty: the array's."""
   tensor = torch().tensor(np.array(array), device=torch_device())
   if dtype:
     tensor = tensor.to(getattr(torch(), dtype))
@@ -145,7 +145,7 @@ def to_torch(array: Any, requires_grad: bool = False, dtype: str = '') -> Any:
 
 
 def wait(results: Any) -> None:
-  """Returns when the devices of both frameworks have finished all that they were given."""
+  """Return when the devices of both frameworks have finished all that they were given."""
   jax.block_until_ready(results)
   if jax.default_backend() == 'gpu' and 'torch' in sys.modules:
     torch().cuda.synchronize()

@@ -119,7 +119,7 @@ class ModelConfig:
     return dataclasses.replace(self, **changes)
 
   def encoder(self) -> 'ModelConfig':
-    """The config of a seq2seq model's encoder."""
+    """Return the config of a seq2seq model's encoder."""
     pattern, depth = self.encoder_pattern or self.pattern, self.encoder_depth or self.depth
     return self.replace(
       pattern=pattern, depth=depth, encoder_pattern=(), encoder_depth=0, cross_attention=False, tie_embeddings=False

@@ -114,7 +114,7 @@ def materialises(variant: Variant) -> bool:
 
 
 def forward(model: Model, length: int, batch: int = 1):
-  """The compiled forward pass, and a call of it on fixed tokens that waits for the result: latency, not throughput."""
+  """Return the compiled forward pass, and a call of it on fixed tokens that waits for the result (latency)."""
   params = random_params(model)
   tokens = jax.device_put(np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32))
   compiled = program.compile_program(lambda p, x: model.apply(p, x)[0], params, tokens)

@@ -34,7 +34,7 @@ _one = threading.Lock()  # of threads that prepare cells, one goes through the g
 def admit(
   variants: Sequence[Variant], dtype: str = 'float32', kind: Kind = 'causal'
 ) -> tuple[list[Variant], list[Row]]:
-  """The variants that pass, and one row `gate` with value 0 for each that does not. Once a process and variant.
+  """Return the variants that pass, and one row `gate` with value 0 for each that does not. Once a process and variant.
 
   What this machine does not have, or not in `dtype`, or cannot run leaves a row `unavailable` and is passed over.
   """
@@ -110,7 +110,7 @@ def unavailable(variant: Variant, dtype: str) -> str:
 
 
 def of_variant(variant: Variant, kind: Kind = 'causal') -> dict[str, float]:
-  """The deviations of a small model, with full float32 products, which are not the default of GPUs and TPUs."""
+  """Return the deviations of a small model, with full float32 products, which are not the default of GPUs and TPUs."""
   with jax.default_matmul_precision('highest'):
     return deviations(variant.build(_spec(kind), width=WIDTH, depth=1, params=0.0))
 
@@ -174,6 +174,6 @@ def _token_by_token(model: Model, params: Params, tokens: np.ndarray, state: Sta
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
-  """The largest deviation; infinite if either is not finite."""
+  """Return the largest deviation; infinite if either is not finite."""
   distance = float(np.max(np.abs(a - b)))
   return distance if np.isfinite(distance) else float('inf')

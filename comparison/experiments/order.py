@@ -50,7 +50,7 @@ class Order(Experiment):
 
 
 def reordering(model: Model, params: dict) -> float:
-  """The largest relative change over ORDERS random orders of all tokens but the last."""
+  """Return the largest relative change over ORDERS random orders of all tokens but the last."""
   draws = np.random.default_rng(0)
   tokens = draws.integers(0, VOCABULARY, LENGTH, dtype=np.int32)
   orders = np.stack([np.append(draws.permutation(LENGTH - 1), LENGTH - 1) for _ in range(ORDERS)])

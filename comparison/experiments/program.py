@@ -72,7 +72,7 @@ def device_bytes() -> float:
 
 
 def together(makers: Sequence[Callable[[], Any]]) -> list[Any]:
-  """Calls functions that compile, a few at a time: the compiler leaves half of a small machine idle. In their order;
+  """Call functions that compile, a few at a time: the compiler leaves half of a small machine idle. In their order;
   what does not fit the device's memory is the TooLarge that says so.
 
   Threads that call it at the same time share the workers, so that no more is compiled at once than there are cores.
@@ -94,7 +94,7 @@ def _workers() -> ThreadPoolExecutor:
 
 
 def dependent_steps(text: str) -> int:
-  """Iterations that must follow one another: trip counts of all loops, those of nested loops multiplied.
+  """Count the iterations that must follow one another: trip counts of all loops, those of nested loops multiplied.
 
   text: optimised HLO. A loop whose trip count the compiler does not know counts once; 0 without loops. Loops of
   different layers are added: in a training step each layer's backward loop waits for its forward loop.

@@ -92,7 +92,7 @@ def _sample(call: Callable[..., Any], times: int, setup: Callable[[], Any] | Non
 
 
 def timing_row(samples: list[float], **columns: Any) -> Row:
-  """A row with the median in seconds, its interval and the samples."""
+  """Return a row with the median in seconds, its interval and the samples."""
   middle = statistics.median(samples)
   rounded = [float(f'{s:.6g}') for s in samples]
   return {'value': middle.value, 'low': middle.low, 'high': middle.high, 'unit': 's', 'samples': rounded, **columns}

@@ -98,7 +98,7 @@ def memory(variant: Variant, cell: Cell) -> Iterable[Row]:
 
 
 def penalty(variant: Variant, cell: Cell) -> Iterable[Row]:
-  """The same tokens an update, cut into more streams where the segments are shorter."""
+  """Yield losses at the same tokens an update, cut into more streams where the segments are shorter."""
   segment, batch = cell['segment'], cell['tokens'] // cell['segment']
   steps = cell['steps']
   task = Language(length=min(512, cell['tokens']))

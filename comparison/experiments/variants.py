@@ -34,7 +34,7 @@ class Variant:
     return ' '.join(part for part in (self.architecture, self.backend, self.block) if part)
 
   def build(self, spec: Spec, **fields: Any) -> models.Model:
-    """The model; `params=…` solves its width. Fields given here are those of the experiment."""
+    """Return the model; `params=…` solves its width. Fields given here are those of the experiment."""
     residual = self.block == 'residual' and self.architecture != 'transformer'
     values = architecture(f'{self.architecture}_residual' if residual else self.architecture)
     values = values | ({'kernels': self.backend} if self.backend else {}) | self.fields | fields
@@ -45,7 +45,7 @@ class Variant:
 
 
 def check(architectures: Iterable[str]) -> None:
-  """Raises InputError for a name that does not exist or does not make a causal model, which all measurements need."""
+  """Raise InputError for a name that does not exist or does not make a causal model, which all measurements need."""
   for name in architectures:
     Variant(name).build(token_spec(8), width=16, depth=1)
 

@@ -69,7 +69,7 @@ def _rank(logits: Float[Array, 'b n']) -> Int[Array, 'b n']:
 
 
 def check_request(model: Model, prompt: int, length: int, source: Source | None) -> None:
-  """Raises InputError unless `length` tokens can follow a prompt of `prompt` tokens (and a source)."""
+  """Raise InputError unless `length` tokens can follow a prompt of `prompt` tokens (and a source)."""
   if model.spec.kind == 'encode':
     raise InputError('an encoder sees its whole input at once; it cannot go on from a prompt')
   if (model.spec.kind == 'seq2seq') != (source is not None):

@@ -1,7 +1,7 @@
 """The cache of attention, and one token of attention over it.
 
-A ring keeps the last s positions of a document, position p in slot p mod s. How many tokens the document has so far is
-its `end`; until it exceeds s, slot p holds position p and nothing is lost.
+A cache is a ring buffer: it keeps the last s positions of a document, position p in slot p mod s. How many tokens the
+document has so far is its `end`; until it exceeds s, slot p holds position p and nothing is lost.
 """
 
 import functools
@@ -27,8 +27,8 @@ Names = tuple[str, str]
 KEYS: Names = ('kv_heads', 'head_dim')
 
 
-class Ring(NamedTuple):
-  """The slots of a ring, in blocks that each double what stands before them: 64, 64, 128, 256 …, the last cut off.
+class Cache(NamedTuple):
+  """The slots of a cache, in blocks that each double what stands before them: 64, 64, 128, 256 …, the last cut off.
 
   What is filled, rounded up to a power of two, is the first few blocks: a decoded token reads these where they are. A
   prefix of one array would be copied first, which takes several times as long as the attention to it (XLA on CPU).
@@ -43,12 +43,12 @@ class Ring(NamedTuple):
   def joined(self) -> Float[Array, 'b g s k']:
     return jnp.concatenate(self.blocks, axis=2)
 
-  def first(self, slots: int) -> 'Ring':
+  def first(self, slots: int) -> 'Cache':
     """Return the fewest blocks that hold the first `slots` slots."""
-    return Ring(self.blocks[: 1 + prefixes(self.slots).index(reach(slots, self.slots))])
+    return Cache(self.blocks[: 1 + prefixes(self.slots).index(reach(slots, self.slots))])
 
-  def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Ring':
-    """Return the ring with the new tokens in their slots; slots beyond its end are dropped."""
+  def put(self, new: Float[Array, 'b t g k'], slot: Int[Array, 'b t']) -> 'Cache':
+    """Return the cache with the new tokens in their slots; slots beyond its end are dropped."""
     # Mapped over the batch, so that it can be split over devices.
     put = jax.vmap(lambda block, new, place: block.at[:, place].set(new, mode='drop'))
     start, blocks = 0, []
@@ -57,42 +57,42 @@ class Ring(NamedTuple):
       place = jnp.where(slot < start, size, slot - start)
       blocks.append(put(block, new.swapaxes(1, 2).astype(block.dtype), place))
       start += size
-    return Ring(tuple(blocks))
+    return Cache(tuple(blocks))
 
-  def lengthen(self, specs: 'Ring') -> 'Ring':
-    """Return the ring with empty slots at its end, as many as the ring of `StateSpec`s has; never fewer."""
+  def lengthen(self, specs: 'Cache') -> 'Cache':
+    """Return the cache with empty slots at its end, as many as the cache of `StateSpec`s has; never fewer."""
     blocks = list(self.blocks)
     for i, spec in enumerate(specs.blocks):
       if i == len(blocks):
         blocks.append(jax.lax.slice_in_dim(blocks[0], 0, 0, axis=spec.axis(CACHE)))
       blocks[i] = spec.lengthen(blocks[i])
-    return Ring(tuple(blocks))
+    return Cache(tuple(blocks))
 
 
-def is_ring(node: object) -> bool:
-  return isinstance(node, Ring)
+def is_cache(node: object) -> bool:
+  return isinstance(node, Cache)
 
 
 def prefixes(slots: int) -> list[int]:
-  """Return where the blocks of a ring end: at powers of two, and at its own end."""
+  """Return where the blocks of a cache end: at powers of two, and at its own end."""
   shorter = [2**n for n in range(SMALLEST_BLOCK.bit_length() - 1, slots.bit_length()) if 2**n < slots]
   return [*shorter, slots]
 
 
 def reach(filled: int, slots: int) -> int:
-  """Return where the block ends that holds the last of `filled` slots of a ring."""
+  """Return where the block ends that holds the last of `filled` slots of a cache."""
   return next(end for end in prefixes(slots) if end >= min(filled, slots))
 
 
-def spec(batch: int, heads: int, slots: int, head_dim: int, dtype: DTypeLike, names: Names = KEYS) -> Ring:
-  """Return the specs of a ring's blocks; names: of the axes of heads and of features."""
+def spec(batch: int, heads: int, slots: int, head_dim: int, dtype: DTypeLike, names: Names = KEYS) -> Cache:
+  """Return the specs of a cache's blocks; names: of the axes of heads and of features."""
   axes = BATCH, names[0], CACHE, names[1]
   edges = itertools.pairwise([0, *prefixes(slots)])
-  return Ring(tuple(StateSpec((batch, heads, stop - start, head_dim), axes, dtype) for start, stop in edges))
+  return Cache(tuple(StateSpec((batch, heads, stop - start, head_dim), axes, dtype) for start, stop in edges))
 
 
 def in_slots(end: Int[Array, ' b'], slots: int) -> Int[Array, 'b s']:
-  """Return the newest position kept in each slot of a ring; negative: not written yet."""
+  """Return the newest position kept in each slot of a cache; negative: not written yet."""
   last = end[:, None] - 1
   # One remainder a row: one a slot would take as long as the scores of a decoded token.
   back = last % slots - jnp.arange(slots, dtype=jnp.int32)[None, :]
@@ -100,27 +100,27 @@ def in_slots(end: Int[Array, ' b'], slots: int) -> Int[Array, 'b s']:
 
 
 def in_row(end: Int[Array, ' b'], slots: int) -> Int[Array, 'b s']:
-  """Return the positions of a ring put in order; negative: not written yet."""
+  """Return the positions of a cache put in order; negative: not written yet."""
   return end[:, None] - slots + jnp.arange(slots, dtype=jnp.int32)[None, :]
 
 
-def in_order(ring: Ring, end: Int[Array, ' b']) -> Float[Array, 'b g s k']:
+def in_order(cache: Cache, end: Int[Array, ' b']) -> Float[Array, 'b g s k']:
   """Return the slots in the order of their positions, the oldest first."""
-  slot = in_row(end, ring.slots) % ring.slots
-  return jnp.take_along_axis(ring.joined(), slot[:, None, :, None], axis=2)
+  slot = in_row(end, cache.slots) % cache.slots
+  return jnp.take_along_axis(cache.joined(), slot[:, None, :, None], axis=2)
 
 
 def write(
-  rings: Mapping[str, Ring],
+  caches: Mapping[str, Cache],
   new: Mapping[str, Float[Array, 'b t g _']],
   where: Int[Array, 'b t'],
   end: Int[Array, ' b'],
   documents: Documents,
-) -> dict[str, Ring]:
-  """Return the rings with a segment's tokens at positions `where`: the newest of the last document, no padding."""
-  slots = next(iter(rings.values())).slots
+) -> dict[str, Cache]:
+  """Return the caches with a segment's tokens at positions `where`: the newest of the last document, no padding."""
+  slots = next(iter(caches.values())).slots
   slot = jnp.where(documents.in_last(*where.shape) & (where >= end[:, None] - slots), where % slots, slots)
-  return {name: ring.put(new[name], slot) for name, ring in rings.items()}
+  return {name: cache.put(new[name], slot) for name, cache in caches.items()}
 
 
 def read_filled(
@@ -131,8 +131,8 @@ def read_filled(
   decode: `prefix`, or `full` for all slots always.
   """
   lengths = prefixes(slots) if decode == 'prefix' else [slots]
-  # The empty ring has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
-  # the whole ring at every step to suit the matmul.
+  # The empty cache has a branch of its own so that there always is a conditional: without one, XLA on CPU copies
+  # the whole cache at every step to suit the matmul.
   needed = jnp.searchsorted(jnp.array([0, *lengths]), jnp.minimum(end, slots).max())
   return jax.lax.switch(needed, [lambda: nothing, *(functools.partial(read, length) for length in lengths)])
 
@@ -143,15 +143,15 @@ Blocks = tuple[jax.Array, ...]
 def decode_attention(
   q: Float[Array, 'b h k'],
   new: tuple[Float[Array, 'b g k'], Float[Array, 'b g v']],
-  k: Ring,
-  v: Ring,
+  k: Cache,
+  v: Cache,
   end: Int[Array, ' b'],
   *,
   mask: Bool[Array, ' b'] | None = None,
   decode: str = 'prefix',
   backend: str = 'auto',
-) -> tuple[Float[Array, 'b h v'], Ring, Ring]:
-  """Write a token's key and value into the rings, and attend to the filled slots. Return the output and the rings.
+) -> tuple[Float[Array, 'b h v'], Cache, Cache]:
+  """Write a token's key and value into the caches, and attend to the filled slots. Return the output and the caches.
 
   end     the tokens of each row so far, this one included
   mask    false: the row's token is padding, which is not written
@@ -162,7 +162,7 @@ def decode_attention(
   q, *token = (Documents(mask=mask).keep(a) for a in (q, *new))
   flags = jnp.zeros((0,), bool) if mask is None else mask
   out, k_blocks, v_blocks = _decode(backend, decode, q, tuple(token), k.blocks, v.blocks, end, flags)
-  return out, Ring(k_blocks), Ring(v_blocks)
+  return out, Cache(k_blocks), Cache(v_blocks)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -174,7 +174,7 @@ def _decode(
 
 @_decode.defjvp
 def _decode_jvp(backend, decode, primals, tangents):
-  """The derivative is that of the form in JAX, in both modes."""
+  """Differentiate as the form in JAX, in both modes."""
   *floats, end, mask = primals
   in_jax = lambda q, new, k, v: _in_jax(q, new, k, v, end, mask, decode=decode)
   return _decode(backend, decode, *primals), jax.jvp(in_jax, tuple(floats), tuple(tangents[:4]))[1]
@@ -183,17 +183,17 @@ def _decode_jvp(backend, decode, primals, tangents):
 def _in_jax(
   q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array, *, decode: str
 ) -> tuple[jax.Array, Blocks, Blocks]:
-  rings, slots = {'k': Ring(k), 'v': Ring(v)}, Ring(k).slots
+  caches, slots = {'k': Cache(k), 'v': Cache(v)}, Cache(k).slots
   tokens = {name: a[:, None] for name, a in zip('kv', new, strict=True)}
-  rings = write(rings, tokens, end[:, None] - 1, end, Documents(mask=mask[:, None] if mask.size else None))
+  caches = write(caches, tokens, end[:, None] - 1, end, Documents(mask=mask[:, None] if mask.size else None))
   visible = in_slots(end, slots) >= 0
 
   def read(prefix: int) -> jax.Array:
-    keys, values = (rings[name].first(prefix).blocks for name in 'kv')
+    keys, values = (caches[name].first(prefix).blocks for name in 'kv')
     return attention.over_slots(q, [attention.Slots(keys, values, visible[:, :prefix])])
 
   out = read_filled(read, jnp.zeros((*q.shape[:2], v[0].shape[-1]), q.dtype), end, slots, decode)
-  return out, rings['k'].blocks, rings['v'].blocks
+  return out, caches['k'].blocks, caches['v'].blocks
 
 
 def _over_all(

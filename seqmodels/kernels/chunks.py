@@ -18,7 +18,7 @@ CHUNK_ON_CPU, CHUNK = 32, 64
 NOTHING = -1e30  # the log of no weight; finite, so that differences of two of them are zero
 
 
-class Sight(NamedTuple):
+class ChunkMasks(NamedTuple):
   """The keys that the tokens of one chunk see; the last row of `keys` is also that of the next state.
 
   keys   [b 1 c c] or [1 1 c c]  the keys that each query sees: those up to its own, of its document
@@ -74,20 +74,21 @@ def join(a: jax.Array, length: int) -> jax.Array:
   return jnp.moveaxis(a, (0, 2), (1, 3)).reshape(b, n * c, h, *rest)[:, :length]
 
 
-def numbers(reset: Flags | None, size: int) -> Int[Array, 'n b c'] | None:
-  """Each token's document, counted from the start of its chunk: 0 is the document of the chunk before."""
+def segment_ids(reset: Flags | None, size: int) -> Int[Array, 'n b c'] | None:
+  """Return each token's document, counted from the start of its chunk: 0 is the document of the chunk before."""
   if reset is None:
     return None
   begins = jnp.pad(reset, ((0, 0), (0, -reset.shape[1] % size))).reshape(reset.shape[0], -1, size)
   return jnp.cumsum(begins.swapaxes(0, 1).astype(jnp.int32), axis=-1)
 
 
-def sight(number: Int[Array, 'b c'] | None, size: int) -> Sight:
+def masks(ids: Int[Array, 'b c'] | None, size: int) -> ChunkMasks:
+  """Return the masks of a chunk of `size` tokens. ids: `segment_ids` of one chunk."""
   causal = jnp.tril(jnp.ones((size, size), bool))[None, None]
-  if number is None:
-    return Sight(causal, None)
-  number = number[:, None]
-  return Sight(causal & (number[..., :, None] == number[..., None, :]), number == 0)
+  if ids is None:
+    return ChunkMasks(causal, None)
+  ids = ids[:, None]
+  return ChunkMasks(causal & (ids[..., :, None] == ids[..., None, :]), ids == 0)
 
 
 def levels(log_decay: Float[Array, 'b h c k']) -> tuple[list[Level], Float[Array, 'b h c k'], Float[Array, 'b h c k']]:
@@ -112,7 +113,7 @@ def levels(log_decay: Float[Array, 'b h c k']) -> tuple[list[Level], Float[Array
 
 
 def between(log_decay: Float[Array, 'b h c']) -> tuple[Float[Array, 'b h c c'], Float[Array, 'b h c']]:
-  """The log decay from each key to each query, and from before the chunk to each token. Infinite for later keys."""
+  """Return the log decay from each key to each query (infinite for later keys), and from before the chunk to each."""
   found, past, _ = levels(log_decay[..., None])
   spans = jnp.where(jnp.eye(log_decay.shape[-1], dtype=bool)[None, None], 0.0, -jnp.inf)
   for level in found:
@@ -132,8 +133,8 @@ def decay_of_all(log_decay: Float[Array, 'b t *z'], documents: Documents) -> Flo
   return total if documents.reset is None else Documents(documents.reset.any(axis=1)).forget(total, NOTHING)
 
 
-def only(flags: jax.Array | None, values: jax.Array) -> jax.Array:
-  """`values` where the flags are set, else zero; None: everywhere. Flags lack trailing axes that values have."""
+def where_seen(flags: jax.Array | None, values: jax.Array) -> jax.Array:
+  """Return `values` where the flags are set, else zero; None: everywhere. Flags lack trailing axes that values have."""
   if flags is None:
     return values
   return jnp.where(flags.reshape(flags.shape + (1,) * (values.ndim - flags.ndim)), values, jnp.zeros_like(values))
@@ -148,7 +149,7 @@ def scan(step: Callable[..., Any], state: Any, inputs: Any) -> tuple[Any, Any]:
 
 
 def _at_run_time(state: Any) -> Any:
-  """The state as a value that the compiler cannot know.
+  """Return the state as a value that the compiler cannot know.
 
   With a constant zero state, XLA on CPU (JAX 0.10.2) may read uninitialised memory in `A @ B + C @ zeros`.
   """

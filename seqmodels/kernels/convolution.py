@@ -93,7 +93,7 @@ def _pick(a: jax.Array, index: jax.Array) -> jax.Array:
 def _sum_of_shifts(
   inputs: jax.Array, weights: jax.Array, document: jax.Array | None, length: int, dilation: int
 ) -> jax.Array:
-  """The convolution as products that XLA fuses into one pass; inputs of other documents count as zeros."""
+  """Compute the convolution as products that XLA fuses into one pass; inputs of other documents count as zeros."""
   taps = weights.shape[0]
   now = (taps - 1) * dilation
   products = []

@@ -59,7 +59,7 @@ def local_attention(
 def near(
   lower: Int[Array, 'b t'], upper: Int[Array, 'b t'], window: int, ahead: bool
 ) -> tuple[Int[Array, 'b t'], Int[Array, 'b t']]:
-  """The interval of each query cut down to its window."""
+  """Return the interval of each query cut down to its window."""
   index = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :]
   last = index + window - 1 if ahead else index
   return jnp.maximum(lower, index - window + 1), jnp.minimum(upper, last)

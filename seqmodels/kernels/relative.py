@@ -36,11 +36,11 @@ class Relative:
     return None
 
   def content(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
-    """The queries as they meet the tokens' keys; attention is called with these."""
+    """Return the queries as they meet the tokens' keys; attention is called with these."""
     return q
 
   def queries(self, q: Float[Array, 'b t h k']) -> Float[Array, 'b t h k']:
-    """The queries as they meet `keys`, from `content` of them."""
+    """Return the queries as they meet `keys`, from `content` of them."""
     return q
 
   def met(self, q: Float[Array, 'b t h k'], lowest: int, count: int) -> Float[Array, 'b h t {count}'] | None:
@@ -63,7 +63,7 @@ class Table(NamedTuple):
 
 
 def make_table(relative: Relative, t: int, s: int, offset: Offset, *, ahead: bool) -> Table:
-  """The entries that t queries over s keys need, query i standing at key i + offset.
+  """Return the entries that t queries over s keys need, query i standing at key i + offset.
 
   ahead: also for keys ahead of their query; needed where the offset is no constant.
   """
@@ -77,7 +77,7 @@ def make_table(relative: Relative, t: int, s: int, offset: Offset, *, ahead: boo
 
 
 def block_of(table: Table, t: int, s: int, first: Int[Array, ''], block: int) -> Table:
-  """The part of a table (made with `ahead`) that the queries [first, first + block) of t need."""
+  """Return the part of a table (made with `ahead`) that the queries [first, first + block) of t need."""
   cut = lambda a: jax.lax.dynamic_slice_in_dim(a, t - block - first, block + s - 1, axis=1)
   return jax.tree.map(cut, table)
 
@@ -98,7 +98,7 @@ def scores(relative: Relative, table: Table, q: Float[Array, 'b t h k'], s: int)
 def scores_at(
   relative: Relative, q: Float[Array, 'b t h k'], distance: Int[Array, 'b t s'], farthest: int
 ) -> Float[Array, 'b h t s']:
-  """The same for any distances up to `farthest`, by a gather; for few pairs."""
+  """Return the same for any distances up to `farthest`, by a gather; for few pairs."""
   farthest = min(farthest, relative.reach or farthest)
   lowest = -farthest if relative.ahead else 0
   count = farthest + 1 - lowest

@@ -46,6 +46,6 @@ def slstm(
 
 
 def empty_carry(heads: int, batch: int, size: int) -> Carry:
-  """The carry of a document that has not begun."""
+  """Return the carry of a document that has not begun."""
   zero = jnp.zeros((heads, batch, size), jnp.float32)
   return zero, zero, zero, jnp.full_like(zero, NOTHING)

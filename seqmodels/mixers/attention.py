@@ -1,4 +1,4 @@
-"""Softmax attention as a mixer. Its state is a ring of the last `max_length` keys and values."""
+"""Softmax attention as a mixer. Its state is a ring buffer of the last `max_length` keys and values."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from seqmodels import positions
 from seqmodels.context import BATCH, Context, Documents, StateSpec
 from seqmodels.errors import InputError, unknown
 from seqmodels.kernels import attention as kernel
-from seqmodels.kernels import cache as ring
+from seqmodels.kernels import cache
 from seqmodels.kernels import relative as by_distance
 from seqmodels.layers import Dense
 from seqmodels.layers.dense import lecun_normal
@@ -52,8 +52,8 @@ class Attention(Mixer):
     decode: str = 'prefix'
 
     def __post_init__(self) -> None:
-      if self.decode not in ring.DECODE:
-        raise unknown('mixer.decode', self.decode, ring.DECODE)
+      if self.decode not in cache.DECODE:
+        raise unknown('mixer.decode', self.decode, cache.DECODE)
 
   can_be_split: ClassVar[bool] = True
   positions: ClassVar[tuple[str, ...]] = ('rotary', *BY_DISTANCE)
@@ -82,7 +82,7 @@ class Attention(Mixer):
       self.distances = BY_DISTANCE[self.position](form.width, self.heads, rngs=rngs, ahead=not form.causal)
 
   def state_spec(self, batch: int, max_length: int) -> dict[str, Any]:
-    slots = ring.spec(batch, self.kv_heads, max_length, self.head_dim, self.dtype)
+    slots = cache.spec(batch, self.kv_heads, max_length, self.head_dim, self.dtype)
     return {'k': slots, 'v': slots, 'end': StateSpec((batch,), (BATCH,), jnp.int32)}
 
   def mixing_flops(self, length: int, memory: int = 0) -> float:
@@ -139,7 +139,7 @@ class Attention(Mixer):
     return self._join(out), state
 
   def check_fits(self, length: int, slots: int) -> None:
-    """Raise InputError for a segment that is longer than the ring."""
+    """Raise InputError for a segment that is longer than the cache."""
     if length > slots:
       raise InputError(f'a segment of {length} tokens does not fit a state made for max_length={slots}')
 
@@ -182,8 +182,8 @@ class Attention(Mixer):
 
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
     """Return the state after a segment."""
-    rings = {'k': state['k'], 'v': state['v']}
-    written = ring.write(rings, {'k': k, 'v': v}, segment.where, segment.end, segment.documents)
+    caches = {'k': state['k'], 'v': state['v']}
+    written = cache.write(caches, {'k': k, 'v': v}, segment.where, segment.end, segment.documents)
     return state | written | {'end': segment.end}
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
@@ -204,10 +204,10 @@ class Attention(Mixer):
     slots, end = state['k'].slots, state['end']
 
     def with_cache() -> jax.Array:
-      held = ring.in_slots(end, slots)
+      held = cache.in_slots(end, slots)
       cached = [state[name].joined() for name in 'kv']
       if self.relative is not None:
-        cached, held = [ring.in_order(state[name], end) for name in 'kv'], ring.in_row(end, slots)
+        cached, held = [cache.in_order(state[name], end) for name in 'kv'], cache.in_row(end, slots)
       keys, values = (jnp.concatenate([old.swapaxes(1, 2), a], axis=1) for old, a in zip(cached, (k, v), strict=True))
       lower, upper, position = cached_bounds(held, end, slots, k.shape[1], segment.documents)
       return kernel.attention(
@@ -229,7 +229,7 @@ class Attention(Mixer):
     """Write one token and attend to the filled slots of the cache, its own among them."""
     if self.relative is None:
       mask = segment.documents.mask
-      out, keys, values = ring.decode_attention(
+      out, keys, values = cache.decode_attention(
         q[:, 0],
         (k[:, 0], v[:, 0]),
         state['k'],
@@ -251,13 +251,13 @@ class Attention(Mixer):
       visible = self._visible(q, end, slots, prefix)
       return kernel.over_slots(q[:, 0], [kernel.Slots(k.first(prefix).blocks, v.first(prefix).blocks, *visible)])
 
-    return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, slots, self.decode)
+    return cache.read_filled(over, jnp.zeros_like(q[:, 0]), end, slots, self.decode)
 
   def _visible(
     self, q: Float[Array, 'b 1 h k'], end: Int[Array, ' b'], slots: int, prefix: int
   ) -> tuple[Bool[Array, 'b s'], Float[Array, 'b h s'] | None]:
     """Return which of the first `prefix` slots the newest token sees, and what is added to their scores."""
-    held = ring.in_slots(end, slots)[:, :prefix]
+    held = cache.in_slots(end, slots)[:, :prefix]
     added = None
     if self.relative is not None:
       distance = (end[:, None] - 1 - held)[:, None]

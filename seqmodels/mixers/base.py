@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from seqmodels.context import BATCH, Context, zeros
 from seqmodels.errors import InputError, check_positive
-from seqmodels.kernels.cache import Ring, is_ring
+from seqmodels.kernels.cache import Cache, is_cache
 from seqmodels.notation import Activations, State
 
 DETERMINISTIC = Context()
@@ -158,13 +158,13 @@ class Mixer(nnx.Module):
     batch = x.shape[0]
 
     def check(node: Any, spec: Any) -> None:
-      spec = jax.tree.leaves(spec)[0]  # all blocks of a ring have the same axes
+      spec = jax.tree.leaves(spec)[0]  # all blocks of a cache have the same axes
       axis = spec.axis(BATCH)
       for leaf in jax.tree.leaves(node):
         if axis is not None and leaf.shape[axis] != batch:
           raise InputError(f'the state is for a batch of {leaf.shape[axis]}, the input has a batch of {batch}')
 
-    jax.tree.map(check, state, self.state_spec(batch, 1), is_leaf=is_ring)
+    jax.tree.map(check, state, self.state_spec(batch, 1), is_leaf=is_cache)
 
 
 class Direction(nnx.Module):
@@ -258,6 +258,6 @@ def grow(state: State, specs: Any) -> State:
   """
 
   def lengthen(node: Any, spec: Any) -> Any:
-    return node.lengthen(spec) if isinstance(node, Ring) else spec.lengthen(node)
+    return node.lengthen(spec) if isinstance(node, Cache) else spec.lengthen(node)
 
-  return jax.tree.map(lengthen, state, specs, is_leaf=is_ring)
+  return jax.tree.map(lengthen, state, specs, is_leaf=is_cache)

@@ -1,4 +1,4 @@
-"""Softmax attention to a window of the last positions. Its state is a ring of that many keys and values."""
+"""Softmax attention to a window of the last positions. Its state is a ring buffer of that many keys and values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from flax import nnx
 
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
-from seqmodels.kernels import cache as ring
+from seqmodels.kernels import cache
 from seqmodels.kernels.local_attention import local_attention
 from seqmodels.kernels.sparse_attention import Interval
 from seqmodels.mixers.attention import Attention, Seen
@@ -52,7 +52,7 @@ class SlidingWindow(Attention):
     return np.minimum(behind, self.window), np.minimum(ahead, self.window - 1)
 
   def check_fits(self, length: int, slots: int) -> None:
-    """Accept a segment of any length: the ring keeps its end."""
+    """Accept a segment of any length: the cache keeps its end."""
 
   def _within(self, q: jax.Array, k: jax.Array, v: jax.Array, segment: Segment) -> jax.Array:
     batch, length = segment.where.shape
@@ -72,7 +72,7 @@ class SlidingWindow(Attention):
     if length <= slots:
       return super()._after(q, k, v, state, segment)
     index = indices(*segment.where.shape)
-    cached = [ring.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
+    cached = [cache.in_order(state[name], state['end']).swapaxes(1, 2) for name in 'kv']
     keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(cached, (k, v), strict=True))
     return self._local(q, keys, values, (index - segment.where, index), slots, segment)
 

@@ -1,4 +1,4 @@
-"""Strided sparse attention. Its state is a ring of the last keys and values, and another of the columns'."""
+"""Strided sparse attention. Its state is a ring buffer of the last keys and values, and another of the columns'."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from seqmodels.context import Documents
 from seqmodels.errors import check_positive
 from seqmodels.kernels import attention as kernel
-from seqmodels.kernels import cache as ring
+from seqmodels.kernels import cache
 from seqmodels.kernels import relative as by_distance
 from seqmodels.kernels.sparse_attention import NOWHERE, Columns, Interval, sparse_attention
 from seqmodels.mixers.attention import Attention, Seen
@@ -111,10 +111,10 @@ class Sparse(Attention):
     start, slots, cached = state['end'], state['k'].slots, state['column_k'].slots
     index = indices(*segment.where.shape)
     document = index - segment.where, index
-    near = [ring.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
+    near = [cache.in_order(state[name], start).swapaxes(1, 2) for name in 'kv']
     keys, values = (jnp.concatenate(pair, axis=1) for pair in zip(near, (k, v), strict=True))
     columns = join_columns(self._cached_columns(state), self._columns(k, v, segment))
-    # The last columns only, those in the window included: what the ring would hold had every token come alone.
+    # The last columns only, those in the window included: what the cache would hold had every token come alone.
     oldest = jnp.maximum(0, ((segment.where + 1) // self.stride - cached) * self.stride)
     far = document[0] + oldest, index
     farthest = k.shape[1] + (cached + 1) * self.stride
@@ -174,8 +174,8 @@ class Sparse(Attention):
     return Columns(k, v, self._places(state['end'], k.shape[1]))
 
   def _places(self, end: Int[Array, ' b'], slots: int) -> Int[Array, 'b c']:
-    """Return where the columns in a ring stand, the next token being at 0."""
-    number = ring.in_slots(end // self.stride, slots)
+    """Return where the columns in a cache stand, the next token being at 0."""
+    number = cache.in_slots(end // self.stride, slots)
     return jnp.where(number < 0, NOWHERE, (number + 1) * self.stride - 1 - end[:, None])
 
   def _write(self, state: State, k: jax.Array, v: jax.Array, segment: Segment) -> State:
@@ -197,12 +197,12 @@ class Sparse(Attention):
     return self._read(q, state), state
 
   def _read(self, q: Float[Array, 'b 1 h k'], state: State) -> Float[Array, 'b h k']:
-    """Attend with one query to the filled slots of both rings."""
+    """Attend with one query to the filled slots of both caches."""
     end, slots, columns = state['end'], state['k'].slots, state['column_k'].slots
 
     def over(prefix: int) -> jax.Array:
-      near, far = ring.reach(prefix, slots), ring.reach(prefix // self.stride, columns)
-      held, column = ring.in_slots(end, slots)[:, :near] - end[:, None], self._places(end, columns)[:, :far]
+      near, far = cache.reach(prefix, slots), cache.reach(prefix // self.stride, columns)
+      held, column = cache.in_slots(end, slots)[:, :near] - end[:, None], self._places(end, columns)[:, :far]
       visible = held >= -end[:, None], (column > NOWHERE) & (column < -slots)
       added: tuple[jax.Array | None, jax.Array | None] = None, None
       if self.relative is not None:
@@ -215,9 +215,9 @@ class Sparse(Attention):
         parts.append(kernel.Slots(blocks('column_k', far), blocks('column_v', far), visible[1], added[1]))
       return kernel.over_slots(q[:, 0], parts)
 
-    # With this many tokens both rings are full.
+    # With this many tokens both caches are full.
     reach = max(slots, columns * self.stride)
-    return ring.read_filled(over, jnp.zeros_like(q[:, 0]), end, reach, self.decode)
+    return cache.read_filled(over, jnp.zeros_like(q[:, 0]), end, reach, self.decode)
 
 
 def join_columns(first: Columns, second: Columns) -> Columns:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from seqmodels.context import BATCH, Documents, StateSpec
 from seqmodels.errors import unknown
 from seqmodels.kernels import attention as kernel
-from seqmodels.kernels import cache as ring
+from seqmodels.kernels import cache
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Form
 from seqmodels.mixers.bounds import Segment, indices
@@ -23,7 +23,7 @@ from seqmodels.part import Part
 class TransformerXL(Attention):
   """Segment-level recurrence with relative positions (Dai et al. 2019, equations of section 3.3).
 
-  The state is a ring as that of `Attention`, of the inputs x in place of keys and values, which are computed from them
+  The state is a cache as that of `Attention`, of the inputs x in place of keys and values, which are computed from them
   with the current weights. Every query sees exactly the last max_length positions, its own included; the cache at
   evaluation may be longer than in training.
   """
@@ -44,8 +44,8 @@ class TransformerXL(Attention):
     position: ClassVar[str] = 'transformer_xl'
 
     def __post_init__(self) -> None:
-      if self.decode not in ring.DECODE:
-        raise unknown('mixer.decode', self.decode, ring.DECODE)
+      if self.decode not in cache.DECODE:
+        raise unknown('mixer.decode', self.decode, cache.DECODE)
 
   positions: ClassVar[tuple[str, ...]] = ('transformer_xl',)
 
@@ -55,7 +55,7 @@ class TransformerXL(Attention):
 
   def state_spec(self, batch: int, max_length: int) -> dict[str, Any]:
     # Laid out as the keys of one head.
-    slots = ring.spec(batch, 1, max_length, self.width, self.dtype, names=('one', 'embed'))
+    slots = cache.spec(batch, 1, max_length, self.width, self.dtype, names=('one', 'embed'))
     return {'x': slots, 'end': StateSpec((batch,), (BATCH,), jnp.int32)}
 
   def mixing_flops(self, length: int, memory: int = 0) -> float:
@@ -82,12 +82,12 @@ class TransformerXL(Attention):
     self.check_fits(length, slots)
     held = {'x': jax.lax.stop_gradient(state['x']) if self.stop_gradient else state['x']}
     new = {'x': source[:, :, None]}
-    after = ring.write(held, new, segment.where, segment.end, segment.documents) | {'end': segment.end}
+    after = cache.write(held, new, segment.where, segment.end, segment.documents) | {'end': segment.end}
     if length == 1:
       return self._join(self._read(self._queries(x), after)), after
 
     def with_cache() -> jax.Array:
-      cached = ring.in_order(held['x'], state['end'])[:, 0]
+      cached = cache.in_order(held['x'], state['end'])[:, 0]
       index = indices(batch, length)
       position = jnp.broadcast_to(jnp.arange(-slots, length, dtype=jnp.int32)[None, :], (batch, slots + length))
       limits = segment.own((jnp.maximum(index - segment.where, index - slots + 1), index))
@@ -140,6 +140,6 @@ class TransformerXL(Attention):
       held, visible = x.first(prefix).blocks, self._visible(q, end, slots, prefix)
       return kernel.over_slots(onto, [kernel.Slots(held, held, *visible)], 1 / math.sqrt(self.head_dim))
 
-    mixed = ring.read_filled(over, jnp.zeros_like(onto), end, slots, self.decode)
+    mixed = cache.read_filled(over, jnp.zeros_like(onto), end, slots, self.decode)
     mixed = mixed.reshape(*grouped.shape[:3], self.width)
     return jnp.einsum('bgrd,dgv->bgrv', mixed, values).reshape(q.shape[0], self.heads, self.head_dim)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seqmodels.context import BATCH, Context
 from seqmodels.errors import InputError
-from seqmodels.kernels.cache import is_ring
+from seqmodels.kernels.cache import is_cache
 from seqmodels.mixers.base import DETERMINISTIC, grow
 from seqmodels.models.encoder_decoder import EncoderDecoder
 from seqmodels.models.network import Inputs, Network, Source, SourceMask
@@ -105,10 +105,10 @@ class Decoder:
     """Return the state of the given rows of the batch, in their order."""
 
     def move(node: Any, spec: Any) -> Any:
-      axis = jax.tree.leaves(spec)[0].axis(BATCH)  # all blocks of a ring have the same axes
+      axis = jax.tree.leaves(spec)[0].axis(BATCH)  # all blocks of a cache have the same axes
       return node if axis is None else jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=axis), node)
 
-    return jax.tree.map(move, state, self._network.state_spec(1, 1, 1), is_leaf=is_ring)
+    return jax.tree.map(move, state, self._network.state_spec(1, 1, 1), is_leaf=is_cache)
 
 
 def _has_table(model: 'Model', tokens: int) -> bool:

@@ -100,7 +100,7 @@ def training_flops(model: Model, segment: int = 0, memory: int = 0) -> float:
 
 
 def summary(model: Model, segment: int = 0, memory: int = 0) -> Summary:
-  """The figures printed before every run, which trains on whole sequences, or on segments with a memory."""
+  """Return the figures printed before every run, which trains on whole sequences, or on segments with a memory."""
   return Summary(
     parameters=count_parameters(model),
     non_embedding=count_parameters(model, embedding=False),

@@ -16,7 +16,7 @@ FARTHEST = math.log(1.6)  # of the feed-forward's multiple from what was asked f
 
 
 def solve(config: ModelConfig, size: Size, hidden_unit: Callable[[int], int], places: int = 1) -> ModelConfig:
-  """A width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
+  """Return a width, and a feed-forward a little off its multiple, that meet `config.params` within 2 %.
 
   The width is a multiple of 8 wherever one meets the budget, and so is the key width where heads are chosen from it.
   With a feed-forward, of such widths a multiple of 32 or 16 is taken where one is near, and the hidden width takes up
@@ -101,8 +101,10 @@ def _bonus(config: ModelConfig, width: int) -> float:
 
 
 def _fit_feedforward(config: ModelConfig, width: int, size: Size, unit: int) -> tuple[float, int]:
-  """The multiple that meets the budget at this width, in whole hidden units of `unit` parameters, never below half the
-  width; and what it comes to."""
+  """Return the multiple that meets the budget at this width, and what it comes to.
+
+  It makes whole hidden units of `unit` parameters, at least half the width.
+  """
   if not config.feedforward:
     return 0.0, size(width, 0.0)
   some = max(1, round(config.feedforward)) * width

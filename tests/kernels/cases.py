@@ -145,9 +145,9 @@ def decode_case(random: np.random.Generator, length: int, flagged: bool) -> Case
   end = np.asarray([1, length // 2 + 1, length, 3 * length + 1], np.int32)
 
   def run(a: Any, flags: Any, backend: str) -> Any:
-    rings = cache.Ring(a['k_blocks']), cache.Ring(a['v_blocks'])
+    caches = cache.Cache(a['k_blocks']), cache.Cache(a['v_blocks'])
     return cache.decode_attention(
-      a['q'], (a['k'], a['v']), *rings, flags['end'], mask=flags.get('mask'), backend=backend
+      a['q'], (a['k'], a['v']), *caches, flags['end'], mask=flags.get('mask'), backend=backend
     )
 
   flags = {'end': end} | ({'mask': np.asarray([True, False, True, True])} if flagged else {})

@@ -83,7 +83,7 @@ _partitioned = custom_partitioning(_foreign, static_argnums=(0,))
 
 
 def _axes(how: Call, arguments: Sequence[Any]) -> Any:
-  """The mesh axes that the batch is split over."""
+  """Return the mesh axes that the batch is split over."""
   for axis, argument in zip(how.batch, arguments, strict=True):
     spec = argument.sharding.spec if axis is not None else ()
     if axis is not None and axis < len(spec) and spec[axis] is not None:
@@ -120,7 +120,7 @@ def _infer(how: Call, mesh: Any, arguments: Any, results: Any) -> Any:
 
 
 def _rule(how: Call, mesh: Any, arguments: Any, results: Any) -> tuple[str, dict[str, Any]]:
-  """The batch is one factor of all arrays; every other axis is a factor of its own, which stays whole."""
+  """Return the rule: the batch is one factor of all arrays, every other axis a factor of its own, which stays whole."""
   del mesh
   whole: list[str] = []
 

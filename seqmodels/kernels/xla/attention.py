@@ -121,7 +121,7 @@ def rematerialised(
   offset: Offset = 0,
   block: int = 0,
 ) -> Float[Array, 'b t h v']:
-  """A loop over blocks of queries whose scores are computed again in the backward pass: temporaries are O(t + s).
+  """Loop over blocks of queries whose scores are computed again in the backward pass: temporaries are O(t + s).
 
   block: queries at a time; 0: chosen from t.
   """
@@ -176,7 +176,7 @@ _rows.defvjp(_save, _backward)
 
 
 def _by_group(function, plan, arrays, limits):
-  """Applies `function` to `plan.rows` rows and `plan.heads` key heads at a time.
+  """Apply `function` to `plan.rows` rows and `plan.heads` key heads at a time.
 
   Arrays are `[b t g ...]`; the function sees `[n ... t k]`, n being (row, key head), and the limits of each n. Arrays
   are transposed a group at a time, so that no second copy of them exists at once.
@@ -202,7 +202,7 @@ def _by_group(function, plan, arrays, limits):
 
 
 def _turned(function, arrays, limits):
-  """`function` of `[b t g r k]`, `[b s g k]` and `[b t g r]` as `[n r t k]`, `[n s k]` and `[n r t]`, and back."""
+  """Call `function` on `[b t g r k]`, `[b s g k]`, `[b t g r]` as `[n r t k]`, `[n s k]`, `[n r t]`, and turn back."""
   rows, _, heads = arrays[0].shape[:3]
 
   def there(a, is_query):
@@ -220,7 +220,7 @@ def _turned(function, arrays, limits):
 
 
 def _each_row(function, arrays, limits):
-  """`_turned` with rows and heads as two axes, so that on a mesh each can be split; joined they would be gathered."""
+  """Return `_turned` with rows and heads as two axes, so that a mesh can split each; joined they would be gathered."""
 
   def row(arrays, limits):
     single = None if limits is None else tuple(a[None] for a in limits)
@@ -310,7 +310,7 @@ def _group_backward(plan, arrays):
 
 
 def _over_blocks(block, carry, plan: Plan, part: Part):
-  """Scans `block(carry, first)` over a part's blocks; its results [n r q ...] are joined along the queries."""
+  """Scan `block(carry, first)` over a part's blocks; its results [n r q ...] are joined along the queries."""
   count = (part.stop - part.start) // plan.block
   if count == 1:
     return block(carry, part.start)

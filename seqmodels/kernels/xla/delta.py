@@ -21,19 +21,19 @@ def gated_delta(
 ) -> Any:
   """Return (y, the last state)."""
   length = q.shape[1]
-  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, beta, log_decay)), chunks.numbers(documents.reset, chunk))
+  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, beta, log_decay)), chunks.segment_ids(documents.reset, chunk))
   state, y = chunks.scan(_chunk, state, inputs)
   return chunks.join(y, length), state
 
 
 def _chunk(state: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:
   """One chunk: q, k [b h c k], v [b h c v], beta, log_decay [b h c], document numbers [b c]."""
-  q, k, v, beta, log_decay, number = now
-  sight = chunks.sight(number, q.shape[2])
+  q, k, v, beta, log_decay, ids = now
+  masks = chunks.masks(ids, q.shape[2])
   dot = lambda a, b: jnp.matmul(a, b.astype(a.dtype), preferred_element_type=jnp.float32)
   decay, past = chunks.between(log_decay)
-  decay = jnp.where(sight.keys, jnp.exp(decay), 0.0)
-  keep = chunks.only(sight.state, jnp.exp(past))[..., None]
+  decay = jnp.where(masks.keys, jnp.exp(decay), 0.0)
+  keep = chunks.where_seen(masks.state, jnp.exp(past))[..., None]
   lower = jnp.tril(beta[..., None] * decay * dot(k, k.swapaxes(-1, -2)), -1)
   u = jnp.matmul(inverse(lower), beta[..., None] * (v - keep * dot(k, state))).astype(v.dtype)
   y = dot((decay * dot(q, k.swapaxes(-1, -2))).astype(v.dtype), u) + keep * dot(q, state)

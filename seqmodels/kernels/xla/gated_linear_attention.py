@@ -21,22 +21,22 @@ def gated_linear_attention(
 ) -> Any:
   """Return (y, the last state)."""
   length = q.shape[1]
-  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, log_decay)), chunks.numbers(documents.reset, chunk))
+  inputs = (*(chunks.split(a, chunk) for a in (q, k, v, log_decay)), chunks.segment_ids(documents.reset, chunk))
   state, y = chunks.scan(_chunk, state, inputs)
   return chunks.join(y, length), state
 
 
 def _chunk(state: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:
   """One chunk: q, k, log_decay [b h c k], v [b h c v], document numbers [b c]."""
-  q, k, v, log_decay, number = now
-  sight = chunks.sight(number, q.shape[2])
+  q, k, v, log_decay, ids = now
+  masks = chunks.masks(ids, q.shape[2])
   levels, past, rest = chunks.levels(log_decay)
-  scores = jnp.where(sight.keys, decayed_scores(q, k, levels), 0.0).astype(v.dtype)
-  keep = chunks.only(sight.state, jnp.exp(past))
+  scores = jnp.where(masks.keys, decayed_scores(q, k, levels), 0.0).astype(v.dtype)
+  keep = chunks.where_seen(masks.state, jnp.exp(past))
   recalled = jnp.matmul((q * keep).astype(q.dtype), state.astype(q.dtype), preferred_element_type=jnp.float32)
   y = jnp.matmul(scores, v, preferred_element_type=jnp.float32) + recalled
-  last = None if number is None else sight.keys[..., -1, :]
-  put = chunks.only(last, k * jnp.exp(rest)).astype(k.dtype)
+  last = None if ids is None else masks.keys[..., -1, :]
+  put = chunks.where_seen(last, k * jnp.exp(rest)).astype(k.dtype)
   update = jnp.matmul(put.swapaxes(-1, -2), v, preferred_element_type=jnp.float32)
   return keep[:, :, -1, :, None] * state + update, y
 

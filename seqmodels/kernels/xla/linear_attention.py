@@ -18,16 +18,16 @@ def linear_attention(
   """Return (y, n, m, the last state)."""
   length = q.shape[1]
   parts = [chunks.split(a, chunk) for a in (q, k, v, log_decay)]
-  inputs = (*parts, chunks.split(log_input, chunk, NOTHING), chunks.numbers(documents.reset, chunk))
+  inputs = (*parts, chunks.split(log_input, chunk, NOTHING), chunks.segment_ids(documents.reset, chunk))
   state, sums = chunks.scan(_chunk, state, inputs)
   return *jax.tree.map(lambda a: chunks.join(a, length), sums), state
 
 
 def _chunk(state: State, now: Any) -> tuple[State, Any]:
   """One chunk: q, k [b g c k], v [b h c v], logs [b h c], document numbers [b c]."""
-  q, k, v, log_decay, log_input, number = now
-  sight = chunks.sight(number, q.shape[2])
-  pairs, keep, m = _weights(state.get('m'), log_decay, log_input, sight)
+  q, k, v, log_decay, log_input, ids = now
+  masks = chunks.masks(ids, q.shape[2])
+  pairs, keep, m = _weights(state.get('m'), log_decay, log_input, masks)
   scores = jnp.matmul(q, k.swapaxes(-1, -2), preferred_element_type=jnp.float32) * pairs
   past = jnp.matmul(q, state['s'].astype(q.dtype), preferred_element_type=jnp.float32)
   y = jnp.matmul(scores.astype(v.dtype), v, preferred_element_type=jnp.float32) + keep[..., None] * past
@@ -45,15 +45,15 @@ def _chunk(state: State, now: Any) -> tuple[State, Any]:
 
 
 def _weights(
-  before: jax.Array | None, log_decay: jax.Array | None, log_input: jax.Array | None, sight: chunks.Sight
+  before: jax.Array | None, log_decay: jax.Array | None, log_input: jax.Array | None, masks: chunks.ChunkMasks
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
   """Weights of pairs [b h c c] and of the incoming state at each token [b h c], scaled by the stabiliser [b h c].
 
   before: the stabiliser so far. Axes of length 1 stand where nothing depends on them.
   """
-  size = sight.keys.shape[-1]
+  size = masks.keys.shape[-1]
   if log_decay is None and log_input is None:
-    return sight.keys.astype(jnp.float32), chunks.only(sight.state, jnp.ones((1, 1, size), jnp.float32)), None
+    return masks.keys.astype(jnp.float32), chunks.where_seen(masks.state, jnp.ones((1, 1, size), jnp.float32)), None
   if log_decay is None:
     pairs, keep = jnp.zeros((1, 1, size, size)), jnp.zeros((1, 1, size))
   else:
@@ -61,8 +61,8 @@ def _weights(
   if log_input is not None and before is not None:
     pairs, keep = pairs + log_input[..., None, :], keep + before[..., None]
   # What is not seen is left out before the exponential, where its log weight may be large.
-  pairs = jnp.where(sight.keys, pairs, -jnp.inf)
-  keep = keep if sight.state is None else jnp.where(sight.state, keep, -jnp.inf)
+  pairs = jnp.where(masks.keys, pairs, -jnp.inf)
+  keep = keep if masks.state is None else jnp.where(masks.state, keep, -jnp.inf)
   if before is None:
     return jnp.exp(pairs), jnp.exp(keep), None
   m = jax.lax.stop_gradient(jnp.maximum(pairs.max(-1), keep))

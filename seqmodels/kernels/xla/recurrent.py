@@ -138,7 +138,7 @@ def _lstm_step(u, carry, now):
 def _lstm(
   z: Inputs, h: Carry, c: Carry, u: Float[Array, 'e z'], documents: Documents, dtype: np.dtype
 ) -> tuple[Float[Array, 't b e'], Carry, Carry]:
-  """The LSTM over inputs already projected (gates input, forget, cell, output). Returns (all h, last h, last c)."""
+  """Run the LSTM over inputs already projected (gates input, forget, cell, output). Returns (all h, last h, last c)."""
   u = u.astype(dtype)
 
   def step(carry, now):
@@ -195,7 +195,7 @@ def _gru_step(u, b_n, h, now):
 def _gru(
   z: Inputs, h: Carry, u: Float[Array, 'e z'], b_n: Float[Array, ' e'], documents: Documents, dtype: np.dtype
 ) -> tuple[Float[Array, 't b e'], Carry]:
-  """The "reset after" GRU over inputs already projected (gates reset, update, new). Returns (all h, the last h)."""
+  """Run the "reset after" GRU over inputs already projected (gates reset, update, new). Returns (all h, the last h)."""
   u = u.astype(dtype)
 
   def step(h, now):
