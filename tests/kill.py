@@ -25,9 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 from training import runtime
-from training.checkpoint import Checkpoints, flatten
+from training.checkpoint import Checkpoints
 from training.metrics import read_rows
 from training.run import build_run
+from training.trees import flatten
 from training.workdir import read_config
 
 ROOT = pathlib.Path(__file__).parent.parent

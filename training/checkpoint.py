@@ -5,10 +5,8 @@ and step, the data iterator's state, counters, the checksums. Stacked layers are
 their layers (`seqmodels.models.layout`). A process killed while one is written leaves the older ones whole.
 """
 
-import errno
 import functools
 import logging
-import os
 import pathlib
 import sys
 import time
@@ -24,8 +22,9 @@ from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
 from training import checksums
 from training.checksums import Damaged
-from training.files import FULL, WriteError, reason
+from training.files import WriteError, reason, write_problem
 from training.retention import Retention
+from training.trees import flatten, shape_only, to_host
 
 # 1: gates and heads fused into one axis of a kernel. 2: axes of their own, and stacked layers stored one by one.
 FORMAT = 2
@@ -107,7 +106,7 @@ class Checkpoints:
 
     scores: of steps evaluated so far; the checkpoint of the lowest one stays.
     """
-    host = jax.tree.map(_to_host, tree)
+    host = jax.tree.map(to_host, tree)
     self.wait()
     self._retention.scores = scores
     self._writing = self._thread.submit(self._write, step, host, extra)
@@ -213,7 +212,7 @@ class Checkpoints:
     try:
       saved = self._manager.save(step, args=items, force=True)
     except Exception as error:  # a full disk is a ValueError of TensorStore's, or an OSError of Orbax's
-      if (problem := _write_problem(error)) is None:
+      if (problem := write_problem(error)) is None:
         raise
       raise WriteError(f'checkpoint {step} cannot be written to {self.directory}: {problem}') from error
     if not saved:
@@ -241,7 +240,7 @@ class Checkpoints:
     meta = self._read_meta(step)
     if self._is_shared(meta):
       checksums.check_share(self.directory / str(step))
-    expected, arrays = flatten(jax.tree.map(_shape_only, like)), self._read_arrays(step)
+    expected, arrays = flatten(jax.tree.map(shape_only, like)), self._read_arrays(step)
     checked = {name: self._checked(step, name, x, arrays, meta['sums']) for name, x in split_names(expected).items()}
     leaves = list(join_names(checked, expected).values())
     return Restored(step, jax.tree.unflatten(jax.tree.structure(like), leaves), meta['extra'])
@@ -316,18 +315,6 @@ def described(step: int, extra: dict[str, Any], sums: dict[str, Any]) -> dict[st
   return meta | {'sum': checksums.of_json(meta)}
 
 
-def _write_problem(error: BaseException | None) -> str | None:
-  """Return why a write failed, if the file system is the reason."""
-  while error is not None:
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
-      return error.strerror
-    for number in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
-      if f"os_error_code='{number}'" in str(error):
-        return os.strerror(number)
-    error = error.__cause__ or error.__context__
-  return None
-
-
 @functools.cache
 def _silence_late_callbacks() -> None:
   """Hide the tracebacks of callbacks that a failed read or write leaves behind, and that find Orbax's loop closed."""
@@ -338,26 +325,6 @@ def _silence_late_callbacks() -> None:
       before(unraisable)
 
   sys.unraisablehook = hook
-
-
-def flatten(tree: Any) -> dict[str, Any]:
-  """Return `tree` as {path: leaf}, in the order of its leaves."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
-
-
-def _shape_only(x: Any) -> np.ndarray:
-  """Return an array of the shape and dtype of `x` that takes no memory and can be sliced."""
-  return np.broadcast_to(np.zeros((), x.dtype), np.shape(x))
-
-
-def _to_host(x: Any) -> np.ndarray:
-  """Return a copy: on CPU, NumPy would otherwise look at memory that the next step reuses."""
-  if isinstance(x, jax.Array) and not x.is_fully_addressable and not x.is_fully_replicated:
-    from jax.experimental import multihost_utils
-
-    return multihost_utils.process_allgather(x, tiled=True)
-  return np.array(x, copy=True)
 
 
 def _words(steps: list[int]) -> str:

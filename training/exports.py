@@ -23,7 +23,7 @@ from seqmodels.models import Model
 from seqmodels.models.layout import join_names, split_names
 from seqmodels.notation import Params
 from training import checksums, files
-from training.checkpoint import flatten
+from training.trees import flatten
 from training.workdir import Loaded
 
 FORMAT = 'seqmodels 1'

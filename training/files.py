@@ -39,6 +39,18 @@ def reason(error: OSError) -> str:
   return error.strerror or str(error) or type(error).__name__
 
 
+def write_problem(error: BaseException | None) -> str | None:
+  """Return why a write failed, if the file system is the reason."""
+  while error is not None:
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+      return error.strerror
+    for number in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
+      if f"os_error_code='{number}'" in str(error):
+        return os.strerror(number)
+    error = error.__cause__ or error.__context__
+  return None
+
+
 def local_path(flag: str, text: str | pathlib.Path) -> str:
   """Return the path that a flag names, with `~` expanded; it need not exist.
 

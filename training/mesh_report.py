@@ -7,9 +7,9 @@ import jax
 from jax.sharding import Mesh
 
 from seqmodels.errors import InputError
-from training.checkpoint import flatten
 from training.mesh import words
 from training.mesh_settings import MeshSettings
+from training.trees import flatten
 
 SMALL = 64 * 10**6  # bytes that may lie whole on every device, whatever their share: 0.4 % of the 16 GiB of a TPU v5e
 

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.checkpoint import flatten
 from training.evaluate import NotFinite, check_finite
+from training.trees import flatten
 
 
 class Counts(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from seqmodels.models import layout
-from training.checkpoint import flatten
+from training.trees import flatten
 
 Norms = dict[str, Float[Array, '*layers']]
 PARTS = ('encoder', 'decoder', 'stack')  # of a path, that a layer's name goes on from

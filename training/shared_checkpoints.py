@@ -16,9 +16,10 @@ import orbax.checkpoint as ocp
 
 from seqmodels.models.layout import join_names, split_names
 from training import checksums, processes
-from training.checkpoint import Checkpoints, Restored, described, flatten, restoring
+from training.checkpoint import Checkpoints, Restored, described, restoring
 from training.checksums import Damaged
 from training.files import WriteError
+from training.trees import flatten
 from training.waiting import within
 
 

@@ -28,10 +28,11 @@ from tasks.base import Task
 from tasks.datasets.files import MissingData
 from tasks.identity import check_identity
 from training import files, provenance, runtime
-from training.checkpoint import Checkpoints, flatten
+from training.checkpoint import Checkpoints
 from training.mesh_settings import MeshSettings
 from training.optimizer import make_schedule
 from training.settings import EvalSettings, TrainSettings, train_settings
+from training.trees import first_not_finite
 
 Config = dict[str, Any]
 SECTIONS = ('task', 'model', 'train', 'eval')
@@ -313,8 +314,3 @@ def load_steps(
     yield Loaded(config, task, model, restored.tree['params'], restored.step)
   if not finite:
     raise InputError(f'no checkpoint in {checkpoints.directory} has finite parameters')
-
-
-def first_not_finite(tree: Any) -> str | None:
-  """Return the name of the first NumPy array that holds NaN or infinity."""
-  return next((name for name, x in flatten(tree).items() if not np.isfinite(x).all()), None)

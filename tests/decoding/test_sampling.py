@@ -107,6 +107,24 @@ def test_draws_follow_the_truncated_distribution():
   np.testing.assert_allclose(shares(Sampling(temperature=0.5)), squared / squared.sum(), atol=0.015)
 
 
+@pytest.mark.parametrize(
+  ('sampling', 'drawn'),
+  [
+    (Sampling(top_k=2), [0, 1]),  # of equal logits the lower ids
+    (Sampling(top_k=3), [0, 1, 2]),
+    (Sampling(top_p=0.45), [0, 1]),
+    (Sampling(top_k=3, top_p=0.5), [0, 1]),
+    (Sampling(temperature=1e-6), [0, 1, 2, 3]),  # equal logits stay equally likely
+    (Sampling(temperature=1e6, top_k=5), [0, 1, 2, 3, 4]),
+  ],
+)
+def test_equal_logits_are_kept_by_number_and_drawn_alike(sampling, drawn):
+  rows = jnp.tile(jnp.array([3.0, 3.0, 3.0, 3.0, 1.0]), (4000, 1))
+  counts = np.bincount(np.asarray(sample(rows, jax.random.key(0), sampling)), minlength=5)
+  assert np.flatnonzero(counts).tolist() == drawn
+  np.testing.assert_allclose(counts[drawn] / 4000, 1 / len(drawn), atol=0.03)
+
+
 def test_bad_sampling_is_refused(trained):
   model, params = trained
   for bad in ({'temperature': -1.0}, {'top_k': -1}, {'top_p': 0.0}):

@@ -17,9 +17,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from seqmodels.errors import InputError
-from training.checkpoint import Checkpoints, flatten
+from training.checkpoint import Checkpoints
 from training.files import WriteError
 from training.retention import Retention
+from training.trees import flatten
 
 # Orbax leaves coroutines of a failed read behind; they complain when they are collected.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')

@@ -15,7 +15,6 @@ from tasks.base import Shard
 from tasks.pipeline import cut
 from tests.training import toy
 from training import mesh as meshes
-from training.checkpoint import flatten
 from training.evaluate import (
   NotFinite,
   batches,
@@ -26,7 +25,7 @@ from training.evaluate import (
 )  # fmt: skip
 from training.mesh_settings import MeshSettings
 from training.settings import EvalSettings
-from training.workdir import first_not_finite
+from training.trees import first_not_finite, flatten
 
 
 @pytest.fixture(scope='module')

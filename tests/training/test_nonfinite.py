@@ -14,7 +14,6 @@ from seqmodels.context import batch_axes
 from seqmodels.models.layout import split_names
 from tests.training import toy
 from training import norms
-from training.checkpoint import flatten
 from training.loop import Diverged, Loop
 from training.mesh_settings import MeshSettings
 from training.nonfinite import description
@@ -23,6 +22,7 @@ from training.run import make_run
 from training.run_files import open_files, restore
 from training.settings import TrainSettings
 from training.step import init_train_state, make_step
+from training.trees import flatten
 
 ROWS = 4
 

@@ -20,11 +20,11 @@ from seqmodels.spec import Spec, Tokens
 from tests.models.devices import OPTIONS
 from training import mesh_report
 from training.activations import Constrain
-from training.checkpoint import flatten
 from training.mesh_settings import MESH_AXES, MeshSettings
 from training.optimizer import OPTIMIZERS, make_optimizer
 from training.settings import TrainSettings
 from training.sharding import RULES, make_layout, place
+from training.trees import flatten
 
 # Axes of parameters that no rule names: they are whole, or split over fsdp where nothing else of a parameter can be.
 OTHERS = {
