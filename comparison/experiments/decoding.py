@@ -28,7 +28,7 @@ class Decoding(Experiment):
   """
 
   name = 'decoding'
-  version = 5
+  version = 6
   takes_architectures = True
 
   @staticmethod
