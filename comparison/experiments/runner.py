@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -141,8 +142,16 @@ def measure(planned: Planned, prepared: Future[Callable[[], Iterable[Row]]]) -> 
       raise RuntimeError('the cell yielded no rows')
     return rows
   except Exception as error:  # whatever goes wrong in a cell must not stop the others
-    text = ' '.join(f'{type(error).__name__}: {error}'.split())
-    return [{'metric': 'failed', 'value': None, 'error': text[:500], **_flat(planned.cell)}]
+    return [{'metric': 'failed', 'value': None, 'error': described(error)[:500], **_flat(planned.cell)}]
+
+
+def described(error: Exception) -> str:
+  """Return an error in one line; one without a message (an assertion) with the line of code that raised it."""
+  text = ' '.join(f'{type(error).__name__}: {error}'.split())
+  frames = traceback.extract_tb(error.__traceback__)
+  if str(error) or not frames:
+    return text
+  return f'{text} {pathlib.Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}'
 
 
 def _flat(cell: Cell) -> Row:

@@ -75,6 +75,13 @@ def test_a_failing_cell_leaves_its_error_stops_nobody_and_is_tried_again(tmp_pat
   assert not [row for row in records.select(records.read_all(tmp_path)) if row['metric'] == 'failed']
 
 
+def test_an_error_without_a_message_says_where_it_was_raised(tmp_path):
+  run(Counting({3: AssertionError()}), tmp_path)
+  [failed] = [row for row in records.read_all(tmp_path) if row['metric'] == 'failed']
+  assert failed['error'].startswith('AssertionError: test_runner.py, line ')
+  assert failed['error'].endswith(": raise self.broken[cell['i']]")
+
+
 def test_a_stopped_run_keeps_whole_cells_only_and_goes_on_where_it_stopped(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     run(Counting({4: KeyboardInterrupt()}), tmp_path)
