@@ -163,9 +163,8 @@ class Checkpoints:
     if not found and gone and self._reload() and (newest := self.restore_latest_verified(like)) is not None:
       yield newest
     elif not found:
-      raise InputError(
-        f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({problem or "removed"})'
-      )
+      why = problem or 'removed meanwhile'
+      raise InputError(f'no checkpoint in {self.directory} verifies: {_words(self.steps())} are damaged ({why})')
 
   def restore_latest_verified(self, like: Any, *, discard: bool = False) -> Restored | None:
     """Return the newest checkpoint that verifies, or None if there is none; passing over a damaged one is logged.
