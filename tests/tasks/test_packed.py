@@ -200,7 +200,7 @@ def test_outputs_of_packed_documents_are_those_of_each_alone(folder, name, segme
   rows = [np.pad([task.end_of_text, *document[:-1]], (0, longest - len(document))) for document in documents]
   found = np.asarray(jax.jit(lambda rows: model.apply(params, rows)[0])(jnp.asarray(rows, jnp.int32)))
   alone = [found[i, : len(document)] for i, document in enumerate(documents)]
-  np.testing.assert_allclose(np.concatenate(outputs), np.concatenate(alone), rtol=2e-5, atol=2e-5)
+  np.testing.assert_allclose(np.concatenate(outputs), np.concatenate(alone), rtol=5e-5, atol=5e-5)
 
 
 def test_masked_documents_keep_their_ends(folder):
