@@ -148,7 +148,7 @@ def test_a_run_goes_on_in_two_processes_and_then_in_one(alone, in_two, tmp_path)
   for row in lines:
     np.testing.assert_allclose(row['loss'], expected[12, row['split']], rtol=1e-6)
   # A checkpoint of two processes has no part on one host alone, and one process reads it.
-  assert (workdir / 'checkpoints' / '12' / 'files.json').is_file()
+  assert (workdir / 'checkpoints' / '12' / 'files-0-of-2.json').is_file()
   from_step(workdir, 8, tmp_path / 'one')
   ((code, line),) = ends([start(tmp_path / 'one', 12)])
   assert code == 0, line
@@ -224,7 +224,7 @@ import sys, time
 from training import checksums, loop, waiting
 seconds, hangs = {seconds}, {hangs}
 if hangs:
-  checksums.of_share = lambda *_: time.sleep(600)
+  checksums.write_share = lambda *_: time.sleep(600)
 save = loop.Loop.save
 def save_sooner(self):
   waiting._seconds = seconds
@@ -245,6 +245,25 @@ def test_a_process_that_hangs_while_it_saves_ends_both(tmp_path):
   late = 'error: --io_timeout={}: saving checkpoint 4 takes longer, here or in another process of this run'.format
   assert hanging == late(5)
   assert waiting == late(30) or waiting.startswith('error: another process of this run has ended')
+
+
+FAILS = """
+import sys
+from training import checksums, files
+def fail(*_):
+  raise files.WriteError('checksums cannot be written: No space left on device')
+checksums.write_share = fail
+import main
+sys.exit(main.main(['main.py', *sys.argv[1:]]))
+"""
+
+
+def test_a_process_that_cannot_save_ends_both_within_seconds(tmp_path):
+  with several(2, tmp_path / 'run', 12, programs=(['main.py'], ['-c', FAILS])) as processes:
+    (code, line), (failed, problem) = ends(processes)
+  assert (code, failed) == (1, 1), (line, problem)
+  assert problem == ('error: checksums cannot be written: No space left on device; there is no checkpoint yet')
+  assert line.startswith(('error: checkpoint 4: process 1 has ended: ', 'error: another process of this run has ended'))
 
 
 def wait_for_step(workdir: pathlib.Path, step: int) -> None:

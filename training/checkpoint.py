@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 
 from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
-from training import checksums
+from training import checksums, processes
 from training.checksums import Damaged
 from training.files import WriteError, reason, write_problem
 from training.retention import Retention
@@ -64,12 +64,24 @@ class Checkpoints:
     _silence_late_callbacks()  # before there can be one: they run in threads of their own
     self._retention = Retention(keep, keep_every)
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=self._retention, enable_async_checkpointing=False, read_only=read_only, create=not read_only
+      preservation_policy=self._retention,
+      read_only=read_only,
+      create=False,
+      enable_async_checkpointing=False,
+      multiprocessing_options=_all_processes(),
     )
     # Not compressed: weights lose 8 % of their bytes, for three quarters of the processor time of a save.
-    arrays = ocp.PyTreeCheckpointHandler(use_compression=False)
+    arrays = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=_all_processes())
     handlers = {'arrays': arrays, 'meta': ocp.JsonCheckpointHandler()}
-    self._manager = self._listed(lambda: ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers))
+
+    def make() -> ocp.CheckpointManager:
+      if not read_only:
+        self.directory.mkdir(
+          parents=True, exist_ok=True
+        )  # Orbax makes none for some processes, which it takes ours for
+      return ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
+
+    self._manager = self._listed(make)
     if read_only and not self.steps():
       self._reload()
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
@@ -110,6 +122,11 @@ class Checkpoints:
     self.wait()
     self._retention.scores = scores
     self._writing = self._thread.submit(self._write, step, host, extra)
+
+  def check(self) -> None:
+    """Raise what the writing has raised so far, without waiting for it."""
+    if self._writing is not None and self._writing.done() and self._writing.exception() is not None:
+      Checkpoints.wait(self)
 
   def wait(self) -> None:
     """Wait until nothing is being written; raise what the writing raised: WriteError where the disk is full."""
@@ -303,6 +320,14 @@ class Checkpoints:
     if x.shape != expected.shape or x.dtype != expected.dtype:
       shapes = f'{x.dtype}{list(x.shape)}, not {expected.dtype}{list(expected.shape)}'
       raise InputError(f'checkpoint {step} in {self.directory} has {name} as {shapes}: it is of another model')
+
+
+def _all_processes() -> ocp.options.MultiprocessingOptions:
+  """Return options with which processes wait for each other by messages, and not by a collective of their devices.
+
+  A thread that writes may then wait while the main thread takes steps.
+  """
+  return ocp.options.MultiprocessingOptions(active_processes=set(range(processes.count())))
 
 
 def restoring(like: Arrays) -> Any:

@@ -2,15 +2,16 @@
 
 import json
 import pathlib
+import re
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from training.files import write_text
 
-FILES = 'files.json'
+NAME = 'files-{}-of-{}.json'  # the checksums of the files of one process
+LISTS, OWN = re.compile(r'files-\d+-of-(\d+)\.json'), re.compile(r'process_(\d+)$')
 
 
 class Damaged(Exception):
@@ -36,29 +37,28 @@ def of_file(path: pathlib.Path) -> list[int]:
   return [size, crc]
 
 
-def of_share(folder: pathlib.Path, index: int, count: int) -> dict[str, list[int]]:
-  """Return `of_file` of every `count`-th file of a checkpoint, beginning with `index`, by its name in the folder."""
-  found = {path.relative_to(folder).as_posix(): path for path in folder.rglob('*') if path.is_file()}
-  names = sorted(name for name in found if name != FILES)
-  return {name: of_file(found[name]) for name in names[index::count]}
+def write_share(folder: pathlib.Path, index: int, count: int) -> None:
+  """Write down `of_file` of the files that process `index` of `count` has written. Raises WriteError.
+
+  The first takes those of no process as well. No process lists what another has written: on a file system of a network
+  it may not see it yet.
+  """
+  files = {path.relative_to(folder): path for path in folder.rglob('*') if path.is_file()}
+  sums = {name.as_posix(): of_file(path) for name, path in files.items() if _owner(name, count) == index}
+  write_text(folder / NAME.format(index, count), json.dumps({'files': sums, 'sum': of_json(sums)}) + '\n')
 
 
-def write(folder: pathlib.Path, files: Mapping[str, list[int]]) -> None:
-  """Write down the checksums of all files. Raises WriteError."""
-  write_text(folder / FILES, json.dumps({'files': files, 'sum': of_json(files)}) + '\n')
+def _owner(name: pathlib.Path, count: int) -> int | None:
+  """Return which process has written a file of a checkpoint: Orbax's names end with it. None for lists of checksums."""
+  if name.name.startswith('files-'):  # another process may be writing one
+    return None
+  numbers = [int(found[1]) for part in name.parts if (found := OWN.search(part))]
+  return numbers[0] if numbers and numbers[0] < count else 0
 
 
 def check_share(folder: pathlib.Path, index: int = 0, count: int = 1) -> None:
   """Check every `count`-th file that was written down, beginning with `index`. Raises Damaged."""
-  try:
-    listed = json.loads((folder / FILES).read_text(encoding='utf-8'))
-    files, total = listed['files'], listed['sum']
-  except FileNotFoundError as error:
-    raise Damaged('it has no checksums: its writing was interrupted') from error
-  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-    raise Damaged(f'{FILES} cannot be read') from error
-  if of_json(files) != total:
-    raise Damaged(f'{FILES} does not match its checksum')
+  files = _listed(folder)
   for name in sorted(files)[index::count]:
     try:
       found = of_file(folder / name)
@@ -66,3 +66,22 @@ def check_share(folder: pathlib.Path, index: int = 0, count: int = 1) -> None:
       raise Damaged(f'{name} cannot be read: {error.strerror}') from error
     if found != files[name]:
       raise Damaged(f'{name} does not match its checksum')
+
+
+def _listed(folder: pathlib.Path) -> dict[str, list[int]]:
+  """Return what all the processes that have written a checkpoint have written down. Raises Damaged."""
+  found = sorted(path.name for path in folder.glob('files-*') if LISTS.fullmatch(path.name))
+  count = int(LISTS.fullmatch(found[0])[1]) if found else 0  # type: ignore[index]
+  if not found or found != sorted(NAME.format(index, count) for index in range(count)):
+    raise Damaged('it has no checksums of all its files: its writing was interrupted')
+  files: dict[str, list[int]] = {}
+  for name in found:
+    try:
+      listed = json.loads((folder / name).read_text(encoding='utf-8'))
+      share, total = listed['files'], listed['sum']
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+      raise Damaged(f'{name} cannot be read') from error
+    if of_json(share) != total:
+      raise Damaged(f'{name} does not match its checksum')
+    files |= share
+  return files

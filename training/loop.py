@@ -97,7 +97,7 @@ class Loop:
     except NotFinite as error:
       raise Diverged(f'the parameters are not finite at step {self.step}: {error}; {self._kept()}') from error
     except WriteError as error:
-      raise Failed(f'{error}; {self._kept()}') from error
+      raise Failed(f'{error}; {self._kept(alone=True)}') from error
     finally:
       if self.profile is not None:
         self.profile.close()
@@ -111,6 +111,8 @@ class Loop:
     self.evaluate()  # what the process before this one may have left undone at this step
     while self.step < steps:
       self.advance()
+      if self.checkpoints is not None:
+        self.checkpoints.check()
       wish = self.vote(self._wish())
       if self._save_is_due() or wish == LATE:
         self.save()
@@ -214,9 +216,9 @@ class Loop:
       raise Diverged(f'{text}; {f"{in_row} steps in a row; " if in_row > 1 else ""}{self._kept()}')
     log.warning('%s; its update is left out: %d in a row, %d in all', text, in_row, total)
 
-  def _kept(self) -> str:
-    """Return, for the line of an error, which checkpoint is left."""
-    if self.checkpoints is not None:
+  def _kept(self, *, alone: bool = False) -> str:
+    """Return, for the line of an error, which checkpoint is left. alone: the other processes do not come here."""
+    if self.checkpoints is not None and not (alone and processes.count() > 1):
       with contextlib.suppress(WriteError):
         self.checkpoints.wait()
     newest = max(self.checkpoints.steps(), default=None) if self.checkpoints else None

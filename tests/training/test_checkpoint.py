@@ -99,7 +99,8 @@ def test_what_is_saved_comes_back(folder):
 def test_a_compressed_checkpoint_is_read(tmp_path, monkeypatch):
   """Orbax compresses by default, and so did checkpoints of before."""
   plain = ocp.PyTreeCheckpointHandler
-  monkeypatch.setattr(ocp, 'PyTreeCheckpointHandler', lambda use_compression: plain(use_compression=True))
+  compressing = lambda use_compression, **options: plain(use_compression=True, **options)
+  monkeypatch.setattr(ocp, 'PyTreeCheckpointHandler', compressing)
   compressed = Checkpoints(tmp_path / 'checkpoints')
   compressed.save(1, {'w': jnp.zeros((500, 500))}, {})
   compressed.close()
