@@ -5,10 +5,8 @@ and step, the data iterator's state, counters, the checksums. Stacked layers are
 their layers (`seqmodels.models.layout`). A process killed while one is written leaves the older ones whole.
 """
 
-import functools
 import logging
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +18,7 @@ import orbax.checkpoint as ocp
 
 from seqmodels.errors import InputError
 from seqmodels.models.layout import join_names, split_names
-from training import checksums, processes
+from training import checksums, orbax_manager
 from training.checksums import Damaged
 from training.files import WriteError, reason, write_problem
 from training.retention import Retention
@@ -61,27 +59,10 @@ class Checkpoints:
       for path in self.directory.iterdir():
         if path.is_symlink():
           raise InputError(f'{path} is a symbolic link; remove it: the folders of a run are its own')
-    _silence_late_callbacks()  # before there can be one: they run in threads of their own
     self._retention = Retention(keep, keep_every)
-    options = ocp.CheckpointManagerOptions(
-      preservation_policy=self._retention,
-      read_only=read_only,
-      create=False,
-      enable_async_checkpointing=False,
-      multiprocessing_options=_all_processes(),
+    self._manager = self._listed(
+      lambda: orbax_manager.make_manager(self.directory, self._retention, read_only=read_only)
     )
-    # Not compressed: weights lose 8 % of their bytes, for three quarters of the processor time of a save.
-    arrays = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=_all_processes())
-    handlers = {'arrays': arrays, 'meta': ocp.JsonCheckpointHandler()}
-
-    def make() -> ocp.CheckpointManager:
-      if not read_only:
-        self.directory.mkdir(
-          parents=True, exist_ok=True
-        )  # Orbax makes none for some processes, which it takes ours for
-      return ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
-
-    self._manager = self._listed(make)
     if read_only and not self.steps():
       self._reload()
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
@@ -291,7 +272,7 @@ class Checkpoints:
       like = {name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()}
     except Exception as error:  # whatever a damaged file makes Orbax raise
       raise Damaged(f'cannot be read: {type(error).__name__}') from error
-    return self._read_item(step, arrays=restoring(like)).arrays
+    return self._read_item(step, arrays=orbax_manager.restoring(like)).arrays
 
   def _read_item(self, step: int, **items: Any) -> Any:
     try:
@@ -322,35 +303,10 @@ class Checkpoints:
       raise InputError(f'checkpoint {step} in {self.directory} has {name} as {shapes}: it is of another model')
 
 
-def _all_processes() -> ocp.options.MultiprocessingOptions:
-  """Return options with which processes wait for each other by messages, and not by a collective of their devices.
-
-  A thread that writes may then wait while the main thread takes steps.
-  """
-  return ocp.options.MultiprocessingOptions(active_processes=set(range(processes.count())))
-
-
-def restoring(like: Arrays) -> Any:
-  """Return Orbax's arguments that restore `like`: onto the shardings of its arrays, or as NumPy arrays."""
-  return ocp.args.PyTreeRestore(like, restore_args=ocp.checkpoint_utils.construct_restore_args(like))
-
-
 def described(step: int, extra: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
   """Return the description of a checkpoint. sums: by array; None where its files have the checksums."""
   meta: dict[str, Any] = {'format': FORMAT, 'step': step, 'extra': extra, 'sums': sums}
   return meta | {'sum': checksums.of_json(meta)}
-
-
-@functools.cache
-def _silence_late_callbacks() -> None:
-  """Hide the tracebacks of callbacks that a failed read or write leaves behind, and that find Orbax's loop closed."""
-  before = sys.unraisablehook
-
-  def hook(unraisable: Any) -> None:
-    if not (isinstance(unraisable.exc_value, RuntimeError) and 'Event loop is closed' in str(unraisable.exc_value)):
-      before(unraisable)
-
-  sys.unraisablehook = hook
 
 
 def _words(steps: list[int]) -> str:

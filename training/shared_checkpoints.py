@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from seqmodels.models.layout import join_names, split_names
-from training import checksums, processes
-from training.checkpoint import Checkpoints, Restored, described, restoring
+from training import checksums, orbax_manager, processes
+from training.checkpoint import Checkpoints, Restored, described
 from training.checksums import Damaged
 from training.files import WriteError
 from training.trees import flatten
@@ -133,7 +133,7 @@ class SharedCheckpoints(Checkpoints):
       self._check_name(step, name, meta['sums'])
       self._check_shape(step, name, leaf, shapes.get(name, leaf))  # arrays without elements are not stored
     stored = {name: leaf for name, leaf in parts.items() if leaf.size}
-    arrays = self._manager.restore(step, args=ocp.args.Composite(arrays=restoring(stored))).arrays
+    arrays = self._manager.restore(step, args=ocp.args.Composite(arrays=orbax_manager.restoring(stored))).arrays
 
     def join(arrays: Any) -> Any:
       empty = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in parts.items() if not leaf.size}
