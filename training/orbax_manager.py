@@ -16,7 +16,7 @@ def make_manager(directory: pathlib.Path, retention: Retention, *, read_only: bo
   """Return what lists, writes and reads the checkpoints of a directory, after making that. Raises OSError."""
   _silence_late_callbacks()  # before there can be one: they run in threads of their own
   if not read_only:
-    directory.mkdir(parents=True, exist_ok=True)  # Orbax makes none where it is told which processes take part
+    directory.mkdir(parents=True, exist_ok=True)  # Orbax makes none where the processes are named
   options = ocp.CheckpointManagerOptions(
     preservation_policy=retention,
     read_only=read_only,
