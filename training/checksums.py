@@ -10,6 +10,7 @@ import numpy as np
 
 from training.files import write_text
 
+BEFORE = 'files.json'  # of all processes, in checkpoints of earlier versions
 NAME = 'files-{}-of-{}.json'  # the checksums of the files of one process
 LISTS, OWN = re.compile(r'files-\d+-of-(\d+)\.json'), re.compile(r'process_(\d+)$')
 
@@ -70,12 +71,15 @@ def check_share(folder: pathlib.Path, index: int = 0, count: int = 1) -> None:
 
 def _listed(folder: pathlib.Path) -> dict[str, list[int]]:
   """Return what all the processes that have written a checkpoint have written down. Raises Damaged."""
-  found = sorted(path.name for path in folder.glob('files-*') if LISTS.fullmatch(path.name))
-  count = int(LISTS.fullmatch(found[0])[1]) if found else 0  # type: ignore[index]
-  if not found or found != sorted(NAME.format(index, count) for index in range(count)):
+  counts = {path.name: int(found[1]) for path in folder.glob('files-*') if (found := LISTS.fullmatch(path.name))}
+  count = max(counts.values(), default=0)
+  names = [NAME.format(index, count) for index in range(count)]
+  if (folder / BEFORE).is_file():
+    names = [BEFORE]
+  elif not names or counts.keys() != set(names):
     raise Damaged('it has no checksums of all its files: its writing was interrupted')
   files: dict[str, list[int]] = {}
-  for name in found:
+  for name in names:
     try:
       listed = json.loads((folder / name).read_text(encoding='utf-8'))
       share, total = listed['files'], listed['sum']

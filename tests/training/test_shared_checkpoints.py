@@ -1,5 +1,6 @@
 """Checkpoints of several processes, in one: `tests/test_hosts.py` has real ones."""
 
+import json
 import threading
 
 import jax
@@ -108,3 +109,13 @@ def test_a_checkpoint_is_damaged_while_the_checksums_of_one_process_are_missing(
         checksums.check_share(tmp_path, index, 3)
     else:
       checksums.check_share(tmp_path, index, 3)
+
+
+def test_one_list_of_checksums_is_read_as_well(tmp_path):
+  (tmp_path / 'a').write_text('a')
+  sums = {'a': checksums.of_file(tmp_path / 'a')}
+  (tmp_path / 'files.json').write_text(json.dumps({'files': sums, 'sum': checksums.of_json(sums)}))
+  checksums.check_share(tmp_path)
+  (tmp_path / 'a').write_text('b')
+  with pytest.raises(Damaged, match='a does not match'):
+    checksums.check_share(tmp_path)
