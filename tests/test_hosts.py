@@ -262,7 +262,7 @@ def test_a_process_that_cannot_save_ends_both_within_seconds(tmp_path):
   with several(2, tmp_path / 'run', 12, programs=(['main.py'], ['-c', FAILS])) as processes:
     (code, line), (failed, problem) = ends(processes)
   assert (code, failed) == (1, 1), (line, problem)
-  assert problem == ('error: checksums cannot be written: No space left on device; there is no checkpoint yet')
+  assert problem == 'error: checksums cannot be written: No space left on device; there is no checkpoint yet'
   assert line.startswith(('error: checkpoint 4: process 1 has ended: ', 'error: another process of this run has ended'))
 
 

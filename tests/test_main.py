@@ -1,5 +1,6 @@
 """Flags: bad input is one line, exit code 2 and nothing written; and a small run through train and eval."""
 
+import gc
 import json
 import pathlib
 import shutil
@@ -119,6 +120,17 @@ def test_the_command_itself():
   assert done.stderr.startswith("error: --config='nothing.py' is not known")
   assert done.stderr.count('\n') == 1
   assert not done.stdout
+
+
+def test_garbage_is_collected_once_the_imports_are_done(capsys):
+  gc.disable()
+  try:
+    assert main.main(['main.py', '--mode=list']) == 0
+    assert gc.isenabled()
+  finally:
+    gc.enable()
+    gc.unfreeze()
+  assert 'lstm' in capsys.readouterr().out
 
 
 def test_help(capsys):
