@@ -134,7 +134,7 @@ class PositionsOfRecurrence(Grid):
     return common(
       scale,
       {'size': 6e3, 'length': 10, 'batch': 8, 'steps': 4, 'rates': [3e-3], 'seeds': [0, 1]},
-      {'size': 1.2e4, 'length': 30, 'batch': 64, 'steps': 400, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
+      {'size': 1.2e4, 'length': 30, 'batch': 64, 'steps': 250, 'rates': [3e-3, 1e-2], 'seeds': [0, 1, 2]},
       {'length': 100, 'steps': 2000, 'rates': [1e-3, 3e-3, 1e-2, 3e-2]},
       {'size': 1e5, 'length': 500, 'steps': 10_000},
     )

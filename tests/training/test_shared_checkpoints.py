@@ -1,5 +1,6 @@
 """Checkpoints of several processes, in one: `tests/test_hosts.py` has real ones."""
 
+import concurrent.futures
 import json
 import threading
 
@@ -85,8 +86,7 @@ def test_what_cannot_be_written_is_raised_by_the_next_check(checkpoints, monkeyp
 
   monkeypatch.setattr(checksums, 'write_share', fail)
   checkpoints.save(4, state(4), {})
-  while not checkpoints._writing.done():
-    pass
+  concurrent.futures.wait([checkpoints._writing], timeout=60)
   with pytest.raises(WriteError, match='no space left'):
     checkpoints.check()
   checkpoints.check()
@@ -103,12 +103,10 @@ def test_a_checkpoint_is_damaged_while_the_checksums_of_one_process_are_missing(
     checksums.write_share(tmp_path, index, 2)
   checksums.check_share(tmp_path)
   (tmp_path / 'arrays/ocdbt.process_1/d/b').write_text('other')
-  for index, damaged in enumerate([False, False, True]):
-    if damaged:
-      with pytest.raises(Damaged, match=r'ocdbt\.process_1/d/b'):
-        checksums.check_share(tmp_path, index, 3)
-    else:
-      checksums.check_share(tmp_path, index, 3)
+  for index in (0, 1):
+    checksums.check_share(tmp_path, index, 3)
+  with pytest.raises(Damaged, match=r'ocdbt\.process_1/d/b'):
+    checksums.check_share(tmp_path, 2, 3)
 
 
 def test_one_list_of_checksums_is_read_as_well(tmp_path):
