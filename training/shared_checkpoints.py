@@ -34,7 +34,7 @@ class SharedCheckpoints(Checkpoints):
     self._unconfirmed: int | None = None  # the step of a save of which the others have not said that it is written
     self._failed: int | None = None  # the step that could not be saved
     super().__init__(directory, keep + 1, keep_every=keep_every)
-    self._split = jax.jit(_split_copies)  # one function, so that it is compiled once
+    self._split = jax.jit(lambda tree: split_names(flatten(tree)))  # one function, so that it is compiled once
 
   def steps(self) -> list[int]:
     return [step for step in super().steps() if step != self._failed]
@@ -140,11 +140,6 @@ class SharedCheckpoints(Checkpoints):
       return jax.tree.unflatten(jax.tree.structure(like), list(join_names(arrays | empty, expected).values()))
 
     return Restored(step, jax.jit(join, out_shardings=shardings)(arrays), meta['extra'])
-
-
-def _split_copies(tree: Any) -> Any:
-  """Return the arrays of a checkpoint. They are copies: the step after a save writes over the arrays of its state."""
-  return split_names(flatten(jax.tree.map(jnp.copy, tree)))
 
 
 def _on_host(x: jax.Array) -> jax.Array:
