@@ -78,7 +78,7 @@ def softmax_attention(length: int, dtype: str = 'float32') -> Sides:
   arguments = jax.device_put([jnp.asarray(a, dtype) for a in arrays])
   others = ('xla', *(('cudnn',) if dtype != 'float32' else ())) if jax.default_backend() == 'gpu' else ()
   forms = ('auto', 'reference', *others)
-  made = together([partial(both, partial(attention.attention, causal=True, backend=how), *arguments) for how in forms])
+  made = together([partial(both, partial(attention.attention, causal=True, kernels=how), *arguments) for how in forms])
   programs = dict(zip(forms, made, strict=True))
   turned = [np.ascontiguousarray(a.swapaxes(1, 2)) for a in arrays]
   product = partial(torch().nn.functional.scaled_dot_product_attention, is_causal=True)
@@ -140,7 +140,7 @@ def scan(length: int) -> Sides:
   calls: dict[str, Callable[..., Any]] = {OURS: partial(program.call, *arguments)}
   calls['associative_scan'] = partial(other.call, *arguments)
   if jax.default_backend() == 'gpu':
-    steps = both(lambda a, b: diagonal.diagonal(a, b, start, backend='reference')[0], *arguments)
+    steps = both(lambda a, b: diagonal.diagonal(a, b, start, kernels='reference')[0], *arguments)
     calls[f'{OURS}, scan'] = partial(steps.call, *arguments)
   off = check(deviation(calls[OURS](), calls['associative_scan']()), LARGEST_DEVIATION, 'diagonal recurrence')
   return Sides(calls, off, columns=columns(1, length, CHANNELS))

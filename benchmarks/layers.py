@@ -56,7 +56,7 @@ def ours(
   cell: str, x: np.ndarray, weights: Arrays, dy: np.ndarray, devices: int = 1, backend: str = 'auto'
 ) -> Callable[[], Any]:
   """Return a compiled call: (outputs, gradients of inputs and weights). The batch is split over `devices`."""
-  kernel = partial(getattr(recurrent, cell), backend=backend)
+  kernel = partial(getattr(recurrent, cell), kernels=backend)
 
   def layer(x: jax.Array, weights: Any, carry: Any) -> jax.Array:
     by_gate = [a.reshape(*a.shape[:-1], GATES[cell], -1) for a in weights[:3]]

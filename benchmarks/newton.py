@@ -109,7 +109,7 @@ def compile_call(layer: Layer, backend: str, passes: str) -> Callable[[], Any]:
 
   def run(x: Any, carry: Any, weights: Any) -> Any:
     by_gate = [a.reshape(*a.shape[:-1], GATES[layer.cell], -1) for a in weights[:3]]
-    return getattr(recurrent, layer.cell)(x, *carry, *by_gate, *weights[3:], backend=backend)[0]
+    return getattr(recurrent, layer.cell)(x, *carry, *by_gate, *weights[3:], kernels=backend)[0]
 
   def both(x: Any, carry: Any, weights: Any) -> Any:
     y, back = jax.vjp(run, x, carry, weights)

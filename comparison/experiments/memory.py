@@ -106,7 +106,7 @@ class AttentionScores(Experiment):
     heads, length = cell['heads'], cell['length']
     array = jax.ShapeDtypeStruct((1, length, heads, 64), jnp.float32)
     for backend in ('reference', 'xla'):
-      layer = partial(attention.attention, backend=backend)
+      layer = partial(attention.attention, kernels=backend)
       gradient = jax.grad(lambda q, k, v, layer=layer: jnp.sum(layer(q, k, v)), argnums=(0, 1, 2))
       for name, function in (('forward', layer), ('training', gradient)):
         yield {

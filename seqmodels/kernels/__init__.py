@@ -6,10 +6,10 @@
   diagonal                 diagonal linear recurrences, real and rotating
   slstm, conv_lstm, mlp
   convolution              the short causal convolution in front of other mixers; XLA fuses it into one pass, so that it
-                           has one form and no `backend`
+                           has one form and no `kernels`
 
 Operations over time take the `documents` of their rows (`seqmodels.context.Documents`), attention their bounds. Every
-other operation takes `backend`:
+other operation takes `kernels`, the name of a backend:
 
   auto         the fastest form known for the platform that is lowered for (`auto.py`)
   reference    the definition, which the tests hold the others to

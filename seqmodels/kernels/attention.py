@@ -50,7 +50,7 @@ def attention(
   bounds: Bounds | None = None,
   relative: Relative | None = None,
   offset: Offset = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
 ) -> Float[Array, 'b t h v']:
   """Return softmax(q kᵀ / √key width) v for every head; h is a multiple of g.
 
@@ -61,9 +61,9 @@ def attention(
     seen = (position >= lower.min(1, keepdims=True)) & (position <= upper.max(1, keepdims=True))
     k, v = (jnp.where(seen[:, :, None, None], a, jnp.zeros((), a.dtype)) for a in (k, v))
   if relative is None:
-    return dispatch.run(ATTENTION, backend, (q, k, v, bounds), causal=causal)
-  dispatch.check(backend)
-  if backend == 'reference' or (backend != 'xla' and q.shape[1] <= LONGEST_WITH_DISTANCES):
+    return dispatch.run(ATTENTION, kernels, (q, k, v, bounds), causal=causal)
+  dispatch.check(kernels)
+  if kernels == 'reference' or (kernels != 'xla' and q.shape[1] <= LONGEST_WITH_DISTANCES):
     return reference.materialised(q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
   return xla.rematerialised(q, k, v, causal=causal, bounds=bounds, relative=relative, offset=offset)
 

@@ -1,4 +1,4 @@
-"""Name the form that `backend='auto'` stands for, with the measurement behind each line.
+"""Name the form that `kernels='auto'` stands for, with the measurement behind each line.
 
 A line applies to the platforms that it names and where its form can compute the arrays; the first that applies is
 taken, and `xla` where none does. Times are medians of interleaved calls, in float32 unless the line says otherwise; of

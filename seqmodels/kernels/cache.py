@@ -149,7 +149,7 @@ def decode_attention(
   *,
   mask: Bool[Array, ' b'] | None = None,
   decode: str = 'prefix',
-  backend: str = 'auto',
+  kernels: str = 'auto',
 ) -> tuple[Float[Array, 'b h v'], Cache, Cache]:
   """Write a token's key and value into the caches, and attend to the filled slots. Return the output and the caches.
 
@@ -161,23 +161,23 @@ def decode_attention(
     raise unknown('mixer.decode', decode, DECODE)
   q, *token = (Documents(mask=mask).keep(a) for a in (q, *new))
   flags = jnp.zeros((0,), bool) if mask is None else mask
-  out, k_blocks, v_blocks = _decode(backend, decode, q, tuple(token), k.blocks, v.blocks, end, flags)
+  out, k_blocks, v_blocks = _decode(kernels, decode, q, tuple(token), k.blocks, v.blocks, end, flags)
   return out, Cache(k_blocks), Cache(v_blocks)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _decode(
-  backend: str, decode: str, q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array
+  kernels: str, decode: str, q: jax.Array, new: Blocks, k: Blocks, v: Blocks, end: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, Blocks, Blocks]:
-  return dispatch.run(DECODE_ATTENTION, backend, (q, new, k, v, end, mask), decode=decode)
+  return dispatch.run(DECODE_ATTENTION, kernels, (q, new, k, v, end, mask), decode=decode)
 
 
 @_decode.defjvp
-def _decode_jvp(backend, decode, primals, tangents):
+def _decode_jvp(kernels, decode, primals, tangents):
   """Differentiate as the form in JAX, in both modes."""
   *floats, end, mask = primals
   in_jax = lambda q, new, k, v: _in_jax(q, new, k, v, end, mask, decode=decode)
-  return _decode(backend, decode, *primals), jax.jvp(in_jax, tuple(floats), tuple(tangents[:4]))[1]
+  return _decode(kernels, decode, *primals), jax.jvp(in_jax, tuple(floats), tuple(tangents[:4]))[1]
 
 
 def _in_jax(

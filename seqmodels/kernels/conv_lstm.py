@@ -38,7 +38,7 @@ def conv_lstm(
   *,
   projected: Float[Array, 'b t h w z'] | None = None,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, 'b t h w c'], Carry]:
   """Return all h, [b t h w c], and the last carry (h, c).
@@ -50,7 +50,7 @@ def conv_lstm(
   weights = _flat(input_kernel), _flat(recurrent_kernel), bias.reshape(-1), peepholes
   # Numbers of any kind may stand in padding; times zero they would be in the weights' gradients.
   x, projected = documents.keep(x), None if projected is None else documents.keep(projected)
-  return dispatch.run(CONV_LSTM, backend, (x, carry, weights, projected, documents), dtype=jnp.dtype(dtype))
+  return dispatch.run(CONV_LSTM, kernels, (x, carry, weights, projected, documents), dtype=jnp.dtype(dtype))
 
 
 def _flat(kernel: Float[Array, 'n i j g c']) -> Float[Array, 'i j n g*c']:

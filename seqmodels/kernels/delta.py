@@ -37,7 +37,7 @@ def gated_delta(
   *,
   documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, 'b t h v'], Memory]:
   """Return all y in float32, and the last state.
@@ -51,10 +51,10 @@ def gated_delta(
   """
   q, k, v = (documents.keep(a).astype(dtype) for a in (q, k, v))
   beta, log_decay = (documents.keep(a.astype(jnp.float32)) for a in (beta, log_decay))
-  dispatch.check(backend)
-  backend = backend if q.shape[1] > 1 else 'reference'
+  dispatch.check(kernels)
+  kernels = kernels if q.shape[1] > 1 else 'reference'
   part, documents, size = documents.part, documents.without_padding().alone(), chunks.by_platform(chunk, q.shape[1])
-  run = lambda v, state: dispatch.run(GATED_DELTA, backend, (q, k, v, beta, log_decay, state, documents), chunk=size)
+  run = lambda v, state: dispatch.run(GATED_DELTA, kernels, (q, k, v, beta, log_decay, state, documents), chunk=size)
   if part is None:
     return run(v, state)
   # The rule is linear in the state: values of zero, read from the identity, give what is left of any state.
@@ -73,10 +73,10 @@ def _halves(a: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
   return a[..., width:], a[..., :width]
 
 
-def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:
+def flops(k: int, v: int, heads: int, length: int, *, chunk: int, kernels: str) -> float:
   """Return the FLOPs a token over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
   recurrent = 6.0 * heads * k * v  # recalling, storing and reading
-  if not is_chunked(backend, length):
+  if not is_chunked(kernels, length):
     return recurrent
   size = chunks.choose(chunk, length)
   levels = size.bit_length() - 1

@@ -55,7 +55,7 @@ def diagonal(
   h: Carry,
   *,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
 ) -> tuple[Sequence, Carry]:
   """Return all h and the last h of h_t = a_t · h_{t-1} + b_t from h; all arrays are float32, or all complex64.
 
@@ -63,10 +63,10 @@ def diagonal(
   """
   a, b = xla.with_documents(a, b, documents.time_major())
   if a.shape[0] == 1:
-    dispatch.check(backend)
+    dispatch.check(kernels)
     run = lambda b, h: a * h[None] + b
   else:
-    run = lambda b, h: dispatch.run(DIAGONAL, backend, (a, b, h))
+    run = lambda b, h: dispatch.run(DIAGONAL, kernels, (a, b, h))
   if documents.part is None:
     hs = run(b, h)
     return hs, hs[-1]
@@ -82,14 +82,14 @@ def rotating(
   h: CarryPair,
   *,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
 ) -> tuple[Pairs, CarryPair]:
   """Return the same with one complex a per channel, constant in time; complex numbers are pairs (real, imaginary)."""
   part, documents = documents.part, documents.alone().time_major()
   b = documents.keep(b[0]), documents.keep(b[1])
-  dispatch.check(backend)
-  backend = backend if b[0].shape[0] > 1 else 'reference'
-  run = lambda b, h: dispatch.run(ROTATING, backend, (a, b, h, documents))
+  dispatch.check(kernels)
+  kernels = kernels if b[0].shape[0] > 1 else 'reference'
+  run = lambda b, h: dispatch.run(ROTATING, kernels, (a, b, h, documents))
   if part is None:
     return run(b, h)
   nothing = jnp.zeros_like(h[0])

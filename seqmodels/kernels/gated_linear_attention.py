@@ -35,7 +35,7 @@ def gated_linear_attention(
   *,
   documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, 'b t h v'], Memory]:
   """Return all y in float32, and the last state (Yang et al., 2024, Gated linear attention).
@@ -47,8 +47,8 @@ def gated_linear_attention(
   """
   q, k, v = (documents.keep(a).astype(dtype) for a in (q, k, v))
   log_decay = documents.keep(log_decay.astype(jnp.float32))
-  dispatch.check(backend)
-  backend = backend if q.shape[1] > 1 else 'reference'
+  dispatch.check(kernels)
+  kernels = kernels if q.shape[1] > 1 else 'reference'
   end = None
   if documents.part is not None:
     seen = documents.without_padding().in_last(*q.shape[:2])[:, :, None, None]
@@ -57,14 +57,14 @@ def gated_linear_attention(
     update = jnp.einsum('bthk,bthv->bhkv', put, v, preferred_element_type=jnp.float32)
     state, end = documents.part.scan(affine, state, (decay, update), 'heads')
   arrays = q, k, v, log_decay, state, documents.without_padding().alone()
-  y, state = dispatch.run(GATED_LINEAR_ATTENTION, backend, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
+  y, state = dispatch.run(GATED_LINEAR_ATTENTION, kernels, arrays, chunk=chunks.by_platform(chunk, q.shape[1]))
   return y, state if end is None else end
 
 
-def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str) -> float:
+def flops(k: int, v: int, heads: int, length: int, *, chunk: int, kernels: str) -> float:
   """Return the FLOPs a token over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
   recurrent = 4.0 * heads * k * v
-  if not is_chunked(backend, length):
+  if not is_chunked(kernels, length):
     return recurrent
   size = chunks.choose(chunk, length)
   levels = size.bit_length() - 1

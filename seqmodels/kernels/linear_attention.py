@@ -68,7 +68,7 @@ def linear_attention(
   log_input: Float[Array, 'b t h'] | None = None,
   documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Sums, State]:
   """Return the sums at every position, in float32, and the last state.
@@ -87,7 +87,7 @@ def linear_attention(
     state, end = documents.part.scan(_compose, state, summary, 'heads')
   arrays = q, k, v, state, log_decay, log_input, documents.without_padding().alone()
   y, n, m, state = dispatch.run(
-    LINEAR_ATTENTION, _one_token(backend, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])
+    LINEAR_ATTENTION, _one_token(kernels, q), arrays, chunk=chunks.by_platform(chunk, q.shape[1])
   )
   return Sums(y, n, m), state if end is None else end
 
@@ -149,21 +149,21 @@ def _prepared(
   return q, k, v, log_decay, log_input
 
 
-def _one_token(backend: str, q: jax.Array) -> str:
+def _one_token(kernels: str, q: jax.Array) -> str:
   """Return the backend; for one token the recurrence."""
-  dispatch.check(backend)
-  return 'reference' if q.shape[1] == 1 else backend
+  dispatch.check(kernels)
+  return 'reference' if q.shape[1] == 1 else kernels
 
 
-def is_chunked(backend: str, length: int) -> bool:
+def is_chunked(kernels: str, length: int) -> bool:
   """Return whether so many tokens are read in chunks."""
-  return backend != 'reference' and length > 1
+  return kernels != 'reference' and length > 1
 
 
-def flops(k: int, v: int, heads: int, length: int, *, chunk: int, backend: str, key_heads: int | None = None) -> float:
+def flops(k: int, v: int, heads: int, length: int, *, chunk: int, kernels: str, key_heads: int | None = None) -> float:
   """Return the FLOPs a token of the sums over `length` tokens: see `Mixer.mixing_flops`. k, v: widths of a head."""
   recurrent = 4.0 * heads * k * v
-  if not is_chunked(backend, length):
+  if not is_chunked(kernels, length):
     return recurrent
   pairs = (heads if key_heads is None else key_heads) * k + heads * v  # scores, and what they weigh
   return recurrent + 2.0 * chunks.choose(chunk, length) * pairs
@@ -177,7 +177,7 @@ def whole(
   log_input: Float[Array, 'b t h'] | None = None,
   documents: Documents = ONE_DOCUMENT,
   chunk: int = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> Sums:
   """Return the sums without decay over all of each query's document (bidirectional), always with their normaliser.
@@ -193,7 +193,7 @@ def whole(
 
   def run(documents, q, k, v, log_input):
     return linear_attention(
-      q, k, v, state, log_input=log_input, documents=documents, chunk=chunk, backend=backend, dtype=dtype
+      q, k, v, state, log_input=log_input, documents=documents, chunk=chunk, kernels=kernels, dtype=dtype
     )[0]
 
   flip = lambda tree: jax.tree.map(lambda a: jnp.flip(a, 1), tree)

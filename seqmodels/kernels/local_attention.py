@@ -24,7 +24,7 @@ def local_attention(
   window: int,
   ahead: bool = False,
   relative: Relative | None = None,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   block: int = 0,
 ) -> Float[Array, 'b t h v']:
   """Query i sees the keys at positions lower[i] … upper[i] that are fewer than `window` away from i.
@@ -51,7 +51,7 @@ def local_attention(
     bounds=(lower, upper, position),
     relative=relative,
     offset=window,
-    backend=backend,
+    kernels=kernels,
   )
   return out.reshape(q.shape[0], -1, *out.shape[2:])[:, :t]
 

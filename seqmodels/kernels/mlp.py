@@ -20,7 +20,7 @@ def mlp(
   down_kernel: Float[Array, 'm n'],
   down_bias: Float[Array, ' n'],
   *,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, '*b n']:
   """Return gelu(x W_up + b_up) W_down + b_down in `dtype`, with GELU in its approximation by a tanh.
@@ -28,5 +28,5 @@ def mlp(
   Raises InputError as `dispatch.run`.
   """
   arrays = x.reshape(-1, x.shape[-1]), up_kernel, up_bias, down_kernel, down_bias
-  y = dispatch.run(MLP, backend, tuple(a.astype(dtype) for a in arrays))
+  y = dispatch.run(MLP, kernels, tuple(a.astype(dtype) for a in arrays))
   return y.reshape(*x.shape[:-1], y.shape[-1])

@@ -75,7 +75,7 @@ def rnn(
   *,
   projected: Projected | None = None,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """Return all h and the last h of the simple recurrent network h' = tanh(W x + U h + b) (Elman, 1990).
@@ -83,7 +83,7 @@ def rnn(
   projected: the input's share of every gate (`project`); x is then not read. Meant for single tokens.
   """
   weights = input_kernel, recurrent_kernel, bias
-  y, (h,) = _layer(RNN, backend, x, (h,), weights, projected, documents, dtype)
+  y, (h,) = _layer(RNN, kernels, x, (h,), weights, projected, documents, dtype)
   return y, h
 
 
@@ -97,7 +97,7 @@ def lstm(
   *,
   projected: Projected | None = None,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry, Carry]:
   """Return all h, the last h and the last c of the LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000).
@@ -105,7 +105,7 @@ def lstm(
   The gates are input, forget, cell and output. projected: see `rnn`.
   """
   weights = input_kernel, recurrent_kernel, bias
-  y, (h, c) = _layer(LSTM, backend, x, (h, c), weights, projected, documents, dtype)
+  y, (h, c) = _layer(LSTM, kernels, x, (h, c), weights, projected, documents, dtype)
   return y, h, c
 
 
@@ -119,7 +119,7 @@ def gru(
   *,
   projected: Projected | None = None,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """Return all h and the last h of the GRU (Cho et al., 2014) in the "reset after" form of cuDNN and PyTorch.
@@ -128,13 +128,13 @@ def gru(
   The gates are reset, update and new; h' = (1 - z) n + z h. projected: see `rnn`.
   """
   weights = input_kernel, recurrent_kernel, bias, recurrent_bias
-  y, (h,) = _layer(GRU, backend, x, (h,), weights, projected, documents, dtype)
+  y, (h,) = _layer(GRU, kernels, x, (h,), weights, projected, documents, dtype)
   return y, h
 
 
 def _layer(
   op: Op,
-  backend: str,
+  kernels: str,
   x: jax.Array,
   carry: tuple[jax.Array, ...],
   weights: tuple[jax.Array, ...],
@@ -148,6 +148,6 @@ def _layer(
   x, projected = documents.keep(x), None if projected is None else documents.keep(projected)
   arrays = (x, carry, (*flat, *others), projected, documents)
   # One token has nothing to hoist.
-  if backend in ('auto', 'xla', 'newton', 'quasi_newton') and (projected is not None or x.shape[1] == 1):
-    backend = 'reference'
-  return dispatch.run(op, backend, arrays, dtype=jnp.dtype(dtype))
+  if kernels in ('auto', 'xla', 'newton', 'quasi_newton') and (projected is not None or x.shape[1] == 1):
+    kernels = 'reference'
+  return dispatch.run(op, kernels, arrays, dtype=jnp.dtype(dtype))

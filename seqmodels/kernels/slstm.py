@@ -28,7 +28,7 @@ def slstm(
   recurrent_kernel: Float[Array, 'g k z'],
   *,
   documents: Documents = ONE_DOCUMENT,
-  backend: str = 'auto',
+  kernels: str = 'auto',
   dtype: DTypeLike = jnp.float32,
 ) -> tuple[Outputs, Carry]:
   """Equations 8 to 18 of the paper in the stabilised form, with a sigmoid forget gate. Returns (all h, the last carry).
@@ -40,9 +40,9 @@ def slstm(
   """
   documents = jax.tree.map(lambda flags: flags[:, None], documents.time_major())  # [t 1 b]
   gates = documents.keep(gates)  # numbers of any kind may stand in padding
-  dispatch.check(backend)
-  backend = backend if gates.shape[0] > 1 else 'reference'
-  return dispatch.run(SLSTM, backend, (gates, carry, recurrent_kernel, documents), dtype=jnp.dtype(dtype))
+  dispatch.check(kernels)
+  kernels = kernels if gates.shape[0] > 1 else 'reference'
+  return dispatch.run(SLSTM, kernels, (gates, carry, recurrent_kernel, documents), dtype=jnp.dtype(dtype))
 
 
 def empty_carry(heads: int, batch: int, size: int) -> Carry:

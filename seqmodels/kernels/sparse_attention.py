@@ -40,7 +40,7 @@ def sparse_attention(
   ahead: bool = False,
   relative: Relative | None = None,
   block: int = 0,
-  backend: str = 'auto',
+  kernels: str = 'auto',
 ) -> Float[Array, 'b t h v']:
   """Query i sees the keys of `document` fewer than `window` away, and the columns in `far` that are not among these.
 
@@ -49,11 +49,11 @@ def sparse_attention(
   farthest  the largest distance that a column may have
   ahead     also keys at positions above i
   block     queries at a time; 0: chosen
-  backend   `reference` is one block, every other one the loop
+  kernels   `reference` is one block, every other one the loop
   """
-  dispatch.check(backend)
+  dispatch.check(kernels)
   t = q.shape[1]
-  block = block or (t if backend == 'reference' else 0)
+  block = block or (t if kernels == 'reference' else 0)
   size = min(block or max(SMALLEST_BLOCK, window), t)
   keys = window + size + (window if ahead else 0)
   lower, upper = near(*document, window, ahead)

@@ -37,4 +37,4 @@ class MLP(nnx.Module):
     assert up.bias is not None
     assert down.bias is not None
     weights = up.kernel[...], up.bias[...], down.kernel[...], down.bias[...]
-    return kernel.mlp(x, *weights, backend=self.kernels, dtype=self.dtype)
+    return kernel.mlp(x, *weights, kernels=self.kernels, dtype=self.dtype)

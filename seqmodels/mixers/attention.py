@@ -196,7 +196,7 @@ class Attention(Mixer):
       bounds=segment.bounds(causal=self.causal),
       relative=self.relative,
       offset=segment.first,
-      backend=self.kernels,
+      kernels=self.kernels,
     )
 
   def _after(self, q: jax.Array, k: jax.Array, v: jax.Array, state: State, segment: Segment) -> jax.Array:
@@ -218,7 +218,7 @@ class Attention(Mixer):
         bounds=(*segment.own((lower, upper)), position),
         relative=self.relative,
         offset=slots + segment.first,
-        backend=self.kernels,
+        kernels=self.kernels,
       )
 
     return jax.lax.cond(jnp.all(end == 0), lambda: self._within(q, k, v, segment), with_cache)
@@ -237,7 +237,7 @@ class Attention(Mixer):
         segment.end,
         mask=None if mask is None else mask[:, 0],
         decode=self.decode,
-        backend=self.kernels,
+        kernels=self.kernels,
       )
       return out, {'k': keys, 'v': values, 'end': segment.end}
     state = self._write(state, k, v, segment)

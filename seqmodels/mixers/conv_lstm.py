@@ -128,7 +128,7 @@ class ConvLSTM(Mixer):
       None if scale is None else context.pin(scale[...], 'gate', 'height', 'width', 'unit'),
       projected=projected,
       documents=context.documents,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     return y.reshape(*y.shape[:2], self.width), None if state is None else {'h': h, 'c': c}

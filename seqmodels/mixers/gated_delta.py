@@ -87,7 +87,7 @@ class GatedDeltaDirection(Direction):
     }
 
   def mixing_flops(self, length: int) -> float:
-    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, kernels=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
@@ -107,7 +107,7 @@ class GatedDeltaDirection(Direction):
       state['s'],
       documents=context.documents,
       chunk=self.chunk,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | {'s': s}

@@ -89,8 +89,8 @@ class FeatureAttention(Mixer):
 
   def _sum_flops(self, v: int, length: int) -> float:
     """Return those of sums over values `v` wide. Bidirectional, the sum is one, over all tokens at once."""
-    backend = self.kernels if self.causal else 'reference'
-    return kernel.flops(self.features, v, self.heads, length, chunk=self.chunk, backend=backend)
+    kernels = self.kernels if self.causal else 'reference'
+    return kernel.flops(self.features, v, self.heads, length, chunk=self.chunk, kernels=kernels)
 
   def mix(self, x: Activations, state: State | None, context: Context) -> tuple[Activations, State | None]:
     start = self.init_state(x.shape[0], 0) if state is None else state
@@ -118,7 +118,7 @@ class FeatureAttention(Mixer):
       'log_input': log_input,
       'documents': context.documents,
       'chunk': self.chunk,
-      'backend': self.kernels,
+      'kernels': self.kernels,
       'dtype': self.dtype,
     }
     if not self.causal:

@@ -88,7 +88,7 @@ class LinearRecurrence(Direction):
       (inputs[:, :, 0], inputs[:, :, 1]),
       (state['re'], state['im']),
       documents=context.documents,
-      backend=self.kernels,
+      kernels=self.kernels,
     )
     # Re(C h) = Re C · Re h - Im C · Im h.
     y = batch_major(jnp.stack(h, axis=2), self.output, context, scale=jnp.array([1.0, -1.0])[:, None, None])

@@ -54,7 +54,7 @@ class MinimalRecurrence(Direction):
     self, projected: Float[Array, 't b g e'], state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
     a, b = self.decay_and_input(*(projected[:, :, gate] for gate in range(self.gates)))
-    y, h = diagonal.diagonal(a, b, state['h'], documents=context.documents, backend=self.kernels)
+    y, h = diagonal.diagonal(a, b, state['h'], documents=context.documents, kernels=self.kernels)
     return y.astype(self.dtype).swapaxes(0, 1), {'h': h}
 
 

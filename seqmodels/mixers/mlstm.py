@@ -68,7 +68,7 @@ class MLSTMDirection(Direction):
     return state | {'m': jnp.full_like(state['m'], kernel.NOTHING)}
 
   def mixing_flops(self, length: int) -> float:
-    return kernel.flops(self.head_dim, self.head_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
+    return kernel.flops(self.head_dim, self.head_dim, self.heads, length, chunk=self.chunk, kernels=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     q, k, v, gate = self.query(x), self.key(x), self.value(x), self.gate(x)
@@ -82,7 +82,7 @@ class MLSTMDirection(Direction):
       log_input=gates[:, :, 0],
       documents=context.documents,
       chunk=self.chunk,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     y = y / jnp.maximum(jnp.abs(n), jnp.exp(jnp.minimum(-m, LARGEST_EXPONENT)))[..., None]

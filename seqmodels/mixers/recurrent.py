@@ -79,7 +79,7 @@ class Cell(Direction):
       *weights,
       projected=projected,
       documents=context.documents,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     return y, dict(zip(self.carries, carry, strict=True))

@@ -70,7 +70,7 @@ class RetentionDirection(Direction):
     return {'s': memory} | by_head.position_spec(batch, self.position)
 
   def mixing_flops(self, length: int) -> float:
-    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, backend=self.kernels)
+    return kernel.flops(self.key_dim, self.value_dim, self.heads, length, chunk=self.chunk, kernels=self.kernels)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     b, t, _ = x.shape
@@ -88,7 +88,7 @@ class RetentionDirection(Direction):
       log_decay=jnp.broadcast_to(log_decay[None, None], (b, t, self.heads)),
       documents=context.documents,
       chunk=self.chunk,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     return self.output(jax.nn.silu(gate.astype(jnp.float32)) * self.norm(y)), new | memory

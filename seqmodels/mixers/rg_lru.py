@@ -84,7 +84,7 @@ class GatedRecurrence(Direction):
     branch, gate = projected[:, :, 0], projected[:, :, 1]
     branch, inputs = self.convolution(branch.swapaxes(0, 1), state['inputs'], context)
     a, b = self._decay_and_input(branch.swapaxes(0, 1), context)
-    hs, h = diagonal.diagonal(a, b, state['h'], documents=context.documents, backend=self.kernels)
+    hs, h = diagonal.diagonal(a, b, state['h'], documents=context.documents, kernels=self.kernels)
     y = batch_major(jax.nn.gelu(gate, approximate=True) * hs.astype(self.dtype), self.output, context)
     return y, {'h': h, 'inputs': inputs}
 

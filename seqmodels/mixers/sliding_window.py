@@ -90,7 +90,7 @@ class SlidingWindow(Attention):
       window=window,
       ahead=not self.causal,
       relative=self.relative,
-      backend=self.kernels,
+      kernels=self.kernels,
     )
 
 

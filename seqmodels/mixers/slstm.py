@@ -96,7 +96,7 @@ class ExponentialRecurrence(Direction):
       tuple(state[part].swapaxes(0, 1) for part in PARTS),
       self.recurrent_kernel[...].reshape(self.heads, self.head_dim, -1),
       documents=context.documents,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     new |= {part: a.swapaxes(0, 1) for part, a in zip(PARTS, carry, strict=True)}

@@ -89,7 +89,7 @@ class SSDDirection(Direction):
 
   def mixing_flops(self, length: int) -> float:
     sizes = self.key_dim, self.value_dim, self.heads, length
-    return kernel.flops(*sizes, chunk=self.chunk, backend=self.kernels, key_heads=1)
+    return kernel.flops(*sizes, chunk=self.chunk, kernels=self.kernels, key_heads=1)
 
   def __call__(self, x: Activations, state: State, context: Context) -> tuple[Float[Array, 'b t e'], State]:
     v, gate = self.value(x), self.gate(x)
@@ -108,7 +108,7 @@ class SSDDirection(Direction):
       log_decay=log_decay,
       documents=context.documents,
       chunk=self.chunk,
-      backend=self.kernels,
+      kernels=self.kernels,
       dtype=self.dtype,
     )
     y = (y + self.skip[...][None, None, :, None] * v) * jax.nn.silu(gate.astype(jnp.float32))

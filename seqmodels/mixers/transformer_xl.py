@@ -113,7 +113,7 @@ class TransformerXL(Attention):
       bounds=bounds,
       relative=self.relative,
       offset=source.shape[1] - segment.where.shape[1] + segment.first,
-      backend=self.kernels,
+      kernels=self.kernels,
     )
 
   def _map(self, x: Activations, documents: Documents) -> Float[Array, 'b h t t']:

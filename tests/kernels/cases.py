@@ -38,7 +38,7 @@ B, CHUNK = 4, 8
 class Case:
   """A call of an op.
 
-  run      from arrays and keyword arguments (`backend`, and `dtype` if it has one) to its results
+  run      from arrays and keyword arguments (`kernels`, and `dtype` if it has one) to its results
   arrays   floats by name, which are differentiable; batch_axes: of each of their leaves
   flags    documents, or bounds; batch first
   padded   arrays with an entry for each token, and their axes of batch and time
@@ -54,7 +54,7 @@ class Case:
   has_dtype: bool = True
 
   def call(self, backend: str, arrays: dict[str, Any], flags: dict[str, Any], dtype: Any = jnp.float32) -> Any:
-    return self.run(arrays, flags, backend=backend, **({'dtype': dtype} if self.has_dtype else {}))
+    return self.run(arrays, flags, kernels=backend, **({'dtype': dtype} if self.has_dtype else {}))
 
   def loss(self, backend: str, dtype: Any = jnp.float32) -> Callable[..., Any]:
     """A number that depends on every result, with the results."""
@@ -129,8 +129,8 @@ def attention_case(random: np.random.Generator, length: int, flagged: bool) -> C
   arrays = {'q': normal(random, B, length, heads, k), 'k': normal(random, B, length, groups, k)}
   arrays['v'] = normal(random, B, length, groups, v)
 
-  def run(a: Any, flags: Any, backend: str) -> Any:
-    return attention.attention(a['q'], a['k'], a['v'], causal=not flags, backend=backend, **flags)
+  def run(a: Any, flags: Any, kernels: str) -> Any:
+    return attention.attention(a['q'], a['k'], a['v'], causal=not flags, kernels=kernels, **flags)
 
   flags = draw_bounds(random, length, length) if flagged else {}
   return Case(run, arrays, dict.fromkeys(arrays, 0), flags, {}, ((0, 1),), has_dtype=False)
@@ -144,10 +144,10 @@ def decode_case(random: np.random.Generator, length: int, flagged: bool) -> Case
   arrays |= {name: normal(random, B, groups, width) for name in ('k', 'v')}
   end = np.asarray([1, length // 2 + 1, length, 3 * length + 1], np.int32)
 
-  def run(a: Any, flags: Any, backend: str) -> Any:
+  def run(a: Any, flags: Any, kernels: str) -> Any:
     caches = cache.Cache(a['k_blocks']), cache.Cache(a['v_blocks'])
     return cache.decode_attention(
-      a['q'], (a['k'], a['v']), *caches, flags['end'], mask=flags.get('mask'), backend=backend
+      a['q'], (a['k'], a['v']), *caches, flags['end'], mask=flags.get('mask'), kernels=kernels
     )
 
   flags = {'end': end} | ({'mask': np.asarray([True, False, True, True])} if flagged else {})
@@ -194,7 +194,7 @@ def diagonal_case(random: np.random.Generator, length: int, flagged: bool) -> Ca
   e = 21
   arrays = {'a': (1 / (1 + np.exp(-normal(random, length, B, e)))).astype(np.float32)}
   arrays |= {'b': normal(random, length, B, e), 'h': normal(random, B, e)}
-  run = lambda a, flags, backend: diagonal.diagonal(a['a'], a['b'], a['h'], backend=backend, **flags)
+  run = lambda a, flags, kernels: diagonal.diagonal(a['a'], a['b'], a['h'], kernels=kernels, **flags)
   padded = {'a': (1, 0), 'b': (1, 0)}
   axes = {'a': 1, 'b': 1, 'h': 0}
   return Case(run, arrays, axes, draw_flags(random, length, flagged), padded, ((1, 0), None), has_dtype=False)
@@ -206,9 +206,9 @@ def rotating_case(random: np.random.Generator, length: int, flagged: bool) -> Ca
   arrays |= {name: normal(random, length, B, e) for name in ('b_re', 'b_im')}
   arrays |= {name: normal(random, B, e) for name in ('h_re', 'h_im')}
 
-  def run(a: Any, flags: Any, backend: str) -> Any:
+  def run(a: Any, flags: Any, kernels: str) -> Any:
     pairs = ((a[f'{name}_re'], a[f'{name}_im']) for name in 'abh')
-    return diagonal.rotating(*pairs, backend=backend, **flags)
+    return diagonal.rotating(*pairs, kernels=kernels, **flags)
 
   axes = {'a_re': None, 'a_im': None, 'b_re': 1, 'b_im': 1, 'h_re': 0, 'h_im': 0}
   padded = {'b_re': (1, 0), 'b_im': (1, 0)}
@@ -238,8 +238,8 @@ def convolution_case(random: np.random.Generator, length: int, flagged: bool) ->
     'history': normal(random, B, taps - 1, d),
   }
 
-  def run(a: Any, flags: Any, backend: str) -> Any:
-    del backend  # it has one form
+  def run(a: Any, flags: Any, kernels: str) -> Any:
+    del kernels  # it has one form
     return convolution.causal_depthwise(a['x'], a['taps'], a['history'], **flags)
 
   axes = {'x': 0, 'taps': None, 'history': 0}

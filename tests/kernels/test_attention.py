@@ -56,7 +56,7 @@ def draw(t=T, s=T, seed=0):
 def run(form, causal, q, k, v, bounds):
   if form == 'blocks':
     return xla.blockwise(q, k, v, causal=causal, bounds=bounds, block=4, in_groups=True)
-  return attention.attention(q, k, v, causal=causal, bounds=bounds, backend=form)
+  return attention.attention(q, k, v, causal=causal, bounds=bounds, kernels=form)
 
 
 @pytest.mark.parametrize('form', FORMS)
@@ -122,7 +122,7 @@ def test_a_query_that_sees_nothing(form):
 
 def temporaries(form, t):
   shapes = [jax.ShapeDtypeStruct((1, t, 1, 8), jnp.float32)] * 3
-  loss = lambda q, k, v: attention.attention(q, k, v, backend=form).sum()
+  loss = lambda q, k, v: attention.attention(q, k, v, kernels=form).sum()
   return jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
 
 
@@ -184,10 +184,10 @@ def test_the_form_in_cpp_says_why_it_cannot_be_had(monkeypatch):
   q, k, v, _ = draw()
   if library.load():
     with pytest.raises(InputError, match=r'kernels=cpu cannot compute attention: .* not bfloat16'):
-      attention.attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), backend='cpu')
+      attention.attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), kernels='cpu')
   monkeypatch.setattr(library, 'load', lambda: False)
   with pytest.raises(InputError, match=r'kernels=cpu cannot compute attention: .* not built; run'):
-    attention.attention(q, k, v, backend='cpu')
+    attention.attention(q, k, v, kernels='cpu')
 
 
 def test_memory_is_linear_in_blocks_and_quadratic_in_the_reference():
@@ -206,9 +206,9 @@ def test_memory_is_linear_in_cpp():
 def test_cudnn_is_refused_where_it_is_not_or_does_not_suit():
   half = lambda width: [jnp.zeros((B, T, H, width), jnp.bfloat16)] * 3
   with pytest.raises(InputError, match=r'kernels=cudnn (is for cuda; the program|cannot compute attention: this host)'):
-    attention.attention(*half(8), backend='cudnn')
+    attention.attention(*half(8), kernels='cudnn')
   with pytest.raises(InputError, match='kernels=cudnn cannot compute attention: head_dim=6 must be'):
-    attention.attention(*half(6), backend='cudnn')
+    attention.attention(*half(6), kernels='cudnn')
   assert attention.attention(*half(8)).dtype == jnp.bfloat16
 
 
@@ -216,4 +216,4 @@ def test_refuses_an_unknown_backend():
   q, k, v, _ = draw()
   for relative in (None, Relative()):
     with pytest.raises(InputError, match=r"kernels='refrence'.*nearest: reference"):
-      attention.attention(q, k, v, relative=relative, backend='refrence')
+      attention.attention(q, k, v, relative=relative, kernels='refrence')

@@ -44,12 +44,12 @@ def adjoint(a, h, hs, d_hs, d_last, documents):
 
 @functools.partial(jax.jit, static_argnums=0)
 def run(backend, a, b, h, documents):
-  return diagonal(a, b, h, documents=documents, backend=backend)
+  return diagonal(a, b, h, documents=documents, kernels=backend)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def run_rotating(backend, a, b, h, documents):
-  return rotating(a, b, h, documents=documents, backend=backend)
+  return rotating(a, b, h, documents=documents, kernels=backend)
 
 
 def draw(length, seed=0):
@@ -87,7 +87,7 @@ def test_the_form_in_cpp_in_slices_of_channels(channels):
   arrays = jax.nn.sigmoid(normal(*shape)), normal(*shape), normal(*shape[1:])
   results = []
   for form in ('reference', 'cpu'):
-    outputs, pullback = jax.vjp(lambda *x, form=form: diagonal(*x, backend=form), *arrays)
+    outputs, pullback = jax.vjp(lambda *x, form=form: diagonal(*x, kernels=form), *arrays)
     results.append((outputs, pullback(outputs)))
   close(*results)
 
@@ -95,7 +95,7 @@ def test_the_form_in_cpp_in_slices_of_channels(channels):
 def test_the_form_in_cpp_refuses_complex_numbers():
   a = jnp.zeros((2, 1, 1), jnp.complex64)
   with pytest.raises(InputError, match='float32'):
-    diagonal(a, a, a[0], backend='cpu')
+    diagonal(a, a, a[0], kernels='cpu')
 
 
 @pytest.mark.parametrize('backend', ['reference', 'xla', 'associative'])
@@ -120,7 +120,7 @@ def test_memory_is_linear_in_time():
 
   def temporaries(length, backend):
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((length, 2, 64), (length, 2, 64), (2, 64))]
-    loss = lambda a, b, h: (diagonal(a, b, h, backend=backend)[0] ** 2).sum()
+    loss = lambda a, b, h: (diagonal(a, b, h, kernels=backend)[0] ** 2).sum()
     compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*arrays).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -130,4 +130,4 @@ def test_memory_is_linear_in_time():
 def test_refuses_an_unknown_backend():
   a = jnp.zeros((2, 1, 1))
   with pytest.raises(InputError, match=r"kernels='refernce'.*reference"):
-    diagonal(a, a, a[0], backend='refernce')
+    diagonal(a, a, a[0], kernels='refernce')

@@ -69,7 +69,7 @@ def loop(form, a, flagged=True):
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def run(form, backend, flagged, a):
   """(y, n, s, last n), n being zero where the form has none; sums that are stabilised are scaled back."""
-  options = {'documents': a['documents'] if flagged else ONE_DOCUMENT, 'chunk': 4, 'backend': backend}
+  options = {'documents': a['documents'] if flagged else ONE_DOCUMENT, 'chunk': 4, 'kernels': backend}
   q, k, v = (a[name] for name in 'qkv')
   if form == 'vector':
     return gated_linear_attention.gated_linear_attention(q, k, v, a['log_decays'], a['s'], **options)
@@ -116,7 +116,7 @@ def test_the_form_in_cpp_gradients(heads, k, v, length, chunk, normalised):
   documents, results = Documents(jnp.asarray(random.random((B, length)) < 0.1)), []
   weights = None
   for form in ('reference', 'cpu'):
-    options = {'documents': documents, 'chunk': chunk, 'backend': form}
+    options = {'documents': documents, 'chunk': chunk, 'kernels': form}
     run = jax.jit(lambda *a, options=options: linear_attention.linear_attention(*a, **options))
     outputs, pullback = jax.vjp(run, *arrays, state)
     weights = weights or jax.tree.map(lambda a: normal(*a.shape), outputs)
@@ -127,7 +127,7 @@ def test_the_form_in_cpp_gradients(heads, k, v, length, chunk, normalised):
 
 @BUILT
 def test_decayed_sums_have_no_form_in_cpp():
-  """XLA computes them, bit for bit, as with `backend='xla'`."""
+  """XLA computes them, bit for bit, as with `kernels='xla'`."""
   for form in ('decay', 'stabilised', 'vector', 'delta'):
     jax.tree.map(np.testing.assert_array_equal, run(form, 'cpu', True, draw()), run(form, 'xla', True, draw()))
 
@@ -218,6 +218,6 @@ def test_refuses_bad_options():
   a = draw(2)
   arguments = [a[name] for name in ('q', 'k', 'v')]
   with pytest.raises(InputError, match=r"kernels='xal'.*xla"):
-    linear_attention.linear_attention(*arguments, {'s': a['s']}, backend='xal')
+    linear_attention.linear_attention(*arguments, {'s': a['s']}, kernels='xal')
   with pytest.raises(InputError, match=r'chunk=12 must be 0.*power of two'):
     linear_attention.linear_attention(*arguments, {'s': a['s']}, chunk=12)

@@ -43,7 +43,7 @@ def layer(cell, backend, x, carry, weights, documents=ONE_DOCUMENT, dtype='float
   """(outputs, *last carry)."""
   by_gate = [a.reshape(*a.shape[:-1], GATES[cell], -1) for a in weights[:3]]
   return getattr(recurrent, cell)(
-    x, *carry, *by_gate, *weights[3:], documents=documents, backend=backend, dtype=jnp.dtype(dtype)
+    x, *carry, *by_gate, *weights[3:], documents=documents, kernels=backend, dtype=jnp.dtype(dtype)
   )
 
 
@@ -250,7 +250,7 @@ def test_whole_jacobians_are_for_small_layers(cell):
     gates = GATES[cell]
     shapes = (D, gates, width), (width, gates, width), (gates, width), *([(width,)] if cell == 'gru' else [])
     weights = (jax.ShapeDtypeStruct(shape, 'float32') for shape in shapes)
-    return jax.eval_shape(functools.partial(getattr(recurrent, cell), backend=backend), x, *carry, *weights)
+    return jax.eval_shape(functools.partial(getattr(recurrent, cell), kernels=backend), x, *carry, *weights)
 
   with pytest.raises(InputError, match=f'kernels=newton cannot compute {cell}: width=65 .* quasi_newton'):
     shaped(1, 8, 65, 'newton')

@@ -94,7 +94,7 @@ def by_gate(name, weights):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def run(name, backend, x, carry, weights, documents=ONE_DOCUMENT):
-  y, *carry = CELLS[name][0](x, *carry, *by_gate(name, weights), documents=documents, backend=backend)
+  y, *carry = CELLS[name][0](x, *carry, *by_gate(name, weights), documents=documents, kernels=backend)
   return y, tuple(carry)
 
 
@@ -147,7 +147,7 @@ def test_gradients_in_bfloat16_are_those_of_float32_but_for_its_rounding(name):
   weights = [draw(2, D, gates * E), draw(3, E, gates * E), draw(4, gates * E), *([draw(5, E)] if name == 'gru' else [])]
 
   def loss(x, weights, dtype):
-    y = kernel(jnp.square(x.astype(dtype)), *carry, *by_gate(name, weights), backend='xla', dtype=dtype)[0]
+    y = kernel(jnp.square(x.astype(dtype)), *carry, *by_gate(name, weights), kernels='xla', dtype=dtype)[0]
     return jnp.square(y.astype(jnp.float32)).mean()
 
   x = draw(0, batch, T, D)
@@ -196,7 +196,7 @@ def test_outputs_have_the_dtype_of_the_computation(name, length, backend):
   """Whatever the dtype of the inputs."""
   x, carry, weights, _ = draw(name, length)
   for inputs in (x, x.astype(jnp.bfloat16)):
-    layer = functools.partial(CELLS[name][0], dtype=jnp.bfloat16, backend=backend)
+    layer = functools.partial(CELLS[name][0], dtype=jnp.bfloat16, kernels=backend)
     y, *carries = jax.eval_shape(layer, inputs, *carry, *by_gate(name, weights))
     assert y.dtype == jnp.bfloat16
     assert all(a.dtype == jnp.float32 for a in carries)
@@ -208,17 +208,17 @@ def test_refuses_what_it_does_not_have():
   with pytest.raises(
     InputError, match=r"kernels='xlaa'.*allowed: associative, auto, cpu, cudnn, newton, quasi_newton, reference, xla"
   ):
-    layer(backend='xlaa')
+    layer(kernels='xlaa')
   if library.load():
     with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* float32, not bfloat16'):
-      layer(backend='cpu', dtype=jnp.bfloat16)
+      layer(kernels='cpu', dtype=jnp.bfloat16)
 
 
 def test_refuses_kernels_that_are_not_built(monkeypatch):
   x, carry, weights, _ = draw('rnn')
   monkeypatch.setattr(library, 'load', lambda: False)
   with pytest.raises(InputError, match=r'kernels=cpu cannot compute rnn: .* not built; run `python'):
-    recurrent.rnn(x, *carry, *by_gate('rnn', weights), backend='cpu')
+    recurrent.rnn(x, *carry, *by_gate('rnn', weights), kernels='cpu')
 
 
 def test_the_vendors_packed_weights_mean_the_same_lstm():
@@ -235,7 +235,7 @@ def test_the_vendors_lstm_is_ours_with_its_gradients():
   x, carry, weights, _ = draw('lstm')
 
   def total(x, carry, weights, backend):
-    y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), backend=backend)
+    y, h, c = recurrent.lstm(x, *carry, *by_gate('lstm', weights), kernels=backend)
     return jnp.sum(jnp.sin(y)) + jnp.sum(jnp.cos(h)) + jnp.sum(jnp.sin(2 * c))
 
   gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)), static_argnums=3)
@@ -246,11 +246,11 @@ def test_the_vendors_lstm_is_ours_with_its_gradients():
 @pytest.mark.skipif(jax.default_backend() == 'gpu', reason='it is refused where there is no GPU')
 def test_the_vendors_lstm_is_refused_elsewhere():
   x, carry, weights, documents = draw('lstm')
-  layer = functools.partial(recurrent.lstm, x, *carry, *by_gate('lstm', weights), backend='cudnn')
+  layer = functools.partial(recurrent.lstm, x, *carry, *by_gate('lstm', weights), kernels='cudnn')
   with pytest.raises(InputError, match=r'kernels=cudnn (cannot compute lstm: this host|is for cuda; the program)'):
     jax.jit(layer)()
   with pytest.raises(InputError, match=r'kernels=cudnn cannot compute lstm: .* not bfloat16'):
     layer(dtype=jnp.bfloat16)
   # With resets cuDNN has no LSTM, and XLA computes it.
   layer = functools.partial(layer, documents=documents.without_padding())
-  jax.tree.map(np.testing.assert_array_equal, layer(), layer(backend='xla'))
+  jax.tree.map(np.testing.assert_array_equal, layer(), layer(kernels='xla'))

@@ -27,10 +27,10 @@ def normal(*shape):
 def test_of_one_place_it_is_the_lstm(backend):
   x, h, c = normal(2, 5, 6), normal(2, 3), normal(2, 3)[::-1]
   w, u, bias = normal(6, 4, 3), normal(3, 4, 3), normal(4, 3)
-  y, *end = recurrent.lstm(x, h, c, w, u, bias, backend='reference')
+  y, *end = recurrent.lstm(x, h, c, w, u, bias, kernels='reference')
   image = lambda a: a[..., None, None, :]
   kernels = (a[:, None, None] for a in (w, u))
-  found, last = conv_lstm.conv_lstm(image(x), (image(h), image(c)), *kernels, bias, backend=backend)
+  found, last = conv_lstm.conv_lstm(image(x), (image(h), image(c)), *kernels, bias, kernels=backend)
   np.testing.assert_allclose(found, image(y), atol=1e-6)
   for a, b in zip(last, end, strict=True):
     np.testing.assert_allclose(a, image(b), atol=1e-6)

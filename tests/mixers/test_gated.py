@@ -51,7 +51,7 @@ def test_slstm_with_gates_far_out(backend):
   gates[:, 0, 0, 0] = -500, 500, 0, -500, 300, -500
   gates[:, 0, 0, 1] = 500, -500, 500, 500, 500, -500
   gates[:, 0, 0, 2] = 1, -2, 3, 4, 5, -1
-  run = lambda gates: kernel.slstm(gates, kernel.empty_carry(1, 1, 1), jnp.zeros((1, 1, 4)), backend=backend)
+  run = lambda gates: kernel.slstm(gates, kernel.empty_carry(1, 1, 1), jnp.zeros((1, 1, 4)), kernels=backend)
   (hs, carry), pullback = jax.jit(lambda gates: jax.vjp(run, gates))(gates)
   # The second forgets the first and outweighs what follows. The last forgets by e^-500 as it takes by e^-500, but
   # what it forgets had outweighed it by e^500.
