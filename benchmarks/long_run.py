@@ -34,7 +34,8 @@ from benchmarks.overhead import ROOT, checked, load
 from seqmodels.errors import InputError
 from training import goodput, runtime
 
-CONFIG = 'configs/language.py:transformer,params=1e7,batch_size=4,length=64'
+# 10M parameters, and the batch of nanoGPT's setting for CPUs.
+CONFIG = 'configs/language.py:transformer,params=1e7,batch_size=12,length=64'
 LONG = 'configs/language.py:gru,width=16,depth=1,batch_size=4,length=16'
 EVERY, LOGGED = 50, 10  # steps of a round, and between two logged ones
 STEPS, EVALUATED = 5000, 250

@@ -22,7 +22,7 @@ class MLP(nnx.Module):
     scale: float = 1.0,
     kernels: str = 'auto',
   ) -> None:
-    """scale: of the second layer's initial weights. kernels: the backend."""
+    """scale: of the second layer's initial weights. kernels: as in `seqmodels.kernels`."""
     self.up = Dense({'embed': width}, {'mlp': hidden}, rngs=rngs, init=normal(), bias=True, dtype=dtype)
     self.down = Dense({'mlp': hidden}, {'embed': width}, rngs=rngs, init=normal(scale), bias=True, dtype=dtype)
     self.dtype, self.kernels = jnp.dtype(dtype), kernels

@@ -42,7 +42,7 @@ class Attention(Mixer):
     kv_heads  key/value heads, which divide the heads; 0: as many as heads; 1: multi-query (Shazeer 2019)
     position  `rotary` rotates queries and keys (Su et al. 2021); `relative`, `t5`, `alibi` and `transformer_xl` add to
               the scores by distance (`distances.py`); every other encoding is added to the model's input
-    decode    one token reads the filled `prefix` of the cache, rounded up to a power of two (backend cpu: not rounded),
+    decode    one token reads the filled `prefix` of the cache, rounded up to a power of two (kernels=cpu: not rounded),
               or the `full` cache
     """
 
