@@ -15,8 +15,9 @@ TITLE = 'All verdicts: how far the deciding number lies from its threshold'
 CAPTION = (
   'Factor between the number that decided and the threshold of support, on a logarithmic scale: right of the line it '
   'lies on the side that supports the statement, left of it on the other. Bars: 95 % intervals; small ticks: the other '
-  'regimes of the claim. Arrows: beyond 16 ×, or not above zero. A claim without a mark has no single threshold above '
-  'zero, or no number here.'
+  'regimes of the claim. Arrows: beyond 16 ×, or not above zero. Hollow, "here": the number of this device for a '
+  'statement about another, which has no verdict. A claim without a mark has no single threshold above zero, or no '
+  'number here.'
 )
 WIDEST = 4.0  # doublings that the scale shows on each side
 # Shape and colour of a status, with a contrast of 3 to white and to the dark page.
@@ -77,8 +78,10 @@ def row(axes: Any, verdict: Verdict, y: float) -> None:
     ends = [clip(end) for x in decided.interval[1:] if (end := signed(decided, x)) is not None]
     axes.plot(ends, [y] * len(ends), color=colour, linewidth=1.6)
     beyond = abs(at) > WIDEST
-    axes.plot([clip(at)], [y], ('>' if at > 0 else '<') if beyond else marker, color=colour, markersize=5.5)
-  words = ': '.join(filter(None, (status, markdown.number(verdict))))
+    shape = ('>' if at > 0 else '<') if beyond else marker
+    inside = 'none' if verdict.here else colour
+    axes.plot([clip(at)], [y], shape, color=colour, markerfacecolor=inside, markersize=5.5)
+  words = ': '.join(filter(None, ('here' if verdict.here else '', status, markdown.number(verdict))))
   axes.text(1.01, y, textwrap.shorten(words, 46, placeholder=' …'), transform=axes.get_yaxis_transform(),
             va='center', fontsize=8)  # fmt: skip
 

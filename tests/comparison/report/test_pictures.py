@@ -1,5 +1,6 @@
 """The pictures of verdicts: one scale for all claims, the threshold, and colours that can be seen on both pages."""
 
+import dataclasses
 import math
 import re
 
@@ -86,6 +87,17 @@ def test_a_number_of_zero_is_an_arrow_on_the_side_of_its_verdict():
   verdict = combine([above('mean', zero, 0.05)], '')
   assert verdict.status == 'contradicted'
   assert row_of(verdict) == ([-forest.WIDEST, -forest.WIDEST], -forest.WIDEST, '<')
+
+
+def test_a_number_for_another_device_is_hollow_and_says_so():
+  own = combine([above('ratio', Interval(0.5, 0.4, 0.6), 1.0)], '')
+  foreign = dataclasses.replace(own, status='not measured here', here=own.status, elsewhere='on a GPU')
+  found = []
+  for verdict in (own, foreign):
+    axes = Figure().subplots()
+    forest.row(axes, verdict, 0.0)
+    found.append((axes.lines[-1].get_markerfacecolor() == 'none', axes.texts[-1].get_text().partition(':')[0]))
+  assert found == [(False, 'contradicted'), (True, 'here')]
 
 
 def test_a_verdict_keeps_its_regimes():

@@ -86,7 +86,8 @@ def test_the_forest_has_every_claim_with_its_verdict_in_words(written):
     for section in sections:
       assert re.search(rf'>{section.claim.number}\. ', text)
   for section in page.sections:
-    assert (section.verdict.here or section.verdict.status) in text
+    verdict = section.verdict
+    assert (f'here: {verdict.here}' if verdict.here else f'>{verdict.status}') in text
   assert set(forest.LOOKS) == set(STATUSES)
   shapes = [marker for marker, _ in forest.LOOKS.values()]
   assert len(shapes) == len(set(shapes))  # a status is told by its shape, not by its colour alone
