@@ -22,6 +22,7 @@ class Batching(Experiment):
   """Batches of one length through every rung of the ladder, all sizes of batches interleaved in one cell."""
 
   name = 'batching'
+  version = 2
   takes_architectures = True
 
   def cells(self, scale: Scale) -> list[Cell]:

@@ -27,6 +27,7 @@ class Serving(Experiment):
   """
 
   name = 'serving'
+  version = 2
 
   def cells(self, scale: Scale) -> list[Cell]:
     grids: dict[str, list[tuple[float, int, float, str, float]]] = {
