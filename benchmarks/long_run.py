@@ -226,15 +226,15 @@ def table(rows: Sequence[Row]) -> str:
   resident = [row for row in rows if row['metric'] == 'resident_bytes']
   fifths = ', '.join(f'{row["value"] / 2**20:,.0f}' for row in resident)
   steps = f'{resident[0]["steps"]:,} steps, {resident[0]["saves"]} saves and {resident[0]["evaluations"]} evaluations'
-  configs = {row['metric']: row['work'] for row in rows}
-  costs = (
-    f'Costs: `{configs["saved"]}`. ' if 'saved' in configs else 'Costs: other processes were at work all the time. '
-  )
+  costs, rounds = 'Costs: other processes were at work all the time. ', ''
+  if saved := found.get('saved'):
+    rounds = f' --rounds={saved["rounds"]}'
+    costs = f'Costs: `{saved["work"]}`, {saved["rounds"]} rounds, of which {saved["rejected"]} were left out. '
   return (
-    f'# A long run on {first["device_kind"]}\n\n{costs}Memory: `{configs["growth"]}`, {steps}; '
+    f'# A long run on {first["device_kind"]}\n\n{costs}Memory: `{found["growth"]["work"]}`, {steps}; '
     f'resident MiB by fifths of the steps: {fifths}.\n\n'
     f'{markdown.grid(("", "measured", "at most", ""), body)}\n\n{versions}.\n\n'
-    '```\npython -m benchmarks.long_run --out=results/<device>/long_run\n```\n'
+    f'```\npython -m benchmarks.long_run{rounds} --out=results/<device>/long_run\n```\n'
   )
 
 

@@ -35,6 +35,8 @@ def test_costs_and_memory_are_measured_and_told(quick, tmp_path, capsys):
   assert 0 <= found['data_wait', None]['value'] < 1
   assert all(2**26 < found['resident_bytes', fifth]['value'] < 2**33 for fifth in range(1, 6))
   assert '1,500 steps, 3 saves and 3 evaluations' in table
+  assert f'Costs: `{TINY}`, 5 rounds, of which 0 were left out.' in table
+  assert 'benchmarks.long_run --rounds=5 --out=' in table
   assert table.count('| missed |') + table.count('| met |') == len(long_run.LIMITS)
 
 
