@@ -116,9 +116,6 @@ class PositionEncodings(OfTwoTasks):
     found = super().common(scale)
     return found if scale == 'smoke' else found | {'seeds': list(range(7))}
 
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'position': cell['position']}
-
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     found = dict(super().scores(model, trial, task, cell))
     if isinstance(task, Recall) and cell['position'] != 'learned':  # whose table ends at the length of training

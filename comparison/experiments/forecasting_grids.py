@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from comparison.experiments.base import Cell, Scale
-from comparison.experiments.grid import Grid, Score
+from comparison.experiments.grid import Score
+from comparison.experiments.sides import OfSides
 from comparison.experiments.trained import Trial
-from comparison.experiments.training_grids import GATED, common
+from comparison.experiments.training_grids import common
 from seqmodels.models import Model
 from tasks.base import Task
 from tasks.forecasting import Forecasting
@@ -46,15 +47,12 @@ class Sampled(Forecasting):
     return {f'{name} of {LESS} steps': values for name, values in found.items()}
 
 
-class Forecasts(Grid):
+class Forecasts(OfSides):
   """Forecasts of each variable of a series by itself, windows normalised by their own mean and deviation."""
 
   at_laptop = False
   loss_unit = ''  # squared errors of scaled values
   baselines_beside = 'transformer'
-
-  def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED if scale == 'smoke' else (*GATED, {'architecture': 'lstm', 'block': 'residual'})
 
   def task(self, cell: Cell) -> Task:
     return Sampled(
@@ -71,6 +69,7 @@ class LongSeries(Forecasts):
   """An electricity transformer's load, read over longer and longer windows, with few training windows and with more."""
 
   name = 'long_series'
+  version = 2
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
@@ -99,6 +98,7 @@ class TenThousandSteps(Forecasts):
   """The load every 15 minutes, read over ten thousand steps and over ten days, in the same patches on both sides."""
 
   name = 'ten_thousand_steps'
+  version = 2
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     patch = self.common(scale)['patch']

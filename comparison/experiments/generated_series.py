@@ -97,10 +97,8 @@ class GrowingSeries(Forecasts):
   """
 
   name = 'growing_series'
-
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    """Return several heads for attention: to find where a stretch returns, and to read it, are different things."""
-    return {'heads': 4} if cell['architecture'] == 'transformer' else {}
+  version = 2
+  forms = 4
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':

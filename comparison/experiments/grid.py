@@ -26,6 +26,7 @@ LAST = 0.05  # share of the updates whose mean loss is the training loss
 UNITS = {
   'accuracy': 'share', 'bits': 'bits', 'bleu': 'BLEU', 'label_error_rate': 'errors a label', 'wer': 'errors a word',
 }  # fmt: skip
+FIELDS = ('dropout', 'heads', 'position')  # of ModelConfig, where a cell has them
 BINS = 16  # means of equal parts of the updates, which a row keeps of the losses of training
 
 
@@ -61,9 +62,8 @@ class Trials(Experiment):
     return variant.build(task.spec, params=cell['size'], depth=cell['depth'])
 
   def fields(self, cell: Cell) -> Mapping[str, Any]:
-    """Return fields of ModelConfig that the point sets."""
-    del cell
-    return {}
+    """Return fields of ModelConfig that the cell sets; by default those of FIELDS."""
+    return {name: cell[name] for name in FIELDS if name in cell}
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     """Return metric → value, unit and further columns of a trained model; by default what the task says of its test."""
@@ -181,8 +181,11 @@ class Grid(Trials):
   def cells(self, scale: Scale) -> list[Cell]:
     if scale == 'laptop' and not self.at_laptop:
       return []
-    common = self.common(scale)
-    pairs = itertools.product(self.variants(scale), self.points(scale))
+    return self.pairs(scale, self.variants(scale))
+
+  def pairs(self, scale: Scale, variants: Iterable[Cell]) -> list[Cell]:
+    """Return the cells of these variants at every point."""
+    common, pairs = self.common(scale), itertools.product(variants, self.points(scale))
     return [{'block': '', **common, **variant, **point} for variant, point in pairs]
 
 

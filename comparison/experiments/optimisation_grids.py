@@ -68,9 +68,6 @@ class RandomSettings(OfLanguage):
     chosen = {name: cell[name] for name in ('clip', 'optimizer')}
     return replace(super().settings(cell), warmup_steps=round(cell['warmup'] * cell['steps']), **chosen)
 
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'dropout': cell['dropout']}
-
 
 def settings_of(number: int, architecture: str, scale: Scale = 'overnight') -> Cell:
   """Return the settings of a draw: multiples do not depend on the architecture, nor on other draws."""

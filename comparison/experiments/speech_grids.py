@@ -1,12 +1,12 @@
 """Grids of speech: recognising unknown speakers, predicting samples, and what encodes letters and decodes frames."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from comparison.experiments.base import Cell, Scale
-from comparison.experiments.grid import Grid, Score
+from comparison.experiments.grid import Score
+from comparison.experiments.sides import OfSides
 from comparison.experiments.trained import Trial, in_parts
-from comparison.experiments.training_grids import GATED, common
+from comparison.experiments.training_grids import common
 from seqmodels.models import Model
 from tasks.base import Task
 from tasks.datasets.speech import speakers
@@ -18,18 +18,16 @@ from training.free_running import free_running
 from training.settings import EvalSettings
 
 
-class OfSpeech(Grid):
+class OfSpeech(OfSides):
   """Recordings of spoken digits; telephone dial tones in a smoke run."""
 
   takes_architectures = False  # both ways, or with a source
   at_laptop = False
   baselines_beside = 'transformer'
 
-  def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED[:2] if scale == 'smoke' else GATED
-
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'dropout': cell['dropout']}
+  def beside(self, scale: Scale) -> Sequence[Cell]:
+    del scale
+    return []
 
 
 class Recognition(OfSpeech):
@@ -39,6 +37,7 @@ class Recognition(OfSpeech):
   """
 
   name = 'recognition'
+  version = 2
   baseline_metrics = ('wer',)
 
   def points(self, scale: Scale) -> Sequence[Cell]:
@@ -74,11 +73,13 @@ class SampleModels(OfSpeech):
   """The bits a sample that a model of µ-law samples needs, given the digit and the speaker."""
 
   name = 'sample_models'
+  version = 2
   takes_architectures = True
   baseline_metrics = ('bits',)
 
-  def variants(self, scale: Scale) -> Sequence[Cell]:
-    return GATED[:2] if scale == 'smoke' else (*GATED, {'architecture': 'sliding_window'})
+  def beside(self, scale: Scale) -> Sequence[Cell]:
+    del scale
+    return [{'architecture': 'sliding_window'}]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale

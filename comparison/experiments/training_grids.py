@@ -1,8 +1,7 @@
 """Grids of trained models: clipping, learning rates, amounts of data, and whether an RNN needs positions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import EarlyStopped, Grid
@@ -115,9 +114,6 @@ class SampleEfficiency(EarlyStopped, OfLanguage):
   def task(self, cell: Cell) -> Task:
     return Language(length=cell['length'], train_examples=cell['examples'])
 
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'dropout': cell['dropout']}
-
 
 class PositionsOfRecurrence(Grid):
   """Which of two symbols came first, with position encodings added to the input and without."""
@@ -141,6 +137,3 @@ class PositionsOfRecurrence(Grid):
 
   def task(self, cell: Cell) -> Task:
     return TemporalOrder(length=cell['length'])
-
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'position': cell['position']}

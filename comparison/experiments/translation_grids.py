@@ -1,7 +1,6 @@
 """Translating captions: attention alone, and RNNs with attention to the source and without, scored by sacreBLEU."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -58,9 +57,6 @@ class Translations(Grid):
       corpus_name=cell['dataset'], vocabulary=cell['vocabulary'], length=cell['tokens'], lowercase=True,
       buckets=cell['buckets'],
     )  # fmt: skip
-
-  def fields(self, cell: Cell) -> Mapping[str, Any]:
-    return {'dropout': cell['dropout']}
 
   def scores(self, model: Model, trial: Trial, task: Task, cell: Cell) -> Mapping[str, Score]:
     """Return the teacher-forced scores and BLEU, whose `resampled` holds its values on resamples of the sentences."""

@@ -11,7 +11,7 @@ from comparison.claims.base import Claim, Judge, Rule, Verdict, levels, where
 from comparison.claims.points import above, combine, not_measured
 from comparison.records import Row
 
-COUNTED = '2026-11-29 21:37'
+COUNTED, SEARCHED = '2026-11-29 21:37', '2026-11-30 14:08'
 NOISE = 'Intervals of seeds and, by the jackknife over 20 parts of them in their order, of the test examples'
 
 
@@ -22,23 +22,32 @@ def of_seeds_alone(judge: Judge) -> Judge:
 
 def counting_noise(claim: Claim) -> Claim:
   """Return a claim with a further rule, which is the same and counts the noise of the test examples."""
-  before = Rule(
-    len(claim.rules),
-    claim.since,
-    claim.supported_if,
-    claim.contradicted_if,
-    of_seeds_alone(claim.judge),
-    protocol=claim.protocol,
-  )
-  revised = (
-    f'version {before.version + 1} counts the noise of the test examples, where rows hold scores on parts of them'
-  )
+  revised = 'counts the noise of the test examples, where rows hold scores on parts of them'
+  return _with_rule(claim, of_seeds_alone(claim.judge), COUNTED, f'{NOISE}.', revised)
+
+
+FORMS = {
+  2: 'LSTM and GRU; Transformers of few layers with rotary positions, and of twice as many with more heads and ALiBi',
+  4: 'LSTM and GRU of two depths; Transformers of two depths, two numbers of heads, three encodings of positions',
+}
+
+
+def searching_forms(claim: Claim, forms: int) -> Claim:
+  """Return a claim with a further rule, which is the same of the best of several forms of each side."""
+  more = f'Either side is the best on validation of {forms} forms, in as many trials: {FORMS[forms]}.'
+  return _with_rule(claim, claim.judge, SEARCHED, more, 'searches as many forms of the Transformer as of the RNN')
+
+
+def _with_rule(claim: Claim, before: Judge, since: str, protocol: str, revised: str) -> Claim:
+  """Return a claim with a further rule of the same thresholds. before: the judge of the rule until then."""
+  rule = Rule(len(claim.rules), claim.since, claim.supported_if, claim.contradicted_if, before, claim.protocol)
+  revised = f'version {rule.version + 1} {revised}'
   return dataclasses.replace(
     claim,
-    protocol=f'{claim.protocol} {NOISE}.',
+    protocol=f'{claim.protocol} {protocol}',
     revised=f'{claim.revised}; {revised}' if claim.revised else revised,
-    since=COUNTED,
-    earlier=(*claim.earlier, before),
+    since=since,
+    earlier=(*claim.earlier, rule),
   )
 
 
