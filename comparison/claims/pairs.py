@@ -78,6 +78,29 @@ def in_residual_block(rows: Iterable[Row], *coordinates: str) -> str:
   return f' The LSTM in the residual block, not in the verdict: {shown}.' if shown else ''
 
 
+def chosen_forms(rows: Sequence[Row], architectures: Sequence[str], *coordinates: str) -> str:
+  """Return the form of each architecture that was chosen at each point, for a text; empty where all have one form."""
+  if not any('heads' in row for row in rows):
+    return ''
+  points: dict[tuple[Any, ...], dict[str, str]] = {}
+  for row in rows:
+    points.setdefault(tuple(row.get(c) for c in coordinates), {})[row['architecture']] = form_of(row)
+  of_point = lambda forms: '; '.join(f'{name}: {forms[name]}' for name in architectures if name in forms)
+  shown = '. '.join(f'{", ".join(map(_name, key))}: {of_point(points[key])}' for key in sorted(points))
+  return f' Chosen on validation: {shown}.'
+
+
+def form_of(row: Row) -> str:
+  """Return the form of a model in words: `4 layers, heads by the width, rotary positions, dropout 0.2`."""
+  words = {
+    'depth': lambda depth: '1 layer' if depth == 1 else f'{depth} layers',
+    'heads': lambda heads: f'{heads} heads' if heads else 'heads by the width',
+    'position': lambda position: f'{position} positions',
+    'dropout': lambda dropout: f'dropout {dropout:g}',
+  }
+  return ', '.join(word(row[column]) for column, word in words.items() if column in row)
+
+
 def _name(value: Any) -> str:
   return f'{value:,.0f}' if isinstance(value, float) else str(value)
 

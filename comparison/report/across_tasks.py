@@ -8,6 +8,7 @@ from comparison import aggregates, statistics
 from comparison.claims import base
 from comparison.claims.tables import Table
 from comparison.records import Row
+from comparison.report import searched
 from comparison.report.task_quality import NAME, is_higher
 from comparison.statistics import Interval
 
@@ -171,30 +172,10 @@ def _curve(of_rate: Mapping[float, Sequence[Row]], task: Task) -> list[float]:
 
 
 def budgets(rows: Sequence[Row]) -> Table:
-  """Return the search behind every model: trials, learning rates, seeds, updates and device hours."""
-  groups: dict[str, list[Row]] = {}
-  for row in rows:
-    if row['metric'] == 'diverged' and row.get('architecture') and row.get('learning_rate'):
-      groups.setdefault(', '.join(filter(None, (row['architecture'], row.get('block', '')))), []).append(row)
-  lines = []
-  for name, group in sorted(groups.items()):
-    rates, updates = (base.levels(group, column) for column in ('learning_rate', 'updates'))
-    cells = {row.get('cell'): row.get('seconds') or 0.0 for row in group}
-    lines.append(
-      (
-        name,
-        str(len(base.levels(group, 'task'))),
-        str(len(group)),
-        str(sum(bool(row['value']) for row in group)),
-        f'{len(rates)}, {rates[0]:g} … {rates[-1]:g}',
-        str(len(base.levels(group, 'seed'))),
-        ' … '.join(f'{n:,}' for n in dict.fromkeys((updates[0], updates[-1]))) if updates else '',
-        f'{sum(cells.values()) / 3600:.3g}',
-      )
-    )
-  columns = ('model', 'tasks', 'trials', 'diverged', 'learning rates', 'seeds', 'updates a trial', 'hours')
+  """Return the search behind every model."""
   note = 'Trials of all tasks. Hours of the device for training, compilation and evaluation.'
-  return Table('Search behind the scores by task', note, columns, tuple(lines))
+  trials = [row for row in rows if row['metric'] == 'diverged']
+  return searched.table('Search behind the scores by task', note, 'task', trials)
 
 
 def _rank(name: str) -> int:

@@ -82,7 +82,7 @@ def tables(page: Page) -> dict[str, Table]:
   found += [
     dataclasses.replace(table, title=f'Claim {section.claim.number}: {table.title}')
     for section in page.sections
-    for table in section.tables
+    for table in (*section.tables, *section.searches)
   ]
   found += [page.others, page.architectures, page.models]
   return {slug(table.title): table for table in found if table.rows}

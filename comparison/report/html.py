@@ -6,7 +6,7 @@ from html import escape
 from urllib.parse import quote
 
 from comparison.claims.tables import Table
-from comparison.report import canvas, exports, markdown, missing, tally
+from comparison.report import canvas, exports, markdown, missing, searched, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
 from comparison.report.page import LEFT_OUT, Page, Section, by_section
@@ -174,6 +174,9 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   if verdict.beside:
     notes += f'<details><summary>Measured beside it, not in the verdict</summary>{beside}</details>'
   scores = ''.join(table(content, page, 'h4') for content in section.tables)
+  if section.searches:
+    searches = ''.join(table(content, page, 'h4') for content in section.searches)
+    scores += f'<details><summary>{searched.TITLE}</summary>{searches}</details>'
   words = f'<br><small>The words of the article: {escape(about.words)}.</small>' if about.words else ''
   first, drawn, learning = (
     ''.join(figure(drawn) for drawn in figures if drawn.shows == part) for part in ('regimes', 'plot', 'learning')

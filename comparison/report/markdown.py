@@ -84,7 +84,7 @@ def claim(section: Section, figures: Sequence[Drawn]) -> list[str]:
     parts.append(folded(f'Why: {sides(verdict)}', f'{verdict.reason}.') if regimes else f'*Why:* {verdict.reason}.')
   notes = [*(f'Not in the verdict: {line}' for line in verdict.beside), *verdict.notes]
   parts.append('\n'.join(f'- {note}.' for note in notes))
-  parts += [table(t, '####') for t in section.tables]
+  parts += [table(t, '####') for t in (*section.tables, *section.searches)]
   parts += [picture(drawn) for drawn in figures if drawn.shows != 'learning']
   learning = [picture(drawn) for drawn in figures if drawn.shows == 'learning']
   parts += [folded('Learning curves', '\n\n'.join(learning))] if learning else []

@@ -17,6 +17,7 @@ from comparison.report import (
   missing,
   named,
   quality,
+  searched,
   tables,
   targets,
   task_quality,
@@ -41,6 +42,7 @@ class Section:
   command: str
   tables: tuple[Table, ...] = ()
   need: missing.Need | None = None  # what was not measured
+  searches: tuple[Table, ...] = ()  # what was tried for the scores
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def assemble(records: Sequence[Row], numbers: Sequence[int] | None = None, artic
       command(article, claim, scale),
       quality.tables(claim, records),
       missing.need(claim, verdict, article, scale, records),
+      searched.tables(claim, records),
     )
     for claim, verdict in judged
   )

@@ -40,7 +40,8 @@ def few_sequences(records: Sequence[Row]) -> Verdict:
   points = _advantages(rows, ('domain', 'examples'), 1 - TIE)
   if not points:
     return _nothing(rows, 'few_sequences')
-  text = '; '.join(map(str, points)) + '.' + pairs.in_residual_block(every, 'domain', 'examples')
+  forms = pairs.chosen_forms(rows, (TRANSFORMER, *GATED), 'domain', 'examples')
+  text = f'{"; ".join(map(str, points))}.{forms}' + pairs.in_residual_block(every, 'domain', 'examples')
   return combine(points, text, kind='can')
 
 
@@ -88,7 +89,8 @@ def _of_series(records: Sequence[Row], experiment: str, shortest: int, *regime: 
       return undecided(f'no window of {shortest:,} steps or more was measured')
     return _nothing(rows, experiment)
   beside = [r for r in where(records, experiment, 'baseline') if r.get('lookback', 0) >= shortest]
-  text = '; '.join(map(str, points)) + '.' + pairs.baselines(beside, 'loss') + pairs.in_residual_block(long, *regime)
+  text = f'{"; ".join(map(str, points))}.{pairs.chosen_forms(rows, (TRANSFORMER, *GATED), *regime)}'
+  text += pairs.baselines(beside, 'loss') + pairs.in_residual_block(long, *regime)
   return combine(points, text, kind='often')
 
 
@@ -124,7 +126,8 @@ def growing_series(records: Sequence[Row]) -> Verdict:
   text = f'{"; ".join(map(str, points))}. With {fewest:,} windows: {shown}.{out if unlearned else ""}'
   many = [r for r in every if r['examples'] == most]
   beside = pairs.baselines(where(records, 'growing_series', 'baseline', examples=most), 'loss')
-  return combine(points, f'{text}{beside}{pairs.in_residual_block(many, "family")}', kind='can')
+  forms = pairs.chosen_forms([r for r in rows if r['examples'] == most], (TRANSFORMER, *GATED), 'family')
+  return combine(points, f'{text}{forms}{beside}{pairs.in_residual_block(many, "family")}', kind='can')
 
 
 def cheap_lstm(records: Sequence[Row]) -> Verdict:
@@ -215,7 +218,7 @@ CLAIMS = (
     f'in all of them it is more than {TIE:.0%} worse',
     ('few_sequences',),
     few_sequences,
-    (_plot('Test loss over the data', 'few_sequences', 'examples', 'training sequences', 'domain', 'dropout'),),
+    (_plot('Test loss over the data', 'few_sequences', 'examples', 'training sequences', 'domain'),),
     words='"For tasks with fewer than 10,000 training sequences, well-regularized RNNs sometimes match or exceed '
     'transformer performance"',
     since=WRITTEN,

@@ -24,6 +24,15 @@ def few(transformer, rnn, others=None):
   return found + errors('few_sequences', *(others or (transformer, rnn)), domain=['digits', 'series'], **count)
 
 
+def forms(transformer, other, is_chosen):
+  """Losses of `few`, and those of a deeper form of the Transformer, which validation chooses or does not."""
+  of_two_layers = [{**row, 'depth': 2} for row in few(transformer, 1.0)]
+  attention = [row for row in few(other, 1.0) if row['architecture'] == 'transformer']
+  flat, deep = {'heads': 0, 'position': 'rotary'}, {'depth': 4, 'heads': 4, 'position': 'alibi'}
+  found = [row | (flat if row['architecture'] == 'transformer' else {}) for row in of_two_layers]
+  return found + [{**row, **deep, 'selection': 1 if is_chosen else -9} for row in attention]
+
+
 def series(experiment, transformer, rnn, lookback=720, short=None):
   points = {'examples': [400, 1600]} if experiment == 'long_series' else {'horizon': [24, 96], 'examples': 0}
   found = errors(experiment, transformer, rnn, lookback=lookback, **points)
@@ -163,6 +172,9 @@ CASES = [
   (23, 'supported', noisy(few(1.0, 1.0), 0.001)),
   (23, 'undecided', noisy(few(1.0, 1.0), 0.02)),  # of so few test examples
   (23, 'contradicted', beside(few(1.0, 1.1))),
+  (23, 'contradicted', forms(1.0, 0.9, is_chosen=True)),
+  (23, 'supported', forms(1.0, 0.9, is_chosen=False)),  # a better form that validation did not choose
+  (23, 'supported', forms(0.9, 1.0, is_chosen=True)),
   (36, 'supported', translated(35.0, 30.0)),
   (36, 'contradicted', translated(30.0, 30.0)),
   (36, 'undecided', translated(32.5, 30.0, noise=1.0)),  # so few sentences
