@@ -201,9 +201,13 @@ def _trials(quality: Quality, records: Sequence[Row]) -> Row:
 
 
 def _trained(quality: Quality, records: Sequence[Row], key: Key, trials: Row) -> int:
-  """Return the number of trainings behind a model: as the row `trials` says, else by the rows of each training."""
-  mine = [row for row in where(records, quality.experiment, quality.metric) if _key(row) == key]
-  return int(trials['value']) if trials else len({(row.get('learning_rate'), row.get('seed')) for row in mine})
+  """Return the number of trainings behind a model, over rates, seeds and forms; of older records as `trials` says."""
+  of_model = lambda metric: [row for row in where(records, quality.experiment, metric) if _key(row) == key]
+  if every := of_model('diverged'):
+    return len(every)
+  if trials:
+    return int(trials['value'])
+  return len({(row.get('learning_rate'), row.get('seed')) for row in of_model(quality.metric)})
 
 
 def _flops(rows: Sequence[Row], trials: Row) -> float:

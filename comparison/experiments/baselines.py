@@ -24,7 +24,9 @@ OF_A_MODEL = (
   'segment',
   'matched',
   'budget_of',
+  'budget_depth',
   'farthest',
+  'heads',
   'position',
   'widths',
 )

@@ -1,14 +1,15 @@
 """How much of what it has read a language model uses: test loss of the same tokens under contexts of many lengths."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import jax
 import numpy as np
 
 from comparison.experiments.base import Cell, Row, Scale
-from comparison.experiments.grid import Score, Trials, tuning_seeds
+from comparison.experiments.grid import Score, tuning_seeds
+from comparison.experiments.sides import OfSides
 from comparison.experiments.trained import Trial, equal_flops, has_second_budget, in_parts, metric, updates
 from comparison.experiments.training_grids import common
 from comparison.experiments.variants import Variant
@@ -23,7 +24,7 @@ WINDOWS = 25  # a batch of the test
 STREAMS = 8  # of windows that follow each other
 
 
-class TokenIndex(Trials):
+class TokenIndex(OfSides):
   """Windows of a text, whose last SCORED tokens are predicted from the last `index` tokens alone.
 
   The tokens that count are the same for every context. The last of them sees `index` tokens, the first SCORED − 1 less.
@@ -33,35 +34,47 @@ class TokenIndex(Trials):
   """
 
   name = 'token_index'
-  version = 3
+  version = 4
+  at_laptop = False  # no minutes of training show what 1,024 tokens are worth
   adds = staticmethod(has_second_budget)
 
-  def cells(self, scale: Scale) -> list[Cell]:
-    shared = common(
+  def points(self, scale: Scale) -> Sequence[Cell]:
+    sizes = {'smoke': (6e3,), 'accelerator': (1e6, 3e6, 1e7)}.get(scale, (3e4, 1e5))
+    return [{'size': size} for size in sizes]
+
+  def common(self, scale: Scale) -> Cell:
+    return common(
       scale,
       {
         'dataset': 'embedded', 'length': 32, 'contexts': [16, 32], 'windows': 48, 'batch': 4, 'budgets': [512, 1024],
-        'sizes': [6e3], 'rates': [3e-3], 'seeds': [0, 1],
+        'rates': [3e-3], 'seeds': [0, 1],
       },
       {},
       {
         'dataset': 'enwik8', 'length': 1024, 'contexts': [16, 64, 256, 512, 1024], 'windows': 400, 'batch': 4,
-        'budgets': [2_000_000, 6_000_000], 'sizes': [3e4, 1e5], 'rates': [1e-3, 3e-3, 1e-2, 3e-2],
-        'seeds': [0, 1, 2], 'tuning_seeds': [0],
+        'budgets': [2_000_000, 6_000_000], 'rates': [1e-3, 3e-3, 1e-2, 3e-2], 'seeds': [0, 1, 2], 'tuning_seeds': [0],
       },
       {
-        'windows': 2000, 'batch': 32, 'budgets': [30_000_000, 100_000_000, 300_000_000], 'sizes': [1e6, 3e6, 1e7],
+        'windows': 2000, 'batch': 32, 'budgets': [30_000_000, 100_000_000, 300_000_000],
         'rates': [3e-4, 1e-3, 3e-3, 1e-2],
       },
     )  # fmt: skip
-    sizes = shared.pop('sizes')
-    if scale == 'laptop':  # no minutes of training show what 1,024 tokens are worth
-      return []
-    recurrent = ('lstm',) if scale == 'smoke' else ('lstm', 'gru')
-    variants: list[Cell] = [{'architecture': name} for name in ('transformer', *recurrent)]
-    if scale != 'smoke':
-      variants += equal_flops('transformer')
-    return [{'block': '', **shared, **variant, 'size': size} for variant in variants for size in sizes]
+
+  def beside(self, scale: Scale) -> Sequence[Cell]:
+    del scale
+    return []
+
+  def cells(self, scale: Scale) -> list[Cell]:
+    found = super().cells(scale)
+    if scale == 'smoke':
+      return found
+    shared = {'budget_depth': self.common(scale)['depth']}
+    return found + [
+      {**cell, **budget, **shared}
+      for budget in equal_flops('transformer')
+      for cell in found
+      if cell['architecture'] == budget['architecture']
+    ]
 
   def cost(self, cell: Cell) -> float:
     tuning = len(tuning_seeds(cell))
@@ -75,7 +88,7 @@ class TokenIndex(Trials):
     return dataclasses.replace(super().settings(cell), weight_decay=0.1, beta2=0.99)
 
   def run(self, cell: Cell) -> Iterable[Row]:
-    variant = Variant(cell['architecture'], '', cell['block'])
+    variant = Variant(cell['architecture'], '', cell['block'], fields=dict(self.fields(cell)))
     rates = cell['rates']
     for budget in cell['budgets']:
       own = {**cell, 'budget': budget, 'rates': rates, 'steps': round(budget / (cell['batch'] * cell['length']))}

@@ -104,11 +104,13 @@ def has_second_budget(cell: Cell) -> bool:
 def updates(model: Model, cell: Cell) -> int:
   """Return how many updates a cell trains for: its `steps`, or as many as another model's training FLOPs buy.
 
-  A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`.
+  A cell with `matched` names that model in `budget_of`: of the same parameters, trained for `steps`; of the same layers
+  or of `budget_depth`.
   """
   if not has_second_budget(cell):
     return cell['steps']
-  other = Variant(cell['budget_of']).build(model.spec, params=cell['size'], depth=cell['depth'])
+  layers = cell.get('budget_depth', cell['depth'])
+  other = Variant(cell['budget_of']).build(model.spec, params=cell['size'], depth=layers)
   length = model.spec.length
   return round(cell['steps'] * sizing.sequence_flops(other, length) / sizing.sequence_flops(model, length))
 

@@ -24,14 +24,19 @@ class Translations(Grid):
   """BLEU of the test sentences, greedily written, with its values on the same resamples of them for every model."""
 
   name = 'translations'
+  version = 2
   at_laptop = False
   takes_architectures = False
   baselines_beside = 'encoder_decoder'
   baseline_metrics = ('loss', 'bleu')
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
+    if scale == 'smoke':
+      return [{'architecture': 'encoder_decoder'}]
+    deeper = {'depth': 8, 'heads': 8} if scale == 'accelerator' else {'depth': 4, 'heads': 4}
     names = ('encoder_decoder', 'rnn_attention', 'lstm_attention', 'seq2seq_lstm')
-    return [{'architecture': name} for name in names[: {'smoke': 1, 'overnight': 3}.get(scale, len(names))]]
+    found = [{'architecture': name} for name in names[: 3 if scale == 'overnight' else len(names)]]
+    return [{'architecture': 'encoder_decoder', **deeper, 'position': 'rotary'}, *found]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale

@@ -43,8 +43,8 @@ def table(quality: Quality, records: Sequence[Row], title: str, missing: Sequenc
   return Table(
     title,
     f'{better}. Mean over {" to ".join(map(str, counts))} seeds with its 95 % interval, and the best of them. Learning '
-    'rate: the best on validation of those that every model was trained with; trials: trainings over all rates and '
-    'seeds. FLOPs: of one whole training, and as a multiple of those of the LSTM.',
+    'rate: the best on validation of those that every model was trained with; trials: all trainings, over rates, '
+    'seeds and forms. FLOPs: of one whole training, and as a multiple of those of the LSTM.',
     (*COLUMNS, *(quality.point.format(x) for x in shown)),
     tuple(rows),
     best_of(models, shown, quality.higher, LEAD),

@@ -61,15 +61,13 @@ _MODULES = (
 )
 # Claims about scores on a test split whose present rule was written without the noise of its examples.
 _WITHOUT_NOISE = (8, 13, 15, 16, 19, 20, 44, 46, 58, 59)
-# Claims about the better of LSTM and GRU whose rule was written with one form of the Transformer; forms of a side now.
-_WITHOUT_FORMS = {23: 4, 39: 2, 40: 2, 41: 4, 42: 2, 43: 2}
 
 
 def _revised(claim: Claim) -> Claim:
   if claim.number in _WITHOUT_NOISE:
     return earlier_trained.counting_noise(claim)
-  if claim.number in _WITHOUT_FORMS:
-    return earlier_trained.searching_forms(claim, _WITHOUT_FORMS[claim.number])
+  if claim.number in earlier_trained.FORMS:  # whose rule was written with one form of the Transformer
+    return earlier_trained.searching_forms(claim)
   return claim
 
 

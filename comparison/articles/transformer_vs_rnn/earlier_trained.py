@@ -11,7 +11,7 @@ from comparison.claims.base import Claim, Judge, Rule, Verdict, levels, where
 from comparison.claims.points import above, combine, not_measured
 from comparison.records import Row
 
-COUNTED, SEARCHED = '2026-11-29 21:37', '2026-11-30 14:08'
+COUNTED, SEARCHED, MORE_SEARCHED = '2026-11-29 21:37', '2026-11-30 14:08', '2026-11-30 14:40'
 NOISE = 'Intervals of seeds and, by the jackknife over 20 parts of them in their order, of the test examples'
 
 
@@ -26,16 +26,30 @@ def counting_noise(claim: Claim) -> Claim:
   return _with_rule(claim, of_seeds_alone(claim.judge), COUNTED, f'{NOISE}.', revised)
 
 
+TWO = 'LSTM and GRU; Transformers of few layers with rotary positions, and of twice as many with more heads and ALiBi'
+FOUR = 'LSTM and GRU of two depths; Transformers of two depths, two numbers of heads, three encodings of positions'
+OF_TRANSLATION = (
+  'LSTM and GRU with attention; Transformers of few layers with sinusoidal positions, and of twice as many with more '
+  'heads and rotary ones'
+)
+# Claim → its forms of a side, how many, and when they were written.
 FORMS = {
-  2: 'LSTM and GRU; Transformers of few layers with rotary positions, and of twice as many with more heads and ALiBi',
-  4: 'LSTM and GRU of two depths; Transformers of two depths, two numbers of heads, three encodings of positions',
+  23: (FOUR, 4, SEARCHED),
+  35: (TWO, 2, MORE_SEARCHED),
+  36: (OF_TRANSLATION, 2, MORE_SEARCHED),
+  39: (TWO, 2, SEARCHED),
+  40: (TWO, 2, SEARCHED),
+  41: (FOUR, 4, SEARCHED),
+  42: (TWO, 2, SEARCHED),
+  43: (TWO, 2, SEARCHED),
 }
 
 
-def searching_forms(claim: Claim, forms: int) -> Claim:
+def searching_forms(claim: Claim) -> Claim:
   """Return a claim with a further rule, which is the same of the best of several forms of each side."""
-  more = f'Either side is the best on validation of {forms} forms, in as many trials: {FORMS[forms]}.'
-  return _with_rule(claim, claim.judge, SEARCHED, more, 'searches as many forms of the Transformer as of the RNN')
+  forms, count, since = FORMS[claim.number]
+  more = f'Either side is the best on validation of {count} forms, in as many trials: {forms}.'
+  return _with_rule(claim, claim.judge, since, more, 'searches as many forms of the Transformer as of the RNN')
 
 
 def _with_rule(claim: Claim, before: Judge, since: str, protocol: str, revised: str) -> Claim:

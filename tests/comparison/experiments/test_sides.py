@@ -19,13 +19,14 @@ def trials(cells):
 
 
 def sides(name, scale):
-  cells = [cell for cell in EXPERIMENTS[name].cells(scale) if not cell['block']]
+  cells = [cell for cell in EXPERIMENTS[name].cells(scale) if not (cell['block'] or 'matched' in cell)]
   return [[c for c in cells if c['architecture'] in side] for side in (('transformer',), RNNS)]
 
 
 def test_the_experiments_whose_judges_take_the_better_of_lstm_and_gru():
   assert NAMES == [
     'few_sequences', 'growing_series', 'long_series', 'recognition', 'sample_models', 'ten_thousand_steps',
+    'token_index',
   ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ LAST, REVIEWED, SCIENCE = '2026-11-29 09:40', '2026-11-29 11:05', '2026-11-29 11
 NOISE, SYNTHESIS = '2026-11-29 17:15', '2026-11-29 17:17'
 ENCODED, BOX, RANGE, STOPPED = '2026-11-29 20:28', '2026-11-29 20:29', '2026-11-29 20:33', '2026-11-29 20:39'
 STATES, TREND, TARGET, TRAINED = '2026-11-29 20:42', '2026-11-29 21:02', '2026-11-29 21:06', '2026-11-29 21:25'
-COUNTED, SEARCHED = '2026-11-29 21:37', '2026-11-30 14:08'
+COUNTED, SEARCHED, MORE_SEARCHED = '2026-11-29 21:37', '2026-11-30 14:08', '2026-11-30 14:40'
 # What a statement may be about alone, and the device of the records that measure it; None: none can.
 DEVICES = {'GPUs': 'gpu', 'phones': None}
 
@@ -54,9 +54,9 @@ def _then_noise(rule: Rule, since: str, *experiments: str, version: int = 1) -> 
   return Statement(experiments, ((version, since, without_parts(rule)), (version + 1, COUNTED, rule)))
 
 
-def _then_forms(rule: Rule, since: str, *experiments: str) -> Statement:
+def _then_forms(rule: Rule, since: str, *experiments: str, searched: str = SEARCHED) -> Statement:
   """Return a rule that is followed by the same of the best of several forms of each side."""
-  return Statement(experiments, ((1, since, rule), (2, SEARCHED, rule)))
+  return Statement(experiments, ((1, since, rule), (2, searched, rule)))
 
 
 STATEMENTS: dict[int, Statement] = {
@@ -150,10 +150,10 @@ STATEMENTS: dict[int, Statement] = {
     ('token_index',),
     (
       (1, FIRST, learned.claim_35_at_the_end), (2, REVIEW, without_parts(learned.claim_35_by_slope)),
-      (3, TREND, learned.claim_35_by_trend),
+      (3, TREND, learned.claim_35_by_trend), (4, MORE_SEARCHED, learned.claim_35_by_trend),
     ),
   ),
-  36: _one(data.claim_36, SCIENCE, 'translations'),
+  36: _then_forms(data.claim_36, SCIENCE, 'translations', searched=MORE_SEARCHED),
   37: _one(data.claim_37, SCIENCE, 'small_language_models'),
   38: _one(data.claim_38, NOISE, 'small_language_models', 'generation_cost'),
   39: _then_forms(data.claim_39, NOISE, 'long_series'),
