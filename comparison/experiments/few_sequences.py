@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.forecasting_grids import Sampled
-from comparison.experiments.sides import OfSides
+from comparison.experiments.sides import RESIDUAL_LSTM, OfSides
 from comparison.experiments.training_grids import common
 from tasks.base import Task
 from tasks.language import Language
@@ -28,6 +28,7 @@ class FewSequences(OfSides):
   name = 'few_sequences'
   version = 2
   forms = 4
+  beside = (RESIDUAL_LSTM,)
   at_laptop = False
   baselines_beside = 'transformer'
   baseline_metrics = ('loss', 'accuracy')

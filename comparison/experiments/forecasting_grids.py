@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import Score
-from comparison.experiments.sides import OfSides
+from comparison.experiments.sides import RESIDUAL_LSTM, OfSides
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import common
 from seqmodels.models import Model
@@ -51,6 +51,7 @@ class Forecasts(OfSides):
   """Forecasts of each variable of a series by itself, windows normalised by their own mean and deviation."""
 
   at_laptop = False
+  beside = (RESIDUAL_LSTM,)
   loss_unit = ''  # squared errors of scaled values
   baselines_beside = 'transformer'
 

@@ -7,6 +7,8 @@ from comparison.experiments.grid import Grid
 from comparison.experiments.training_grids import GATED
 from configs.architectures import architecture, whole_depth
 
+RESIDUAL_LSTM: Cell = {'architecture': 'lstm', 'block': 'residual'}
+
 
 def recurrent(scale: Scale) -> list[Cell]:
   """Return the forms of an RNN: LSTM or GRU, and how many layers."""
@@ -32,15 +34,12 @@ class OfSides(Grid):
   """
 
   forms = 2
+  beside: Sequence[Cell] = ()
 
   def variants(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return GATED[:2]
-    return [*attention(scale)[: self.forms], *recurrent(scale)[: self.forms], *self.beside(scale)]
-
-  def beside(self, scale: Scale) -> Sequence[Cell]:
-    del scale
-    return [{'architecture': 'lstm', 'block': 'residual'}]
+    return [*attention(scale)[: self.forms], *recurrent(scale)[: self.forms], *self.beside]
 
   def cells_of(self, scale: Scale, architectures: Sequence[str]) -> list[Cell]:
     if not self.takes_architectures or not self.cells(scale):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from comparison.experiments.base import Cell, Scale
-from comparison.experiments.grid import Score
+from comparison.experiments.grid import Grid, Score
 from comparison.experiments.sides import OfSides
 from comparison.experiments.trained import Trial, in_parts
 from comparison.experiments.training_grids import common
@@ -18,19 +18,15 @@ from training.free_running import free_running
 from training.settings import EvalSettings
 
 
-class OfSpeech(OfSides):
+class OfSpeech(Grid):
   """Recordings of spoken digits; telephone dial tones in a smoke run."""
 
   takes_architectures = False  # both ways, or with a source
   at_laptop = False
   baselines_beside = 'transformer'
 
-  def beside(self, scale: Scale) -> Sequence[Cell]:
-    del scale
-    return []
 
-
-class Recognition(OfSpeech):
+class Recognition(OfSpeech, OfSides):
   """The word error rate of a speaker who is in no training split, over the recordings of the others.
 
   Connectionist temporal classification of log-mel frames, read both ways. Each speaker is left out in turn.
@@ -69,17 +65,14 @@ class Recognition(OfSpeech):
     )  # fmt: skip
 
 
-class SampleModels(OfSpeech):
+class SampleModels(OfSpeech, OfSides):
   """The bits a sample that a model of µ-law samples needs, given the digit and the speaker."""
 
   name = 'sample_models'
+  beside = ({'architecture': 'sliding_window'},)
   version = 2
   takes_architectures = True
   baseline_metrics = ('bits',)
-
-  def beside(self, scale: Scale) -> Sequence[Cell]:
-    del scale
-    return [{'architecture': 'sliding_window'}]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale

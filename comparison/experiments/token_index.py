@@ -60,10 +60,6 @@ class TokenIndex(OfSides):
       },
     )  # fmt: skip
 
-  def beside(self, scale: Scale) -> Sequence[Cell]:
-    del scale
-    return []
-
   def cells(self, scale: Scale) -> list[Cell]:
     found = super().cells(scale)
     if scale == 'smoke':

@@ -6,6 +6,7 @@ import numpy as np
 
 from comparison.experiments.base import Cell, Scale
 from comparison.experiments.grid import Grid, Score
+from comparison.experiments.sides import attention
 from comparison.experiments.trained import Trial
 from comparison.experiments.training_grids import common
 from seqmodels.models import Model
@@ -33,10 +34,10 @@ class Translations(Grid):
   def variants(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return [{'architecture': 'encoder_decoder'}]
-    deeper = {'depth': 8, 'heads': 8} if scale == 'accelerator' else {'depth': 4, 'heads': 4}
+    deeper = {**attention(scale)[1], 'architecture': 'encoder_decoder', 'position': 'rotary'}
     names = ('encoder_decoder', 'rnn_attention', 'lstm_attention', 'seq2seq_lstm')
     found = [{'architecture': name} for name in names[: 3 if scale == 'overnight' else len(names)]]
-    return [{'architecture': 'encoder_decoder', **deeper, 'position': 'rotary'}, *found]
+    return [deeper, *found]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     del scale

@@ -6,7 +6,7 @@ from html import escape
 from urllib.parse import quote
 
 from comparison.claims.tables import Table
-from comparison.report import canvas, exports, markdown, missing, searched, tally
+from comparison.report import canvas, exports, markdown, missing, tally
 from comparison.report.figures import Drawn
 from comparison.report.markdown import number
 from comparison.report.page import LEFT_OUT, Page, Section, by_section
@@ -107,9 +107,14 @@ def counts(page: Page) -> str:
 
 
 def table(content: Table, page: Page, level: str = 'h2') -> str:
-  note = f'<p class="note">{escape(content.note)}</p>' if content.note else ''
   anchor = f' id="{exports.slug(content.title)}"' if level == 'h2' else ''
-  return f'<{level}{anchor}>{escape(content.title)}</{level}>{note}{take(content, page)}' + grid(
+  return f'<{level}{anchor}>{escape(content.title)}</{level}>{body(content, page)}'
+
+
+def body(content: Table, page: Page) -> str:
+  """Return a table without its title."""
+  note = f'<p class="note">{escape(content.note)}</p>' if content.note else ''
+  return f'{note}{take(content, page)}' + grid(
     content.columns, [[escape(cell) for cell in row] for row in content.rows]
   )
 
@@ -174,9 +179,7 @@ def claim(section: Section, figures: Sequence[Drawn], page: Page) -> str:
   if verdict.beside:
     notes += f'<details><summary>Measured beside it, not in the verdict</summary>{beside}</details>'
   scores = ''.join(table(content, page, 'h4') for content in section.tables)
-  if section.searches:
-    searches = ''.join(table(content, page, 'h4') for content in section.searches)
-    scores += f'<details><summary>{searched.TITLE}</summary>{searches}</details>'
+  scores += ''.join(f'<details><summary>{escape(t.title)}</summary>{body(t, page)}</details>' for t in section.searches)
   words = f'<br><small>The words of the article: {escape(about.words)}.</small>' if about.words else ''
   first, drawn, learning = (
     ''.join(figure(drawn) for drawn in figures if drawn.shows == part) for part in ('regimes', 'plot', 'learning')

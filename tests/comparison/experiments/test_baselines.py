@@ -72,9 +72,8 @@ def test_a_second_budget_spends_the_flops_of_the_lstm(experiment):
     lstm = build('lstm', cell.get('budget_depth', cell['depth']))
     cell |= {} if 'steps' in cell else {'steps': 1000}  # that follow from a budget of tokens
     spent = updates(model, cell) * sizing.sequence_flops(model, cell['length'])
-    assert spent == pytest.approx(
-      cell['steps'] * sizing.sequence_flops(lstm, cell['length']), rel=2e-3
-    )  # whole updates
+    budget = cell['steps'] * sizing.sequence_flops(lstm, cell['length'])
+    assert abs(spent - budget) <= sizing.sequence_flops(model, cell['length']) / 2  # to the nearest whole update
     plain = {name: value for name, value in cell.items() if not name.startswith(('matched', 'budget_'))}
     assert updates(model, plain) == cell['steps']
     plain = {name: value for name, value in plain.items() if name != 'steps' or 'budgets' not in cell}

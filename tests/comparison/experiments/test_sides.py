@@ -8,8 +8,7 @@ from comparison.experiments.sides import OfSides
 from comparison.experiments.variants import Variant
 
 RNNS = ('lstm', 'gru')
-OF_SIDES = {name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, OfSides)}
-NAMES = sorted(OF_SIDES - {'acoustic_split'})  # whose variants are others
+NAMES = sorted(name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, OfSides))
 
 
 def trials(cells):
@@ -38,6 +37,13 @@ def test_both_sides_have_as_many_trials(name, scale):
   assert len(attention) == len(recurrent)
   with_seeds = lambda cells: [{'tuning_seeds': cell['seeds'], **cell} for cell in cells]
   assert trials(with_seeds(attention)) == trials(with_seeds(recurrent))
+
+
+@pytest.mark.parametrize('scale', ['overnight', 'accelerator'])
+def test_translation_has_as_many_forms_of_attention_alone_as_of_rnns_with_attention(scale):
+  cells = EXPERIMENTS['translations'].cells(scale)
+  count = lambda *names: sum(cell['architecture'] in names for cell in cells)
+  assert count('encoder_decoder') == count('rnn_attention', 'lstm_attention') == 2
 
 
 @pytest.mark.parametrize('scale', ['overnight', 'accelerator'])
