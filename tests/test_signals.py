@@ -46,7 +46,9 @@ sys.exit(main.main(sys.argv))
 # moment: (module, function, which call, in C, seconds, whether the state can be saved)
 MOMENTS = {
   'start-up': ('training.run', 'make_run', 1, False, 5, False),
+  'initialisation': ('training.run', 'Run.initial_state', 1, True, 5, False),
   'the first compile': ('jax.stages', 'Lowered.compile', 1, True, 5, False),
+  'waiting for a batch': ('training.loop', 'Loop._next_batch', 5, False, 1, True),
   'a step': ('training.loop', 'Loop.advance', 5, True, 1, True),
   'the compile of an evaluation': ('training.evaluate', 'example_sums', 1, True, 5, True),
   'an evaluation': ('training.evaluate', 'example_sums', 3, True, 1, True),
@@ -99,9 +101,8 @@ def test_a_signal_at_any_moment(moment, uninterrupted, tmp_path):
     assert time.monotonic() - begun < 3  # not when the compiler has ended
   if moment == 'the compile of an evaluation':
     assert time.monotonic() - begun < 3
-  if moment in ('the first compile', 'saving'):
-    assert main.main(['main.py', '--mode=train', f'--config={CONFIG}', f'--workdir={workdir}', '--platform=cpu']) == 0
-    assert (workdir / 'metrics.jsonl').read_text() == uninterrupted
+  assert main.main(['main.py', '--mode=train', f'--config={CONFIG}', f'--workdir={workdir}', '--platform=cpu']) == 0
+  assert (workdir / 'metrics.jsonl').read_text() == uninterrupted
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
