@@ -25,6 +25,23 @@ def make(name: str, width: int = D, *, options: dict[str, Any] | None = None, **
   return make_mixer(name, Form(width, **form), rngs=nnx.Rngs(0), options=options)
 
 
+def of_both_signs(params: Any) -> Any:
+  """Return parameters with which decays are about ½, so that 2a - 1 is negative for one half of the tokens."""
+  half = np.log(2)
+
+  def change(node: Any) -> Any:
+    if not isinstance(node, dict):
+      return node
+    node = {name: change(child) for name, child in node.items()}
+    if 'log_rate' in node:  # of ssd and gated_delta: rate · softplus(bias)
+      node['bias'] = np.log(np.expm1(half / np.exp(node['log_rate']))).astype(np.float32)
+    if 'decay_logit' in node:  # of rg_lru: 8 · softplus(-Λ) · ½
+      node['decay_logit'] = np.full_like(node['decay_logit'], -np.log(np.expm1(half / 4)))
+    return node
+
+  return change(params)
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
   """A mixer with options, built once; its compiled functions are shared by the checks."""
@@ -69,7 +86,9 @@ class Case:
     # This generator compiles in a tenth of the default's time.
     params = jax.jit(lambda key: self.build(key)[1])(jax.random.key(0, impl='unsafe_rbg'))
     random = np.random.default_rng(0)
-    return jax.tree.map(lambda a: (1.5 * a + 0.1 * random.normal(size=a.shape)).astype(a.dtype), jax.device_get(params))
+    move = lambda a: (1.5 * a + 0.1 * random.normal(size=a.shape)).astype(a.dtype)
+    params = jax.tree.map(move, jax.device_get(params))
+    return of_both_signs(params) if ('negative_eigenvalues', True) in self.options else params
 
   def fitted(self, **changes: Any) -> 'Case':
     """Return another mixer with the values of this one's parameters in its own shapes; what is missing is drawn.

@@ -1,4 +1,4 @@
-"""Measure fifteen architectures, and one with reflections, for the bytes of their state: recall, parity, copying."""
+"""Measure fifteen architectures, four with reflections too, for their bytes of state: recall, parity, copying."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,8 +14,9 @@ from tasks.selective_copying import SelectiveCopying
 from training.evaluate import evaluate, possible_evaluations
 from training.settings import EvalSettings
 
-# Gated delta's second form may reflect its state, without which it cannot count modulo 2 (Grazzi et al. 2024).
-REFLECTING = {'mixer': {'negative_eigenvalues': True}}
+# The second form of these may reflect its state, without which it cannot count modulo 2 (Grazzi et al. 2024).
+REFLECTING = ('min_lstm', 'mamba2', 'gated_deltanet', 'griffin')
+FIELDS = {'mixer': {'negative_eigenvalues': True}}
 ARCHITECTURES = (
   'transformer', 'sliding_window', 'rnn', 'lstm', 'gru', 'min_lstm', 'lru', 'linear_transformer', 'retnet', 'mamba2',
   'gla', 'gated_deltanet', 'xlstm', 'griffin', 'hybrid',
@@ -39,8 +40,8 @@ class CapacityMap(Grid):
   def variants(self, scale: Scale) -> Sequence[Cell]:
     if scale == 'smoke':
       return [{'architecture': 'transformer'}]
-    reflecting = {'architecture': 'gated_deltanet', 'reflecting': 1, 'fields': REFLECTING}
-    return [*({'architecture': name} for name in ARCHITECTURES), reflecting]
+    reflecting = ({'architecture': name, 'reflecting': 1, 'fields': FIELDS} for name in REFLECTING)
+    return [*({'architecture': name} for name in ARCHITECTURES), *reflecting]
 
   def points(self, scale: Scale) -> Sequence[Cell]:
     steps = {'smoke': 4, 'accelerator': 10_000}.get(scale, 2000)

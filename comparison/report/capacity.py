@@ -30,6 +30,7 @@ NOTE = (
 )
 # Colour and shape of a kind of architecture, with a contrast of 3 to white and to the dark page.
 LOOKS = {'recurrent': ('#0072B2', 'o'), 'attention': ('#D55E00', 's'), 'both': ('#008060', 'D')}
+REFLECTING = ', reflecting'  # behind the name of an architecture whose state may change its sign
 KINDS = {'transformer': 'attention', 'sliding_window': 'attention', 'griffin': 'both', 'hybrid': 'both'}
 
 
@@ -76,7 +77,7 @@ def share(values: Sequence[float]) -> Interval:
 
 
 def label(row: Row) -> str:
-  return f'{row["architecture"]}, reflecting' if row.get('reflecting') else str(row['architecture'])
+  return f'{row["architecture"]}{REFLECTING}' if row.get('reflecting') else str(row['architecture'])
 
 
 def table(records: Sequence[Row]) -> Table:
@@ -112,7 +113,7 @@ def draw(records: Sequence[Row]) -> canvas.Picture | None:
   with figure.styled():
     axes = figure.subplots()
     for name, entry in found.items():
-      colour, marker = LOOKS[KINDS.get(name, 'recurrent')]
+      colour, marker = LOOKS[KINDS.get(name.removesuffix(REFLECTING), 'recurrent')]
       inside, beyond = entry.mean('accuracy'), entry.mean('accuracy_longer')
       assert inside is not None
       if beyond is not None:

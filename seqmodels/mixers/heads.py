@@ -5,9 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from seqmodels.context import BATCH, StateSpec
+from seqmodels.context import BATCH, Documents, StateSpec
 from seqmodels.errors import InputError
 from seqmodels.layers import parameter
 from seqmodels.layers.dense import lecun_normal
@@ -71,3 +71,26 @@ class Decay(nnx.Module):
     """Return the log decay and the step, in float32."""
     step = jax.nn.softplus(x.astype(jnp.float32) + self.bias[...][None, None, :])
     return -jnp.exp(self.log_rate[...])[None, None, :] * step, step
+
+
+def reflected(log_decay: Float[Array, 'b t h']) -> tuple[Float[Array, 'b t h'], Bool[Array, 'b t h']]:
+  """Return log |2a - 1| for log a, and where 2a - 1 is below zero (Grazzi et al. 2024); at least log 1e-6."""
+  below = log_decay < -math.log(2)
+  less_one = jnp.where(below, -2 * jnp.exp(log_decay), 2 * jnp.expm1(log_decay))  # |2a - 1| - 1
+  return jnp.log1p(jnp.maximum(less_one, 1e-6 - 1)), below
+
+
+def running_signs(
+  below: Bool[Array, 'b t h'], documents: Documents
+) -> tuple[Float[Array, 'b t h'], Float[Array, 'b h']]:
+  """Return the sign of the product of all decays up to each token, and up to the last; below: those less than zero.
+
+  With these a sum with decays of any sign is one with their absolute values: S_t = ±_t S'_t, where S' is the sum of
+  k_t (±_t v_t)ᵀ.
+  """
+  signs = jnp.cumprod(documents.keep(jnp.where(below, -1.0, 1.0), 1.0), axis=1)
+  last = signs[:, -1]
+  if documents.part is None:
+    return signs, last
+  before, end = documents.part.scan(jnp.multiply, jnp.ones_like(last), last, 'heads')
+  return before[:, None] * signs, end

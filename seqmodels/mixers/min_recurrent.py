@@ -6,6 +6,7 @@ a parallel scan by cumulative sums overflows, and passes candidates through a po
 recurrence is computed as it stands.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -21,15 +22,27 @@ from seqmodels.mixers.base import Direction, Directional, Form
 from seqmodels.notation import Activations, State
 
 
+@dataclass(frozen=True)
+class Options:
+  """The options of a minimal recurrence.
+
+  negative_eigenvalues  the factor of the state is 2a - 1, in (-1, 1), in place of a, in (0, 1): what parity needs
+                        (Grazzi et al. 2024)
+  """
+
+  negative_eigenvalues: bool = False
+
+
 class MinimalRecurrence(Direction):
   """One projection for gates and candidate: LeCun normal weights, zero biases."""
 
   gates: ClassVar[int]  # the candidate included
 
-  def __init__(self, form: Form, size: int, *, rngs: nnx.Rngs) -> None:
+  def __init__(self, form: Form, size: int, options: Options, *, rngs: nnx.Rngs) -> None:
     sizes = {'gate': self.gates, 'hidden': size}
     self.input = Dense({'embed': form.width}, sizes, rngs=rngs, bias=True, dtype=form.dtype)
-    self.size, self.kernels, self.dtype = size, form.kernels, jnp.dtype(form.dtype)
+    self.size, self.negative = size, options.negative_eigenvalues
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
 
   def state_spec(self, batch: int) -> dict[str, StateSpec]:
     return {'h': StateSpec((batch, self.size), (BATCH, 'hidden'))}
@@ -54,6 +67,7 @@ class MinimalRecurrence(Direction):
     self, projected: Float[Array, 't b g e'], state: State, context: Context
   ) -> tuple[Float[Array, 'b t e'], State]:
     a, b = self.decay_and_input(*(projected[:, :, gate] for gate in range(self.gates)))
+    a = 2 * a - 1 if self.negative else a
     y, h = diagonal.diagonal(a, b, state['h'], documents=context.documents, kernels=self.kernels)
     return y.astype(self.dtype).swapaxes(0, 1), {'h': h}
 
@@ -86,12 +100,13 @@ class MinLSTMRecurrence(MinimalRecurrence):
 class MinimalRecurrent(Directional):
   """A minimal recurrence over time; see `Directional` for the two-directional form."""
 
+  Options: ClassVar[type] = Options
   can_be_split: ClassVar[bool] = True
   recurrence: ClassVar[type[MinimalRecurrence]]
 
   def __init__(self, form: Form, options: Any = None, *, rngs: nnx.Rngs) -> None:
     super().__init__(form, options, rngs=rngs)
-    self.set_directions(lambda size: self.recurrence(form, size, rngs=rngs))
+    self.set_directions(lambda size: self.recurrence(form, size, self.options, rngs=rngs))
 
 
 class MinGRU(MinimalRecurrent):

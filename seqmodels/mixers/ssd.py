@@ -25,14 +25,17 @@ class SSD(Directional):
   class Options(HeadOptions):
     """The options of SSD, beside those of `HeadOptions`, whose heads divide the inner width.
 
-    expand       inner width as a multiple of the width
-    state_width  width of B and C, the paper's N
-    kernel_size  taps of the short convolution
+    expand                inner width as a multiple of the width
+    state_width           width of B and C, the paper's N
+    kernel_size           taps of the short convolution
+    negative_eigenvalues  the factor of the state is 2 exp(Δ A) - 1, in (-1, 1), in place of exp(Δ A), in (0, 1): what
+                          parity needs (Grazzi et al. 2024)
     """
 
     expand: int = 2
     state_width: int = 64
     kernel_size: int = 4
+    negative_eigenvalues: bool = False
 
     def __post_init__(self) -> None:
       super().__post_init__()
@@ -59,7 +62,8 @@ class SSDDirection(Direction):
     inner, keys = options.expand * size, options.state_width
     self.heads = by_head.count_heads(inner, options.heads)
     self.size, self.key_dim, self.value_dim = size, keys, inner // self.heads
-    self.chunk, self.kernels, self.dtype = options.chunk, form.kernels, jnp.dtype(form.dtype)
+    self.chunk, self.negative = options.chunk, options.negative_eigenvalues
+    self.kernels, self.dtype = form.kernels, jnp.dtype(form.dtype)
     embed, values = {'embed': form.width}, {'heads': self.heads, 'value_dim': self.value_dim}
     shared = {'key_dim': keys}
     value, key, query, gate = by_head.draw_together(rngs, form.width, inner, keys, keys, inner)
@@ -100,10 +104,14 @@ class SSDDirection(Direction):
     q, new['query'] = self.query_convolution(q, state['query'], context)
     log_decay, step = self.decay(self.step(x, jnp.float32))
     v = jax.nn.silu(v).astype(jnp.float32)
+    signs, sign = jnp.ones((1, 1, 1)), jnp.ones((1, 1))
+    if self.negative:
+      log_decay, below = by_head.reflected(log_decay)
+      signs, sign = by_head.running_signs(below, context.documents)
     (y, _, _), memory = kernel.linear_attention(
       jax.nn.silu(q)[:, :, None],
       jax.nn.silu(k)[:, :, None],
-      step[..., None] * v,
+      (signs * step)[..., None] * v,
       {'s': state['s']},
       log_decay=log_decay,
       documents=context.documents,
@@ -111,5 +119,5 @@ class SSDDirection(Direction):
       kernels=self.kernels,
       dtype=self.dtype,
     )
-    y = (y + self.skip[...][None, None, :, None] * v) * jax.nn.silu(gate.astype(jnp.float32))
-    return self.output(self.norm(y)), new | memory
+    y = (signs[..., None] * y + self.skip[...][None, None, :, None] * v) * jax.nn.silu(gate.astype(jnp.float32))
+    return self.output(self.norm(y)), new | {'s': sign[..., None, None] * memory['s']}

@@ -19,22 +19,23 @@ def gelu(x: np.ndarray) -> np.ndarray:
   return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def min_gru(weights: Any, x: np.ndarray) -> np.ndarray:
+def min_gru(weights: Any, x: np.ndarray, *, negative: bool = False) -> np.ndarray:
+  """negative: 2a - 1 in place of the factor a of the state, as in min_lstm and griffin."""
   (w_z, w_h), (b_z, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
   h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
     z = sigmoid(now @ w_z + b_z)
-    h = (1 - z) * h + z * (now @ w_h + b_h)
+    h = (1 - 2 * z if negative else 1 - z) * h + z * (now @ w_h + b_h)
     ys.append(h)
   return np.stack(ys)
 
 
-def min_lstm(weights: Any, x: np.ndarray) -> np.ndarray:
+def min_lstm(weights: Any, x: np.ndarray, *, negative: bool = False) -> np.ndarray:
   (w_f, w_i, w_h), (b_f, b_i, b_h) = (np.moveaxis(weights['input'][name], -2, 0) for name in ('kernel', 'bias'))
   h, ys = np.zeros(w_h.shape[1]), []
   for now in x:
     f, i = sigmoid(now @ w_f + b_f), sigmoid(now @ w_i + b_i)
-    h = f / (f + i) * h + i / (f + i) * (now @ w_h + b_h)
+    h = ((f - i) if negative else f) / (f + i) * h + i / (f + i) * (now @ w_h + b_h)
     ys.append(h)
   return np.stack(ys)
 
@@ -115,6 +116,9 @@ def with_skip(read: Callable[..., np.ndarray], direction: Direction, params: Any
   return read(direction, params, x) + params.get('skip', 0.0) * x
 
 
+REFLECTED = 'NumPy loop with negative eigenvalues, Grazzi et al. (2024)'
+
+
 def check(name: str, direction: Direction, against: str, *, causal: bool = True, **options: Any) -> Check:
   reference = functools.partial(with_skip, one_way if causal else both_ways, direction)
   return Check('mixer', name, against, lambda: mixer_deviation(name, reference, causal=causal, **options))
@@ -125,6 +129,10 @@ CHECKS = (
   check('min_gru', min_gru, 'NumPy loop both ways, Feng et al. (2024)', causal=False),
   check('min_lstm', min_lstm, 'NumPy loop over the equations, Feng et al. (2024)'),
   check('min_lstm', min_lstm, 'NumPy loop both ways, Feng et al. (2024)', causal=False),
+  *(
+    check(name, functools.partial(form, negative=True), REFLECTED, causal=True, negative_eigenvalues=True)
+    for name, form in (('min_gru', min_gru), ('min_lstm', min_lstm))
+  ),
   check('lru', linear_recurrence, 'NumPy loop in complex128, Orvieto et al. (2023)', state_size=6, max_phase=1.5),
   check(
     'lru',
@@ -139,7 +147,7 @@ CHECKS = (
   check(
     'rg_lru',
     functools.partial(griffin, negative=True),
-    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    REFLECTED,
     negative_eigenvalues=True,
   ),
   check('slstm', exponential, 'NumPy loop without the stabiliser, Beck et al. (2024)', heads=2),

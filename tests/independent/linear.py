@@ -148,7 +148,7 @@ def retention(weights: Any, x: np.ndarray, *, rotary: bool) -> np.ndarray:
   return write(weights, swish(gate) * y)
 
 
-def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
+def ssd(weights: Any, x: np.ndarray, *, negative: bool = False) -> np.ndarray:
   u, b, c = (
     swish(convolved(a, weights[f'{name}_convolution']))
     for name, a in zip(('value', 'key', 'query'), read(weights, x, 'value', 'key', 'query'), strict=True)
@@ -159,7 +159,8 @@ def ssd(weights: Any, x: np.ndarray) -> np.ndarray:
   for head, (u,) in enumerate(shares):
     h, rows = np.zeros((b.shape[1], u.shape[1])), []
     for t in range(len(x)):
-      h = np.exp(delta[t, head] * a[head]) * h + delta[t, head] * np.outer(b[t], u[t])
+      keep = np.exp(delta[t, head] * a[head])
+      h = (2 * keep - 1 if negative else keep) * h + delta[t, head] * np.outer(b[t], u[t])
       rows.append(c[t] @ h + weights['skip'][head] * u[t])
     ys.append(np.stack(rows))
   y = np.concatenate(ys, axis=-1) * swish(z)
@@ -276,6 +277,13 @@ CHECKS = (
     position='rotary',
   ),
   *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
+  check(
+    'ssd',
+    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    functools.partial(one_way, functools.partial(ssd, negative=True)),
+    state_width=4,
+    negative_eigenvalues=True,
+  ),
   *directions('gla', 'Yang et al. (2024), equations 3 and 5', gla, gate_rank=4),
   # The inverse of a triangle amplifies rounding: both ways 5.0e-06 with JAX 0.10.2, 1.4e-05 with JAX 0.12.0.
   *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta, both_tolerance=3e-5),

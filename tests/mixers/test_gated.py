@@ -127,7 +127,40 @@ def parity_by_rg_lru(**options):
   return mixer
 
 
-@pytest.mark.parametrize('build', [parity_by_delta, parity_by_rg_lru])
+def parity_by_min_gru(**options):
+  """As by RG-LRU; z is ½ at the start, 0 at 0 and 1 at 1."""
+  mixer = make('min_gru', 4, options=options)
+  gates = jnp.array([[0.0, 20.0], [-100.0, 0.0], [100.0, 0.0], [0.0, 0.0]])
+  mixer.forward.input.kernel[...] = jnp.zeros((4, 2, 4)).at[:, :, 0].set(gates)
+  return mixer
+
+
+def parity_by_min_lstm(**options):
+  """As by minGRU, with f and i in place of 1 - z and z."""
+  mixer = make('min_lstm', 4, options=options)
+  gates = jnp.array([[0.0, 0.0, 20.0], [100.0, -100.0, 0.0], [-100.0, 100.0, 0.0], [0.0, 0.0, 0.0]])
+  mixer.forward.input.kernel[...] = jnp.zeros((4, 3, 4)).at[:, :, 0].set(gates)
+  return mixer
+
+
+def parity_by_ssd(**options):
+  """As by RG-LRU; exp(Δ A) is ½ at the start, 1 at 0 and 0 at 1."""
+  mixer = make('ssd', 4, options={'heads': 1, 'expand': 1, 'state_width': 1, 'kernel_size': 1, **options})
+  cell = mixer.forward
+  cell.value.kernel[...] = jnp.zeros((4, 1, 4)).at[0, 0, 0].set(10.0)
+  for layer in (cell.query, cell.key, cell.gate):
+    layer.kernel[...] = jnp.full_like(layer.kernel[...], 10.0)
+  for convolution in (cell.query_convolution, cell.key_convolution, cell.value_convolution):
+    convolution.taps[...] = jnp.ones_like(convolution.taps[...])
+  cell.step.kernel[...] = jnp.array([0.0, -100.0, 100.0, 0.0])[:, None]
+  cell.decay.log_rate[...] = cell.decay.bias[...] = jnp.zeros((1,))
+  cell.output.kernel[...] = jnp.eye(4)[None]
+  return mixer
+
+
+@pytest.mark.parametrize(
+  'build', [parity_by_delta, parity_by_rg_lru, parity_by_min_gru, parity_by_min_lstm, parity_by_ssd]
+)
 def test_parity_of_every_short_string_needs_negative_eigenvalues(build):
   """States that are only ever multiplied by numbers in (0, 1) cannot count modulo two (Grazzi et al. 2024)."""
   bits = np.array(list(itertools.product((0, 1), repeat=8)))
@@ -141,9 +174,9 @@ def test_parity_of_every_short_string_needs_negative_eigenvalues(build):
   assert (reads(build()) * signs <= 0.1)[bits.any(axis=1), -1].all()
 
 
-@pytest.mark.parametrize('name', ['gated_delta', 'rg_lru'])
+@pytest.mark.parametrize('name', ['gated_delta', 'rg_lru', 'min_gru', 'min_lstm', 'ssd'])
 def test_negative_eigenvalues_keep_the_contract(name):
-  options = {'gated_delta': (('heads', 2), ('chunk', 4))}.get(name, ())
+  options = (('heads', 2), ('chunk', 4)) if name in ('gated_delta', 'ssd') else ()
   case = Case(name, (*options, ('negative_eigenvalues', True)))
   contract.check_segments_with_flags(case)
   contract.check_backends_agree(case, 'reference')
