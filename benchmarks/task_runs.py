@@ -4,15 +4,17 @@
 
 Each WORKDIR of main.py, evaluated before (`--mode=eval`), is first taken over as `<its name>/`: config.json, the
 evaluations of its newest checkpoint, and run.json with its command, its time, its size and the baselines. about.json
-lists the rows of the table in their order: which runs a row shows, which score of theirs, and what was published. A run
-of another device is named by its path from the folder. One that is not there yet has its command in `commands` of the
-row, and is shown as not measured until its workdir is taken over. Run from the root of the repository.
+lists the rows of the table in their order: which runs a row shows, which score of theirs, and what was published. Runs
+that stand in a list of their own are shown as one, by the mean of their scores, the lowest and the highest. A run of
+another device is named by its path from the folder. One that is not there yet has its command in `commands` of the row,
+and is shown as not measured until its workdir is taken over. Run from the root of the repository.
 """
 
 import json
 import pathlib
 import re
 import shlex
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -94,7 +96,7 @@ def with_table(page: str, folder: pathlib.Path) -> str:
   before, _, rest = page.partition(BEGIN)
   _, _, after = rest.partition(END)
   rows = json.loads((folder / 'about.json').read_text('utf-8'))['rows']
-  shown = list(dict.fromkeys(name for row in rows for name in row.get('runs', ())))
+  shown = list(dict.fromkeys(name for row in rows for group in groups(row) for name in group))
   runs = {name: json.loads(path.read_text('utf-8')) for name in shown if (path := folder / name / 'run.json').exists()}
   if unused := sorted({path.parent.name for path in folder.glob('*/run.json')} - set(shown)):
     raise InputError(f'{folder}: no row of about.json shows {", ".join(unused)}')
@@ -112,20 +114,27 @@ def line(
   row: Json, folder: pathlib.Path, runs: Mapping[str, Json], typed: Mapping[str, str], numbers: Mapping[str, str]
 ) -> list[str]:
   """Return the cells of a row. typed: the command of each run; numbers: by which the list of commands names it."""
-  names = row.get('runs', ())
-  first = runs.get(names[0]) if names else None
+  entries = [[(name, runs.get(name)) for name in group] for group in groups(row)]
+  first = [run for _, run in entries[0] if run is not None] if entries else []
   trivial = [part if isinstance(part, str) else of_baseline(row, part, first) for part in row['trivial']]
-  here = [
-    shown(row, folder / name, runs[name]) if name in runs else f'{named(row, name, typed[name])} not measured'
-    for name in names
-  ]
+  here = []
+  for entry in entries:
+    name = named(row, entry[0][0], typed[entry[0][0]])
+    done = [(folder / of, run) for of, run in entry if run is not None]
+    here.append(shown(row, name, done) if len(done) == len(entry) else f'{name} not measured')
   if 'baselines' in row:
     here += [of_baseline(row, part, first) for part in row['baselines']]
   here += row.get('more', [])
-  devices = dict.fromkeys(runs[name]['device'] for name in names if name in runs)
-  about = '; '.join(devices), '1' if devices else '', ', '.join(numbers[name] for name in names)
+  measured = [run for entry in entries for _, run in entry if run is not None]
+  devices = dict.fromkeys(run['device'] for run in measured)
+  commands = ', '.join(numbers[of] for entry in entries for of, _ in entry)
   cells = '; '.join(trivial), '; '.join(here), row['published']
-  return [row['task'], row['examples'], row['metric'], *cells, *about]
+  return [row['task'], row['examples'], row['metric'], *cells, '; '.join(devices), '1' if devices else '', commands]
+
+
+def groups(row: Json) -> list[list[str]]:
+  """Return the names of a row's runs, those together that are shown as one."""
+  return [[entry] if isinstance(entry, str) else entry for entry in row.get('runs', ())]
 
 
 def named(row: Mapping[str, Any], name: str, command: str) -> str:
@@ -134,26 +143,36 @@ def named(row: Mapping[str, Any], name: str, command: str) -> str:
   return row.get('labels', {}).get(name) or (f'`{found[1]}`' if found else name)
 
 
-def of_baseline(row: Mapping[str, Any], part: Mapping[str, str], run: Json | None) -> str:
+def of_baseline(row: Mapping[str, Any], part: Mapping[str, str], runs: Sequence[Json]) -> str:
   """Return the scores of a baseline, and its name: `name` is what the task calls it, `label` what the table does."""
-  assert run is not None
-  values = run['baselines'][part['name']]
-  scores = [f'{values[of.rpartition("/")[2]]:{form}}' for of, form in row['scores'] if of.rpartition('/')[2] in values]
+  values = [run['baselines'][part['name']] for run in runs]
+  own = ((of.rpartition('/')[2], form) for of, form in row['scores'])
+  scores = [one_or_mean([value[metric] for value in values], form) for metric, form in own if metric in values[0]]
   return f'{", ".join(scores)} {part.get("label", part["name"])}'
 
 
-def shown(row: Mapping[str, Any], folder: pathlib.Path, run: Json) -> str:
-  """Return a run's scores, its architecture, its size and its time."""
-  evaluations = [json.loads(line) for line in (folder / 'eval.jsonl').read_text('utf-8').splitlines()]
-  splits = {evaluation['split']: evaluation for evaluation in evaluations}
-  scores = [
-    f'{splits[split][metric]:{form}}' for (split, metric), form in ((of.split('/'), f) for of, f in row['scores'])
-  ]
-  name, about = named(row, folder.name, run['command']), [size(run['parameters'])]
-  if 'minutes' in run:
-    minutes = run['minutes']
+def shown(row: Mapping[str, Any], name: str, runs: Sequence[tuple[pathlib.Path, Json]]) -> str:
+  """Return the scores of runs that are shown as one, their name, their size and their time."""
+  splits = []
+  for folder, _ in runs:
+    evaluations = [json.loads(line) for line in (folder / 'eval.jsonl').read_text('utf-8').splitlines()]
+    splits.append({evaluation['split']: evaluation for evaluation in evaluations})
+  scores = []
+  for of, form in row['scores']:
+    split, metric = of.split('/')
+    scores.append(one_or_mean([of_run[split][metric] for of_run in splits], form))
+  about = [size(runs[0][1]['parameters'])]
+  if all('minutes' in run for _, run in runs):
+    minutes = sum(run['minutes'] for _, run in runs)
     about.append(f'{minutes:.0f} min' if minutes >= 1 else f'{60 * minutes:.0f} s')
   return f'{", ".join(scores)} {name} ({", ".join(about)})'
+
+
+def one_or_mean(values: Sequence[float], form: str) -> str:
+  """Return a number; of several the mean, with the lowest and the highest."""
+  if len(values) == 1:
+    return f'{values[0]:{form}}'
+  return f'{statistics.fmean(values):{form}} ({min(values):{form}} to {max(values):{form}})'
 
 
 def size(parameters: int) -> str:

@@ -70,6 +70,21 @@ def test_labels_and_baselines_stand_in_the_place_of_names(folder):
   assert '; 0.12, 0.7 no memory; 0.9 by hand |' in line
 
 
+def test_runs_in_a_list_of_their_own_are_shown_by_their_mean(folder, tmp_path):
+  for name, scores in (('one', {'accuracy': 0.25, 'loss': 1.0}), ('two', {'accuracy': 0.75, 'loss': 2.0})):
+    (tmp_path / name).mkdir()
+    run = json.loads((folder / 'small' / 'run.json').read_text()) | {'parameters': 5000, 'minutes': 2.0}
+    (tmp_path / name / 'run.json').write_text(json.dumps({**run, 'baselines': {'no memory': scores}}))
+    (tmp_path / name / 'eval.jsonl').write_text(json.dumps({'split': 'test', **scores}))
+  row = {**ROW, 'runs': [['one', 'two'], ['one', 'three']], 'commands': {'three': '--config=configs/a.py:lstm'}}
+  (line,) = [line for line in page_of(tmp_path, row).splitlines() if line.startswith('| copying')]
+  cells = [cell.strip() for cell in line.strip('|').split('|')]
+  mean = '0.50 (0.25 to 0.75), 1.5 (1.0 to 2.0)'
+  assert cells[3] == f'{mean} chance; 0 none'
+  assert cells[4] == f'{mean} `gru` (5k, 4 min); `gru` not measured; 0.9 by hand'
+  assert cells[8] == '1, 2, 1, 3'
+
+
 def test_a_run_that_is_not_there_yet_is_not_measured(folder):
   command = 'python main.py --mode=train --config=configs/copying.py:lstm --workdir=runs/later'
   later = {**ROW, 'task': 'later', 'runs': ['later', '../tasks/small'], 'trivial': [], 'more': []}
