@@ -1,5 +1,6 @@
 """`Context` and `Documents` go with the input and the state of a call; `StateSpec` describes the arrays of a state."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +14,8 @@ from seqmodels.notation import BATCH, Flags, Key, Params, State
 from seqmodels.part import Part
 
 CACHE, LAYERS = 'cache', 'layers'  # axes that have a meaning everywhere, beside BATCH
+INPUTS = ('embed', 'recurrent')  # axes of parameters that a product sums over
+FREE = 'free'  # in the place of an axis' name: the compiler chooses how it lies
 
 
 class Documents(NamedTuple):
@@ -160,6 +163,10 @@ class Context(NamedTuple):
     """Return `x`, whose axes are called `names`, where `constrain` says that it lies."""
     return x if self.constrain is None else self.constrain(x, names)
 
+  def gather(self, x: jax.Array, *names: str) -> jax.Array:
+    """Return parameters `x` as `pin` does; their gradient is free along INPUTS, so that its sum can be scattered."""
+    return x if self.constrain is None else _gather(self.constrain, names, x)
+
   def fold_in(self, data: int | jax.Array) -> 'Context':
     """Return the context with another key, derived from `data`."""
     return self if self.key is None else self._replace(key=jax.random.fold_in(self.key, data))
@@ -169,6 +176,20 @@ class Context(NamedTuple):
     if self.key is None:
       return (self,) * count
     return tuple(self._replace(key=key) for key in jax.random.split(self.key, count))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _gather(constrain: Callable[..., jax.Array], names: tuple[str, ...], x: jax.Array) -> jax.Array:
+  return constrain(x, names)
+
+
+def _gather_backward(
+  constrain: Callable[..., jax.Array], names: tuple[str, ...], _: None, gradient: jax.Array
+) -> tuple[jax.Array]:
+  return (constrain(gradient, tuple(FREE if name in INPUTS else name for name in names)),)
+
+
+_gather.defvjp(lambda constrain, names, x: (_gather(constrain, names, x), None), _gather_backward)
 
 
 @dataclass(frozen=True)

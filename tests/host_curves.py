@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 DROPOUTS = (0.0, 0.1)
+PATIENCE = 1800.0  # seconds, for all cases on a machine that does other work
 Curves = dict[str, list[float]]
 
 
@@ -24,10 +25,11 @@ def curves(
   dropouts: tuple[float, ...] = DROPOUTS,
   *,
   sequence: bool = False,
+  seconds: float = 240,
 ) -> Curves:
   """Return the losses by "case dropout" of a group of processes that is started for this.
 
-  sequence: split the tokens over all devices, instead of the rows and parameters.
+  sequence: split the tokens over all devices, instead of the rows and parameters. seconds: the longest they may take.
   """
   with socket.socket() as free:
     free.bind(('localhost', 0))
@@ -42,7 +44,7 @@ def curves(
     subprocess.Popen(c, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands
   ]
   try:
-    outputs = [process.communicate(timeout=240) for process in group]
+    outputs = [process.communicate(timeout=seconds) for process in group]
   finally:
     for process in group:
       process.kill()
@@ -93,9 +95,9 @@ if __name__ == '__main__':
   if sys.argv[1:2] == ['member']:
     member(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *json.loads(sys.argv[5]))
   else:
-    reference = curves(1, 1)
+    reference = curves(1, 1, seconds=PATIENCE)
     for text in sys.argv[1:] or ('2x2', '4x1'):
       number, each = map(int, text.removesuffix('s').split('x'))
-      found = curves(number, each, sequence=text.endswith('s'))
+      found = curves(number, each, sequence=text.endswith('s'), seconds=PATIENCE)
       for name, value in deviations(reference, found).items():
         print(f'{text}  {name}  {value:.1e}', flush=True)

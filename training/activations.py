@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.context import BATCH as ROWS
-from seqmodels.context import Apply, Context
+from seqmodels.context import FREE, Apply, Context
 from seqmodels.errors import InputError
 from seqmodels.mixers import MIXERS, parse_entry
 from seqmodels.models import Model
@@ -51,9 +51,15 @@ class Constrain:
     return jax.lax.with_sharding_constraint(x, sharding.spec if self.manual else sharding)
 
   def sharding(self, names: tuple[str, ...], shape: tuple[int, ...]) -> NamedSharding:
-    entries = [self._left(entry) or None if self.manual else entry for entry in map(ACTIVATIONS.get, names)]
-    fitting = [e if n % devices_of(e, self.mesh) == 0 else None for e, n in zip(entries, shape, strict=True)]
-    return NamedSharding(self.mesh, PartitionSpec(*fitting))
+    return NamedSharding(self.mesh, PartitionSpec(*map(self._entry, names, shape)))
+
+  def _entry(self, name: str, size: int) -> Any:
+    """Return the mesh axes of one axis: none where they do not divide it."""
+    if name == FREE:
+      return PartitionSpec.UNCONSTRAINED
+    entry = ACTIVATIONS.get(name)
+    entry = self._left(entry) or None if self.manual else entry
+    return entry if size % devices_of(entry, self.mesh) == 0 else None
 
   def _left(self, entry: Entry) -> tuple[str, ...]:
     """Return the mesh axes of one axis without the manual ones."""

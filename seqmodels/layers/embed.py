@@ -24,8 +24,8 @@ class Embed(nnx.Module):
     self.width, self.dtype = width, jnp.dtype(dtype)
 
   def __call__(self, ids: TokenIds, context: Context = Context()) -> Activations:
-    """Return the entries of `ids`. The table is pinned too: on a mesh it is gathered, not what is read from it."""
-    table = context.pin(self.embedding[...].astype(self.dtype), 'vocab', 'embed')
+    """Return the entries of `ids`. On a mesh the table is gathered, not what is read from it."""
+    table = context.gather(self.embedding[...].astype(self.dtype), 'vocab', 'embed')
     return jnp.take(table, ids, axis=0) * self.width**0.5
 
   def logits(self, x: Float[Array, '*b d']) -> Float[Array, '*b n']:

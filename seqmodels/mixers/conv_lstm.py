@@ -122,8 +122,8 @@ class ConvLSTM(Mixer):
     y, (h, c) = kernel.conv_lstm(
       x,
       (h, c),
-      context.pin(self.input_kernel[...], 'embed', *names),
-      context.pin(self.recurrent_kernel[...], 'recurrent', *names),
+      context.gather(self.input_kernel[...], 'embed', *names),
+      context.gather(self.recurrent_kernel[...], 'recurrent', *names),
       context.pin(self.bias[...], 'gate', 'unit'),
       None if scale is None else context.pin(scale[...], 'gate', 'height', 'width', 'unit'),
       projected=projected,

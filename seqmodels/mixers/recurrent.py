@@ -50,7 +50,7 @@ class Cell(Direction):
     Gates and units of a kernel are pinned as one axis, as the op multiplies by them: with an axis of four gates behind
     the product, XLA for TPU keeps the sum of its gradient whole (v5e, JAX 0.10.2).
     """
-    whole = lambda a, name: context.pin(a.reshape(a.shape[0], -1), name, 'unit').reshape(a.shape)
+    whole = lambda a, name: context.gather(a.reshape(a.shape[0], -1), name, 'unit').reshape(a.shape)
     carries = tuple(context.pin(state[name], BATCH, 'unit') for name in self.carries)
     input_kernel, recurrent_kernel, bias, *others = self.weights()
     kernels = whole(input_kernel, 'embed'), whole(recurrent_kernel, 'recurrent')

@@ -56,6 +56,30 @@ def whole_sums(text: str, size: int) -> list[str]:
   return sorted(found)
 
 
+def group_sizes(text: str, size: int) -> dict[str, set[int]]:
+  """Return types of arrays of `size` numbers or more that are all-reduced → over how many devices each time."""
+  found: dict[str, set[int]] = {}
+  for body in hlo.parse(text)[0].values():
+    for instruction in body.values():
+      if instruction.opcode.removesuffix('-start') == 'all-reduce':
+        for kind, shape in hlo.ARRAY.findall(instruction.type):
+          if math.prod(int(n) for n in shape.split(',') if n) >= size:
+            found.setdefault(f'{kind}[{shape}]', set()).add(_group_size(instruction.text))
+  return found
+
+
+def _group_size(text: str) -> int:
+  """Return how many devices a collective joins, in any of the three ways in which XLA writes it."""
+  if match := re.search(r'replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}', text):
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
+    return math.prod(int(sizes[name]) for name in re.findall(r"'([^']*)'", match[2]))
+  if match := re.search(r'replica_groups=\[\d+,(\d+)\]', text):
+    return int(match[1])
+  match = re.search(r'replica_groups=\{\{([\d,]*)\}', text)
+  assert match, text
+  return len(match[1].split(','))
+
+
 def _is_cut(computations: dict, body: dict, name: str, place: int | None = None) -> bool:
   """Return whether every reader of a value, or of the element of a tuple at `place`, cuts out a part first."""
 

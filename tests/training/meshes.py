@@ -17,6 +17,7 @@ from seqmodels.config import ModelConfig
 from seqmodels.models import Model, build
 from tasks.base import Task
 from tasks.reversal import Reversal
+from tests.training.collectives import group_sizes
 from tests.training.toy import Toy
 from training.checkpoint import Checkpoints
 from training.evaluate import evaluate
@@ -105,7 +106,7 @@ def resume(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-  found: dict[str, Any] = {'curves': {}, 'shares': {}, 'evaluations': {}}
+  found: dict[str, Any] = {'curves': {}, 'shares': {}, 'evaluations': {}, 'sums': {}}
   for name in CASES:
     for dropout in (0.0, 0.2):
       sequences = SPLIT.get(name, {}).get(dropout, ())
@@ -126,6 +127,9 @@ def main() -> None:
           task = run.task
           found['evaluations'][key] = evaluate(run.model, state.params, task, evaluation, reads, run.mesh)
         print(f'{key}: {time.monotonic() - start:.1f} s', file=sys.stderr)
+  for name in ('transformer', 'lstm'):
+    text = make(name, '2x4x1', kernels='xla').trace_step().lower().compile().as_text()
+    found['sums'][name] = {kind: sorted(sizes) for kind, sizes in group_sizes(text, 16 * 16).items()}
   for mesh in ('1', '2x2x2'):
     run = make('transformer', mesh, dtype='bfloat16', remat='dots')
     state, found['curves'][f'bfloat16 {mesh}'] = train(run, run.initial_state(), STEPS)

@@ -71,6 +71,13 @@ def test_bfloat16_trains_on_a_mesh(found):
   assert 1e-6 < np.abs(alone / plain - 1).max() < 2e-2
 
 
+def test_no_gradient_of_a_matrix_is_summed_over_all_devices_at_once(found):
+  """On 2×4×1, since one that is cannot become a reduce-scatter over fsdp: of its sum over data only parts are left."""
+  for name, sums in found['sums'].items():
+    assert sums, name
+    assert set().union(*sums.values()) <= {2, 4}, (name, sums)
+
+
 def test_every_device_holds_its_part(found):
   """Of parameters of 16 by 16 a few are below the size from which on they are split."""
   for name in CASES:
