@@ -180,4 +180,8 @@ def size(parameters: int) -> str:
 
 
 if __name__ == '__main__':
-  main(pathlib.Path(sys.argv[1]), [pathlib.Path(name) for name in sys.argv[2:]])
+  try:
+    main(pathlib.Path(sys.argv[1]), [pathlib.Path(name) for name in sys.argv[2:]])
+  except InputError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
