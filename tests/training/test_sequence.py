@@ -62,7 +62,9 @@ def found() -> dict[str, Any]:
 def test_four_parts_are_one_call(found, name):
   row = found[name]
   assert row['has_state'] == ('both ways' not in name)
-  assert max(row['outputs'], row['state'], row['gradients']) < 1e-5, row
+  # Of ssd with negative eigenvalues a gradient is divided by |2a - 1|, which is near zero for some tokens here.
+  assert row['gradients'] < (1e-4 if name == 'ssd-True' else 1e-5), row
+  assert max(row['outputs'], row['state']) < 1e-5, row
 
 
 @pytest.mark.parametrize('name', list(map(name_of, CASES)))
