@@ -74,7 +74,10 @@ class Decay(nnx.Module):
 
 
 def reflected(log_decay: Float[Array, 'b t h']) -> tuple[Float[Array, 'b t h'], Bool[Array, 'b t h']]:
-  """Return log |2a - 1| for log a, and where 2a - 1 is below zero (Grazzi et al. 2024); at least log 1e-6."""
+  """Return log |2a - 1| for log a, and where 2a - 1 is below zero (Grazzi et al. 2024); at least log 1e-6.
+
+  Its gradient grows as 1 / |2a - 1|, and with it the rounding of what it is multiplied by.
+  """
   below = log_decay < -math.log(2)
   less_one = jnp.where(below, -2 * jnp.exp(log_decay), 2 * jnp.expm1(log_decay))  # |2a - 1| - 1
   return jnp.log1p(jnp.maximum(less_one, 1e-6 - 1)), below

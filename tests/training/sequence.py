@@ -38,7 +38,7 @@ OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
 CASES = (
   *(Case(name, OPTIONS.get(name, ())) for name, m in MIXERS.items() if m.can_be_split and m.can_be_causal),
   Case('attention', (('position', 'relative'),)),
-  Case('ssd', (('negative_eigenvalues', True),)),
+  Case('ssd', (('heads', 4), ('negative_eigenvalues', True))),
   *(Case(name, causal=False) for name in ('attention', 'linear_attention', 'min_gru', 'conv')),
   Case('linformer', (('length', LENGTH),), causal=False),
   Case('sliding_window', (('window', 3),), causal=False),
