@@ -145,6 +145,7 @@ def named(row: Mapping[str, Any], name: str, command: str) -> str:
 
 def of_baseline(row: Mapping[str, Any], part: Mapping[str, str], runs: Sequence[Json]) -> str:
   """Return the scores of a baseline, and its name: `name` is what the task calls it, `label` what the table does."""
+  assert runs, row['task']
   values = [run['baselines'][part['name']] for run in runs]
   own = ((of.rpartition('/')[2], form) for of, form in row['scores'])
   scores = [one_or_mean([value[metric] for value in values], form) for metric, form in own if metric in values[0]]

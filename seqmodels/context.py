@@ -14,7 +14,7 @@ from seqmodels.notation import BATCH, Flags, Key, Params, State
 from seqmodels.part import Part
 
 CACHE, LAYERS = 'cache', 'layers'  # axes that have a meaning everywhere, beside BATCH
-INPUTS = ('embed', 'recurrent')  # axes of parameters that a product sums over
+SCATTERED = ('embed', 'recurrent')  # axes of gathered parameters along which the sum of their gradient may be split
 FREE = 'free'  # in the place of an axis' name: the compiler chooses how it lies
 
 
@@ -164,7 +164,7 @@ class Context(NamedTuple):
     return x if self.constrain is None else self.constrain(x, names)
 
   def gather(self, x: jax.Array, *names: str) -> jax.Array:
-    """Return parameters `x` as `pin` does; their gradient is free along INPUTS, so that its sum can be scattered."""
+    """Return parameters `x` as `pin` does; their gradient is free along SCATTERED, so that its sum can be too."""
     return x if self.constrain is None else _gather(self.constrain, names, x)
 
   def fold_in(self, data: int | jax.Array) -> 'Context':
@@ -186,7 +186,7 @@ def _gather(constrain: Callable[..., jax.Array], names: tuple[str, ...], x: jax.
 def _gather_backward(
   constrain: Callable[..., jax.Array], names: tuple[str, ...], _: None, gradient: jax.Array
 ) -> tuple[jax.Array]:
-  return (constrain(gradient, tuple(FREE if name in INPUTS else name for name in names)),)
+  return (constrain(gradient, tuple(FREE if name in SCATTERED else name for name in names)),)
 
 
 _gather.defvjp(lambda constrain, names, x: (_gather(constrain, names, x), None), _gather_backward)

@@ -4,6 +4,7 @@ This is the one place that knows how tokens are split over the devices of the ax
 other is in `seqmodels/part.py`.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ class Constrain:
     return jax.lax.with_sharding_constraint(x, sharding.spec if self.manual else sharding)
 
   def sharding(self, names: tuple[str, ...], shape: tuple[int, ...]) -> NamedSharding:
-    return NamedSharding(self.mesh, PartitionSpec(*map(self._entry, names, shape)))
+    return NamedSharding(self.mesh, PartitionSpec(*itertools.starmap(self._entry, zip(names, shape, strict=True))))
 
   def _entry(self, name: str, size: int) -> Any:
     """Return the mesh axes of one axis: none where they do not divide it."""

@@ -17,6 +17,7 @@ from seqmodels.mixers import MIXERS
 from tests.cases import B, Case, D, draw_flags, draw_input
 
 LENGTH = 33  # not a multiple of any chunk
+REFLECTED = 'NumPy loop with negative eigenvalues, Grazzi et al. (2024)'
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.independent.checks import Check, Direction, both_ways, mixer_deviation, one_way
+from tests.independent.checks import REFLECTED, Check, Direction, both_ways, mixer_deviation, one_way
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -114,9 +114,6 @@ def exponential(weights: Any, x: np.ndarray) -> np.ndarray:
 
 def with_skip(read: Callable[..., np.ndarray], direction: Direction, params: Any, x: np.ndarray) -> np.ndarray:
   return read(direction, params, x) + params.get('skip', 0.0) * x
-
-
-REFLECTED = 'NumPy loop with negative eigenvalues, Grazzi et al. (2024)'
 
 
 def check(name: str, direction: Direction, against: str, *, causal: bool = True, **options: Any) -> Check:

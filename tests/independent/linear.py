@@ -10,7 +10,7 @@ import numpy as np
 
 from seqmodels.context import Context
 from tests.cases import Case, draw_input
-from tests.independent.checks import LENGTH, Check, Direction, both_ways, mixer_deviation, one_way
+from tests.independent.checks import LENGTH, REFLECTED, Check, Direction, both_ways, mixer_deviation, one_way
 
 HEADS = 2
 QKV = ('query', 'key', 'value')
@@ -279,7 +279,7 @@ CHECKS = (
   *directions('ssd', 'Dao & Gu (2024), equation 1 and figure 6', ssd, state_width=4),
   check(
     'ssd',
-    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    REFLECTED,
     functools.partial(one_way, functools.partial(ssd, negative=True)),
     state_width=4,
     negative_eigenvalues=True,
@@ -289,7 +289,7 @@ CHECKS = (
   *directions('gated_delta', 'Yang et al. (2025), equation 10', gated_delta, both_tolerance=3e-5),
   check(
     'gated_delta',
-    'NumPy loop with negative eigenvalues, Grazzi et al. (2024)',
+    REFLECTED,
     functools.partial(one_way, functools.partial(gated_delta, largest_beta=2.0)),
     negative_eigenvalues=True,
   ),
